@@ -1,0 +1,48 @@
+# Favorites Priority. Each target first installs what the machine lacks.
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+
+setup: $(READY)  ## Install what is missing: packages (root or sudo), .venv, PostgREST
+
+$(READY): requirements.lock stack/package.json stack/package-lock.json stack/setup.sh
+	@stack/setup.sh
+	@touch $@
+
+demo: $(READY)  ## Show the whole job on real parts
+	@$(PYTHON) -m stack demo
+
+test: $(READY)  ## Run every test
+	@$(PYTHON) -m pytest
+
+up: $(READY)  ## Start the stack and leave it running; its settings go to .local/env
+	@$(PYTHON) -m stack up
+
+down: $(READY)  ## Stop the stack; its data stays in .local/
+	@$(PYTHON) -m stack down
+
+clean: $(READY)  ## Stop the stack and delete its data
+	@$(PYTHON) -m stack clean
+
+verify: $(READY)  ## Check the installation in $DATABASE_URL, else in the stack of `make up`
+	@if [ -z "$$DATABASE_URL" ] && [ -e .local/env ]; then . ./.local/env; fi; \
+	if [ -z "$$DATABASE_URL" ]; then echo 'Set DATABASE_URL, or run `make up` first.' >&2; exit 1; fi; \
+	psql "$$DATABASE_URL" -X -v ON_ERROR_STOP=1 -f sql/favorites_priority/verify.sql
+
+bench: $(READY)  ## Run the benchmarks
+	@$(PYTHON) -m bench
+
+sql: $(READY)  ## Rebuild the generated files
+	@$(PYTHON) -m stack.build_sql
+
+check: $(READY)  ## Lint, check types and SQL, and that the generated files are current
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(PYTHON) -m sqlfluff lint --disable-progress-bar --nocolor
+	$(PYTHON) -m stack.build_sql --check
+	$(PYTHON) -m stack.plpgsql_check
+
+.PHONY: help setup demo test up down clean verify bench sql check

@@ -1,0 +1,38 @@
+-- Changes public.session_requests. Who may accept is decided by dispatch.guard_request, which sees
+-- the row as locked: of many at once one wins, and the others then find it taken.
+create or replace function dispatch.accept_request(p_request_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+-- definer: clients have no UPDATE on session_requests; the caller is checked by require_mechanic
+security definer
+set search_path = ''
+as $$
+declare
+    v_mechanic_id uuid := dispatch.require_mechanic();
+    v_request public.session_requests;
+begin
+    update public.session_requests
+    set status = 'accepted', mechanic_id = v_mechanic_id
+    where id = p_request_id and status = 'pending'
+    returning * into v_request;
+
+    if v_request.id is null then
+        select * into v_request from public.session_requests where id = p_request_id;
+        -- The winner asks again, perhaps because the first answer was lost: same answer.
+        if
+            v_request.mechanic_id is distinct from v_mechanic_id
+            or v_request.status not in ('accepted', 'completed')
+        then
+            perform dispatch.raise_error(dispatch.refusal(v_request, v_mechanic_id));
+        end if;
+    end if;
+    return dispatch.shown_request(v_request);
+end;
+$$;
+
+comment on function dispatch.accept_request(uuid) is
+'Behind public.accept_session_request.';
+revoke all on function dispatch.accept_request(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.accept_request(uuid) to authenticated;

@@ -1,0 +1,59 @@
+create or replace function dispatch.announce_fallbacks(p_limit integer, p_now timestamptz)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_id uuid;
+    v_count integer;
+begin
+    update public.session_requests as r
+    set notification_sent_at = p_now
+    where
+        r.id in (
+            select due.id
+            from dispatch.pending_windows(p_now, p_limit) as w
+            inner join public.session_requests as due on due.id = w.request_id
+            where due.status = 'pending' and due.notification_sent_at is null
+            for update of due skip locked
+        );
+    get diagnostics v_count = row_count;
+    return v_count;
+exception
+    -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
+    -- it raises: take them one by one and leave that one behind.
+    when others then
+        raise warning 'broadcasting one by one: %', sqlerrm;
+        v_count := 0;
+        for v_id in select w.request_id from dispatch.pending_windows(p_now, null) as w
+        loop
+            exit when v_count >= p_limit;
+            begin
+                update public.session_requests
+                set notification_sent_at = p_now
+                where
+                    id = (
+                        select r.id from public.session_requests as r
+                        where
+                            r.id = v_id and r.status = 'pending'
+                            and r.notification_sent_at is null
+                        for update skip locked
+                    );
+                if found then
+                    v_count := v_count + 1;
+                end if;
+            exception
+                when others then
+                    raise warning 'request % could not be broadcast: %', v_id, sqlerrm;
+            end;
+        end loop;
+        return v_count;
+end;
+$$;
+
+comment on function dispatch.announce_fallbacks(integer, timestamptz) is
+'Broadcasts up to p_limit requests whose priority window is over at p_now. Returns how many.';
+revoke all on function dispatch.announce_fallbacks(integer, timestamptz)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,33 @@
+-- Changes public.session_requests.
+create or replace function dispatch.broadcast_request_now(p_request_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+-- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
+security definer
+set search_path = ''
+as $$
+declare
+    v_request public.session_requests;
+    v_detail text;
+begin
+    select * into v_request from public.session_requests where id = p_request_id for update;
+    perform dispatch.require_own_request(v_request, 'customer');
+    v_detail := dispatch.not_pending(v_request);
+    if v_detail is not null then
+        perform dispatch.raise_error(v_detail);
+    end if;
+    -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
+    if v_request.notification_sent_at is null then
+        update public.session_requests set notification_sent_at = now() where id = p_request_id
+        returning * into v_request;
+    end if;
+    return dispatch.shown_request(v_request);
+end;
+$$;
+
+comment on function dispatch.broadcast_request_now(uuid) is
+'Behind public.broadcast_session_request_now.';
+revoke all on function dispatch.broadcast_request_now(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.broadcast_request_now(uuid) to authenticated;

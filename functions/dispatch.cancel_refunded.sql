@@ -1,0 +1,31 @@
+-- Changes public.session_requests.
+create or replace function dispatch.cancel_refunded(
+    p_payment_intent text,
+    out outcome text,
+    out request_id uuid,
+    out error text
+)
+returns record
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+    -- One that was accepted meanwhile stays: the work is being done, and people must talk.
+    update public.session_requests as r
+    set
+        status = 'cancelled',
+        metadata = r.metadata || jsonb_build_object('refunded_at', now())
+    where
+        (r.metadata ->> 'stripe_payment_intent') = p_payment_intent and r.status = 'pending'
+    returning r.id into request_id;
+    outcome := 'refunded';
+end;
+$$;
+
+comment on function dispatch.cancel_refunded(text) is
+'Cancels the pending request of a fully refunded payment. outcome is refunded, also when there is '
+'no such request (yet): the ledger keeps the refund for a payment that comes later.';
+revoke all on function dispatch.cancel_refunded(text)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,30 @@
+-- Changes public.session_requests.
+create or replace function dispatch.complete_request(p_request_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+-- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
+security definer
+set search_path = ''
+as $$
+declare
+    v_request public.session_requests;
+begin
+    perform dispatch.require_mechanic();
+    select * into v_request from public.session_requests where id = p_request_id for update;
+    perform dispatch.require_own_request(v_request, 'mechanic');
+    if v_request.status = 'accepted' then
+        update public.session_requests set status = 'completed' where id = p_request_id
+        returning * into v_request;
+    elsif v_request.status <> 'completed' then
+        perform dispatch.raise_error(dispatch.not_pending(v_request));
+    end if;
+    return dispatch.shown_request(v_request);
+end;
+$$;
+
+comment on function dispatch.complete_request(uuid) is
+'Behind public.complete_session_request.';
+revoke all on function dispatch.complete_request(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.complete_request(uuid) to authenticated;

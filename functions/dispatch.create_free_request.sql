@@ -1,0 +1,51 @@
+-- Changes public.session_requests.
+create or replace function dispatch.create_free_request(
+    p_plan_code text,
+    p_preferred_mechanic_id uuid,
+    p_routing_type text
+)
+returns public.session_requests
+language plpgsql
+volatile
+-- definer: clients have no INSERT on session_requests; the caller books for themselves only
+security definer
+set search_path = ''
+as $$
+declare
+    v_customer_id uuid := dispatch.require_user();
+    v_plan public.service_plans;
+    v_wish jsonb := '{}';
+    v_request public.session_requests;
+begin
+    select * into v_plan from public.service_plans
+    where code = p_plan_code and is_active and price_cents = 0;
+    if v_plan.code is null then
+        perform dispatch.raise_error('invalid_plan');
+    end if;
+    if dispatch.wants_priority(p_routing_type, p_preferred_mechanic_id) then
+        v_wish := jsonb_build_object(
+            'routing_type', p_routing_type, 'preferred_mechanic_id', p_preferred_mechanic_id
+        );
+    end if;
+
+    insert into public.session_requests (
+        customer_id, session_type, plan_code, customer_name, customer_email, metadata
+    )
+    values (
+        v_customer_id,
+        v_plan.session_type,
+        v_plan.code,
+        auth.jwt() #>> '{user_metadata,full_name}',
+        auth.jwt() ->> 'email',
+        v_wish
+    )
+    returning * into v_request;
+    return dispatch.shown_request(v_request);
+end;
+$$;
+
+comment on function dispatch.create_free_request(text, uuid, text) is
+'Behind public.request_free_session.';
+revoke all on function dispatch.create_free_request(text, uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.create_free_request(text, uuid, text) to authenticated;

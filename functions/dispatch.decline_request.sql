@@ -1,0 +1,54 @@
+-- Changes dispatch.request_events; public.session_requests when the decline ends a window.
+create or replace function dispatch.decline_request(p_request_id uuid, p_reason text)
+returns jsonb
+language plpgsql
+volatile
+-- definer: clients cannot write the event log; the caller is checked by require_mechanic
+security definer
+set search_path = ''
+as $$
+declare
+    v_mechanic_id uuid := dispatch.require_mechanic();
+    v_request public.session_requests;
+    v_refusal text;
+    v_declined_at timestamptz;
+begin
+    -- The lock keeps accept, cancel, expiry and broadcast out until this is decided.
+    select * into v_request from public.session_requests where id = p_request_id for update;
+
+    select e.created_at into v_declined_at
+    from dispatch.request_events as e
+    where
+        e.request_id = p_request_id and e.event = 'request_declined'
+        and e.actor_id = v_mechanic_id;
+    if v_declined_at is null then
+        v_refusal := case
+            when v_request.mechanic_id = v_mechanic_id and v_request.status <> 'pending'
+                then 'request_not_pending'
+            else dispatch.refusal(v_request, v_mechanic_id)
+        end;
+        if v_refusal is not null then
+            perform dispatch.raise_error(v_refusal);
+        end if;
+        v_declined_at := now();
+        perform dispatch.record_event(
+            v_request,
+            'request_declined',
+            array['mechanic:' || v_mechanic_id],
+            jsonb_strip_nulls(jsonb_build_object('decline_reason', left(p_reason, 100)))
+        );
+        -- The preferred mechanic will not come: everyone hears of it now.
+        if (dispatch.priority_window(v_request)).mechanic_id = v_mechanic_id then
+            update public.session_requests set notification_sent_at = now()
+            where id = p_request_id;
+        end if;
+    end if;
+    return jsonb_build_object('request_id', p_request_id, 'declined_at', v_declined_at);
+end;
+$$;
+
+comment on function dispatch.decline_request(uuid, text) is
+'Behind public.decline_session_request.';
+revoke all on function dispatch.decline_request(uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.decline_request(uuid, text) to authenticated;

@@ -1,0 +1,58 @@
+-- Changes dispatch.request_events.delivered_at; sends NOTIFY and, on Supabase, Broadcast.
+-- At least once: the notices leave with the commit that marks them as delivered.
+create or replace function dispatch.deliver_events(p_limit integer default 1000)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_broadcast boolean := to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null;
+    v_event record;
+    v_topic text;
+    v_count integer := 0;
+begin
+    -- Beyond this a NOTIFY may fail its commit; wait until the listeners have read.
+    if pg_notification_queue_usage() > 0.9 then
+        return 0;
+    end if;
+
+    for v_event in
+        with due as (
+            select id from dispatch.request_events
+            where delivered_at is null
+            order by id
+            limit p_limit
+            for update skip locked
+        ),
+
+        delivered as (
+            update dispatch.request_events as e
+            set delivered_at = clock_timestamp()
+            from due
+            where e.id = due.id
+            returning e.id, e.event, e.topics, e.payload
+        )
+
+        select * from delivered order by id
+    loop
+        foreach v_topic in array v_event.topics
+        loop
+            perform pg_notify(v_topic, (v_event.payload - 'decline_reason')::text);
+            if v_broadcast then
+                perform dispatch.broadcast_event(
+                    v_event.payload - 'decline_reason', v_event.event, v_topic
+                );
+            end if;
+        end loop;
+        v_count := v_count + 1;
+    end loop;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.deliver_events(integer) is
+'Sends the notices of up to p_limit undelivered events, oldest first. Returns how many events.';
+revoke all on function dispatch.deliver_events(integer)
+from public, anon, authenticated, service_role;

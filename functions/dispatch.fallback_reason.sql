@@ -1,0 +1,29 @@
+-- Hook: the platform's neutral version is in sql/platform/hooks.sql.
+-- The reason is read off the row and the caller, so that a broadcast is explained the same way
+-- whichever way it came about, a plain UPDATE included.
+create or replace function dispatch.fallback_reason(
+    p_old public.session_requests,
+    p_new public.session_requests
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    return case
+        when p_old.priority_notified_at is null then null
+        when not dispatch.favorites_priority_enabled() then 'flag_off'
+        when
+            p_new.preferred_mechanic_id is null
+            or not dispatch.is_approved_mechanic(p_new.preferred_mechanic_id)
+            then 'mechanic_gone'
+        when
+            p_new.notification_sent_at >= p_old.priority_notified_at
+            + make_interval(mins => p_old.priority_window_minutes) then 'window_ended'
+        when auth.uid() = p_old.preferred_mechanic_id then 'declined'
+        else 'customer'
+    end;
+end;
+$$;

@@ -1,0 +1,37 @@
+create or replace function dispatch.get_request_timeline(p_request_id uuid)
+returns table (
+    event_id bigint, event text, actor text, reason text, created_at timestamptz
+)
+language plpgsql
+stable
+-- definer: clients cannot read the event log; the caller is checked by require_own_request
+security definer
+set search_path = ''
+as $$
+declare
+    v_request public.session_requests;
+begin
+    select * into v_request from public.session_requests as r where r.id = p_request_id;
+    perform dispatch.require_own_request(v_request, 'customer');
+    return query
+    select
+        e.id,
+        e.event,
+        case
+            when e.actor_id is null then 'system'
+            when e.actor_id = v_request.customer_id then 'customer'
+            else 'mechanic'
+        end,
+        e.payload ->> 'reason',
+        e.created_at
+    from dispatch.request_events as e
+    where e.request_id = p_request_id
+    order by e.id;
+end;
+$$;
+
+comment on function dispatch.get_request_timeline(uuid) is
+'Behind public.get_session_request_timeline.';
+revoke all on function dispatch.get_request_timeline(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.get_request_timeline(uuid) to authenticated;

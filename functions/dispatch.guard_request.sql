@@ -1,0 +1,73 @@
+create or replace function dispatch.guard_request()
+returns trigger
+language plpgsql
+volatile
+-- definer: the writer may be service_role, which has no business in dispatch
+security definer
+set search_path = ''
+as $$
+declare
+    v_refusal text;
+begin
+    if new.status <> old.status then
+        if
+            (old.status, new.status) not in (
+                ('pending', 'accepted'), ('pending', 'cancelled'), ('pending', 'expired'),
+                ('accepted', 'completed'), ('accepted', 'cancelled')
+            )
+            or (new.status = 'accepted' and new.mechanic_id is null)
+        then
+            perform dispatch.raise_error('request_not_pending');
+        end if;
+        new.updated_at := now();
+    end if;
+
+    -- A job goes only to an approved mechanic to whom it is open.
+    if
+        new.mechanic_id is not null
+        and (
+            new.mechanic_id is distinct from old.mechanic_id
+            or (old.status = 'pending' and new.status = 'accepted')
+        )
+    then
+        if not dispatch.is_approved_mechanic(new.mechanic_id) then
+            perform dispatch.raise_error('not_a_mechanic');
+        end if;
+        v_refusal := dispatch.refusal(old, new.mechanic_id);
+        if v_refusal is not null then
+            perform dispatch.raise_error(v_refusal);
+        end if;
+    end if;
+    if new.status = 'accepted' and old.status = 'pending' then
+        new.accepted_at := now();
+    end if;
+
+    if old.status = 'pending' and old.notification_sent_at is null then
+        if
+            (dispatch.priority_window(old)).mechanic_id
+            <> (dispatch.priority_window(new)).mechanic_id
+        then
+            -- The reservation itself is not handed on either: the new one was never told.
+            perform dispatch.raise_error('not_yours');
+        end if;
+        -- The preferred mechanic was deleted (the foreign key sets null) or suspended.
+        if
+            new.status = 'pending' and new.notification_sent_at is null
+            and dispatch.fallback_reason(old, new) = 'mechanic_gone'
+        then
+            new.notification_sent_at := now();
+        end if;
+        if new.notification_sent_at is not null then
+            new.expires_at := coalesce(
+                new.expires_at, new.notification_sent_at + interval '24 hours'
+            );
+            new.updated_at := now();
+        end if;
+    end if;
+    return new;
+end;
+$$;
+
+comment on function dispatch.guard_request() is
+'Trigger: allows only the state changes there are, and an accept only by who may.';
+revoke all on function dispatch.guard_request() from public, anon, authenticated, service_role;

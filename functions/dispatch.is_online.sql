@@ -1,0 +1,15 @@
+create or replace function dispatch.is_online(p_mechanic public.mechanics, p_now timestamptz)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    -- Two minutes of silence is offline, whether or not the sweep has marked it yet.
+    select p_mechanic.is_online and p_mechanic.updated_at > p_now - interval '2 minutes';
+$$;
+
+comment on function dispatch.is_online(public.mechanics, timestamptz) is
+'Whether a mechanic is available at p_now: said so, and was heard from within 2 minutes.';
+revoke all on function dispatch.is_online(public.mechanics, timestamptz)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,32 @@
+create or replace function dispatch.last_settled_event_id()
+returns bigint
+language plpgsql
+-- volatile: each query below must see the state of its own moment, in this order
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_last bigint := coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0);
+    v_distance bigint;
+begin
+    -- A transaction that is not in pg_locks now has either committed, and is seen by the caller's
+    -- next query, or will get ids above v_last. Locks hold the lower 31 bits of a floor.
+    select max((v_last - l.objid::bigint) & 2147483647) into v_distance
+    from pg_catalog.pg_locks as l
+    where
+        l.locktype = 'advisory'
+        and l.classid = dispatch.lock_class()::oid
+        and l.objsubid = 2
+        and l.mode = 'ShareLock'
+        and l.database = (
+            select d.oid from pg_catalog.pg_database as d where d.datname = current_database()
+        );
+    return v_last - coalesce(v_distance, 0);
+end;
+$$;
+
+comment on function dispatch.last_settled_event_id() is
+'No event with this id or a lower one can appear later than now.';
+revoke all on function dispatch.last_settled_event_id()
+from public, anon, authenticated, service_role;

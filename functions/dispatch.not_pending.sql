@@ -1,0 +1,23 @@
+create or replace function dispatch.not_pending(
+    p_request public.session_requests,
+    p_now timestamptz default now()
+)
+returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select case
+        when p_request.status = 'cancelled' then 'request_cancelled'
+        when p_request.status = 'expired' then 'request_expired'
+        when p_request.status <> 'pending' then 'request_not_pending'
+        when p_request.expires_at <= p_now then 'request_expired'
+    end;
+$$;
+
+comment on function dispatch.not_pending(public.session_requests, timestamptz) is
+'Why a request''s own customer or mechanic cannot change it: the error''s detail; null: it is '
+'pending.';
+revoke all on function dispatch.not_pending(public.session_requests, timestamptz)
+from public, anon, authenticated, service_role;

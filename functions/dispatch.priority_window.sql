@@ -1,0 +1,29 @@
+-- Hook: the platform's neutral version is in sql/platform/hooks.sql.
+-- A window is over at once when its mechanic is gone or no longer approved, when the flag is off,
+-- and when the request was broadcast. Nothing here depends on the sweep having run.
+create or replace function dispatch.priority_window(
+    p_request public.session_requests,
+    out mechanic_id uuid,
+    out window_minutes integer,
+    out ends_at timestamptz
+)
+returns record
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    if
+        p_request.notification_sent_at is null
+        and p_request.preferred_mechanic_id is not null
+        and p_request.priority_notified_at is not null
+        and dispatch.favorites_priority_enabled()
+        and dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+    then
+        mechanic_id := p_request.preferred_mechanic_id;
+        window_minutes := p_request.priority_window_minutes;
+        ends_at := p_request.priority_notified_at + make_interval(mins => window_minutes);
+    end if;
+end;
+$$;

@@ -1,0 +1,96 @@
+-- Changes dispatch.stripe_events and public.session_requests, in one transaction: a paid session is
+-- either recorded with its request or not at all, and then Stripe sends it again.
+create or replace function dispatch.process_stripe_event(p_event jsonb)
+returns jsonb
+language plpgsql
+volatile
+-- definer: service_role and the webhook's role cannot write the ledger themselves
+security definer
+set search_path = ''
+as $$
+declare
+    v_id text := p_event ->> 'id';
+    v_type text := p_event ->> 'type';
+    v_object jsonb := p_event #> '{data,object}';
+    v_known dispatch.stripe_events;
+    v_result record;
+begin
+    if
+        jsonb_typeof(p_event) is distinct from 'object'
+        or jsonb_typeof(p_event -> 'id') is distinct from 'string'
+        or jsonb_typeof(p_event -> 'type') is distinct from 'string'
+        or jsonb_typeof(v_object) is distinct from 'object'
+        or v_id = '' or length(v_id) > 255 or length(v_type) > 255
+        or (
+            v_type like 'checkout.session.%'
+            and (
+                jsonb_typeof(v_object -> 'id') is distinct from 'string'
+                or length(v_object ->> 'id') not between 1 and 255
+            )
+        )
+    then
+        perform dispatch.raise_error('invalid_event');
+    end if;
+
+    -- Payment and refund of one payment wait for each other, so that each sees what the other did.
+    if jsonb_typeof(v_object -> 'payment_intent') = 'string' then
+        perform pg_advisory_xact_lock(
+            hashtextextended('stripe:' || (v_object ->> 'payment_intent'), 0)
+        );
+    end if;
+
+    select * into v_known from dispatch.stripe_events where id = v_id;
+    if v_known.processed_at is not null then
+        return jsonb_build_object(
+            'outcome', 'duplicate',
+            'request_id', dispatch.request_of_checkout(v_object ->> 'id'),
+            'created', false
+        );
+    end if;
+
+    if
+        v_type = 'checkout.session.async_payment_succeeded'
+        or (
+            v_type = 'checkout.session.completed'
+            and v_object ->> 'payment_status' in ('paid', 'no_payment_required')
+        )
+    then
+        select * into v_result from dispatch.book_paid_session(v_object);
+    elsif v_type = 'checkout.session.completed' then
+        select 'waiting_for_payment' as outcome, null::uuid as request_id, null as error
+        into v_result;
+    elsif v_type = 'charge.refunded' and v_object -> 'refunded' = 'true' then
+        select * into v_result from dispatch.cancel_refunded(v_object ->> 'payment_intent');
+    else
+        select 'ignored' as outcome, null::uuid as request_id, null as error into v_result;
+    end if;
+
+    -- Two deliveries of one event at once: both have done the same work once, and one row is kept.
+    insert into dispatch.stripe_events as e (id, type, payload, processed_at, outcome, error)
+    values (
+        v_id,
+        v_type,
+        p_event,
+        case when v_result.error is null then now() end,
+        v_result.outcome,
+        v_result.error
+    )
+    on conflict (id) do update
+        set
+            processed_at = excluded.processed_at,
+            outcome = excluded.outcome,
+            error = excluded.error
+        where e.processed_at is null;
+
+    return jsonb_build_object(
+        'outcome', v_result.outcome,
+        'request_id', v_result.request_id,
+        'created', v_result.outcome = 'request_created'
+    );
+end;
+$$;
+
+comment on function dispatch.process_stripe_event(jsonb) is 'Behind public.process_stripe_event.';
+revoke all on function dispatch.process_stripe_event(jsonb)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.process_stripe_event(jsonb) to service_role;

@@ -1,0 +1,63 @@
+-- Changes dispatch.request_events; sends notices when that is cheap now (see claim_delivery).
+create or replace function dispatch.record_event(
+    p_request public.session_requests,
+    p_event text,
+    p_topics text[],
+    p_extra jsonb default '{}'
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_window record;
+    v_event_id bigint;
+begin
+    select * into v_window from dispatch.priority_window(p_request);
+
+    -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
+    -- transaction ends, the lock says that ids above this floor may still come; readers stop there
+    -- (dispatch.last_settled_event_id). The lock must be taken before the id.
+    perform pg_advisory_xact_lock_shared(
+        dispatch.lock_class(),
+        (coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0) & 2147483647)::integer
+    );
+    v_event_id := nextval('dispatch.request_events_id_seq');
+
+    insert into dispatch.request_events (
+        id, request_id, event, actor_id, topics, payload, delivered_at
+    )
+    overriding system value
+    values (
+        v_event_id,
+        p_request.id,
+        p_event,
+        auth.uid(),
+        p_topics,
+        jsonb_build_object(
+            'event', p_event,
+            'event_id', v_event_id,
+            'request_id', p_request.id,
+            'priority', v_window.mechanic_id is not null,
+            'window_minutes', v_window.window_minutes,
+            'window_ends_at', v_window.ends_at,
+            'session_type', p_request.session_type,
+            'plan_code', left(p_request.plan_code, 64),
+            'created_at', p_request.created_at
+        ) || p_extra,
+        case when p_topics = '{}' then now() end
+    );
+
+    if dispatch.claim_delivery() then
+        perform dispatch.deliver_events(100);
+    end if;
+    return v_event_id;
+end;
+$$;
+
+comment on function dispatch.record_event(public.session_requests, text, text[], jsonb) is
+'Appends a transition to the event log and has it delivered. Returns the event''s id.';
+revoke all on function dispatch.record_event(public.session_requests, text, text[], jsonb)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,56 @@
+-- The one rule of who may see and accept a request; row level security, the list, the accept, the
+-- decline and the guard on the table all ask it.
+create or replace function dispatch.refusal(
+    p_request public.session_requests,
+    p_mechanic_id uuid,
+    p_now timestamptz default now()
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+    v_window record;
+begin
+    if p_request.id is null or p_request.customer_id = p_mechanic_id then
+        return 'request_not_found';
+    end if;
+
+    -- Only a request that was not broadcast can have a window. What ended inside its window was
+    -- never open to the others, and stays hidden from them.
+    if p_request.notification_sent_at is null then
+        select * into v_window from dispatch.priority_window(p_request);
+        if
+            v_window.mechanic_id <> p_mechanic_id
+            and v_window.ends_at > (
+                case
+                    when p_request.status = 'pending' then p_now
+                    else coalesce(p_request.accepted_at, p_request.updated_at)
+                end
+            )
+        then
+            return 'request_not_found';
+        end if;
+    end if;
+
+    return case
+        when p_request.status = 'cancelled' then 'request_cancelled'
+        when p_request.status = 'expired' then 'request_expired'
+        when p_request.status <> 'pending' then 'request_taken'
+        when p_request.expires_at <= p_now then 'request_expired'
+        when exists (
+            select from dispatch.request_events as e
+            where
+                e.request_id = p_request.id and e.event = 'request_declined'
+                and e.actor_id = p_mechanic_id
+        ) then 'request_not_found'
+    end;
+end;
+$$;
+
+comment on function dispatch.refusal(public.session_requests, uuid, timestamptz) is
+'Why an approved mechanic may not accept a request at p_now: the error''s detail; null: may.';
+revoke all on function dispatch.refusal(public.session_requests, uuid, timestamptz)
+from public, anon, authenticated, service_role;

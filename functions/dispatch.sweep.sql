@@ -1,0 +1,31 @@
+-- Changes public.session_requests: announces the windows that are over, expires what nobody took.
+-- Who may accept does not wait for this; it only tells.
+create or replace function dispatch.sweep(
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_done integer;
+begin
+    -- The triggers leave the notices to one batch at the end.
+    perform set_config('dispatch.delivery_claimed_by', 'batch', true);
+    v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
+    perform set_config('dispatch.delivery_claimed_by', '', true);
+    if v_done > 0 then
+        perform dispatch.deliver_events(p_limit);
+    end if;
+    return v_done;
+end;
+$$;
+
+comment on function dispatch.sweep(integer, timestamptz) is
+'Broadcasts requests whose window is over at p_now and expires stale ones, up to p_limit of each. '
+'Returns how many requests it changed. Safe to run twice at once.';
+revoke all on function dispatch.sweep(integer, timestamptz)
+from public, anon, authenticated, service_role;

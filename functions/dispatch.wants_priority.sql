@@ -1,0 +1,28 @@
+create or replace function dispatch.wants_priority(
+    p_routing_type text,
+    p_preferred_mechanic_id uuid
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    if p_routing_type is null or p_routing_type not in ('broadcast', 'priority_broadcast') then
+        perform dispatch.raise_error('invalid_routing_type');
+    end if;
+    if p_routing_type = 'broadcast' or not dispatch.favorites_priority_enabled() then
+        return false;
+    end if;
+    if p_preferred_mechanic_id is null then
+        perform dispatch.raise_error('invalid_routing_type');
+    end if;
+    return true;
+end;
+$$;
+
+comment on function dispatch.wants_priority(text, uuid) is
+'Whether a booking asks for priority and the flag grants it. Raises PT422 invalid_routing_type.';
+revoke all on function dispatch.wants_priority(text, uuid)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,16 @@
+create or replace function public.get_mechanic_status(mechanic_id uuid)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+    select dispatch.mechanic_status(mechanic_id);
+$$;
+
+comment on function public.get_mechanic_status(uuid) is
+'{"is_online", "last_seen"} of an approved mechanic; false and null for any other id. Raises '
+'PT401 not_signed_in, PT404 feature_disabled.';
+revoke all on function public.get_mechanic_status(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function public.get_mechanic_status(uuid) to authenticated;

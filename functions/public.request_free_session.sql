@@ -1,0 +1,20 @@
+create or replace function public.request_free_session(
+    plan_code text,
+    preferred_mechanic_id uuid default null,
+    routing_type text default 'broadcast'
+)
+returns public.session_requests
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+    select * from dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);
+$$;
+
+comment on function public.request_free_session(text, uuid, text) is
+'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT422 '
+'invalid_plan, invalid_routing_type.';
+revoke all on function public.request_free_session(text, uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function public.request_free_session(text, uuid, text) to authenticated;

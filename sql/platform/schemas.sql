@@ -1,0 +1,10 @@
+-- dispatch holds the logic and the internal tables. It is not exposed by PostgREST; clients reach
+-- it only through the functions in public.
+create schema if not exists dispatch;
+
+comment on schema dispatch is
+'Routing of session requests to mechanics: logic, event log, Stripe ledger. Not exposed.';
+
+revoke all on schema dispatch from public, anon, authenticated, service_role;
+-- The RPCs in public are security invoker: their callers need to look names up in here.
+grant usage on schema dispatch to authenticated, service_role;

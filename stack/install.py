@@ -1,0 +1,18 @@
+"""Install the project's SQL, the way a DBA would."""
+
+from stack import ROOT
+from stack.postgres import run_psql
+
+PLATFORM = "sql/platform/up.sql"
+FEATURE = "sql/favorites_priority/up.sql"
+
+
+def install(dsn: str, *files: str) -> None:
+    """Run the platform's and the feature's `up.sql`, or the given files; repeating is harmless."""
+    for file in files or (PLATFORM, FEATURE):
+        run_psql(dsn, "-f", str(ROOT / file))
+
+
+def install_webhook_role(dsn: str) -> None:
+    """Create the webhook app's restricted role and let it log in."""
+    run_psql(dsn, "-f", str(ROOT / "sql/webhook_role.sql"), "-c", "alter role webhook_app login")

