@@ -11,10 +11,10 @@ declare
     v_reason text := new.metadata ->> 'routing_reason';
     v_window record;
 begin
-    if new.status = 'cancelled' then
-        -- Refunded before it came (dispatch.process_stripe_event); a cancelled row that is merely
-        -- imported is no transition.
-        if new.metadata ? 'refunded_at' then
+    if new.status <> 'pending' then
+        -- Refunded before it came (dispatch.process_stripe_event); a row that is merely imported
+        -- is no transition.
+        if new.status = 'cancelled' and new.metadata ? 'refunded_at' then
             perform dispatch.record_event(
                 new, 'request_cancelled', array[v_customer], '{"reason": "refunded"}'
             );

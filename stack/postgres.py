@@ -112,7 +112,12 @@ class Cluster(Postgresql):
     def restart(self) -> None:
         """Start again after a crash."""
         self.child_process = None
-        self.start()
+        # A start that fails stops the cluster, and must not take the data with it.
+        temporary, self._temporary = self._temporary, False
+        try:
+            self.start()
+        finally:
+            self._temporary = temporary
 
     # What follows is called by the base class.
 

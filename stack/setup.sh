@@ -18,16 +18,19 @@ as_root() {
     fi
 }
 
-apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >/dev/null; }
+apt_get() {
+    local output
+    output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" 2>&1) ||
+        fail "apt-get $* failed:"$'\n'"$output"
+}
 
+# The version of the newest PostgreSQL that is installed, and that this distribution would install.
 newest_server() {
-    for path in /usr/lib/postgresql/*/bin/postgres; do
-        [ -x "$path" ] && basename "${path%/bin/postgres}"
-    done | sort -n | tail -n 1
+    find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | cut -d/ -f5 | sort -n | tail -n 1 || true
 }
 
 distribution_server() {
-    apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1
+    apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' || true
 }
 
 # The packages that are missing, for PostgreSQL $1.
@@ -46,25 +49,28 @@ list_missing() {
     have npm || missing+=(nodejs npm)
 }
 
+# Only the programs are wanted: no cluster of Debian's own, no service started or enabled. What
+# someone already set up here is not touched.
+no_cluster=/etc/postgresql-common/createcluster.d/favorites-priority.conf
+no_services=/usr/sbin/policy-rc.d
+
 install_packages() {
-    # Only the programs are wanted: no cluster of Debian's own, no service started or enabled.
-    # A service that someone already set up here is not touched.
-    local quiet_services=()
-    local clusters=/etc/postgresql-common/createcluster.d/favorites-priority.conf
-    local policy=/usr/sbin/policy-rc.d
-    have nginx || quiet_services+=(nginx)
-    [ -d /etc/postgresql-common ] || quiet_services+=(postgresql)
-    trap 'as_root rm -f "$clusters" ${policy_made:+"$policy"}' EXIT
-    as_root mkdir -p "$(dirname "$clusters")"
-    echo 'create_main_cluster = false' | as_root tee "$clusters" >/dev/null
-    if [ ! -e "$policy" ]; then
-        policy_made=yes
-        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-        as_root chmod +x "$policy"
+    local new_services=() temporary=("$no_cluster")
+    have nginx || new_services+=(nginx)
+    [ -d /etc/postgresql ] || new_services+=(postgresql)
+    [ -e "$no_services" ] || temporary+=("$no_services")
+    # shellcheck disable=SC2064  # the list as it is now
+    trap "as_root rm -f ${temporary[*]}" EXIT
+
+    as_root mkdir -p "${no_cluster%/*}"
+    echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
+    if [ ! -e "$no_services" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$no_services" >/dev/null
+        as_root chmod +x "$no_services"
     fi
-    apt_get install --no-install-recommends "${missing[@]}" || fail "apt-get could not install ${missing[*]}"
-    if [ -d /run/systemd/system ] && [ "${#quiet_services[@]}" -gt 0 ]; then
-        as_root systemctl disable --quiet "${quiet_services[@]}" || true
+    apt_get install --no-install-recommends "${missing[@]}"
+    if [ -d /run/systemd/system ] && [ "${#new_services[@]}" -gt 0 ]; then
+        as_root systemctl disable --quiet "${new_services[@]}" || true
     fi
 }
 

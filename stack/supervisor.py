@@ -65,9 +65,11 @@ def down() -> int:
             print(f"The stack does not stop; see {LOG}", file=sys.stderr)
             return 1
         print("The stack is down.")
+    elif leftovers():
+        end_leftovers()
+        print("Ended what was left of the stack.")
     else:
         print("The stack was not running.")
-    end_leftovers()
     ENV.unlink(missing_ok=True)
     return 0
 
@@ -188,4 +190,7 @@ def supervise() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(supervise())
+    try:
+        sys.exit(supervise())
+    except RuntimeError as error:  # a part did not start; the text says all there is to say
+        sys.exit(str(error))

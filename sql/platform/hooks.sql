@@ -31,7 +31,8 @@ create or replace function dispatch.route_request()
 returns trigger
 language plpgsql
 volatile
-security invoker
+-- definer: the writer may be service_role, which has no business in dispatch
+security definer
 set search_path = ''
 as $$
 begin

@@ -78,8 +78,9 @@ def ledger(sql: Sql) -> Ledger:
 def blocked(owner: psycopg.Connection[Any], sql: Sql) -> Blocked:
     """A context in which the ledger is locked; it gives a count of the calls that wait."""
     query = """
-        select count(*)::int as n from pg_locks
-        where not granted and relation = 'dispatch.stripe_events'::regclass
+        select count(*)::int as n from pg_locks as l
+        join pg_database as d on d.oid = l.database and d.datname = current_database()
+        where not l.granted
     """
 
     @contextmanager

@@ -51,7 +51,7 @@ class Served:
     def send(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             # A body that is no bytes goes out in chunks, without its length.
             connection.request(method, path, body, headers or {})
@@ -81,11 +81,11 @@ def served(request: pytest.FixtureRequest, webhook_dsn: str, tmp_path: Path) -> 
     environ = {"DATABASE_URL": webhook_dsn, "STRIPE_WEBHOOK_SECRET": SECRET}
     served = Served(tmp_path / "output", settings, **environ)
     try:
-        eventually(served.healthy, 20)
+        eventually(served.healthy, 60)
         yield served
     finally:
         served.process.terminate()
-        served.process.wait(20)
+        served.process.wait(60)
     assert "Traceback" not in served.output.read_text()
 
 
@@ -111,7 +111,7 @@ def test_oversized(served: Served) -> None:
 
 
 def test_broken_chunk(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode() + b"zz\r\nnonsense\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
@@ -129,9 +129,9 @@ def test_sigterm_finishes_what_was_begun(
         eventually(lambda: waiting() == 1)
         served.process.send_signal(signal.SIGTERM)
         eventually(lambda: "Handling signal: term" in served.output.read_text())
-    thread.join(20)
+    thread.join(60)
     assert answers[0][0] == 200
-    assert served.process.wait(20) == 0
+    assert served.process.wait(60) == 0
 
 
 def test_killed_worker_is_replaced(served: Served, metadata: Metadata) -> None:
@@ -144,7 +144,7 @@ def test_killed_worker_is_replaced(served: Served, metadata: Metadata) -> None:
 
 def test_refuses_to_start(tmp_path: Path) -> None:
     served = Served(tmp_path / "output", DATABASE_URL="postgresql://app:hunter2@db/x")
-    assert served.process.wait(20) == 3
+    assert served.process.wait(60) == 3
     output = served.output.read_text()
     assert output.count("STRIPE_WEBHOOK_SECRET is missing") == 1
     assert "Traceback" not in output and "hunter2" not in output
@@ -161,7 +161,7 @@ def test_starts_without_database(tmp_path: Path) -> None:
             except OSError:
                 return None
 
-        assert eventually(answer, 20)[0] == 503
+        assert eventually(answer, 60)[0] == 503
     finally:
         served.process.terminate()
-        served.process.wait(20)
+        served.process.wait(60)

@@ -125,7 +125,7 @@ def test_other_methods(client: FlaskClient, method: str) -> None:
         refused(response, 405, "method_not_allowed")
 
 
-@pytest.mark.parametrize("path", ["/", PATH + "/", "/" + PATH, "/static/x", "/healthz/x"])
+@pytest.mark.parametrize("path", ["/", PATH + "/", "/stripe//webhook", "/static/x", "/healthz/x"])
 def test_other_paths(client: FlaskClient, path: str) -> None:
     refused(client.post(path), 404, "not_found")
 
@@ -355,14 +355,15 @@ def test_thin_session(client: FlaskClient, metadata: Metadata, requests_of: Requ
 # --- The database in trouble: 503, and nothing lost ---
 
 
-def in_thread(call: Callable[[], TestResponse]) -> Callable[[], TestResponse]:
+def in_thread(call: Callable[[], TestResponse], wait: float = 60) -> Callable[[], TestResponse]:
     """Start the call; what comes back waits for its answer."""
     answers: list[TestResponse] = []
-    thread = threading.Thread(target=lambda: answers.append(call()))
+    thread = threading.Thread(target=lambda: answers.append(call()), daemon=True)
     thread.start()
 
     def answer() -> TestResponse:
-        thread.join(20)
+        thread.join(wait)
+        assert answers, "no answer in time"
         return answers[0]
 
     return answer
@@ -398,7 +399,7 @@ def test_restart_costs_no_event(
         proxy.cut()
         started = time.monotonic()
         assert outcome(post(proxied, checkout(metadata))) == CREATED
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 2
 
 
 def test_lost_midway(
@@ -424,7 +425,8 @@ def test_statement_timeout(
 ) -> None:
     client, paid = client_for(webhook_dsn, db_timeout=1), checkout(metadata)
     with blocked():
-        refused(post(client, paid), 503, "database_unavailable")
+        answer = in_thread(lambda: post(client, paid), wait=20)
+        refused(answer(), 503, "database_unavailable")
     assert not requests_of(session_id(paid))
     assert outcome(post(client, paid)) == CREATED
 

@@ -85,7 +85,7 @@ def post(client: FlaskClient, body: Event | str) -> TestResponse:
     return client.post(PATH, data=data, headers=headers)
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
     """The first truthy answer of the condition."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -1,0 +1,1 @@
+"""Benchmarks: what this costs beside bare PostgreSQL, as ratios from one run."""

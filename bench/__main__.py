@@ -1,0 +1,200 @@
+"""Run every benchmark and print a table; exit 1 if a goal is missed. See `make bench`."""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psycopg
+
+from stack.install import install
+from stack.postgres import Cluster, binary
+
+HERE = Path(__file__).parent
+ROUNDS = 5
+SECONDS = 3
+CONNECTIONS = 8
+MECHANIC = "00000000-0000-4000-8000-00000000000a"
+CUSTOMER = "00000000-0000-4000-8000-00000000000c"
+
+
+@dataclass
+class Result:
+    """One line of the table; `spread` is the lowest and the highest of the rounds."""
+
+    name: str
+    value: float
+    unit: str
+    goal: str
+    met: bool
+    baseline: str
+    spread: tuple[float, float] | None = None
+
+
+def pgbench(dsn: str, script: str, *, options: str = "") -> float:
+    """Transactions a second of a script in `bench/`, at CONNECTIONS connections."""
+    output = subprocess.run(
+        [binary("pgbench"), "-n", "-M", "prepared", "-f", str(HERE / script)]
+        + ["-c", str(CONNECTIONS), "-j", "2", "-T", str(SECONDS), dsn],
+        env={"PGOPTIONS": options},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    match = re.search(r"tps = ([0-9.]+)", output)
+    failed = re.search(r"number of failed transactions: 0 ", output)
+    if match is None or failed is None:
+        raise RuntimeError(f"pgbench {script} failed:\n{output}")
+    return float(match[1])
+
+
+def ratio(name: str, goal: float, ours: Callable[[], float], bare: Callable[[], float]) -> Result:
+    """The median of the ratios of interleaved rounds, so that a busy machine slows both alike."""
+    ratios = []
+    for _ in range(ROUNDS):
+        baseline = bare()
+        ratios.append(ours() / baseline)
+        print(f"  {name}: {ratios[-1]:.2f} of {baseline:,.0f} per second", file=sys.stderr)
+    value = statistics.median(ratios)
+    return Result(
+        name, value, "ratio", f">= {goal}", value >= goal, "bare", (min(ratios), max(ratios))
+    )
+
+
+def intake(cluster: Cluster) -> Result:
+    return ratio(
+        "intake, 8 connections, beside a bare INSERT of the row",
+        0.5,
+        lambda: pgbench(cluster.dsn(), "intake.sql"),
+        lambda: pgbench(cluster.dsn(), "intake_bare.sql"),
+    )
+
+
+def accept(cluster: Cluster) -> Result:
+    with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
+        for table in ("bench", "public"):
+            owner.execute("alter table public.session_requests disable trigger user")
+            owner.execute(
+                f"insert into {table}.session_requests"  # type: ignore[arg-type]  # noqa: S608
+                " (id, customer_id, session_type, plan_code, notification_sent_at)"
+                " select bench.request_id(n), %s, 'chat', 'quick-chat', now()"
+                " from generate_series(1, 300000) as n",
+                [CUSTOMER],
+            )
+            owner.execute("alter table public.session_requests enable trigger user")
+        owner.execute("vacuum analyze public.session_requests, bench.session_requests")
+    claims = '{"sub":"%s","role":"authenticated"}' % MECHANIC
+    mechanic = f"-c role=authenticated -c request.jwt.claims={claims}"
+    return ratio(
+        "accept, notice included, beside a bare UPDATE by id",
+        0.75,
+        lambda: pgbench(cluster.dsn(), "accept.sql", options=mechanic),
+        lambda: pgbench(cluster.dsn(), "accept_bare.sql"),
+    )
+
+
+def idle_tick(cluster: Cluster) -> Result:
+    """Pages read by a sweep with nothing due, at a million requests and 10,000 open windows."""
+    with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
+        owner.execute("alter table public.session_requests disable trigger user")
+        owner.execute(
+            "insert into public.session_requests (customer_id, session_type, status,"
+            " preferred_mechanic_id, priority_window_minutes, priority_notified_at,"
+            " notification_sent_at, expires_at)"
+            " select %s, 'chat', case when n > 10000 then 'completed' else 'pending' end"
+            "::public.session_request_status, %s, 60, now(),"
+            " case when n > 10000 then now() end, now() + interval '1 day'"
+            " from generate_series(1, 1000000) as n",
+            [CUSTOMER, MECHANIC],
+        )
+        owner.execute("alter table public.session_requests enable trigger user")
+        owner.execute("vacuum analyze public.session_requests")
+        for _ in range(6):  # the first calls also read the catalogue
+            row = owner.execute(
+                "explain (analyze, buffers, format json) select dispatch.sweep()"
+            ).fetchone()
+        assert row is not None
+        plan = row[0][0]["Plan"]
+    buffers = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    return Result(
+        "sweep with nothing due, 1 million rows", buffers, "buffers", "<= 10", buffers <= 10, "-"
+    )
+
+
+def lateness(cluster: Cluster) -> Result:
+    """How late the real pg_cron job announces windows that end one after another."""
+    count = 100
+    with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
+        print("  waiting for pg_cron to begin its minute", file=sys.stderr)
+        while not owner.execute(
+            "select 1 from cron.job_run_details where status = 'running'"
+        ).fetchone():
+            time.sleep(0.2)
+        owner.execute(
+            "insert into public.session_requests (customer_id, session_type,"
+            " preferred_mechanic_id, priority_window_minutes, priority_notified_at)"
+            " select %s, 'video', %s, 1,"
+            " now() - interval '1 minute' + interval '2 seconds' + n * interval '97 ms'"
+            " from generate_series(1, %s) as n",
+            [CUSTOMER, MECHANIC, count],
+        )
+        query = (
+            "select extract(epoch from notification_sent_at - priority_notified_at) - 60"
+            " from public.session_requests"
+            " where session_type = 'video' and notification_sent_at is not null"
+        )
+        while len(rows := owner.execute(query).fetchall()) < count:
+            time.sleep(0.5)
+    late = sorted(float(row[0]) * 1000 for row in rows)
+    median = statistics.median(late)
+    return Result(
+        "fallback announced after its deadline, pg_cron, idle, p50",
+        median,
+        "ms",
+        "<= 50",
+        median <= 50,
+        "-",
+        (late[0], late[-1]),
+    )
+
+
+def main() -> int:
+    results = []
+    cluster = Cluster(fsync=True)
+    try:
+        install(cluster.dsn())
+        with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
+            owner.execute((HERE / "schema.sql").read_bytes())
+            owner.execute("select dispatch.set_favorites_priority(true)")
+        for benchmark in (lateness, intake, accept, idle_tick):
+            results.append(benchmark(cluster))
+        with psycopg.connect(cluster.dsn()) as owner:
+            names = "server_version", "fsync", "synchronous_commit", "shared_buffers"
+            settings = {
+                name: owner.execute("select current_setting(%s)", [name]).fetchone()
+                for name in names
+            }
+    finally:
+        cluster.stop()
+
+    for result in results:
+        spread = f" ({result.spread[0]:.2f} to {result.spread[1]:.2f})" if result.spread else ""
+        print(
+            f"{'met   ' if result.met else 'MISSED'} {result.name}: "
+            f"{result.value:.2f} {result.unit}{spread}, goal {result.goal}"
+        )
+    document = {
+        "settings": {name: value[0] for name, value in settings.items() if value},
+        "results": [asdict(result) for result in results],
+    }
+    (HERE / "results.json").write_text(json.dumps(document, indent=2) + "\n")
+    return 0 if all(result.met for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Those who talk to the stack, as in production: people through supabase-py, and Stripe."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import psycopg
+from stripe import WebhookSignature
+from supabase import Client, ClientOptions, create_client
+
+from stack.tokens import sign
+
+Env = Mapping[str, str]
+Event = dict[str, Any]
+
+
+def add_user(connection: psycopg.Connection[Any]) -> str:
+    """A new user's id."""
+    user_id = str(uuid.uuid4())
+    connection.execute(
+        "insert into auth.users (id, email) values (%s, %s)",
+        (user_id, f"{user_id}@mail.example"),
+    )
+    return user_id
+
+
+def add_mechanic(
+    connection: psycopg.Connection[Any], name: str, status: str | None = "approved"
+) -> str:
+    """A new mechanic's id."""
+    user_id = add_user(connection)
+    connection.execute(
+        "insert into public.mechanics (id, display_name, status) values (%s, %s, %s)",
+        (user_id, name, status),
+    )
+    return user_id
+
+
+def client(env: Env, token: str) -> Client:
+    """supabase-py with the anon key and this token."""
+    options = ClientOptions(headers={"Authorization": f"Bearer {token}"}, auto_refresh_token=False)
+    return create_client(env["SUPABASE_URL"], env["SUPABASE_ANON_KEY"], options)
+
+
+def sign_in(env: Env, user_id: str) -> Client:
+    """supabase-py as a signed-in user has it."""
+    return client(env, sign("authenticated", user_id, secret=env["JWT_SECRET"]))
+
+
+def stripe_event(kind: str, **data: object) -> Event:
+    """An event of Stripe's about the object `data`."""
+    return {
+        "id": f"evt_{uuid.uuid4().hex}",
+        "object": "event",
+        "type": kind,
+        "data": {"object": data},
+    }
+
+
+def paid_checkout(metadata: Mapping[str, str], **session: object) -> Event:
+    """What Stripe sends when a Checkout Session is paid; `session` overrides its fields."""
+    paid = {
+        "id": f"cs_test_{uuid.uuid4().hex}",
+        "object": "checkout.session",
+        "payment_intent": f"pi_{uuid.uuid4().hex}",
+        "payment_status": "paid",
+        "customer_details": {"name": "Carla Customer", "email": "carla@mail.example"},
+        "metadata": dict(metadata),
+    }
+    return stripe_event("checkout.session.completed", **(paid | session))
+
+
+def post_event(env: Env, event: Event, timeout: float = 15) -> tuple[int, dict[str, Any]]:
+    """Post an event to the webhook as Stripe does, signed; the status and the answer."""
+    body = json.dumps(event)
+    secret = env["STRIPE_WEBHOOK_SECRET"]
+    signature = WebhookSignature.generate_signature_header(body, secret)
+    response = httpx.post(
+        f"{env['WEBHOOK_URL']}/stripe/webhook",
+        content=body,
+        headers={"Stripe-Signature": signature, "Content-Type": "application/json"},
+        timeout=timeout,
+    )
+    answer: dict[str, Any] = response.json()
+    return response.status_code, answer

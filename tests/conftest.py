@@ -1,0 +1,75 @@
+"""One PostgreSQL for the whole run; each test has a database of its own, or an emptied one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from stack.install import PLATFORM, install, install_webhook_role
+from stack.postgres import Cluster
+from tests.database import (
+    PLATFORM_TEMPLATE,
+    TEMPLATE,
+    Connection,
+    Database,
+    fresh_database,
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("late") is not None)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A running PostgreSQL; pg_cron's own database has the project, so that its job runs."""
+    with Cluster() as cluster:
+        install(cluster.dsn())
+        install(cluster.create_database(PLATFORM_TEMPLATE), PLATFORM)
+        template = cluster.create_database(TEMPLATE, PLATFORM_TEMPLATE)
+        install(template)
+        install_webhook_role(template)
+        with Database(cluster, TEMPLATE) as database:
+            database.sql("select dispatch.set_favorites_priority(true)")
+        yield cluster
+
+
+@pytest.fixture
+def db(cluster: Cluster) -> Iterator[Database]:
+    """A fresh database with platform and feature, the flag on."""
+    with fresh_database(cluster, TEMPLATE) as database:
+        yield database
+
+
+@pytest.fixture
+def platform_db(cluster: Cluster) -> Iterator[Database]:
+    """A fresh database with the platform alone."""
+    with fresh_database(cluster, PLATFORM_TEMPLATE) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def _shared(cluster: Cluster) -> str:
+    cluster.create_database("shared", TEMPLATE)
+    return "shared"
+
+
+@pytest.fixture
+def shared(cluster: Cluster, _shared: str) -> Iterator[Database]:
+    """Like `db`, but the same for all and emptied before each test: leave its schema alone."""
+    with Database(cluster, _shared) as database:
+        database.empty()
+        yield database
+
+
+@pytest.fixture
+def owner(shared: Database) -> Connection:
+    return shared.owner
+
+
+@pytest.fixture
+def webhook_dsn(shared: Database) -> str:
+    return shared.dsn("webhook_app")

@@ -1,0 +1,295 @@
+"""A test's own database: who acts in it, what they book, and what must be refused."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from stack.postgres import SUPERUSER, Cluster
+
+Connection = psycopg.Connection[Any]
+Row = dict[str, Any]
+# The databases that the tests' own are copied from; conftest makes them.
+PLATFORM_TEMPLATE, TEMPLATE = "platform_template", "feature_template"
+SETS = {
+    "list_favorite_mechanics",
+    "list_open_session_requests",
+    "list_session_request_events",
+    "get_session_request_timeline",
+}
+
+
+def rows(connection: Connection, query: str, *params: object) -> list[Row]:
+    cursor = connection.cursor(row_factory=dict_row)
+    cursor.execute(query.encode(), params or None)
+    return cursor.fetchall() if cursor.description else []
+
+
+def value(connection: Connection, query: str, *params: object) -> Any:
+    """The first column of the only row."""
+    (row,) = rows(connection, query, *params)
+    return next(iter(row.values()))
+
+
+def rpc(connection: Connection, function: str, **arguments: object) -> Any:
+    """Call a function of public by its arguments' names, as PostgREST does; JSON comes back."""
+    query = sql.SQL("select to_jsonb(f) from public.{}({}) as f").format(
+        sql.Identifier(function),
+        sql.SQL(", ").join(
+            sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder())
+            for name in arguments
+        ),
+    )
+    given = [Jsonb(each) if isinstance(each, dict | list) else each for each in arguments.values()]
+    answer = [row[0] for row in connection.execute(query, given)]
+    return answer if function in SETS else answer[0]
+
+
+@contextmanager
+def refused(sqlstate: str, detail: str | None = None) -> Iterator[None]:
+    """What is inside fails with this SQLSTATE; one of the contract's says all that it must."""
+    with pytest.raises(psycopg.Error) as raised:
+        yield
+    error = raised.value
+    assert error.sqlstate == sqlstate, error
+    if sqlstate.startswith("PT"):
+        assert error.diag.message_detail == detail
+        assert error.diag.message_hint and error.diag.message_primary
+
+
+class Database:
+    """A database with the project installed; everything opened here is closed by `close`."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster, self.name = cluster, name
+        self._connections: list[Connection] = []
+        self.owner = self._open("postgres")
+
+    def dsn(self, user: str = "postgres") -> str:
+        return self.cluster.dsn(user, self.name)
+
+    def _open(self, user: str, autocommit: bool = True) -> Connection:
+        connection: Connection = psycopg.connect(
+            self.dsn(user), autocommit=autocommit, prepare_threshold=None
+        )
+        self._connections.append(connection)
+        return connection
+
+    def superuser(self) -> Connection:
+        return self._open(SUPERUSER)
+
+    def connect(
+        self, user_id: object = None, role: str = "authenticated", **claims: object
+    ) -> Connection:
+        """A connection that acts as PostgREST's does for a token of this user and role."""
+        connection = self._open("postgres")
+        become(connection, user_id, role, **claims)
+        return connection
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._connections:
+            connection.close()
+
+    def empty(self) -> None:
+        """Delete every row but the seed, without a trigger."""
+        with psycopg.connect(self.dsn(SUPERUSER)) as connection:
+            connection.execute("set session_replication_role = replica")
+            for table in (
+                "public.session_requests",
+                "public.customer_favorites",
+                "public.mechanics",
+                "dispatch.request_events",
+                "dispatch.stripe_events",
+                "auth.users",
+                "realtime.messages",
+            ):
+                connection.execute(f"delete from {table}".encode())
+            connection.execute(
+                "delete from public.service_plans where code not in "
+                "('free-diagnostic', 'quick-chat', 'expert-video')"
+            )
+            connection.execute("select setval('dispatch.last_inline_delivery', 0, false)")
+
+    def sql(self, query: str, *params: object) -> list[Row]:
+        return rows(self.owner, query, *params)
+
+    def value(self, query: str, *params: object) -> Any:
+        return value(self.owner, query, *params)
+
+    # Who and what there is.
+
+    def make_customer(self, email: str | None = None) -> str:
+        user_id = str(uuid.uuid4())
+        self.sql(
+            "insert into auth.users (id, email) values (%s, %s)",
+            user_id,
+            email or f"{user_id}@mail.example",
+        )
+        return user_id
+
+    def make_mechanic(
+        self, status: str | None = "approved", online: bool = True, **columns: object
+    ) -> str:
+        user_id = self.make_customer()
+        self._insert(
+            "mechanics",
+            {"id": user_id, "display_name": "Mia", "status": status, "is_online": online} | columns,
+        )
+        return user_id
+
+    def make_request(
+        self,
+        customer: str | None = None,
+        preferred: str | None = None,
+        minutes: int | None = None,
+        connection: Connection | None = None,
+        **columns: object,
+    ) -> str:
+        """A plain INSERT, as the marketplace's own backend would write it."""
+        columns = {
+            "customer_id": customer or self.make_customer(),
+            "session_type": "chat",
+            "plan_code": "quick-chat",
+            "customer_name": "Zoe Quill",
+            "customer_email": "zoe.quill@mail.example",
+            "notes": "the blue one",
+        } | columns
+        if preferred:
+            columns["preferred_mechanic_id"] = preferred
+        if minutes is not None:
+            columns["priority_window_minutes"] = minutes
+        return str(self._insert("session_requests", columns, connection))
+
+    def _insert(self, table: str, row: Row, connection: Connection | None = None) -> Any:
+        query = sql.SQL("insert into public.{} ({}) values ({}) returning id").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, row)),
+            sql.SQL(", ").join(sql.Placeholder() * len(row)),
+        )
+        given = [Jsonb(each) if isinstance(each, dict) else each for each in row.values()]
+        (answer,) = (connection or self.owner).execute(query, given).fetchall()
+        return answer[0]
+
+    def end_window(self, request_id: str, in_seconds: float = 0) -> None:
+        """Move the window into the past, so that it ends (or ended) at this time."""
+        self.sql(
+            "update public.session_requests set priority_notified_at = clock_timestamp()"
+            " + make_interval(secs => %s) - make_interval(mins => priority_window_minutes)"
+            " where id = %s",
+            in_seconds,
+            request_id,
+        )
+
+    # What became of it.
+
+    def request(self, request_id: str) -> Row:
+        (row,) = self.sql("select * from public.session_requests where id = %s", request_id)
+        return row
+
+    def events(self, request_id: str | None = None) -> list[Row]:
+        return self.sql(
+            "select * from dispatch.request_events where request_id = coalesce(%s, request_id)"
+            " order by id",
+            request_id,
+        )
+
+    def log(self, request_id: str | None = None) -> list[str]:
+        """The events in short: `new_request:window_ended`."""
+        return [
+            ":".join(filter(None, (event["event"], event["payload"].get("reason"))))
+            for event in self.events(request_id)
+        ]
+
+    def snapshot(self) -> list[Row]:
+        tables = ("session_requests", "mechanics", "customer_favorites")
+        query = " union all ".join(
+            [f"select to_jsonb(t)::text as row from public.{table} as t" for table in tables]
+            + ["select to_jsonb(e)::text from dispatch.stripe_events as e"]
+            + ["select (to_jsonb(e) - 'delivered_at')::text from dispatch.request_events as e"]
+        )
+        return self.sql(f"{query} order by 1")
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        before = self.snapshot()
+        yield
+        assert self.snapshot() == before
+
+    def sweep(self) -> int:
+        return int(self.value("select dispatch.sweep()"))
+
+
+@contextmanager
+def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Database]:
+    name = f"test_{uuid.uuid4().hex}"
+    cluster.create_database(name, template)
+    with Database(cluster, name) as database:
+        yield database
+    cluster.drop_database(name)
+
+
+def become(
+    connection: Connection, user_id: object = None, role: str = "authenticated", **claims: object
+) -> None:
+    claims = {"role": role} | ({"sub": str(user_id)} if user_id else {}) | claims
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+        cursor.execute(
+            "select set_config('request.jwt.claims', to_jsonb(%s::jsonb)::text, false)",
+            (Jsonb(claims),),
+        )
+
+
+def checkout(
+    customer: str | None = None,
+    preferred: str | None = None,
+    *,
+    kind: str = "checkout.session.completed",
+    payment_status: str = "paid",
+    session: str | None = None,
+    payment: str | None = None,
+    plan: str | None = "quick-chat",
+    reference: str | None = None,
+    **metadata: object,
+) -> Row:
+    """An event of a Checkout Session, with the fields Stripe sends that matter here."""
+    metadata = {
+        "customer_id": customer,
+        "plan_code": plan,
+        "routing_type": "priority_broadcast" if preferred else "broadcast",
+        "preferred_mechanic_id": preferred,
+    } | metadata
+    return stripe_event(
+        kind,
+        id=session or f"cs_test_{uuid.uuid4().hex}",
+        object="checkout.session",
+        client_reference_id=reference,
+        customer_details={"name": "Zoe Quill", "email": "zoe.quill@mail.example"},
+        metadata={name: text for name, text in metadata.items() if text is not None},
+        payment_intent=payment or f"pi_{uuid.uuid4().hex}",
+        payment_status=payment_status,
+    )
+
+
+def refund(payment: str, full: bool = True) -> Row:
+    return stripe_event(
+        "charge.refunded", id=f"ch_{uuid.uuid4().hex}", payment_intent=payment, refunded=full
+    )
+
+
+def stripe_event(kind: str, **data: object) -> Row:
+    return {
+        "id": f"evt_{uuid.uuid4().hex}",
+        "object": "event",
+        "type": kind,
+        "data": {"object": data},
+    }
