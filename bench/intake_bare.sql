@@ -1,15 +1,19 @@
 \set n random(1, 2000000000)
+\set customer random(1001, 11000)
+\set mechanic random(1, 1000)
 insert into bench.session_requests (
     customer_id, session_type, plan_code, status, customer_name, customer_email, metadata,
-    notification_sent_at, expires_at
+    preferred_mechanic_id, priority_window_minutes, priority_notified_at
 )
 values (
-    '00000000-0000-4000-8000-00000000000c', 'chat', 'quick-chat', 'pending', 'Ada', 'ada@example.com',
+    ('00000000-0000-4000-8000-' || lpad(:customer::text, 12, '0'))::uuid,
+    'chat', 'quick-chat', 'pending', 'Ada', 'ada@example.com',
     jsonb_build_object(
         'stripe_checkout_session_id', 'cs_' || :client_id || '_' || :n,
         'stripe_payment_intent', 'pi_' || :client_id || '_' || :n
     ),
-    now(), now() + interval '24 hours'
+    ('00000000-0000-4000-8000-' || lpad(:mechanic::text, 12, '0'))::uuid,
+    10, now()
 )
 on conflict ((metadata ->> 'stripe_checkout_session_id'))
 where (metadata ->> 'stripe_checkout_session_id') is not null

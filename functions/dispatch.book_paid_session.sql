@@ -23,22 +23,37 @@ declare
         dispatch.to_uuid(p_checkout ->> 'client_reference_id')
     );
     v_session_type public.session_type;
+    v_has_customer boolean;
     v_refunded_at timestamptz;
 begin
-    -- The other event of the same session came first, or this one came before.
-    request_id := dispatch.request_of_checkout(v_checkout_id);
+    -- One statement for all that must be known: each costs as much as a row.
+    select
+        (
+            select p.session_type from public.service_plans as p
+            where p.code = v_metadata ->> 'plan_code'
+        ),
+        exists (select from auth.users as u where u.id = v_customer_id),
+        (
+            select min(e.received_at) from dispatch.stripe_events as e
+            where
+                e.type = 'charge.refunded' and e.outcome = 'refunded'
+                and e.payload #>> '{data,object,payment_intent}' = v_payment_intent
+        ),
+        (
+            select r.id from public.session_requests as r
+            where (r.metadata ->> 'stripe_checkout_session_id') = v_checkout_id
+        )
+    into v_session_type, v_has_customer, v_refunded_at, request_id;
+
     if request_id is not null then
+        -- The other event of the same session came first.
         outcome := 'duplicate';
         return;
-    end if;
-
-    select p.session_type into v_session_type from public.service_plans as p
-    where p.code = v_metadata ->> 'plan_code';
-    if v_session_type is null then
+    elsif v_session_type is null then
         error := 'unknown_plan: metadata.plan_code ' || coalesce(
             quote_literal(left(v_metadata ->> 'plan_code', 100)), 'is missing'
         ) || '; add it to service_plans, then dispatch.replay_stripe_event(id)';
-    elsif not exists (select from auth.users as u where u.id = v_customer_id) then
+    elsif not v_has_customer then
         error := 'missing_customer: neither metadata.customer_id nor client_reference_id is the id '
         'of a user; mend the payload or refund, then dispatch.replay_stripe_event(id)';
     end if;
@@ -47,15 +62,7 @@ begin
         return;
     end if;
 
-    -- Refunded before it was booked: recorded, and never offered to anyone.
-    if v_payment_intent is not null then
-        select min(e.received_at) into v_refunded_at
-        from dispatch.stripe_events as e
-        where
-            e.type = 'charge.refunded' and e.outcome = 'refunded'
-            and e.payload #>> '{data,object,payment_intent}' = v_payment_intent;
-    end if;
-
+    -- Refunded before it was booked: recorded, as cancelled, and never offered to anyone.
     insert into public.session_requests (
         customer_id, session_type, plan_code, status, customer_name, customer_email, notes,
         requested_brand, customer_country, customer_city, metadata

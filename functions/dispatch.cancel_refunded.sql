@@ -13,13 +13,19 @@ set search_path = ''
 as $$
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
-    update public.session_requests as r
-    set
-        status = 'cancelled',
-        metadata = r.metadata || jsonb_build_object('refunded_at', now())
-    where
-        (r.metadata ->> 'stripe_payment_intent') = p_payment_intent and r.status = 'pending'
-    returning r.id into request_id;
+    -- One that expired is marked, so that dispatch.health() asks for no second refund.
+    with refunded as (
+        update public.session_requests as r
+        set
+            status = case r.status when 'pending' then 'cancelled' else r.status end,
+            metadata = r.metadata || jsonb_build_object('refunded_at', now())
+        where
+            (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
+            and r.status in ('pending', 'expired')
+        returning r.id, r.status
+    )
+
+    select f.id into request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
     outcome := 'refunded';
 end;
 $$;

@@ -25,7 +25,7 @@ begin
         between 0 and 19
         -- A full queue would fail the commit, and with it a paid request.
         or pg_notification_queue_usage() > 0.5
-        or not pg_try_advisory_xact_lock(dispatch.lock_class(), -1)
+        or not pg_try_advisory_xact_lock(1178687058, -1)
     then
         return false;
     end if;

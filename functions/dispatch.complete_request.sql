@@ -17,7 +17,9 @@ begin
         update public.session_requests set status = 'completed' where id = p_request_id
         returning * into v_request;
     elsif v_request.status <> 'completed' then
-        perform dispatch.raise_error(dispatch.not_pending(v_request));
+        perform dispatch.raise_error(
+            coalesce(dispatch.not_pending(v_request), 'request_not_pending')
+        );
     end if;
     return dispatch.shown_request(v_request);
 end;

@@ -17,6 +17,10 @@ declare
     v_wish jsonb := '{}';
     v_request public.session_requests;
 begin
+    -- A token may outlive its account.
+    if not exists (select from auth.users as u where u.id = v_customer_id) then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
     select * into v_plan from public.service_plans
     where code = p_plan_code and is_active and price_cents = 0;
     if v_plan.code is null then

@@ -19,19 +19,18 @@ begin
     end if;
 
     for v_event in
-        with due as (
-            select id from dispatch.request_events
-            where delivered_at is null
-            order by id
-            limit p_limit
-            for update skip locked
-        ),
-
-        delivered as (
+        -- By ctid, as the rows are locked: no plan made while the log was short can go wrong.
+        with delivered as (
             update dispatch.request_events as e
             set delivered_at = clock_timestamp()
-            from due
-            where e.id = due.id
+            where
+                e.ctid = any(array(
+                    select due.ctid from dispatch.request_events as due
+                    where due.delivered_at is null
+                    order by due.delivered_at, due.id
+                    limit p_limit
+                    for update skip locked
+                ))
             returning e.id, e.event, e.topics, e.payload
         )
 

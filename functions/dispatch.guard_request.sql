@@ -50,10 +50,12 @@ begin
             -- The reservation itself is not handed on either: the new one was never told.
             perform dispatch.raise_error('not_yours');
         end if;
-        -- The preferred mechanic was deleted (the foreign key sets null) or suspended.
+        -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended, the
+        -- flag is off, or a writer cleared a column. It is open to everyone now, and so announced.
         if
             new.status = 'pending' and new.notification_sent_at is null
-            and dispatch.fallback_reason(old, new) = 'mechanic_gone'
+            and dispatch.fallback_reason(old, new) is not null
+            and (dispatch.priority_window(new)).ends_at is null
         then
             new.notification_sent_at := now();
         end if;

@@ -1,12 +1,14 @@
 create or replace function dispatch.is_online(p_mechanic public.mechanics, p_now timestamptz)
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+begin
     -- Two minutes of silence is offline, whether or not the sweep has marked it yet.
-    select p_mechanic.is_online and p_mechanic.updated_at > p_now - interval '2 minutes';
+    return p_mechanic.is_online and p_mechanic.updated_at > p_now - interval '2 minutes';
+end;
 $$;
 
 comment on function dispatch.is_online(public.mechanics, timestamptz) is

@@ -11,14 +11,16 @@ declare
     v_distance bigint;
 begin
     -- A transaction that is not in pg_locks now has either committed, and is seen by the caller's
-    -- next query, or will get ids above v_last. Locks hold the lower 31 bits of a floor.
+    -- next query, or will get ids above v_last; so will one whose floor is above v_last, which took
+    -- its lock after the line above. Locks hold the lower 31 bits of a floor.
     select max((v_last - l.objid::bigint) & 2147483647) into v_distance
     from pg_catalog.pg_locks as l
     where
         l.locktype = 'advisory'
-        and l.classid = dispatch.lock_class()::oid
+        and l.classid = 1178687058
         and l.objsubid = 2
         and l.mode = 'ShareLock'
+        and ((v_last - l.objid::bigint) & 2147483647) < 1073741824
         and l.database = (
             select d.oid from pg_catalog.pg_database as d where d.datname = current_database()
         );

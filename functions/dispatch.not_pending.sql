@@ -3,17 +3,19 @@ create or replace function dispatch.not_pending(
     p_now timestamptz default now()
 )
 returns text
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-    select case
+begin
+    return case
         when p_request.status = 'cancelled' then 'request_cancelled'
         when p_request.status = 'expired' then 'request_expired'
         when p_request.status <> 'pending' then 'request_not_pending'
         when p_request.expires_at <= p_now then 'request_expired'
     end;
+end;
 $$;
 
 comment on function dispatch.not_pending(public.session_requests, timestamptz) is

@@ -12,7 +12,7 @@ declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';
     v_object jsonb := p_event #> '{data,object}';
-    v_known dispatch.stripe_events;
+    v_processed_at timestamptz;
     v_result record;
 begin
     if
@@ -39,8 +39,8 @@ begin
         );
     end if;
 
-    select * into v_known from dispatch.stripe_events where id = v_id;
-    if v_known.processed_at is not null then
+    select processed_at into v_processed_at from dispatch.stripe_events where id = v_id;
+    if v_processed_at is not null then
         return jsonb_build_object(
             'outcome', 'duplicate',
             'request_id', dispatch.request_of_checkout(v_object ->> 'id'),

@@ -3,7 +3,7 @@
 create or replace function dispatch.raise_error(p_detail text)
 returns void
 language plpgsql
-immutable
+volatile
 security invoker
 set search_path = ''
 as $$

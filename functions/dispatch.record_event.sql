@@ -21,7 +21,7 @@ begin
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
     -- (dispatch.last_settled_event_id). The lock must be taken before the id.
     perform pg_advisory_xact_lock_shared(
-        dispatch.lock_class(),
+        1178687058,
         (coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0) & 2147483647)::integer
     );
     v_event_id := nextval('dispatch.request_events_id_seq');
@@ -40,7 +40,7 @@ begin
             'event', p_event,
             'event_id', v_event_id,
             'request_id', p_request.id,
-            'priority', v_window.mechanic_id is not null,
+            'priority', coalesce(v_window.ends_at > now(), false),
             'window_minutes', v_window.window_minutes,
             'window_ends_at', v_window.ends_at,
             'session_type', p_request.session_type,

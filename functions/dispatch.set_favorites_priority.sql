@@ -10,13 +10,13 @@ begin
         raise null_value_not_allowed using
             message = 'enabled is null', hint = 'Pass true or false.';
     end if;
-    perform pg_advisory_xact_lock(dispatch.lock_class(), -2);
+    perform pg_advisory_xact_lock(1178687058, -2);
     if enabled <> dispatch.favorites_priority_enabled() then
         -- The predicate is the setting: replacing it reaches every client's next statement.
         execute format(
             'create or replace function dispatch.favorites_priority_enabled() returns boolean '
-            'language sql stable security invoker set search_path = '''' as %L',
-            'select ' || enabled
+            'language plpgsql stable security invoker set search_path = '''' as %L',
+            format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
         );
     end if;
     if not enabled then

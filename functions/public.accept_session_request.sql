@@ -1,11 +1,13 @@
 create or replace function public.accept_session_request(request_id uuid)
 returns public.session_requests
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    select * from dispatch.accept_request(request_id);
+begin
+    return dispatch.accept_request(request_id);
+end;
 $$;
 
 comment on function public.accept_session_request(uuid) is

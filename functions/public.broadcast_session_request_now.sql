@@ -1,11 +1,13 @@
 create or replace function public.broadcast_session_request_now(request_id uuid)
 returns public.session_requests
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    select * from dispatch.broadcast_request_now(request_id);
+begin
+    return dispatch.broadcast_request_now(request_id);
+end;
 $$;
 
 comment on function public.broadcast_session_request_now(uuid) is

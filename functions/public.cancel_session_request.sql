@@ -1,11 +1,13 @@
 create or replace function public.cancel_session_request(request_id uuid)
 returns public.session_requests
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    select * from dispatch.cancel_request(request_id);
+begin
+    return dispatch.cancel_request(request_id);
+end;
 $$;
 
 comment on function public.cancel_session_request(uuid) is

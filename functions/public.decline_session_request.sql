@@ -3,12 +3,14 @@ create or replace function public.decline_session_request(
     reason text default null
 )
 returns jsonb
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    select dispatch.decline_request(request_id, reason);
+begin
+    return dispatch.decline_request(request_id, reason);
+end;
 $$;
 
 comment on function public.decline_session_request(uuid, text) is

@@ -1,11 +1,13 @@
 create or replace function public.get_mechanic_status(mechanic_id uuid)
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-    select dispatch.mechanic_status(mechanic_id);
+begin
+    return dispatch.mechanic_status(mechanic_id);
+end;
 $$;
 
 comment on function public.get_mechanic_status(uuid) is

@@ -6,14 +6,16 @@ create or replace function public.prepare_checkout(
     skip_if_offline boolean default false
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-    select dispatch.make_checkout(
+begin
+    return dispatch.make_checkout(
         plan_code, preferred_mechanic_id, routing_type, priority_window_minutes, skip_if_offline
     );
+end;
 $$;
 
 comment on function public.prepare_checkout(text, uuid, text, integer, boolean) is

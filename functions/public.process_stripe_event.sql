@@ -1,11 +1,13 @@
 create or replace function public.process_stripe_event(event jsonb)
 returns jsonb
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    select dispatch.process_stripe_event(event);
+begin
+    return dispatch.process_stripe_event(event);
+end;
 $$;
 
 comment on function public.process_stripe_event(jsonb) is

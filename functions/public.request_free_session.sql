@@ -4,12 +4,14 @@ create or replace function public.request_free_session(
     routing_type text default 'broadcast'
 )
 returns public.session_requests
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    select * from dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);
+begin
+    return dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);
+end;
 $$;
 
 comment on function public.request_free_session(text, uuid, text) is

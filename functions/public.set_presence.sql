@@ -1,11 +1,13 @@
 create or replace function public.set_presence(status text)
 returns jsonb
-language sql
+language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-    select dispatch.set_mechanic_presence(status);
+begin
+    return dispatch.set_mechanic_presence(status);
+end;
 $$;
 
 comment on function public.set_presence(text) is

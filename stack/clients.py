@@ -3,9 +3,11 @@
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import psycopg
 from stripe import WebhookSignature
 from supabase import Client, ClientOptions, create_client
@@ -77,11 +79,9 @@ def post_event(env: Env, event: Event, timeout: float = 15) -> tuple[int, dict[s
     body = json.dumps(event)
     secret = env["STRIPE_WEBHOOK_SECRET"]
     signature = WebhookSignature.generate_signature_header(body, secret)
-    response = httpx.post(
-        f"{env['WEBHOOK_URL']}/stripe/webhook",
-        content=body,
-        headers={"Stripe-Signature": signature, "Content-Type": "application/json"},
-        timeout=timeout,
-    )
-    answer: dict[str, Any] = response.json()
-    return response.status_code, answer
+    headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
+    connection = HTTPConnection(urlsplit(env["WEBHOOK_URL"]).netloc, timeout=timeout)
+    with closing(connection):
+        connection.request("POST", "/stripe/webhook", body, headers)
+        response = connection.getresponse()
+        return response.status, json.load(response)

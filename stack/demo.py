@@ -6,18 +6,15 @@ Whatever a line shows is compared with what the contract says; the summary count
 import json
 import os
 import queue
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -25,7 +22,8 @@ from psycopg import sql
 from supabase import Client, PostgrestAPIError
 
 from stack.clients import Env, add_mechanic, add_user, paid_checkout, post_event, sign_in
-from stack.services import Stack, StackError
+from stack.services import StackError
+from stack.temporary import temporary_stack
 
 QUIET = 0.15  # seconds without a notice, after which nobody else is thought to have heard
 PATIENCE = 5.0
@@ -34,13 +32,13 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RACERS = 20
 COLOURS = {"Carla": 36, "Frank": 33, "Mona": 35, "Mike": 34, "✓": 32, "✗": 31}
 BOLD, DIM = 1, 2
-NAMES = 12  # the width of that column
+NAMES = 13  # the width of that column
 
 INTRODUCTION = """\
 Carla is a customer and Frank her favourite mechanic; Mona and Mike are two others. Each listens
 on a connection of their own and calls through supabase-py. Stripe's events are signed and posted
-to the webhook. A to E are Carla's bookings; PT404 and the like are the API's errors by their HTTP
-status.
+to the webhook. A to E are Carla's bookings; PT404 is an error of the API with HTTP status 404.
+It takes little more than the minute that Frank is given.
 """
 
 
@@ -226,9 +224,13 @@ class Demo:
 
     def _together(self, names: Collection[str], verb: str, text: str, at: float) -> None:
         who = [name for name in self.parties if name in names]
-        everyone = len(who) == len(self.parties)
-        label = "Everyone" if everyone else ", ".join(who)
-        self.screen.line(label, verb if len(who) > 1 and not everyone else f"{verb}s", text, at)
+        mechanics = [name for name, party in self.parties.items() if party.is_mechanic]
+        if who == list(self.parties):
+            self.screen.line("Everyone", f"{verb}s", text, at)
+        elif who == mechanics:
+            self.screen.line("All mechanics", verb, text, at)
+        else:
+            self.screen.line(", ".join(who), verb if len(who) > 1 else f"{verb}s", text, at)
 
     def _told(self, notice: Notice) -> str:
         told = notice.payload
@@ -406,10 +408,12 @@ def race(demo: Demo, metadata: Mapping[str, str]) -> None:
         answers = dict(zip(mechanics, pool.map(accept, mechanics.values()), strict=True))
     took = round((time.monotonic() - at) * 1000)
     winners = " and ".join(name for name, answer in answers.items() if answer == "done")
-    demo.screen.line("Everyone", "accepts", f"D: done for {winners}; all answered in {took} ms", at)
+    demo.screen.line(
+        f"{RACERS} mechanics", "accept", f"D at once; {winners} wins, after {took} ms all know", at
+    )
     counts = {answer: list(answers.values()).count(answer) for answer in sorted(answers.values())}
     for answer, count in counts.items():
-        demo.screen.line(f"{count} of {RACERS}", "get" if count > 1 else "gets", answer)
+        demo.screen.line(f"{count} of {RACERS}", "get" if count > 1 else "gets", answer, at)
     demo.check(
         f"One wins, and {RACERS - 1} are told that it is taken",
         counts,
@@ -428,7 +432,9 @@ def window_ends(demo: Demo, ends_at: float) -> None:
     )
     if heard:
         late = round((max(notice.time for notice in heard) - ends_at) * 1000)
-        demo.screen.line("pg_cron", "announced", f"A to all {late} ms after the minute's end")
+        demo.screen.line(
+            "pg_cron", "announced", f"A {late} ms after the minute's end", heard[-1].at
+        )
         demo.check(f"pg_cron's job announces it in time: {late} ms", 0 <= late <= MOST_LATE, True)
     with psycopg.connect(demo.env["DATABASE_URL"]) as owner:
         running = owner.execute(
@@ -482,20 +488,6 @@ def summary(demo: Demo) -> bool:
     return all(every)
 
 
-@contextmanager
-def temporary_stack(screen: Screen) -> Iterator[Stack]:
-    """A stack of the demo's own, stopped and removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="favorites-demo-"))
-    directory.chmod(0o711)  # user postgres must get through
-    try:
-        with Stack(directory, report=screen.note) as stack:
-            yield stack
-    finally:
-        # The data may live elsewhere, behind a link.
-        shutil.rmtree((directory / "postgres").resolve(), ignore_errors=True)
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 def interrupt(*_: object) -> None:
     """End the demo; what ends it must not be interrupted again."""
     for number in INTERRUPTS:
@@ -510,7 +502,7 @@ def main() -> int:
     screen.print(screen.paint("Favorites Priority: the favourite mechanic hears first", BOLD))
     screen.print(f"\n{INTRODUCTION}")
     try:
-        with temporary_stack(screen) as stack:
+        with temporary_stack(report=screen.note) as stack:
             demo = Demo(stack.env, screen)
             demo.cast()
             play(demo)

@@ -1,7 +1,10 @@
 """A test's own database: who acts in it, what they book, and what must be refused."""
 
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -125,6 +128,15 @@ class Database:
     def value(self, query: str, *params: object) -> Any:
         return value(self.owner, query, *params)
 
+    def wait_until_blocked(self, *connections: Connection) -> None:
+        """Until each of these waits for a lock that another holds."""
+        pids = [connection.info.backend_pid for connection in connections]
+        query = (
+            "select count(*) from pg_stat_activity"
+            " where pid = any(%s) and wait_event_type = 'Lock' and state = 'active'"
+        )
+        eventually(lambda: self.value(query, pids) == len(pids))
+
     # Who and what there is.
 
     def make_customer(self, email: str | None = None) -> str:
@@ -235,6 +247,31 @@ def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Datab
     with Database(cluster, name) as database:
         yield database
     cluster.drop_database(name)
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
+    """The first truthy answer of the condition."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.005)
+    raise AssertionError("did not happen in time")
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Start the calls together; their answers, or the errors they failed with."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return call()
+        except psycopg.Error as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
 
 
 def become(

@@ -4,11 +4,15 @@
 
 create or replace function dispatch.favorites_priority_enabled()
 returns boolean
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
-as 'select false';
+as $$
+begin
+    return false;
+end;
+$$;
 
 create or replace function dispatch.priority_window(
     p_request public.session_requests,

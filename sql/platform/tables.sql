@@ -133,8 +133,9 @@ on dispatch.request_events (request_id, id);
 create index if not exists request_events_first_topic_idx
 on dispatch.request_events ((topics[1]), id);
 
+-- delivered_at leads, so that no other index can serve the order and be chosen by mistake.
 create index if not exists request_events_undelivered_idx
-on dispatch.request_events (id) where delivered_at is null;
+on dispatch.request_events (delivered_at, id) where delivered_at is null;
 
 -- When the last inline delivery happened, in milliseconds since 1970. A sequence, because reading
 -- and setting it takes no row lock and outlives no transaction.

@@ -11,7 +11,6 @@ select to_regprocedure('dispatch.priority_window(public.session_requests)') is n
 \ir hooks.sql
 \endif
 \ir ../../functions/dispatch.raise_error.sql
-\ir ../../functions/dispatch.lock_class.sql
 \ir ../../functions/dispatch.to_uuid.sql
 \ir ../../functions/dispatch.is_online.sql
 \ir ../../functions/dispatch.accept_request.sql

@@ -223,6 +223,7 @@ WINDOW = ("PT422", "invalid_window")
 STATUS = ("PT422", "invalid_status")
 CHECKOUT: dict[str, Any] = {"plan_code": "quick-chat"}
 FREE: dict[str, Any] = {"plan_code": "free-diagnostic"}
+FAVOURITE: dict[str, Any] = {"preferred_mechanic_id": MIA}
 PRIORITY: dict[str, Any] = {"routing_type": "priority_broadcast"}
 
 OTHERS: list[tuple[str, str, dict[str, Any], tuple[str, str | None]]] = [

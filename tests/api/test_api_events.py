@@ -1,0 +1,119 @@
+"""Notices and the catch-up: together they miss nothing, whatever becomes of the connection."""
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from stack.clients import paid_checkout, post_event
+from tests.api.world import Person, Row, World
+
+
+def listen(world: World, person: Person) -> psycopg.Connection[Any]:
+    connection: psycopg.Connection[Any] = psycopg.connect(
+        world.env["DATABASE_URL"], autocommit=True
+    )
+    for topic in person.topics:
+        connection.execute(sql.SQL("listen {}").format(sql.Identifier(topic)))
+    return connection
+
+
+def about(request_id: str, payloads: list[Row]) -> list[Row]:
+    """Each event of a request once, in order: some come on two topics."""
+    found = {row["event_id"]: row for row in payloads if row["request_id"] == request_id}
+    return [found[event_id] for event_id in sorted(found)]
+
+
+def test_notices_and_catch_up_agree(world: World) -> None:
+    carla, frank, mona = world.customer(), world.mechanic(), world.mechanic()
+    ears = {person.id: listen(world, person) for person in (carla, frank, mona)}
+    request_id = world.book(carla, frank)
+    frank.rpc("decline_session_request", request_id=request_id, reason="on holiday")
+    mona.rpc("accept_session_request", request_id=request_id)
+    mona.rpc("complete_session_request", request_id=request_id)
+    world.sql("select dispatch.deliver_events()")  # what the sweep does on a busy system
+
+    expected = {
+        carla.id: ["priority_request", "new_request", "request_accepted", "request_completed"],
+        frank.id: ["priority_request", "request_declined", "new_request", "request_accepted"],
+        mona.id: ["new_request", "request_accepted", "request_completed"],
+    }
+    for person in (carla, frank, mona):
+        with ears[person.id] as connection:
+            heard = [json.loads(notice.payload) for notice in connection.notifies(timeout=0.3)]
+        heard = about(request_id, heard)
+        assert [each["event"] for each in heard] == expected[person.id]
+        listed = person.events()
+        assert about(request_id, [row["payload"] for row in listed]) == heard
+        for row in listed:
+            assert row["event_id"] == row["payload"]["event_id"]
+            assert len(json.dumps(row["payload"])) < 1024
+        text = json.dumps(heard)
+        assert "holiday" not in text and "Carla" not in text and "mail.example" not in text
+
+
+def test_cursor_and_page(world: World) -> None:
+    carla = world.customer()
+    ids = [world.book(carla) for _ in range(3)]
+    first = carla.rpc("list_session_request_events", max_rows=2)
+    assert [row["request_id"] for row in first] == ids[:2]
+    rest = carla.rpc("list_session_request_events", after=first[-1]["event_id"])
+    assert [row["request_id"] for row in rest] == ids[2:]
+    assert carla.rpc("list_session_request_events", after=rest[-1]["event_id"]) == []
+    assert carla.rpc("list_session_request_events", max_rows=0) == []
+    assert world.customer().rpc("list_session_request_events") == []
+
+
+def test_reconnecting_misses_nothing(world: World) -> None:
+    """A listener is killed again and again while bookings come in on eight connections."""
+    frank, carla = world.mechanic(), world.customer()
+    frank_connections: list[int] = []
+    paid, over = threading.Event(), threading.Event()
+    start = max((row["event_id"] for row in frank.events()), default=0)
+    seen: list[int] = []
+
+    def follow() -> None:
+        """Listen first, then catch up, then act; after a lost connection the same again."""
+        last = False
+        while not last:
+            last = over.is_set()
+            try:
+                with listen(world, frank) as connection:
+                    frank_connections.append(connection.info.backend_pid)
+                    while True:
+                        listed = frank.events(seen[-1] if seen else start)
+                        seen.extend(row["event_id"] for row in listed)
+                        if last or not any(connection.notifies(timeout=1, stop_after=1)):
+                            break
+            except psycopg.OperationalError:
+                continue
+
+    def pay() -> None:
+        while not paid.is_set():
+            post_event(world.env, paid_checkout(metadata))
+
+    metadata = world.metadata(carla)
+    killed: set[int] = set()
+    with ThreadPoolExecutor(9) as pool:
+        following, *paying = [pool.submit(each) for each in (follow, *[pay] * 8)]
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            time.sleep(0.15)
+            killed |= set(frank_connections[-1:])
+            world.sql("select pg_terminate_backend(pid) from unnest(%s) as pid", list(killed))
+        paid.set()
+        for each in paying:
+            each.result()
+        over.set()
+    following.result()
+    written = world.sql(
+        "select id from dispatch.request_events"
+        " where 'session_requests_feed' = any(topics) and id > %s order by id",
+        start,
+    )
+    assert len(killed) >= 5 and len(seen) >= 50
+    assert seen == [row["id"] for row in written]

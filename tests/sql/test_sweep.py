@@ -1,0 +1,189 @@
+"""The sweep announces, expires and tidies: in batches, twice at once, past a row that raises."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from stack.postgres import Cluster
+from tests.database import Database, eventually, rpc
+
+DUE = "update session_requests set priority_notified_at = now() - interval '1 hour'"
+POISON = """
+    create function public.poison() returns trigger language plpgsql
+    as $$ begin if new.notes = 'poison' then raise exception 'no'; end if; return new; end $$;
+    create trigger poison before update on public.session_requests
+    for each row execute function public.poison()
+"""
+
+
+def requests(db: Database, count: int = 5, **columns: Any) -> list[str]:
+    return [db.make_request(preferred=db.make_mechanic(), **columns) for _ in range(count)]
+
+
+def test_it_announces_what_is_due_once_in_batches(shared: Database) -> None:
+    waiting = requests(shared, 5)
+    shared.sql(DUE)
+    fresh = requests(shared, 1)[0]
+    counts = [shared.value("select dispatch.sweep(2)") for _ in range(4)]
+    assert counts == [2, 2, 1, 0]
+    for request in waiting:
+        assert shared.log(request) == ["priority_request", "new_request:window_ended"]
+        event = shared.events(request)[1]
+        assert "session_requests_feed" in event["topics"]
+        assert event["payload"]["is_fallback_broadcast"] is True
+        row = shared.request(request)
+        assert row["expires_at"] - row["notification_sent_at"] == timedelta(hours=24)
+    assert shared.log(fresh) == ["priority_request"]
+
+
+def test_the_earliest_deadline_comes_first(shared: Database) -> None:
+    late, early = requests(shared, 2)
+    shared.end_window(late, -1)
+    shared.end_window(early, -60)
+    assert shared.value("select dispatch.sweep(1)") == 1
+    assert len(shared.log(early)) == 2 and len(shared.log(late)) == 1
+
+
+@pytest.mark.parametrize(("offset", "count"), [("- interval '1 microsecond'", 0), ("", 1)])
+def test_by_the_clock_it_is_given(shared: Database, offset: str, count: int) -> None:
+    request = requests(shared, 1)[0]
+    at = f"(select priority_notified_at + interval '10 minutes' {offset} from session_requests)"
+    assert shared.value(f"select dispatch.sweep(p_now => {at})") == count
+    assert len(shared.log(request)) == 1 + count
+
+
+@pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
+def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str) -> None:
+    preferred = db.make_mechanic() if when == "priority_notified_at" else None
+    poisoned = db.make_request(preferred=preferred, notes="poison")
+    others = [db.make_request(preferred=preferred) for _ in range(3)]
+    db.sql(f"update session_requests set {when} = now() - interval '1 hour'")
+    db.sql(POISON)
+    assert db.sweep() == 3
+    assert all(len(db.log(each)) == 2 for each in others)
+    assert len(db.log(poisoned)) == 1
+    assert db.sweep() == 0
+    db.sql("drop trigger poison on session_requests")
+    assert db.sweep() == 1
+    assert len(db.log(poisoned)) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="run_sweep tries such a row again each 20 ms")
+def test_the_loop_does_not_spin_on_a_row_that_raises(db: Database) -> None:
+    db.make_request(preferred=db.make_mechanic(), notes="poison")
+    db.sql(DUE)
+    db.sql(POISON)
+    warnings: list[str] = []
+    db.owner.add_notice_handler(lambda notice: warnings.append(str(notice.message_primary)))
+    db.sql("call dispatch.run_sweep(clock_timestamp() + interval '500 milliseconds')")
+    assert 0 < len([each for each in warnings if "could not be broadcast" in each]) <= 2
+
+
+def test_what_nobody_took_expires_a_day_after_the_broadcast(shared: Database) -> None:
+    request = shared.make_request()
+    row = shared.request(request)
+    assert row["expires_at"] - row["notification_sent_at"] == timedelta(hours=24)
+    at = "now() + interval '24 hours'"
+    assert shared.value(f"select dispatch.sweep(p_now => {at} - interval '1 minute')") == 0
+    assert shared.value(f"select dispatch.sweep(p_now => {at})") == 1
+    assert shared.request(request)["status"] == "expired"
+    assert shared.log(request) == ["new_request", "request_cancelled:expired"]
+    assert "session_requests_feed" in shared.events(request)[1]["topics"]
+
+
+def test_an_expiry_given_by_the_writer_is_kept(shared: Database) -> None:
+    given = datetime(2030, 1, 1, tzinfo=UTC)
+    request = shared.make_request(preferred=shared.make_mechanic(), expires_at=given)
+    shared.end_window(request)
+    shared.sweep()
+    assert shared.request(request)["expires_at"] == given
+
+
+def test_what_expires_inside_its_window_is_told_to_the_favourite_alone(shared: Database) -> None:
+    favourite = shared.make_mechanic()
+    request = shared.make_request(preferred=favourite, expires_at="2020-01-01")
+    assert shared.sweep() == 1
+    assert shared.log(request) == ["priority_request", "request_cancelled:expired"]
+    assert shared.events(request)[1]["topics"][1:] == [f"mechanic:{favourite}"]
+
+
+def test_accepted_and_finished_requests_are_left_alone(shared: Database) -> None:
+    favourite = shared.make_mechanic()
+    request = shared.make_request(preferred=favourite)
+    rpc(shared.connect(favourite), "accept_session_request", request_id=request)
+    shared.sql(DUE + ", expires_at = now() - interval '1 hour'")
+    with shared.unchanged():
+        assert shared.sweep() == 0
+
+
+def test_what_another_holds_is_skipped_and_done_later(shared: Database) -> None:
+    held, free = requests(shared, 2)
+    shared.sql(DUE)
+    customer = shared.connect(shared.request(held)["customer_id"])
+    with customer.transaction(force_rollback=True):
+        rpc(customer, "cancel_session_request", request_id=held)
+        assert shared.sweep() == 1
+    assert len(shared.log(free)) == 2
+    assert shared.sweep() == 1
+    assert shared.log(held) == ["priority_request", "new_request:window_ended"]
+
+
+def test_silent_mechanics_are_marked_offline(shared: Database) -> None:
+    silent, alive = shared.make_mechanic(), shared.make_mechanic()
+    shared.sql(
+        "update mechanics set updated_at = now() - interval '3 minutes' where id = %s", silent
+    )
+    before = shared.value("select updated_at from public.mechanics where id = %s", silent)
+    shared.sql("call dispatch.run_sweep(clock_timestamp())")
+    found = shared.sql("select id::text from public.mechanics where is_online")
+    assert found == [{"id": alive}]
+    assert shared.value("select updated_at from public.mechanics where id = %s", silent) == before
+
+
+def test_the_loop_announces_on_time_and_ends_on_time(shared: Database) -> None:
+    request = requests(shared, 1)[0]
+    shared.end_window(request, 0.3)
+    began = time.monotonic()
+    shared.sql("call dispatch.run_sweep(clock_timestamp() + interval '600 milliseconds')")
+    assert 0.55 < time.monotonic() - began < 3
+    row = shared.request(request)
+    late = row["notification_sent_at"] - row["priority_notified_at"] - timedelta(minutes=10)
+    assert timedelta(0) <= late < timedelta(seconds=0.5)
+
+
+def test_the_loop_holds_no_snapshot(shared: Database) -> None:
+    looping = shared._open("postgres")
+    query = b"call dispatch.run_sweep(clock_timestamp() + interval '300 milliseconds')"
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(looping.execute, query)
+        ages = []
+        while not running.done():
+            ages += shared.sql(
+                "select extract(epoch from clock_timestamp() - xact_start)::float8 as age"
+                " from pg_stat_activity where pid = %s and xact_start is not null",
+                looping.info.backend_pid,
+            )
+            time.sleep(0.01)
+    assert ages and max(row["age"] for row in ages) < 0.2
+
+
+@pytest.mark.late
+def test_pg_cron_announces_the_end_of_a_window_in_time(cluster: Cluster) -> None:
+    with Database(cluster, "postgres") as db:
+        (job,) = db.sql("select * from cron.job where jobname = 'dispatch-sweep'")
+        assert job["active"] and job["schedule"] == "* * * * *" and job["username"] == "postgres"
+        runs = "select count(*) from cron.job_run_details where status in ('running', 'succeeded')"
+        eventually(lambda: db.value(runs), 75)
+        db.sql("select dispatch.set_favorites_priority(true)")
+        request = db.make_request(preferred=db.make_mechanic())
+        db.end_window(request, 1)
+        eventually(lambda: len(db.log(request)) == 2, 6)
+        row = db.request(request)
+        late = row["notification_sent_at"] - row["priority_notified_at"] - timedelta(minutes=10)
+        assert timedelta(0) <= late < timedelta(seconds=2)
+        eventually(lambda: all(event["delivered_at"] for event in db.events(request)), 2)
+        health = {row["check_name"]: row for row in db.sql("select * from dispatch.health()")}
+        assert health["sweep_scheduled"]["ok"] and health["sweep_runs"]["ok"], health
