@@ -12,6 +12,7 @@ declare
     v_request public.session_requests;
     v_refusal text;
     v_declined_at timestamptz;
+    v_window record;
 begin
     -- The lock keeps accept, cancel, expiry and broadcast out until this is decided.
     select * into v_request from public.session_requests where id = p_request_id for update;
@@ -31,14 +32,17 @@ begin
             perform dispatch.raise_error(v_refusal);
         end if;
         v_declined_at := now();
+        v_window := dispatch.priority_window(v_request);
         perform dispatch.record_event(
             v_request,
             'request_declined',
             array['mechanic:' || v_mechanic_id],
-            jsonb_strip_nulls(jsonb_build_object('decline_reason', left(p_reason, 100)))
+            jsonb_strip_nulls(jsonb_build_object('decline_reason', left(p_reason, 100))),
+            v_window.window_minutes,
+            v_window.ends_at
         );
         -- The preferred mechanic will not come: everyone hears of it now.
-        if (dispatch.priority_window(v_request)).mechanic_id = v_mechanic_id then
+        if v_window.mechanic_id = v_mechanic_id then
             update public.session_requests set notification_sent_at = now()
             where id = p_request_id;
         end if;

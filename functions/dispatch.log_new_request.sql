@@ -22,15 +22,19 @@ begin
         return null;
     end if;
 
-    select * into v_window from dispatch.priority_window(new);
-    if v_window.mechanic_id is not null then
-        perform dispatch.record_event(
-            new,
-            'priority_request',
-            array[v_customer, 'mechanic:' || v_window.mechanic_id],
-            jsonb_strip_nulls(jsonb_build_object('reason', v_reason))
-        );
-        return null;
+    if new.notification_sent_at is null then
+        v_window := dispatch.priority_window(new);
+        if v_window.mechanic_id is not null then
+            perform dispatch.record_event(
+                new,
+                'priority_request',
+                array[v_customer, 'mechanic:' || v_window.mechanic_id],
+                jsonb_strip_nulls(jsonb_build_object('reason', v_reason)),
+                v_window.window_minutes,
+                v_window.ends_at
+            );
+            return null;
+        end if;
     end if;
 
     if v_reason is not null then

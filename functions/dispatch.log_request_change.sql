@@ -14,7 +14,7 @@ declare
 begin
     -- Whoever had been told: everyone after the broadcast, or once the window was over (the list
     -- shows the request from then on); before that, the preferred mechanic.
-    select * into v_window from dispatch.priority_window(old);
+    v_window := dispatch.priority_window(old);
     v_told := case
         when v_window.mechanic_id is null or v_window.ends_at <= now()
             then array['session_requests_feed']
@@ -23,7 +23,12 @@ begin
 
     if tg_op = 'DELETE' then
         perform dispatch.record_event(
-            old, 'request_cancelled', v_customer || v_told, '{"reason": "cancelled"}'
+            old,
+            'request_cancelled',
+            v_customer || v_told,
+            '{"reason": "cancelled"}',
+            v_window.window_minutes,
+            v_window.ends_at
         );
         return null;
     end if;
@@ -54,7 +59,10 @@ begin
                 new,
                 'request_accepted',
                 array[v_customer, 'mechanic:' || new.mechanic_id]
-                || array_remove(v_told, 'mechanic:' || new.mechanic_id)
+                || array_remove(v_told, 'mechanic:' || new.mechanic_id),
+                '{}',
+                v_window.window_minutes,
+                v_window.ends_at
             );
         when 'completed' then
             perform dispatch.record_event(
@@ -77,7 +85,9 @@ begin
                         when new.metadata ? 'refunded_at' then 'refunded'
                         else 'cancelled'
                     end
-                )
+                ),
+                v_window.window_minutes,
+                v_window.ends_at
             );
     end case;
     return null;

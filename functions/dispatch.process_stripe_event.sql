@@ -12,7 +12,8 @@ declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';
     v_object jsonb := p_event #> '{data,object}';
-    v_processed_at timestamptz;
+    v_outcome text;
+    v_is_new boolean;
     v_result record;
 begin
     if
@@ -39,8 +40,29 @@ begin
         );
     end if;
 
-    select processed_at into v_processed_at from dispatch.stripe_events where id = v_id;
-    if v_processed_at is not null then
+    v_outcome := case
+        when v_type = 'checkout.session.async_payment_succeeded' then 'request_created'
+        when
+            v_type = 'checkout.session.completed'
+            and v_object ->> 'payment_status' in ('paid', 'no_payment_required')
+            then 'request_created'
+        when v_type = 'checkout.session.completed' then 'waiting_for_payment'
+        when v_type = 'charge.refunded' and v_object -> 'refunded' = 'true' then 'refunded'
+        else 'ignored'
+    end;
+
+    -- The event's id is what makes it happen once: a second delivery waits here for the first.
+    insert into dispatch.stripe_events (id, type, payload, processed_at, outcome)
+    values (v_id, v_type, p_event, now(), v_outcome)
+    on conflict (id) do nothing;
+    v_is_new := found;
+    if
+        not v_is_new
+        and exists (
+            select from dispatch.stripe_events as e
+            where e.id = v_id and e.processed_at is not null
+        )
+    then
         return jsonb_build_object(
             'outcome', 'duplicate',
             'request_id', dispatch.request_of_checkout(v_object ->> 'id'),
@@ -48,39 +70,24 @@ begin
         );
     end if;
 
-    if
-        v_type = 'checkout.session.async_payment_succeeded'
-        or (
-            v_type = 'checkout.session.completed'
-            and v_object ->> 'payment_status' in ('paid', 'no_payment_required')
-        )
-    then
-        select * into v_result from dispatch.book_paid_session(v_object);
-    elsif v_type = 'checkout.session.completed' then
-        select 'waiting_for_payment' as outcome, null::uuid as request_id, null as error
-        into v_result;
-    elsif v_type = 'charge.refunded' and v_object -> 'refunded' = 'true' then
-        select * into v_result from dispatch.cancel_refunded(v_object ->> 'payment_intent');
+    if v_outcome = 'request_created' then
+        v_result := dispatch.book_paid_session(v_object);
+    elsif v_outcome = 'refunded' then
+        v_result := dispatch.cancel_refunded(v_object ->> 'payment_intent');
     else
-        select 'ignored' as outcome, null::uuid as request_id, null as error into v_result;
+        select v_outcome as outcome, null::uuid as request_id, null::text as error
+        into v_result;
     end if;
 
-    -- Two deliveries of one event at once: both have done the same work once, and one row is kept.
-    insert into dispatch.stripe_events as e (id, type, payload, processed_at, outcome, error)
-    values (
-        v_id,
-        v_type,
-        p_event,
-        case when v_result.error is null then now() end,
-        v_result.outcome,
-        v_result.error
-    )
-    on conflict (id) do update
+    -- It went another way than its type promised, or is being tried again after an error.
+    if v_result.outcome <> v_outcome or not v_is_new then
+        update dispatch.stripe_events
         set
-            processed_at = excluded.processed_at,
-            outcome = excluded.outcome,
-            error = excluded.error
-        where e.processed_at is null;
+            processed_at = case when v_result.error is null then now() end,
+            outcome = v_result.outcome,
+            error = v_result.error
+        where id = v_id;
+    end if;
 
     return jsonb_build_object(
         'outcome', v_result.outcome,

@@ -3,7 +3,9 @@ create or replace function dispatch.record_event(
     p_request public.session_requests,
     p_event text,
     p_topics text[],
-    p_extra jsonb default '{}'
+    p_extra jsonb default '{}',
+    p_window_minutes integer default null,
+    p_window_ends_at timestamptz default null
 )
 returns bigint
 language plpgsql
@@ -12,11 +14,8 @@ security invoker
 set search_path = ''
 as $$
 declare
-    v_window record;
     v_event_id bigint;
 begin
-    select * into v_window from dispatch.priority_window(p_request);
-
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
     -- (dispatch.last_settled_event_id). The lock must be taken before the id.
@@ -40,9 +39,9 @@ begin
             'event', p_event,
             'event_id', v_event_id,
             'request_id', p_request.id,
-            'priority', coalesce(v_window.ends_at > now(), false),
-            'window_minutes', v_window.window_minutes,
-            'window_ends_at', v_window.ends_at,
+            'priority', coalesce(p_window_ends_at > now(), false),
+            'window_minutes', p_window_minutes,
+            'window_ends_at', p_window_ends_at,
             'session_type', p_request.session_type,
             'plan_code', left(p_request.plan_code, 64),
             'created_at', p_request.created_at
@@ -57,7 +56,11 @@ begin
 end;
 $$;
 
-comment on function dispatch.record_event(public.session_requests, text, text[], jsonb) is
-'Appends a transition to the event log and has it delivered. Returns the event''s id.';
-revoke all on function dispatch.record_event(public.session_requests, text, text[], jsonb)
-from public, anon, authenticated, service_role;
+comment on function dispatch.record_event(
+    public.session_requests, text, text[], jsonb, integer, timestamptz
+) is
+'Appends a transition to the event log and has it delivered. The window is that of a request not '
+'yet broadcast. Returns the event''s id.';
+revoke all on function dispatch.record_event(
+    public.session_requests, text, text[], jsonb, integer, timestamptz
+) from public, anon, authenticated, service_role;

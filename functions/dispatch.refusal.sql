@@ -21,7 +21,7 @@ begin
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.
     if p_request.notification_sent_at is null then
-        select * into v_window from dispatch.priority_window(p_request);
+        v_window := dispatch.priority_window(p_request);
         if
             v_window.mechanic_id <> p_mechanic_id
             and v_window.ends_at > (

@@ -14,7 +14,7 @@ def temporary_stack(
     *, fsync: bool = False, report: Callable[[str], None] = lambda _: None
 ) -> Iterator[Stack]:
     """A started stack in a directory of its own, stopped and removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="favorites-"))
+    directory = Path(tempfile.mkdtemp(prefix="favorites-stack-"))
     directory.chmod(0o711)  # user postgres must get through
     try:
         with Stack(directory, fsync=fsync, report=report) as stack:

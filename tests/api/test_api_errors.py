@@ -39,11 +39,15 @@ LEAKS = re.compile(r"(?i)\b(select|insert|update|dispatch\.|carla|mail\.example|
 def is_refused(
     world: World, person: Person, rpc: str, code: str, detail: str, **given: object
 ) -> None:
-    """The same refusal over HTTP and in supabase-py, and no row differs for it."""
+    """The same refusal over HTTP and in supabase-py; nothing was written for it.
+
+    The sweep is at work meanwhile: what it writes has no actor and accepts nothing.
+    """
     counted = """
-        select (select count(*) from dispatch.request_events),
-               (select count(*) from dispatch.stripe_events),
-               (select md5(string_agg(r::text, '' order by id)) from public.session_requests as r)
+        select (select count(*) from dispatch.request_events where actor_id is not null) as acts,
+               (select count(*) from dispatch.stripe_events) as stripe_events,
+               (select md5(string_agg(concat_ws(',', id, mechanic_id, accepted_at), ';' order by id))
+                from public.session_requests) as requests
     """
     before = world.sql(counted)
     response = person.post(rpc, **given)

@@ -1,0 +1,279 @@
+"""Up, down and verify, and that the files and the installed functions are what they should be."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from stack import ROOT
+from stack.install import FEATURE, PLATFORM, install
+from stack.postgres import binary
+from tests.database import Database, refused, rows, rpc
+
+DOWN = "sql/favorites_priority/down.sql"
+VERIFY = ROOT / "sql/favorites_priority/verify.sql"
+
+
+def dump(db: Database, *options: str) -> str:
+    """The schema as pg_dump writes it; newer versions add a random key to it."""
+    command = [binary("pg_dump"), "-d", db.dsn(), "--schema-only", *options]
+    command += ["-n", "public", "-n", "dispatch"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
+
+
+def test_the_platform_twice_is_once(platform_db: Database) -> None:
+    before, seed = dump(platform_db), platform_db.sql("select * from service_plans order by code")
+    install(platform_db.dsn(), PLATFORM)
+    assert dump(platform_db) == before
+    assert platform_db.sql("select * from service_plans order by code") == seed
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> None:
+    db.sql("select dispatch.set_favorites_priority(%s)", enabled)
+    request = db.make_request(preferred=db.make_mechanic())
+    before = dump(db)
+    with db.unchanged():
+        for files in ([FEATURE], [PLATFORM], [PLATFORM, FEATURE], [FEATURE]):
+            install(db.dsn(), *files)
+            assert dump(db) == before
+    assert db.value("select dispatch.favorites_priority_enabled()") is enabled
+    assert db.log(request) == ["priority_request" if enabled else "new_request"]
+
+
+def test_the_flag_is_off_at_first(platform_db: Database) -> None:
+    install(platform_db.dsn())
+    assert platform_db.value("select dispatch.favorites_priority_enabled()") is False
+
+
+def test_up_down_up_down_with_rows(platform_db: Database) -> None:
+    db = platform_db
+    platform = dump(db)
+    mechanic, other, customer = db.make_mechanic(), db.make_mechanic(), db.make_customer()
+    db.make_request(customer)
+    for _ in range(2):
+        install(db.dsn(), FEATURE)
+        db.sql("select dispatch.set_favorites_priority(true)")
+        accepted = db.make_request(customer, mechanic)
+        rpc(db.connect(mechanic), "accept_session_request", request_id=accepted)
+        waiting = db.make_request(customer, mechanic)
+        count = db.value("select count(*) from session_requests")
+        feature = dump(db)
+
+        install(db.dsn(), DOWN)
+        assert dump(db) == platform
+        assert db.value("select count(*) from session_requests") == count
+        # The open window was broadcast first; the rest is as it was.
+        assert db.log(waiting) == ["priority_request", "new_request:flag_off"]
+        assert db.log(accepted) == ["priority_request", "request_accepted"]
+        assert rpc(db.connect(other), "accept_session_request", request_id=waiting)
+        assert db.log(db.make_request(customer, connection=db.connect(role="service_role"))) == [
+            "new_request"
+        ]
+        with refused("PT404", "feature_disabled"):
+            rpc(db.connect(customer), "get_mechanic_status", mechanic_id=mechanic)
+    install(db.dsn(), FEATURE)
+    db.sql("select dispatch.set_favorites_priority(true)")
+    assert dump(db) == feature
+
+
+def test_down_twice_fails_and_changes_nothing(db: Database) -> None:
+    install(db.dsn(), DOWN)
+    before = dump(db)
+    with pytest.raises(RuntimeError):
+        install(db.dsn(), DOWN)
+    assert dump(db) == before
+
+
+def test_down_waits_for_who_is_booking_and_then_leaves_nothing_waiting(db: Database) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    writer = db.connect(role="service_role")
+    with ThreadPoolExecutor() as pool:
+        with writer.transaction():
+            request = db.make_request(preferred=db.make_mechanic(), connection=writer)
+            running = pool.submit(install, db.dsn(), DOWN)
+            waiting = "select count(*) from pg_locks where not granted and relation is not null"
+            while not db.value(waiting) and not running.done():
+                pass
+        running.result()
+    assert db.log(request) == ["priority_request", "new_request:flag_off"]
+
+
+def test_a_marketplace_that_was_there_first_keeps_its_own(db: Database) -> None:
+    """Its table keeps columns, constraints, policies and grants; nothing of it is dropped."""
+    own = """
+        drop schema dispatch cascade;
+        drop table public.session_requests, public.customer_favorites, public.mechanics,
+            public.service_plans cascade;
+        create table public.mechanics (
+            id uuid primary key references auth.users (id), display_name text not null,
+            status text, is_online boolean, brands text[], country text, city text,
+            created_at timestamptz default now(), updated_at timestamptz default now(), extra text
+        );
+        grant select on public.mechanics to anon;
+        alter table public.mechanics enable row level security;
+        create policy own on public.mechanics for select to anon using (true);
+    """
+    db.sql(own)
+    before = dump(db, "-t", "public.mechanics")
+    install(db.dsn(), PLATFORM)
+    after = dump(db, "-t", "public.mechanics")
+    added = set(after.splitlines()) - set(before.splitlines())
+    assert set(before.splitlines()) <= set(after.splitlines())
+    assert [line for line in added if line.startswith(("CREATE", "ALTER", "GRANT", "REVOKE"))] == [
+        line for line in added if line.startswith("CREATE INDEX")
+    ]
+    install(db.dsn(), FEATURE)
+    db.sql("select dispatch.set_favorites_priority(true)")
+    mechanic, other = db.make_mechanic(), db.make_mechanic()
+    assert db.log(db.make_request(preferred=mechanic)) == ["priority_request"]
+    assert rows(db.connect(other), "select id from public.session_requests") == []
+
+
+# Verify.
+
+
+def verify(db: Database) -> subprocess.CompletedProcess[str]:
+    command = ["psql", "-X", "-v", "ON_ERROR_STOP=1", "-d", db.dsn(), "-f", str(VERIFY)]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ.copy())
+
+
+needs_verify = pytest.mark.skipif(not VERIFY.exists(), reason="verify.sql is not there yet")
+
+
+@needs_verify
+@pytest.mark.parametrize("enabled", [True, False])
+def test_verify_passes_on_an_installation_and_changes_nothing(db: Database, enabled: bool) -> None:
+    db.sql("select dispatch.set_favorites_priority(%s)", enabled)
+    db.make_request(preferred=db.make_mechanic())
+    before = dump(db)
+    with db.unchanged():
+        result = verify(db)
+    assert result.returncode == 0, result.stderr
+    assert dump(db) == before
+
+
+@needs_verify
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        "alter table session_requests drop column priority_notified_at cascade",
+        "alter table session_requests drop column preferred_mechanic_id cascade",
+        "alter table session_requests alter column priority_window_minutes type bigint",
+        "alter table session_requests drop constraint session_requests_preferred_mechanic_id_fkey",
+        "alter table session_requests drop constraint session_requests_preferred_mechanic_id_fkey,"
+        " add constraint session_requests_preferred_mechanic_id_fkey foreign key"
+        " (preferred_mechanic_id) references mechanics (id) on delete cascade",
+        "drop index session_requests_preferred_mechanic_idx",
+        "drop index session_requests_priority_notified_idx",
+        "drop index session_requests_priority_deadline_idx",
+        "drop function dispatch.set_favorites_priority(boolean)",
+        "drop function dispatch.release_windows() cascade",
+        "drop trigger mechanics_release_windows on mechanics",
+        "alter table mechanics disable trigger mechanics_release_windows",
+        "drop trigger session_requests_route on session_requests",
+        "drop trigger session_requests_guard on session_requests",
+        "alter table session_requests disable trigger session_requests_guard",
+        "create or replace function dispatch.priority_window(p_request session_requests,"
+        " out mechanic_id uuid, out window_minutes integer, out ends_at timestamptz)"
+        " language plpgsql stable as 'begin return; end'",
+        "alter function dispatch.accept_request(uuid) security invoker",
+        "alter function dispatch.guard_request() reset search_path",
+        "grant execute on function dispatch.set_favorites_priority(boolean) to authenticated",
+        "grant execute on function public.process_stripe_event(jsonb) to anon",
+        "revoke execute on function public.accept_session_request(uuid) from authenticated",
+        "grant update on session_requests to authenticated",
+        "alter table session_requests disable row level security",
+        "drop policy session_requests_select on session_requests",
+    ],
+)
+def test_verify_fails_when_something_is_broken(db: Database, breakage: str) -> None:
+    db.sql(breakage)
+    result = verify(db)
+    assert result.returncode != 0, result.stdout
+
+
+@needs_verify
+def test_verify_fails_on_the_platform_alone_and_after_down(
+    platform_db: Database, db: Database
+) -> None:
+    assert verify(platform_db).returncode != 0
+    install(db.dsn(), DOWN)
+    assert verify(db).returncode != 0
+
+
+# Files and functions.
+
+FILES = sorted((ROOT / "functions").glob("*.sql"))
+HOOKS = {"priority_window", "route_request", "pending_windows", "fallback_reason"}
+CREATED = re.compile(r"^create or replace (?:function|procedure) (\w+\.\w+)\s*\(", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_holds_one_function_with_its_comment_and_grants(path: object) -> None:
+    assert hasattr(path, "read_text")
+    text: str = path.read_text()
+    name = str(path.stem)  # type: ignore[attr-defined]
+    assert CREATED.findall(text) == [name]
+    assert len(re.findall(r"\bcreate\b.*\b(function|procedure|trigger|table)\b", text)) >= 1
+    if name.split(".")[1] in HOOKS:
+        text = (ROOT / "sql/platform/hook_grants.sql").read_text()
+    kind = r"(?:function|procedure)"
+    escaped = re.escape(name)
+    assert re.search(rf"^comment on {kind} {escaped}\(", text, re.MULTILINE)
+    assert re.search(
+        rf"^revoke all on {kind} {escaped}\([^;]*from public, anon, authenticated, service_role;",
+        text,
+        re.MULTILINE,
+    )
+
+
+def test_every_installed_function_has_its_file_search_path_and_comment(shared: Database) -> None:
+    found = shared.sql(
+        """
+        select
+            p.pronamespace::regnamespace || '.' || p.proname as name,
+            p.proconfig as settings,
+            obj_description(p.oid, 'pg_proc') as comment,
+            p.prokind::text as kind
+        from pg_proc as p
+        where p.pronamespace in ('public'::regnamespace, 'dispatch'::regnamespace)
+        """
+    )
+    names = [row["name"] for row in found]
+    assert len(names) == len(set(names)), "overloads"
+    # The flag has no file: its setter writes it.
+    assert set(names) == {path.stem for path in FILES} | {"dispatch.favorites_priority_enabled"}
+    for row in found:
+        assert row["comment"], row["name"]
+        # PostgreSQL forbids COMMIT in a procedure that has a SET clause.
+        expected = None if row["name"] == "dispatch.run_sweep" else ['search_path=""']
+        assert row["settings"] == expected, row["name"]
+
+
+def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -> None:
+    found = shared.sql(
+        "select relname, obj_description(oid, 'pg_class') as comment from pg_class"
+        " where relnamespace = 'dispatch'::regnamespace and relkind in ('r', 'v', 'S')"
+        " and relname <> 'request_events_id_seq'"
+    )
+    assert found and all(row["comment"] for row in found), found
+
+
+def test_the_deadline_index_serves_the_sweep(db: Database) -> None:
+    db.sql(
+        "insert into session_requests (customer_id, session_type)"
+        " select id, 'chat' from auth.users cross join generate_series(1, 2000)"
+        if db.make_customer()
+        else ""
+    )
+    db.sql("analyze session_requests")
+    plan = db.sql(
+        "explain select id from session_requests as r where r.status = 'pending'"
+        " and r.notification_sent_at is null and ((r.priority_notified_at at time zone 'UTC')"
+        " + make_interval(mins => r.priority_window_minutes)) at time zone 'UTC' <= now()"
+    )
+    assert "session_requests_priority_deadline_idx" in str(plan)
