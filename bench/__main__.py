@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from stack.install import install
-from stack.postgres import Cluster, binary, run_psql
+from stack.postgres import SUPERUSER, Cluster, binary, run_psql
 
 HERE = Path(__file__).parent
 ROUNDS = 5
@@ -65,13 +65,24 @@ def ratio(name: str, goal: float, ours: Callable[[], float], bare: Callable[[], 
     )
 
 
-def intake(cluster: Cluster) -> Result:
+def intake(cluster: Cluster, where: str = "") -> Result:
     return ratio(
-        "intake, 8 connections, beside a bare INSERT of the row",
+        f"intake, {CONNECTIONS} connections{where}, beside a bare INSERT of the row",
         0.5,
         lambda: pgbench(cluster.dsn(), "intake.sql"),
         lambda: pgbench(cluster.dsn(), "intake_bare.sql"),
     )
+
+
+def intake_with_realtime(cluster: Cluster) -> Result:
+    """The same where each notice is also written to realtime.messages."""
+    return intake(cluster, " and Supabase Broadcast")
+
+
+def drop_realtime(cluster: Cluster) -> None:
+    """Leave plain PostgreSQL: a bare INSERT broadcasts nothing, and like goes with like."""
+    with psycopg.connect(cluster.dsn(SUPERUSER), autocommit=True) as superuser:
+        superuser.execute("drop schema realtime cascade")
 
 
 def accept(cluster: Cluster) -> Result:
@@ -163,15 +174,15 @@ def lateness(cluster: Cluster) -> Result:
 
 
 def main() -> int:
-    results = []
     cluster = Cluster(fsync=True)
     try:
         install(cluster.dsn())
         with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
             run_psql(cluster.dsn(), "-f", str(HERE / "schema.sql"))
             owner.execute("select dispatch.set_favorites_priority(true)")
-        for benchmark in (lateness, intake, accept, idle_tick):
-            results.append(benchmark(cluster))
+        results = [lateness(cluster), intake_with_realtime(cluster)]
+        drop_realtime(cluster)
+        results += [intake(cluster), accept(cluster), idle_tick(cluster)]
         with psycopg.connect(cluster.dsn()) as owner:
             names = "server_version", "fsync", "synchronous_commit", "shared_buffers"
             settings = {

@@ -482,7 +482,7 @@ def summary(demo: Demo) -> bool:
             mark = "✓" if holds else "✗"
             screen.print(f"    {screen.paint(mark, COLOURS[mark])} {statement}")
     every = [holds for outcomes in demo.outcomes.values() for holds in outcomes.values()]
-    verdict = "all hold" if all(every) else f"{every.count(False)} do not hold"
+    verdict = "all hold" if all(every) else f"not holding: {every.count(False)}"
     seconds = time.monotonic() - screen.started
     screen.print(f"\n{len(every)} statements, {verdict}; {seconds:.0f} s.")
     return all(every)

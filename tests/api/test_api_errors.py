@@ -44,10 +44,11 @@ def is_refused(
     The sweep is at work meanwhile: what it writes has no actor and accepts nothing.
     """
     counted = """
-        select (select count(*) from dispatch.request_events where actor_id is not null) as acts,
-               (select count(*) from dispatch.stripe_events) as stripe_events,
-               (select md5(string_agg(concat_ws(',', id, mechanic_id, accepted_at), ';' order by id))
-                from public.session_requests) as requests
+        select
+            (select count(*) from dispatch.request_events where actor_id is not null) as acts,
+            (select count(*) from dispatch.stripe_events) as stripe_events,
+            md5(string_agg(concat_ws(',', r.id, r.mechanic_id, r.accepted_at), ';' order by r.id))
+        from public.session_requests as r
     """
     before = world.sql(counted)
     response = person.post(rpc, **given)

@@ -3,13 +3,16 @@
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from stack import ROOT
 from stack.install import FEATURE, PLATFORM, install
-from stack.postgres import binary
-from tests.database import Database, refused, rows, rpc
+from stack.postgres import Cluster, binary
+from tests.database import Database, fresh_database, refused, rows, rpc
 
 DOWN = "sql/favorites_priority/down.sql"
 VERIFY = ROOT / "sql/favorites_priority/verify.sql"
@@ -23,6 +26,13 @@ def dump(db: Database, *options: str) -> str:
     return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
 
 
+@pytest.fixture
+def empty_db(cluster: Cluster) -> Iterator[Database]:
+    """What a new Supabase project has, and nothing of ours."""
+    with fresh_database(cluster, "template1") as database:
+        yield database
+
+
 def test_the_platform_twice_is_once(platform_db: Database) -> None:
     before, seed = dump(platform_db), platform_db.sql("select * from service_plans order by code")
     install(platform_db.dsn(), PLATFORM)
@@ -34,11 +44,12 @@ def test_the_platform_twice_is_once(platform_db: Database) -> None:
 def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> None:
     db.sql("select dispatch.set_favorites_priority(%s)", enabled)
     request = db.make_request(preferred=db.make_mechanic())
-    before = dump(db)
+    # Another role's grants (the webhook's) may come to stand in another order.
+    before = sorted(dump(db).splitlines())
     with db.unchanged():
         for files in ([FEATURE], [PLATFORM], [PLATFORM, FEATURE], [FEATURE]):
             install(db.dsn(), *files)
-            assert dump(db) == before
+            assert sorted(dump(db).splitlines()) == before
     assert db.value("select dispatch.favorites_priority_enabled()") is enabled
     assert db.log(request) == ["priority_request" if enabled else "new_request"]
 
@@ -88,8 +99,6 @@ def test_down_twice_fails_and_changes_nothing(db: Database) -> None:
 
 
 def test_down_waits_for_who_is_booking_and_then_leaves_nothing_waiting(db: Database) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     writer = db.connect(role="service_role")
     with ThreadPoolExecutor() as pool:
         with writer.transaction():
@@ -102,12 +111,10 @@ def test_down_waits_for_who_is_booking_and_then_leaves_nothing_waiting(db: Datab
     assert db.log(request) == ["priority_request", "new_request:flag_off"]
 
 
-def test_a_marketplace_that_was_there_first_keeps_its_own(db: Database) -> None:
+def test_a_marketplace_that_was_there_first_keeps_its_own(empty_db: Database) -> None:
     """Its table keeps columns, constraints, policies and grants; nothing of it is dropped."""
+    db = empty_db
     own = """
-        drop schema dispatch cascade;
-        drop table public.session_requests, public.customer_favorites, public.mechanics,
-            public.service_plans cascade;
         create table public.mechanics (
             id uuid primary key references auth.users (id), display_name text not null,
             status text, is_online boolean, brands text[], country text, city text,
@@ -213,12 +220,9 @@ CREATED = re.compile(r"^create or replace (?:function|procedure) (\w+\.\w+)\s*\(
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_file_holds_one_function_with_its_comment_and_grants(path: object) -> None:
-    assert hasattr(path, "read_text")
-    text: str = path.read_text()
-    name = str(path.stem)  # type: ignore[attr-defined]
+def test_a_file_holds_one_function_with_its_comment_and_grants(path: Path) -> None:
+    text, name = path.read_text(), path.stem
     assert CREATED.findall(text) == [name]
-    assert len(re.findall(r"\bcreate\b.*\b(function|procedure|trigger|table)\b", text)) >= 1
     if name.split(".")[1] in HOOKS:
         text = (ROOT / "sql/platform/hook_grants.sql").read_text()
     kind = r"(?:function|procedure)"
@@ -263,17 +267,20 @@ def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -
     assert found and all(row["comment"] for row in found), found
 
 
-def test_the_deadline_index_serves_the_sweep(db: Database) -> None:
-    db.sql(
-        "insert into session_requests (customer_id, session_type)"
-        " select id, 'chat' from auth.users cross join generate_series(1, 2000)"
-        if db.make_customer()
-        else ""
+def test_a_tick_with_nothing_due_costs_the_same_however_many_wait(db: Database) -> None:
+    customer, mechanic = db.make_customer(), db.make_mechanic()
+    superuser = db.superuser()
+    superuser.execute("set session_replication_role = replica")
+    superuser.execute(
+        "insert into public.session_requests (customer_id, session_type, preferred_mechanic_id,"
+        " priority_window_minutes, priority_notified_at)"
+        " select %s, 'chat', %s, 1 + n %% 60, now() from generate_series(1, 20000) as n",
+        (customer, mechanic),
     )
     db.sql("analyze session_requests")
-    plan = db.sql(
-        "explain select id from session_requests as r where r.status = 'pending'"
-        " and r.notification_sent_at is null and ((r.priority_notified_at at time zone 'UTC')"
-        " + make_interval(mins => r.priority_window_minutes)) at time zone 'UTC' <= now()"
+    tick = (
+        "explain (analyze, buffers, format json) select * from dispatch.pending_windows(now(), 9)"
     )
-    assert "session_requests_priority_deadline_idx" in str(plan)
+    db.sql(tick)
+    (plan,) = db.value(tick)
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] <= 10
