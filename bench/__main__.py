@@ -40,8 +40,10 @@ class Result:
 def pgbench(dsn: str, script: str, *, options: str = "") -> float:
     """Transactions a second of a script in `bench/`, at CONNECTIONS connections."""
     process = subprocess.run(
-        [binary("pgbench"), "-n", "-M", "prepared", "-f", str(HERE / script)]
-        + ["-c", str(CONNECTIONS), "-j", "2", "-T", str(SECONDS), dsn],
+        [
+            *(binary("pgbench"), "-n", "-M", "prepared", "-f", str(HERE / script)),
+            *("-c", str(CONNECTIONS), "-j", "2", "-T", str(SECONDS), dsn),
+        ],
         env=os.environ | {"PGOPTIONS": options},
         capture_output=True,
         text=True,
@@ -90,7 +92,7 @@ def accept(cluster: Cluster) -> Result:
         for table in ("bench", "public"):
             owner.execute("alter table public.session_requests disable trigger user")
             owner.execute(
-                f"insert into {table}.session_requests"  # type: ignore[arg-type]  # noqa: S608
+                f"insert into {table}.session_requests"
                 " (id, customer_id, session_type, plan_code, notification_sent_at)"
                 " select bench.request_id(1000000 + n), %s, 'chat', 'quick-chat', now()"
                 " from generate_series(1, 300000) as n",
@@ -98,7 +100,7 @@ def accept(cluster: Cluster) -> Result:
             )
             owner.execute("alter table public.session_requests enable trigger user")
         owner.execute("vacuum analyze public.session_requests, bench.session_requests")
-    claims = '{"sub":"%s","role":"authenticated"}' % MECHANIC
+    claims = json.dumps({"sub": MECHANIC, "role": "authenticated"}, separators=(",", ":"))
     mechanic = f"-c role=authenticated -c request.jwt.claims={claims}"
     return ratio(
         "accept, notice included, beside a bare UPDATE by id",

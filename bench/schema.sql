@@ -45,7 +45,8 @@ select
     jsonb_build_object('stripe_checkout_session_id', 'old_' || n, 'stripe_payment_intent', n::text)
 from generate_series(1, 100000) as n;
 alter table public.session_requests enable trigger user;
-insert into bench.session_requests select * from public.session_requests;
+insert into bench.session_requests
+select r.* from public.session_requests as r;
 insert into dispatch.request_events (request_id, event, topics, payload, delivered_at)
 select
     id, 'request_completed', array['customer:' || customer_id],

@@ -4,12 +4,12 @@ create or replace function dispatch.accept_request(p_request_id uuid)
 returns public.session_requests
 language plpgsql
 volatile
--- definer: clients have no UPDATE on session_requests; the caller is checked by require_mechanic
+-- definer: clients have no UPDATE on session_requests; the caller is checked by the guard
 security definer
 set search_path = ''
 as $$
 declare
-    v_mechanic_id uuid := dispatch.require_mechanic();
+    v_mechanic_id uuid := dispatch.require_user();
     v_request public.session_requests;
 begin
     update public.session_requests
@@ -18,6 +18,7 @@ begin
     returning * into v_request;
 
     if v_request.id is null then
+        perform dispatch.require_mechanic();
         select * into v_request from public.session_requests where id = p_request_id;
         -- The winner asks again, perhaps because the first answer was lost: same answer.
         if

@@ -27,6 +27,7 @@ begin
 
     select f.id into request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
     outcome := 'refunded';
+    error := null;
 end;
 $$;
 

@@ -10,7 +10,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-    v_now_ms bigint := extract(epoch from clock_timestamp()) * 1000;
+    v_now_ms bigint := (extract(epoch from clock_timestamp()) * 1000)::bigint;
     v_claimed_by text := current_setting('dispatch.delivery_claimed_by', true);
 begin
     -- Claimed earlier in this transaction, or left to a batch at its end (dispatch.sweep).

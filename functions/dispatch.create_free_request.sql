@@ -14,7 +14,7 @@ as $$
 declare
     v_customer_id uuid := dispatch.require_user();
     v_plan public.service_plans;
-    v_wish jsonb := '{}';
+    v_wish jsonb := '{}'::jsonb;
     v_request public.session_requests;
 begin
     -- A token may outlive its account.

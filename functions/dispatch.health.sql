@@ -6,12 +6,13 @@ security invoker
 set search_path = ''
 as $$
 declare
-    v_has_cron boolean := to_regclass('cron.job') is not null;
+    v_has_cron boolean;
     v_active boolean;
     v_last_run timestamptz;
     v_count bigint;
     v_oldest timestamptz;
 begin
+    v_has_cron := to_regclass('cron.job') is not null;
     -- pg_cron is in one database of a cluster: its tables are named only where it is.
     if v_has_cron then
         execute $q$

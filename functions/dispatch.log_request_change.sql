@@ -8,18 +8,23 @@ set search_path = ''
 as $$
 declare
     v_customer text := 'customer:' || old.customer_id;
-    v_window record;
+    v_preferred_id uuid;
+    v_window_minutes integer;
+    v_window_ends_at timestamptz;
     v_reason text;
     v_told text[];
 begin
     -- Whoever had been told: everyone after the broadcast, or once the window was over (the list
     -- shows the request from then on); before that, the preferred mechanic.
-    v_window := dispatch.priority_window(old);
-    v_told := case
-        when v_window.mechanic_id is null or v_window.ends_at <= now()
-            then array['session_requests_feed']
-        else array['mechanic:' || v_window.mechanic_id]
-    end;
+    v_told := array['session_requests_feed'];
+    if old.notification_sent_at is null then
+        select w.mechanic_id, w.window_minutes, w.ends_at
+        into v_preferred_id, v_window_minutes, v_window_ends_at
+        from dispatch.priority_window(old) as w;
+        if v_window_ends_at > now() then
+            v_told := array['mechanic:' || v_preferred_id];
+        end if;
+    end if;
 
     if tg_op = 'DELETE' then
         perform dispatch.record_event(
@@ -27,8 +32,8 @@ begin
             'request_cancelled',
             v_customer || v_told,
             '{"reason": "cancelled"}',
-            v_window.window_minutes,
-            v_window.ends_at
+            v_window_minutes,
+            v_window_ends_at
         );
         return null;
     end if;
@@ -61,8 +66,8 @@ begin
                 array[v_customer, 'mechanic:' || new.mechanic_id]
                 || array_remove(v_told, 'mechanic:' || new.mechanic_id),
                 '{}',
-                v_window.window_minutes,
-                v_window.ends_at
+                v_window_minutes,
+                v_window_ends_at
             );
         when 'completed' then
             perform dispatch.record_event(
@@ -86,8 +91,8 @@ begin
                         else 'cancelled'
                     end
                 ),
-                v_window.window_minutes,
-                v_window.ends_at
+                v_window_minutes,
+                v_window_ends_at
             );
     end case;
     return null;

@@ -4,7 +4,7 @@ create or replace function dispatch.not_pending(
 )
 returns text
 language plpgsql
-stable
+immutable
 security invoker
 set search_path = ''
 as $$

@@ -31,9 +31,8 @@ begin
             when v_mechanic.id is null then 'unknown_mechanic'
             when v_mechanic.id = new.customer_id then 'own_request'
             when v_mechanic.status is distinct from 'approved' then 'not_approved'
-            when
-                v_wish ->> 'skip_if_offline' = 'true'
-                and not dispatch.is_online(v_mechanic, now()) then 'offline'
+            when v_wish ->> 'skip_if_offline' is distinct from 'true' then null
+            when not dispatch.is_online(v_mechanic, now()) then 'offline'
         end;
 
         if v_reason is null then

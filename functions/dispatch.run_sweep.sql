@@ -47,8 +47,8 @@ begin
 end;
 $$;
 
-comment on procedure dispatch.run_sweep(timestamptz) is
+comment on procedure dispatch.run_sweep is
 'The sweep''s loop: announces, expires and delivers until p_until (default: shortly before the '
 'minute ends).';
-revoke all on procedure dispatch.run_sweep(timestamptz)
+revoke all on routine dispatch.run_sweep(timestamptz)
 from public, anon, authenticated, service_role;

@@ -21,6 +21,11 @@ CHECK = """
         p.oid, coalesce(t.tgrelid, 0), fatal_errors => false, performance_warnings => true
     ) as c
     where p.pronamespace in ('public'::regnamespace, 'dispatch'::regnamespace)
+    -- Meant: the flag is replaced while others use it, and an error is not folded into a plan.
+    and not (
+        c.message like 'routine is marked as %, should be IMMUTABLE'
+        and p.proname in ('favorites_priority_enabled', 'raise_error')
+    )
     order by 1, 2
 """
 

@@ -24,7 +24,9 @@ select
     ),
     case
         when a.attnum is null then 'missing: run up.sql'
-        else format_type(a.atttypid, a.atttypmod) || case when a.attnotnull then ' not null' else '' end
+        else
+            format_type(a.atttypid, a.atttypmod)
+            || case when a.attnotnull then ' not null' else '' end
     end
 from (
     values
@@ -41,7 +43,9 @@ insert into pg_temp.checks (check_name, ok, detail)
 select
     'foreign key session_requests_preferred_mechanic_id_fkey',
     count(*) = 1,
-    coalesce(string_agg(pg_get_constraintdef(c.oid), ''), 'missing, not validated or another action')
+    coalesce(
+        string_agg(pg_get_constraintdef(c.oid), ''), 'missing, not validated or another action'
+    )
 from pg_catalog.pg_constraint as c
 where
     c.conname = 'session_requests_preferred_mechanic_id_fkey'
@@ -214,7 +218,7 @@ select
     coalesce(t.tgenabled in ('O', 'A'), false),
     case
         when t.oid is null then 'missing: run up.sql'
-        when t.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger ' || w.name
+        when t.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger …'
         else 'enabled on ' || w.relation
     end
 from (
@@ -233,7 +237,9 @@ insert into pg_temp.checks (check_name, ok, detail)
 select
     'row level security on session_requests',
     coalesce(bool_and(c.relrowsecurity), false),
-    case when bool_and(c.relrowsecurity) then 'on' else 'off: everyone may see reserved requests' end
+    case
+        when bool_and(c.relrowsecurity) then 'on' else 'off: everyone sees reserved requests'
+    end
 from pg_catalog.pg_class as c
 where c.oid = to_regclass('public.session_requests');
 
