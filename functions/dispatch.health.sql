@@ -12,7 +12,7 @@ declare
     v_count bigint;
     v_oldest timestamptz;
 begin
-    v_has_cron := to_regclass('cron.job') is not null;
+    v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
     -- pg_cron is in one database of a cluster: its tables are named only where it is.
     if v_has_cron then
         execute $q$
