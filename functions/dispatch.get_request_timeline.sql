@@ -25,7 +25,10 @@ begin
         e.payload ->> 'reason',
         e.created_at
     from dispatch.request_events as e
-    where e.request_id = p_request_id
+    where
+        e.request_id = p_request_id
+        -- Both ways are indexed: what the customer was told, and who declined.
+        and (e.topics[1] = 'customer:' || v_request.customer_id or e.event = 'request_declined')
     order by e.id;
 end;
 $$;

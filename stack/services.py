@@ -207,6 +207,7 @@ class Stack:
         self.env: dict[str, str] = {}
         self.cluster: Cluster | None = None
         self.services: list[Service] = []
+        self.first_sweep: subprocess.Popen[bytes] | None = None
         wanted = (54322, 54321, 54324, 0) if fixed_ports else (0, 0, 0, 0)
         self.ports = free_ports(*wanted)
 
@@ -220,6 +221,13 @@ class Stack:
         self.report("Installing the SQL")
         install(self.cluster.dsn())
         install_webhook_role(self.cluster.dsn())
+        # pg_cron begins at the next full minute; until then, this is the sweep.
+        self.first_sweep = subprocess.Popen(
+            ["psql", "-X", "-q", "-d", self.cluster.dsn(), "-c", "call dispatch.run_sweep()"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
         here = self.directory
         jwt_secret, stripe_secret = keys["JWT_SECRET"], keys["STRIPE_WEBHOOK_SECRET"]
@@ -256,6 +264,9 @@ class Stack:
     def stop(self) -> None:
         for service in reversed(self.services):
             service.stop()
+        if self.first_sweep is not None:
+            self.first_sweep.terminate()
+            self.first_sweep.wait()
         if self.cluster is not None:
             self.cluster.stop()
 

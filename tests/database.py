@@ -72,26 +72,27 @@ class Database:
     def __init__(self, cluster: Cluster, name: str) -> None:
         self.cluster, self.name = cluster, name
         self._connections: list[Connection] = []
-        self.owner = self._open("postgres")
+        self.owner = self.open("postgres")
 
     def dsn(self, user: str = "postgres") -> str:
         return self.cluster.dsn(user, self.name)
 
-    def _open(self, user: str, autocommit: bool = True) -> Connection:
+    def open(self, user: str = "postgres") -> Connection:
+        # A test that waits for a lock for ever fails instead.
         connection: Connection = psycopg.connect(
-            self.dsn(user), autocommit=autocommit, prepare_threshold=None
+            self.dsn(user), autocommit=True, options="-c statement_timeout=20s"
         )
         self._connections.append(connection)
         return connection
 
     def superuser(self) -> Connection:
-        return self._open(SUPERUSER)
+        return self.open(SUPERUSER)
 
     def connect(
         self, user_id: object = None, role: str = "authenticated", **claims: object
     ) -> Connection:
         """A connection that acts as PostgREST's does for a token of this user and role."""
-        connection = self._open("postgres")
+        connection = self.open("postgres")
         become(connection, user_id, role, **claims)
         return connection
 

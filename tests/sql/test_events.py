@@ -26,7 +26,7 @@ KEYS = {
 
 
 def listen(db: Database, *topics: str) -> Connection:
-    connection = db._open("postgres")
+    connection = db.open()
     for topic in topics:
         connection.execute(f'listen "{topic}"'.encode())
     return connection
@@ -83,7 +83,7 @@ def test_a_writer_that_begins_while_a_reader_looks_does_not_empty_the_list(
     """Its floor is above what the reader took for the last id; no lower event may come of it."""
     shared.make_request()
     last = shared.value("select max(id) from dispatch.request_events")
-    other = shared._open("postgres")
+    other = shared.open()
     # As if between the reader's two looks: the sequence went on, and a writer took its floor.
     with other.transaction():
         rows(other, "select pg_advisory_xact_lock_shared(%s, %s)", LOCK_CLASS, last + 5)
@@ -165,7 +165,7 @@ def test_an_idle_systems_notice_leaves_with_the_commit(shared: Database) -> None
 
 def test_what_was_not_delivered_at_commit_is_delivered_by_the_loop(shared: Database) -> None:
     ears = listen(shared, "session_requests_feed")
-    holder = shared._open("postgres")
+    holder = shared.open()
     with holder.transaction():
         rows(holder, HOLD)
         request = shared.make_request()
@@ -178,7 +178,7 @@ def test_what_was_not_delivered_at_commit_is_delivered_by_the_loop(shared: Datab
 
 def test_a_delivery_that_is_rolled_back_is_done_again(shared: Database) -> None:
     ears = listen(shared, "session_requests_feed")
-    holder, crashed = shared._open("postgres"), shared._open("postgres")
+    holder, crashed = shared.open(), shared.open()
     with holder.transaction():
         rows(holder, HOLD)
         shared.make_request()
@@ -190,7 +190,7 @@ def test_a_delivery_that_is_rolled_back_is_done_again(shared: Database) -> None:
 
 
 def test_delivery_is_batched_oldest_first(shared: Database) -> None:
-    holder = shared._open("postgres")
+    holder = shared.open()
     with holder.transaction():
         rows(holder, HOLD)
         for _ in range(5):

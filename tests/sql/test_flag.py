@@ -164,7 +164,7 @@ def test_a_held_request_does_not_hold_up_the_flag(db: Database) -> None:
 
 
 def test_two_who_turn_it_at_once_wait_for_each_other(db: Database) -> None:
-    one, two = db._open("postgres"), db._open("postgres")
+    one, two = db.open(), db.open()
     with ThreadPoolExecutor() as pool:
         with one.transaction():
             rows(one, SET, False)

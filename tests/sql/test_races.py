@@ -56,14 +56,17 @@ class Race:
             db.make_mechanic(),
         )
         self.request = db.make_request(
-            self.customer, self.favourite, metadata={"stripe_payment_intent": "pi_race"}
+            self.customer,
+            self.favourite,
+            metadata={"stripe_payment_intent": "pi_race"},
+            expires_at="2999-01-01",
         )
         self.connections = {
             "accept": db.connect(other),
             "favourite": db.connect(self.favourite),
             "customer": db.connect(self.customer),
             "backend": db.connect(role="service_role"),
-            "owner": db._open("postgres"),
+            "owner": db.open(),
         }
 
     def actions(self) -> dict[str, Callable[[], Any]]:
@@ -84,7 +87,7 @@ class Race:
                 self.connections["backend"], "process_stripe_event", event=refunded
             ),
             "fallback": owner("select dispatch.sweep()"),
-            "expiry": owner("select dispatch.sweep(1000, now() + interval '9 days')"),
+            "expiry": owner("select dispatch.sweep(1000, '2999-01-02')"),
             "suspend": owner(
                 f"update mechanics set status = 'suspended' where id = '{self.favourite}'"
             ),
@@ -189,7 +192,7 @@ def test_two_sweeps_at_once_announce_each_request_once(shared: Database) -> None
     favourite = shared.make_mechanic()
     requests = [shared.make_request(preferred=favourite) for _ in range(200)]
     shared.sql("update session_requests set priority_notified_at = now() - interval '1 hour'")
-    connections = [shared._open("postgres") for _ in range(4)]
+    connections = [shared.open() for _ in range(4)]
     answers = at_once(*(partial(rows, each, "select dispatch.sweep(150)") for each in connections))
     assert failures(answers) == []
     counts = [answer[0]["sweep"] for answer in answers]

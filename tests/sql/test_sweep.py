@@ -155,7 +155,7 @@ def test_the_loop_announces_on_time_and_ends_on_time(shared: Database) -> None:
 
 
 def test_the_loop_holds_no_snapshot(shared: Database) -> None:
-    looping = shared._open("postgres")
+    looping = shared.open()
     query = b"call dispatch.run_sweep(clock_timestamp() + interval '300 milliseconds')"
     with ThreadPoolExecutor() as pool:
         running = pool.submit(looping.execute, query)
