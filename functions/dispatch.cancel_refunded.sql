@@ -1,16 +1,13 @@
 -- Changes public.session_requests.
-create or replace function dispatch.cancel_refunded(
-    p_payment_intent text,
-    out outcome text,
-    out request_id uuid,
-    out error text
-)
-returns record
+create or replace function dispatch.cancel_refunded(p_payment_intent text)
+returns uuid
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+declare
+    v_request_id uuid;
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
     -- One that expired is marked, so that dispatch.health() asks for no second refund.
@@ -25,14 +22,13 @@ begin
         returning r.id, r.status
     )
 
-    select f.id into request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
-    outcome := 'refunded';
-    error := null;
+    select f.id into v_request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
+    return v_request_id;
 end;
 $$;
 
 comment on function dispatch.cancel_refunded(text) is
-'Cancels the pending request of a fully refunded payment. outcome is refunded, also when there is '
-'no such request (yet): the ledger keeps the refund for a payment that comes later.';
+'Cancels the pending request of a fully refunded payment. Returns its id; null: there is none '
+'(yet), and the ledger keeps the refund for a payment that comes later.';
 revoke all on function dispatch.cancel_refunded(text)
 from public, anon, authenticated, service_role;

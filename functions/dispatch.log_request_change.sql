@@ -26,6 +26,10 @@ begin
         end if;
     end if;
 
+    if old.status = 'accepted' then
+        v_told := array_remove(array['mechanic:' || old.mechanic_id], null);
+    end if;
+
     if tg_op = 'DELETE' then
         perform dispatch.record_event(
             old,
@@ -76,9 +80,6 @@ begin
                 array_remove(array[v_customer, 'mechanic:' || new.mechanic_id], null)
             );
         else
-            if old.status = 'accepted' then
-                v_told := array_remove(array['mechanic:' || new.mechanic_id], null);
-            end if;
             perform dispatch.record_event(
                 new,
                 'request_cancelled',

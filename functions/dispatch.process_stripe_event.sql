@@ -14,7 +14,8 @@ declare
     v_object jsonb := p_event #> '{data,object}';
     v_outcome text;
     v_is_new boolean;
-    v_result record;
+    v_request_id uuid;
+    v_error text;
 begin
     if
         jsonb_typeof(p_event) is distinct from 'object'
@@ -71,28 +72,33 @@ begin
     end if;
 
     if v_outcome = 'request_created' then
-        v_result := dispatch.book_paid_session(v_object);
+        v_request_id := dispatch.book_paid_session(v_object);
+        if v_request_id is null then
+            -- Booked by the session's other event, or not to be booked at all.
+            v_request_id := dispatch.request_of_checkout(v_object ->> 'id');
+            v_error := case
+                when v_request_id is null then dispatch.booking_error(v_object)
+            end;
+            v_outcome := case when v_request_id is null then 'error' else 'duplicate' end;
+        end if;
     elsif v_outcome = 'refunded' then
-        v_result := dispatch.cancel_refunded(v_object ->> 'payment_intent');
-    else
-        select v_outcome as outcome, null::uuid as request_id, null::text as error
-        into v_result;
+        v_request_id := dispatch.cancel_refunded(v_object ->> 'payment_intent');
     end if;
 
-    -- It went another way than its type promised, or is being tried again after an error.
-    if v_result.outcome <> v_outcome or not v_is_new then
+    -- It went another way than its type promised, or was tried again after an error.
+    if v_outcome in ('duplicate', 'error') or not v_is_new then
         update dispatch.stripe_events
         set
-            processed_at = case when v_result.error is null then now() end,
-            outcome = v_result.outcome,
-            error = v_result.error
+            processed_at = case when v_outcome <> 'error' then now() end,
+            outcome = v_outcome,
+            error = v_error
         where id = v_id;
     end if;
 
     return jsonb_build_object(
-        'outcome', v_result.outcome,
-        'request_id', v_result.request_id,
-        'created', v_result.outcome = 'request_created'
+        'outcome', v_outcome,
+        'request_id', v_request_id,
+        'created', v_outcome = 'request_created'
     );
 end;
 $$;

@@ -19,11 +19,17 @@ begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
     -- (dispatch.last_settled_event_id). The lock must be taken before the id.
-    perform pg_advisory_xact_lock_shared(
-        1178687058,
-        (coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0) & 2147483647)::integer
-    );
-    v_event_id := nextval('dispatch.request_events_id_seq');
+    v_event_id := case
+        when
+            pg_advisory_xact_lock_shared(
+                1178687058,
+                (
+                    coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                    & 2147483647
+                )::integer
+            ) is not null
+            then nextval('dispatch.request_events_id_seq')
+    end;
 
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at

@@ -3,6 +3,8 @@
 \set ON_ERROR_STOP on
 \set QUIET on
 \pset footer off
+\pset format wrapped
+\pset columns 110
 begin;
 set local search_path = '';
 set local client_min_messages = warning;
@@ -41,11 +43,12 @@ left join pg_catalog.pg_attribute as a
 
 insert into pg_temp.checks (check_name, ok, detail)
 select
-    'foreign key session_requests_preferred_mechanic_id_fkey',
+    'foreign key preferred_mechanic_id',
     count(*) = 1,
-    coalesce(
-        string_agg(pg_get_constraintdef(c.oid), ''), 'missing, not validated or another action'
-    )
+    case
+        when count(*) = 1 then 'to mechanics, on delete set null'
+        else 'missing, not validated or another action: drop it and run up.sql'
+    end
 from pg_catalog.pg_constraint as c
 where
     c.conname = 'session_requests_preferred_mechanic_id_fkey'
@@ -60,7 +63,7 @@ select
     case
         when i.indexrelid is null then 'missing: run up.sql'
         when not i.indisvalid then 'invalid: drop it and run up.sql'
-        else pg_get_indexdef(i.indexrelid)
+        else 'valid, ' || pg_size_pretty(pg_relation_size(i.indexrelid))
     end
 from (
     values
@@ -110,7 +113,7 @@ $$;
 -- The hooks have the feature's bodies, not the platform's neutral ones.
 insert into pg_temp.checks (check_name, ok, detail)
 select
-    'hook ' || w.signature,
+    'hook ' || split_part(w.signature, '(', 1),
     coalesce(position(w.needle in p.prosrc) > 0, false),
     case
         when p.oid is null then 'missing: run up.sql'
@@ -137,8 +140,9 @@ select
     'owner of the functions',
     count(*) filter (where p.proowner <> n.nspowner) = 0,
     coalesce(
-        string_agg(p.oid::regprocedure::text, ', ') filter (where p.proowner <> n.nspowner),
-        count(*) || ' functions belong to the owner of schema dispatch'
+        'another''s: '
+        || string_agg(p.oid::regprocedure::text, ', ') filter (where p.proowner <> n.nspowner),
+        count(*) || ' belong to the owner of dispatch'
     )
 from pg_catalog.pg_proc as p
 inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
@@ -149,7 +153,7 @@ select
     'search_path of the functions',
     count(*) filter (where x.is_open) = 0,
     coalesce(
-        string_agg(x.signature, ', ') filter (where x.is_open), 'empty in all, as it must be'
+        'not empty: ' || string_agg(x.signature, ', ') filter (where x.is_open), 'empty in all'
     )
 from (
     select
@@ -160,24 +164,73 @@ from (
     where p.pronamespace = to_regnamespace('dispatch')
 ) as x;
 
+-- Exactly these functions run as their owner, and exactly these may be called by clients: one too
+-- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's.
 insert into pg_temp.checks (check_name, ok, detail)
 select
-    'internal functions are closed',
-    count(*) filter (where x.is_open) = 0,
+    w.check_name,
+    coalesce(bool_and(f.wanted = f.found), false),
     coalesce(
-        string_agg(x.signature, ', ') filter (where x.is_open), 'to PUBLIC and anon, all of them'
+        nullif(
+            concat_ws(
+                '; ',
+                'missing: ' || string_agg(f.name, ', ' order by f.name)
+                filter (where f.wanted and not f.found),
+                'unexpected: ' || string_agg(f.name, ', ' order by f.name)
+                filter (where f.found and not f.wanted)
+            ),
+            ''
+        ),
+        count(*) filter (where f.wanted) || ', exactly as expected'
     )
 from (
-    select
-        p.oid::regprocedure::text as signature,
-        has_function_privilege('anon', p.oid, 'execute') as is_open
-    from pg_catalog.pg_proc as p
-    where p.pronamespace = to_regnamespace('dispatch')
-) as x;
+    values
+    (
+        1, 'security definer functions', null,
+        array[
+            'accept_request', 'broadcast_request_now', 'cancel_request', 'complete_request',
+            'create_free_request', 'decline_request', 'get_request_timeline', 'guard_request',
+            'list_favorites', 'list_open_requests', 'list_request_events', 'log_new_request',
+            'log_request_change', 'make_checkout', 'may_see_request', 'mechanic_status',
+            'process_stripe_event', 'release_windows', 'route_request', 'set_mechanic_presence'
+        ]
+    ),
+    (2, 'functions open to anon', 'anon', '{}'::text[]),
+    (
+        3, 'functions open to authenticated', 'authenticated',
+        array[
+            'accept_request', 'broadcast_request_now', 'cancel_request', 'complete_request',
+            'create_free_request', 'decline_request', 'get_request_timeline', 'list_favorites',
+            'list_open_requests', 'list_request_events', 'make_checkout', 'may_see_request',
+            'mechanic_status', 'set_mechanic_presence'
+        ]
+    ),
+    (4, 'functions open to service_role', 'service_role', array['process_stripe_event'])
+) as w (number, check_name, grantee, names)
+cross join
+    lateral (
+        select
+            coalesce(p.proname::text, n.name) as name,
+            n.name is not null as wanted,
+            coalesce(
+                case
+                    when w.grantee is null then p.prosecdef
+                    else has_function_privilege(w.grantee, p.oid, 'execute')
+                end,
+                false
+            ) as found
+        from unnest(w.names) as n (name)
+        full join (
+            select f.oid, f.proname, f.prosecdef from pg_catalog.pg_proc as f
+            where f.pronamespace = to_regnamespace('dispatch')
+        ) as p on p.proname = n.name
+    ) as f
+group by w.number, w.check_name
+order by w.number;
 
 insert into pg_temp.checks (check_name, ok, detail)
 select
-    'rpc ' || w.signature,
+    'rpc ' || split_part(w.signature, '(', 1),
     coalesce(
         not p.prosecdef and p.proconfig @> array['search_path=""']
         and has_function_privilege(w.grantee, p.oid, 'execute')
@@ -291,7 +344,7 @@ $$;
 select
     case when c.ok then 'ok' else 'FAILED' end as result,
     c.check_name,
-    left(c.detail, 100) as detail
+    c.detail
 from pg_temp.checks as c
 order by c.number;
 

@@ -16,7 +16,8 @@ execute function dispatch.guard_request();
 
 create or replace trigger session_requests_log_insert
 after insert on public.session_requests
-for each row execute function dispatch.log_new_request();
+for each row when (new.status in ('pending', 'cancelled'))
+execute function dispatch.log_new_request();
 
 create or replace trigger session_requests_log_update
 after update on public.session_requests
@@ -28,5 +29,5 @@ execute function dispatch.log_request_change();
 
 create or replace trigger session_requests_log_delete
 after delete on public.session_requests
-for each row when (old.status = 'pending')
+for each row when (old.status in ('pending', 'accepted'))
 execute function dispatch.log_request_change();

@@ -16,6 +16,7 @@ select to_regprocedure('dispatch.priority_window(public.session_requests)') is n
 \ir ../../functions/dispatch.accept_request.sql
 \ir ../../functions/dispatch.announce_fallbacks.sql
 \ir ../../functions/dispatch.book_paid_session.sql
+\ir ../../functions/dispatch.booking_error.sql
 \ir ../../functions/dispatch.broadcast_event.sql
 \ir ../../functions/dispatch.broadcast_request_now.sql
 \ir ../../functions/dispatch.cancel_refunded.sql
@@ -25,6 +26,7 @@ select to_regprocedure('dispatch.priority_window(public.session_requests)') is n
 \ir ../../functions/dispatch.complete_request.sql
 \ir ../../functions/dispatch.create_free_request.sql
 \ir ../../functions/dispatch.decline_request.sql
+\ir ../../functions/dispatch.customer_of.sql
 \ir ../../functions/dispatch.deliver_events.sql
 \ir ../../functions/dispatch.expire_requests.sql
 \ir ../../functions/dispatch.explain_routing.sql

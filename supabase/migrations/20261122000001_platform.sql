@@ -539,115 +539,100 @@ revoke all on function dispatch.announce_fallbacks(integer, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Changes public.session_requests.
-create or replace function dispatch.book_paid_session(
-    p_checkout jsonb,
-    out outcome text,
-    out request_id uuid,
-    out error text
-)
-returns record
+-- The check that plan and customer exist is the insert's own source: one statement on the hot path.
+-- What is wrong with a session that could not be booked is found out by dispatch.booking_error.
+create or replace function dispatch.book_paid_session(p_checkout jsonb)
+returns uuid
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
-    v_checkout_id text := p_checkout ->> 'id';
-    v_payment_intent text := p_checkout ->> 'payment_intent';
-    v_metadata jsonb := case jsonb_typeof(p_checkout -> 'metadata')
-        when 'object' then p_checkout -> 'metadata' else '{}'
-    end;
-    v_customer jsonb := p_checkout -> 'customer_details';
-    v_customer_id uuid := coalesce(
-        dispatch.to_uuid(v_metadata ->> 'customer_id'),
-        dispatch.to_uuid(p_checkout ->> 'client_reference_id')
-    );
-    v_session_type public.session_type;
-    v_has_customer boolean;
-    v_refunded_at timestamptz;
+    v_metadata jsonb := p_checkout -> 'metadata';
+    v_request_id uuid;
 begin
-    -- One statement for all that must be known: each costs as much as a row.
-    select
-        (
-            select p.session_type from public.service_plans as p
-            where p.code = v_metadata ->> 'plan_code'
-        ),
-        exists (select from auth.users as u where u.id = v_customer_id),
-        (
-            select min(e.received_at) from dispatch.stripe_events as e
-            where
-                e.type = 'charge.refunded' and e.outcome = 'refunded'
-                and e.payload #>> '{data,object,payment_intent}' = v_payment_intent
-        ),
-        (
-            select r.id from public.session_requests as r
-            where (r.metadata ->> 'stripe_checkout_session_id') = v_checkout_id
-        )
-    into v_session_type, v_has_customer, v_refunded_at, request_id;
-
-    if request_id is not null then
-        -- The other event of the same session came first.
-        outcome := 'duplicate';
-        return;
-    elsif v_session_type is null then
-        error := 'unknown_plan: metadata.plan_code ' || coalesce(
-            quote_literal(left(v_metadata ->> 'plan_code', 100)), 'is missing'
-        ) || '; add it to service_plans, then dispatch.replay_stripe_event(id)';
-    elsif not v_has_customer then
-        error := 'missing_customer: neither metadata.customer_id nor client_reference_id is the id '
-        'of a user; mend the payload or refund, then dispatch.replay_stripe_event(id)';
-    end if;
-    if error is not null then
-        outcome := 'error';
-        return;
-    end if;
-
-    -- Refunded before it was booked: recorded, as cancelled, and never offered to anyone.
     insert into public.session_requests (
         customer_id, session_type, plan_code, status, customer_name, customer_email, notes,
         requested_brand, customer_country, customer_city, metadata
     )
-    values (
-        v_customer_id,
-        v_session_type,
-        v_metadata ->> 'plan_code',
-        case when v_refunded_at is null then 'pending' else 'cancelled' end
+    select
+        u.id,
+        p.session_type,
+        p.code,
+        -- Refunded before it was booked: recorded, and never offered to anyone.
+        case when r.refunded_at is null then 'pending' else 'cancelled' end
         ::public.session_request_status,
-        v_customer ->> 'name',
-        v_customer ->> 'email',
+        p_checkout #>> '{customer_details,name}',
+        p_checkout #>> '{customer_details,email}',
         v_metadata ->> 'notes',
         v_metadata ->> 'requested_brand',
-        coalesce(v_metadata ->> 'customer_country', v_customer #>> '{address,country}'),
-        coalesce(v_metadata ->> 'customer_city', v_customer #>> '{address,city}'),
+        coalesce(
+            v_metadata ->> 'customer_country', p_checkout #>> '{customer_details,address,country}'
+        ),
+        coalesce(
+            v_metadata ->> 'customer_city', p_checkout #>> '{customer_details,address,city}'
+        ),
         -- The wish for a favourite goes along: dispatch.route_request reads it, whoever writes.
         jsonb_strip_nulls(jsonb_build_object(
-            'stripe_checkout_session_id', v_checkout_id,
-            'stripe_payment_intent', v_payment_intent,
-            'refunded_at', v_refunded_at,
+            'stripe_checkout_session_id', p_checkout ->> 'id',
+            'stripe_payment_intent', p_checkout ->> 'payment_intent',
+            'refunded_at', r.refunded_at,
             'routing_type', v_metadata ->> 'routing_type',
             'preferred_mechanic_id', v_metadata ->> 'preferred_mechanic_id',
             'priority_window_minutes', v_metadata ->> 'priority_window_minutes',
             'skip_if_offline', v_metadata ->> 'skip_if_offline'
         ))
-    )
+    from public.service_plans as p
+    cross join auth.users as u
+    cross join lateral (
+        select min(e.received_at) as refunded_at from dispatch.stripe_events as e
+        where
+            e.type = 'charge.refunded' and e.outcome = 'refunded'
+            and e.payload #>> '{data,object,payment_intent}' = p_checkout ->> 'payment_intent'
+    ) as r
+    where p.code = v_metadata ->> 'plan_code' and u.id = dispatch.customer_of(p_checkout)
     on conflict ((metadata ->> 'stripe_checkout_session_id'))
     where (metadata ->> 'stripe_checkout_session_id') is not null
     do nothing
-    returning id into request_id;
-
-    outcome := 'request_created';
-    if request_id is null then
-        -- The other event of the same session was being processed at this very moment.
-        request_id := dispatch.request_of_checkout(v_checkout_id);
-        outcome := 'duplicate';
-    end if;
+    returning id into v_request_id;
+    return v_request_id;
 end;
 $$;
 
 comment on function dispatch.book_paid_session(jsonb) is
-'Makes the request of a paid Checkout Session, once. outcome: request_created, duplicate, or error '
-'with what is wrong and what to do.';
+'Makes the request of a paid Checkout Session. Returns its id; null: there was one already, or plan '
+'or customer are unknown.';
 revoke all on function dispatch.book_paid_session(jsonb)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.booking_error(p_checkout jsonb)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+    v_plan_code text := p_checkout #>> '{metadata,plan_code}';
+begin
+    if not exists (select from public.service_plans as p where p.code = v_plan_code) then
+        return 'unknown_plan: metadata.plan_code '
+            || coalesce(quote_literal(left(v_plan_code, 100)), 'is missing')
+            || '; add it to service_plans, then dispatch.replay_stripe_event(id)';
+    elsif
+        not exists (select from auth.users as u where u.id = dispatch.customer_of(p_checkout))
+    then
+        return 'missing_customer: neither metadata.customer_id nor client_reference_id is the id '
+            'of a user; mend the payload or refund, then dispatch.replay_stripe_event(id)';
+    end if;
+    return null;
+end;
+$$;
+
+comment on function dispatch.booking_error(jsonb) is
+'Why a paid Checkout Session cannot be booked, and what to do; null: it can.';
+revoke all on function dispatch.booking_error(jsonb)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.broadcast_event(
@@ -709,18 +694,15 @@ from public, anon, authenticated, service_role;
 grant execute on function dispatch.broadcast_request_now(uuid) to authenticated;
 
 -- Changes public.session_requests.
-create or replace function dispatch.cancel_refunded(
-    p_payment_intent text,
-    out outcome text,
-    out request_id uuid,
-    out error text
-)
-returns record
+create or replace function dispatch.cancel_refunded(p_payment_intent text)
+returns uuid
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+declare
+    v_request_id uuid;
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
     -- One that expired is marked, so that dispatch.health() asks for no second refund.
@@ -735,15 +717,14 @@ begin
         returning r.id, r.status
     )
 
-    select f.id into request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
-    outcome := 'refunded';
-    error := null;
+    select f.id into v_request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
+    return v_request_id;
 end;
 $$;
 
 comment on function dispatch.cancel_refunded(text) is
-'Cancels the pending request of a fully refunded payment. outcome is refunded, also when there is '
-'no such request (yet): the ledger keeps the refund for a payment that comes later.';
+'Cancels the pending request of a fully refunded payment. Returns its id; null: there is none '
+'(yet), and the ledger keeps the refund for a payment that comes later.';
 revoke all on function dispatch.cancel_refunded(text)
 from public, anon, authenticated, service_role;
 
@@ -998,6 +979,27 @@ comment on function dispatch.decline_request(uuid, text) is
 revoke all on function dispatch.decline_request(uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.decline_request(uuid, text) to authenticated;
+
+create or replace function dispatch.customer_of(p_checkout jsonb)
+returns uuid
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+    return coalesce(
+        dispatch.to_uuid(p_checkout #>> '{metadata,customer_id}'),
+        dispatch.to_uuid(p_checkout ->> 'client_reference_id')
+    );
+end;
+$$;
+
+comment on function dispatch.customer_of(jsonb) is
+'The customer of a Checkout Session: metadata.customer_id, else client_reference_id; null: neither '
+'is a uuid.';
+revoke all on function dispatch.customer_of(jsonb)
+from public, anon, authenticated, service_role;
 
 -- Changes dispatch.request_events.delivered_at; sends NOTIFY and, on Supabase, Broadcast.
 -- At least once: the notices leave with the commit that marks them as delivered.
@@ -1623,6 +1625,10 @@ begin
         end if;
     end if;
 
+    if old.status = 'accepted' then
+        v_told := array_remove(array['mechanic:' || old.mechanic_id], null);
+    end if;
+
     if tg_op = 'DELETE' then
         perform dispatch.record_event(
             old,
@@ -1673,9 +1679,6 @@ begin
                 array_remove(array[v_customer, 'mechanic:' || new.mechanic_id], null)
             );
         else
-            if old.status = 'accepted' then
-                v_told := array_remove(array['mechanic:' || new.mechanic_id], null);
-            end if;
             perform dispatch.record_event(
                 new,
                 'request_cancelled',
@@ -1894,7 +1897,8 @@ declare
     v_object jsonb := p_event #> '{data,object}';
     v_outcome text;
     v_is_new boolean;
-    v_result record;
+    v_request_id uuid;
+    v_error text;
 begin
     if
         jsonb_typeof(p_event) is distinct from 'object'
@@ -1951,28 +1955,33 @@ begin
     end if;
 
     if v_outcome = 'request_created' then
-        v_result := dispatch.book_paid_session(v_object);
+        v_request_id := dispatch.book_paid_session(v_object);
+        if v_request_id is null then
+            -- Booked by the session's other event, or not to be booked at all.
+            v_request_id := dispatch.request_of_checkout(v_object ->> 'id');
+            v_error := case
+                when v_request_id is null then dispatch.booking_error(v_object)
+            end;
+            v_outcome := case when v_request_id is null then 'error' else 'duplicate' end;
+        end if;
     elsif v_outcome = 'refunded' then
-        v_result := dispatch.cancel_refunded(v_object ->> 'payment_intent');
-    else
-        select v_outcome as outcome, null::uuid as request_id, null::text as error
-        into v_result;
+        v_request_id := dispatch.cancel_refunded(v_object ->> 'payment_intent');
     end if;
 
-    -- It went another way than its type promised, or is being tried again after an error.
-    if v_result.outcome <> v_outcome or not v_is_new then
+    -- It went another way than its type promised, or was tried again after an error.
+    if v_outcome in ('duplicate', 'error') or not v_is_new then
         update dispatch.stripe_events
         set
-            processed_at = case when v_result.error is null then now() end,
-            outcome = v_result.outcome,
-            error = v_result.error
+            processed_at = case when v_outcome <> 'error' then now() end,
+            outcome = v_outcome,
+            error = v_error
         where id = v_id;
     end if;
 
     return jsonb_build_object(
-        'outcome', v_result.outcome,
-        'request_id', v_result.request_id,
-        'created', v_result.outcome = 'request_created'
+        'outcome', v_outcome,
+        'request_id', v_request_id,
+        'created', v_outcome = 'request_created'
     );
 end;
 $$;
@@ -2003,11 +2012,17 @@ begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
     -- (dispatch.last_settled_event_id). The lock must be taken before the id.
-    perform pg_advisory_xact_lock_shared(
-        1178687058,
-        (coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0) & 2147483647)::integer
-    );
-    v_event_id := nextval('dispatch.request_events_id_seq');
+    v_event_id := case
+        when
+            pg_advisory_xact_lock_shared(
+                1178687058,
+                (
+                    coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                    & 2147483647
+                )::integer
+            ) is not null
+            then nextval('dispatch.request_events_id_seq')
+    end;
 
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
@@ -2245,17 +2260,45 @@ security invoker
 as $$
 declare
     v_until timestamptz := coalesce(
-        p_until, date_trunc('minute', clock_timestamp()) + interval '59.9 seconds'
+        p_until,
+        pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()) + interval '59.9 seconds'
     );
+    v_now timestamptz;
+    v_sweep_at timestamptz := timestamptz '-infinity';
     v_next timestamptz;
+    v_left timestamptz;
     v_done integer;
 begin
-    perform pg_catalog.set_config('search_path', '', false);
-    perform dispatch.mark_silent_mechanics_offline(clock_timestamp());
+    perform dispatch.mark_silent_mechanics_offline(pg_catalog.clock_timestamp());
     commit;
     loop
+        v_now := pg_catalog.clock_timestamp();
         begin
-            v_done := dispatch.sweep(1000, clock_timestamp()) + dispatch.deliver_events(1000);
+            v_done := 0;
+            if v_now >= v_sweep_at then
+                v_done := dispatch.sweep(1000, v_now);
+                if v_done = 0 then
+                    v_next := least(
+                        v_until,
+                        (select w.ends_at from dispatch.pending_windows('infinity', 1) as w),
+                        (
+                            select r.expires_at from public.session_requests as r
+                            where r.status = 'pending' order by r.expires_at limit 1
+                        )
+                    );
+                    -- Due and yet not done: somebody holds that row for a moment, or, if it is
+                    -- the same again, some trigger raises on it. Trying that one each 20 ms would
+                    -- fill the server's log and take its processor; notices go on meanwhile.
+                    if v_next <= v_now then
+                        v_sweep_at := v_now + case
+                            when v_next = v_left then interval '1 second'
+                            else interval '20 milliseconds'
+                        end;
+                        v_left := v_next;
+                    end if;
+                end if;
+            end if;
+            v_done := v_done + dispatch.deliver_events(1000);
         exception
             -- Whatever it is (a lock timeout, a full disk), the next round tries again.
             when others then
@@ -2263,20 +2306,18 @@ begin
                 v_done := -1;
         end;
         commit;
-        exit when clock_timestamp() >= v_until;
+        exit when pg_catalog.clock_timestamp() >= v_until;
 
         if v_done = 0 then
-            select least(v_until, min(w.ends_at)) into v_next
-            from dispatch.pending_windows('infinity', 1) as w;
-            -- Due already and yet not done: a row that raises or is locked. Do not spin on it.
-            if v_next <= clock_timestamp() then
-                v_next := clock_timestamp() + interval '1 second';
-            end if;
-            perform pg_sleep_until(
-                least(v_next, clock_timestamp() + interval '20 milliseconds', v_until)
+            perform pg_catalog.pg_sleep_until(
+                least(
+                    greatest(v_next, v_sweep_at),
+                    pg_catalog.clock_timestamp() + interval '20 milliseconds',
+                    v_until
+                )
             );
         elsif v_done < 0 then
-            perform pg_sleep(1);
+            perform pg_catalog.pg_sleep(1);
         end if;
         -- A new snapshot, so that the loop never holds back vacuum.
         commit;
@@ -2864,7 +2905,8 @@ execute function dispatch.guard_request();
 
 create or replace trigger session_requests_log_insert
 after insert on public.session_requests
-for each row execute function dispatch.log_new_request();
+for each row when (new.status in ('pending', 'cancelled'))
+execute function dispatch.log_new_request();
 
 create or replace trigger session_requests_log_update
 after update on public.session_requests
@@ -2876,7 +2918,7 @@ execute function dispatch.log_request_change();
 
 create or replace trigger session_requests_log_delete
 after delete on public.session_requests
-for each row when (old.status = 'pending')
+for each row when (old.status in ('pending', 'accepted'))
 execute function dispatch.log_request_change();
 
 -- By day, from the event log alone.

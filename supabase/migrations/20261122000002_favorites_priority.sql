@@ -83,21 +83,21 @@ set search_path = ''
 as $$
 declare
     v_wish jsonb := new.metadata;
-    v_mechanic_id uuid := coalesce(
-        new.preferred_mechanic_id, dispatch.to_uuid(v_wish ->> 'preferred_mechanic_id')
-    );
-    v_minutes text := coalesce(
-        new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
-    );
-    v_asked boolean := new.preferred_mechanic_id is not null
-    or coalesce(v_wish ->> 'routing_type', '') = 'priority_broadcast';
+    v_minutes text;
     v_mechanic public.mechanics;
     v_reason text;
 begin
     new.metadata := dispatch.without_routing(v_wish);
 
-    if v_asked and dispatch.favorites_priority_enabled() then
-        select * into v_mechanic from public.mechanics where id = v_mechanic_id;
+    if
+        (new.preferred_mechanic_id is not null or v_wish ->> 'routing_type' = 'priority_broadcast')
+        and dispatch.favorites_priority_enabled()
+    then
+        select * into v_mechanic from public.mechanics
+        where
+            id = coalesce(
+                new.preferred_mechanic_id, dispatch.to_uuid(v_wish ->> 'preferred_mechanic_id')
+            );
         v_reason := case
             when v_mechanic.id is null then 'unknown_mechanic'
             when v_mechanic.id = new.customer_id then 'own_request'
@@ -107,24 +107,23 @@ begin
         end;
 
         if v_reason is null then
+            v_minutes := coalesce(
+                new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
+            );
             if v_minutes !~ '^([1-9]|[1-5][0-9]|60)$' then
-                v_reason := 'invalid_window';
                 v_minutes := '10';
+                new.metadata := new.metadata || '{"routing_reason": "invalid_window"}';
             end if;
             -- Nobody else's until it is accepted.
             new.mechanic_id := null;
-            new.preferred_mechanic_id := v_mechanic_id;
+            new.preferred_mechanic_id := v_mechanic.id;
             new.priority_window_minutes := v_minutes::integer;
             -- A backend may say that it told the mechanic earlier, never that it will.
             new.priority_notified_at := least(new.priority_notified_at, now());
             new.notification_sent_at := null;
-        end if;
-        if v_reason is not null then
-            new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
-        end if;
-        if v_reason is null or v_reason = 'invalid_window' then
             return new;
         end if;
+        new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
     end if;
 
     new.preferred_mechanic_id := null;

@@ -213,6 +213,30 @@ def test_a_deleted_customer_takes_the_request_along_and_whoever_was_told_hears(
     assert event["topics"] == [f"customer:{customer}", told]
 
 
+@pytest.mark.parametrize("preferred", [True, False], ids=["in a window", "broadcast"])
+def test_a_customer_deleted_after_the_accept_tells_the_winner_alone(
+    shared: Database, preferred: bool
+) -> None:
+    customer, winner = shared.make_customer(), shared.make_mechanic()
+    request = shared.make_request(customer, winner if preferred else None)
+    rpc(shared.connect(winner), "accept_session_request", request_id=request)
+    shared.sql("delete from auth.users where id = %s", customer)
+    assert shared.log(request)[1:] == ["request_accepted", "request_cancelled:cancelled"]
+    topics = shared.events(request)[2]["topics"]
+    assert topics == [f"customer:{customer}", f"mechanic:{winner}"]
+
+
+def test_a_deleted_customers_finished_requests_tell_nobody(shared: Database) -> None:
+    customer, mechanic = shared.make_customer(), shared.make_mechanic()
+    completed, cancelled = shared.make_request(customer), shared.make_request(customer)
+    for function in ("accept_session_request", "complete_session_request"):
+        rpc(shared.connect(mechanic), function, request_id=completed)
+    rpc(shared.connect(customer), "cancel_session_request", request_id=cancelled)
+    shared.sql("delete from auth.users where id = %s", customer)
+    assert shared.log(completed) == ["new_request", "request_accepted", "request_completed"]
+    assert shared.log(cancelled) == ["new_request", "request_cancelled:cancelled"]
+
+
 def test_two_accounts_deleted_at_once(shared: Database) -> None:
     customer, mechanic = shared.make_customer(), shared.make_mechanic()
     request = shared.make_request(customer, mechanic)
