@@ -61,7 +61,7 @@ end;
 $$;
 
 comment on function dispatch.book_paid_session(jsonb) is
-'Makes the request of a paid Checkout Session. Returns its id; null: there was one already, or plan '
-'or customer are unknown.';
+'Makes the request of a paid Checkout Session. Returns its id; null: there was one already, or '
+'plan or customer are unknown.';
 revoke all on function dispatch.book_paid_session(jsonb)
 from public, anon, authenticated, service_role;

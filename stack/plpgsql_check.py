@@ -26,6 +26,10 @@ CHECK = """
         c.message like 'routine is marked as %, should be IMMUTABLE'
         and p.proname in ('favorites_priority_enabled', 'raise_error')
     )
+    -- Meant: a constant text for EXECUTE, as pg_cron's tables are not in every database.
+    and not (
+        c.message = 'immutable expression without parameters found' and p.proname = 'health'
+    )
     order by 1, 2
 """
 
