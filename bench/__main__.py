@@ -76,18 +76,22 @@ def intake(cluster: Cluster, where: str = "") -> Result:
     )
 
 
-def intake_with_realtime(cluster: Cluster) -> Result:
-    """The same where each notice is also written to realtime.messages."""
-    return intake(cluster, " and Supabase Broadcast")
-
-
 def drop_realtime(cluster: Cluster) -> None:
     """Leave plain PostgreSQL: a bare INSERT broadcasts nothing, and like goes with like."""
     with psycopg.connect(cluster.dsn(SUPERUSER), autocommit=True) as superuser:
         superuser.execute("drop schema realtime cascade")
 
 
-def accept(cluster: Cluster) -> Result:
+def slow_flush(cluster: Cluster, *, on: bool) -> None:
+    """Have each commit wait 1 ms, as it does on a network disk; local disks here are faster."""
+    with psycopg.connect(cluster.dsn(SUPERUSER), autocommit=True) as superuser:
+        superuser.execute(f"alter system set commit_delay = {1000 if on else 0}")
+        superuser.execute("alter system set commit_siblings = 0")
+        superuser.execute("select pg_reload_conf()")
+
+
+def fill_accepts(cluster: Cluster) -> None:
+    """Pending requests for `accept`, as many as all its rounds can take."""
     with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
         for table in ("bench", "public"):
             owner.execute("alter table public.session_requests disable trigger user")
@@ -95,15 +99,18 @@ def accept(cluster: Cluster) -> Result:
                 f"insert into {table}.session_requests"
                 " (id, customer_id, session_type, plan_code, notification_sent_at)"
                 " select bench.request_id(1000000 + n), %s, 'chat', 'quick-chat', now()"
-                " from generate_series(1, 300000) as n",
+                " from generate_series(1, 400000) as n",
                 [CUSTOMER],
             )
             owner.execute("alter table public.session_requests enable trigger user")
         owner.execute("vacuum analyze public.session_requests, bench.session_requests")
+
+
+def accept(cluster: Cluster, where: str = "") -> Result:
     claims = json.dumps({"sub": MECHANIC, "role": "authenticated"}, separators=(",", ":"))
     mechanic = f"-c role=authenticated -c request.jwt.claims={claims}"
     return ratio(
-        "accept, notice included, beside a bare UPDATE by id",
+        f"accept, {CONNECTIONS} connections{where}, notice included, beside a bare UPDATE by id",
         0.75,
         lambda: pgbench(cluster.dsn(), "accept.sql", options=mechanic),
         lambda: pgbench(cluster.dsn(), "accept_bare.sql"),
@@ -182,9 +189,16 @@ def main() -> int:
         with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
             run_psql(cluster.dsn(), "-f", str(HERE / "schema.sql"))
             owner.execute("select dispatch.set_favorites_priority(true)")
-        results = [lateness(cluster), intake_with_realtime(cluster)]
+        results = [lateness(cluster)]
+        # Where Supabase Realtime is, each notice is also written to realtime.messages.
+        results.append(intake(cluster, " and Supabase Broadcast"))
         drop_realtime(cluster)
-        results += [intake(cluster), accept(cluster), idle_tick(cluster)]
+        fill_accepts(cluster)
+        results += [intake(cluster), accept(cluster)]
+        slow_flush(cluster, on=True)
+        results += [intake(cluster, ", 1 ms flush"), accept(cluster, ", 1 ms flush")]
+        slow_flush(cluster, on=False)
+        results.append(idle_tick(cluster))
         with psycopg.connect(cluster.dsn()) as owner:
             names = "server_version", "fsync", "synchronous_commit", "shared_buffers"
             settings = {
