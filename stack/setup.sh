@@ -44,6 +44,7 @@ list_missing() {
     have psql || missing+=(postgresql-client)
     have pg_prove || missing+=(libtap-parser-sourcehandler-pgtap-perl)
     have nginx || missing+=(nginx)
+    have pgbouncer || missing+=(pgbouncer)
     have setpriv || missing+=(util-linux)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     have npm || missing+=(nodejs npm)
@@ -57,6 +58,7 @@ no_services=/usr/sbin/policy-rc.d
 install_packages() {
     local new_services=() temporary=("$no_cluster")
     have nginx || new_services+=(nginx)
+    have pgbouncer || new_services+=(pgbouncer)
     [ -d /etc/postgresql ] || new_services+=(postgresql)
     [ -e "$no_services" ] || temporary+=("$no_services")
     # shellcheck disable=SC2064  # the list as it is now
