@@ -10,6 +10,7 @@ set search_path = ''
 as $$
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
+    v_customer_id uuid := dispatch.customer_of(p_checkout);
     v_request_id uuid;
 begin
     insert into public.session_requests (
@@ -51,7 +52,7 @@ begin
             e.type = 'charge.refunded' and e.outcome = 'refunded'
             and e.payload #>> '{data,object,payment_intent}' = p_checkout ->> 'payment_intent'
     ) as r
-    where p.code = v_metadata ->> 'plan_code' and u.id = dispatch.customer_of(p_checkout)
+    where p.code = v_metadata ->> 'plan_code' and u.id = v_customer_id
     on conflict ((metadata ->> 'stripe_checkout_session_id'))
     where (metadata ->> 'stripe_checkout_session_id') is not null
     do nothing

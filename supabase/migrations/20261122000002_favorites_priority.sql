@@ -110,7 +110,7 @@ begin
             v_minutes := coalesce(
                 new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
             );
-            if v_minutes !~ '^([1-9]|[1-5][0-9]|60)$' then
+            if v_minutes <> '10' and v_minutes !~ '^([1-9]|[1-5][0-9]|60)$' then
                 v_minutes := '10';
                 new.metadata := new.metadata || '{"routing_reason": "invalid_window"}';
             end if;
