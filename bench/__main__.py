@@ -93,8 +93,8 @@ def slow_flush(cluster: Cluster, *, on: bool) -> None:
 def fill_accepts(cluster: Cluster) -> None:
     """Pending requests for `accept`, as many as all its rounds can take."""
     with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
+        owner.execute("alter table public.session_requests disable trigger user")
         for table in ("bench", "public"):
-            owner.execute("alter table public.session_requests disable trigger user")
             owner.execute(
                 f"insert into {table}.session_requests"
                 " (id, customer_id, session_type, plan_code, notification_sent_at)"
@@ -102,7 +102,7 @@ def fill_accepts(cluster: Cluster) -> None:
                 " from generate_series(1, 400000) as n",
                 [CUSTOMER],
             )
-            owner.execute("alter table public.session_requests enable trigger user")
+        owner.execute("alter table public.session_requests enable trigger user")
         owner.execute("vacuum analyze public.session_requests, bench.session_requests")
 
 

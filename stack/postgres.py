@@ -85,9 +85,6 @@ class Cluster(Postgresql):
     def dsn(self, user: str = "postgres", dbname: str = "postgres") -> str:
         return f"postgresql://{user}@127.0.0.1:{self.settings['port']}/{dbname}"
 
-    def url(self, user: str = "postgres", dbname: str = "postgres") -> str:
-        return self.dsn(user, dbname)
-
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database owned by postgres, as a copy of another, and return its dsn."""
         with psycopg.connect(self.dsn(), autocommit=True) as connection:

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psycopg
-
 from stack import ROOT
 from stack.install import install, install_webhook_role
 from stack.postgres import Cluster
@@ -285,12 +283,6 @@ class Stack:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def reload_schema(dsn: str) -> None:
-    """Tell PostgREST of new functions; hosted Supabase does it by itself."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("notify pgrst, 'reload schema'")
 
 
 def load_secrets(path: Path) -> dict[str, str]:

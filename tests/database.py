@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from stack.clients import stripe_event
 from stack.postgres import SUPERUSER, Cluster
 
 Connection = psycopg.Connection[Any]
@@ -322,12 +323,3 @@ def refund(payment: str, full: bool = True) -> Row:
     return stripe_event(
         "charge.refunded", id=f"ch_{uuid.uuid4().hex}", payment_intent=payment, refunded=full
     )
-
-
-def stripe_event(kind: str, **data: object) -> Row:
-    return {
-        "id": f"evt_{uuid.uuid4().hex}",
-        "object": "event",
-        "type": kind,
-        "data": {"object": data},
-    }

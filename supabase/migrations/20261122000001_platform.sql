@@ -1213,6 +1213,8 @@ set search_path = ''
 as $$
 declare
     v_refusal text;
+    v_old_window record;
+    v_new_window record;
 begin
     if new.status <> old.status then
         if
@@ -1248,10 +1250,9 @@ begin
     end if;
 
     if old.status = 'pending' and old.notification_sent_at is null then
-        if
-            (dispatch.priority_window(old)).mechanic_id
-            <> (dispatch.priority_window(new)).mechanic_id
-        then
+        v_old_window := dispatch.priority_window(old);
+        v_new_window := dispatch.priority_window(new);
+        if v_old_window.mechanic_id <> v_new_window.mechanic_id then
             -- The reservation itself is not handed on either: the new one was never told.
             perform dispatch.raise_error('not_yours');
         end if;
@@ -1260,7 +1261,7 @@ begin
         if
             new.status = 'pending' and new.notification_sent_at is null
             and dispatch.fallback_reason(old, new) is not null
-            and (dispatch.priority_window(new)).ends_at is null
+            and v_new_window.ends_at is null
         then
             new.notification_sent_at := now();
         end if;

@@ -10,7 +10,8 @@ import psycopg
 
 from stack.services import Stack
 from stack.temporary import temporary_stack
-from tests.api.world import World, eventually, storm
+from tests.api.world import World, storm
+from tests.database import eventually
 
 
 def workers(stack: Stack) -> list[int]:

@@ -1,7 +1,6 @@
 """Who uses the stack in these tests, and what becomes of their bookings."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from supabase import Client, PostgrestAPIError
 
 from stack.clients import Env, Event, add_mechanic, add_user, client, paid_checkout, post_event
 from stack.tokens import sign
+from tests.database import eventually
 
 Row = dict[str, Any]
 Metadata = dict[str, str]
@@ -206,13 +206,3 @@ def takes(env: Env, event: Event) -> bool:
         return False
     assert status == 200 or status >= 500, status
     return status == 200
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """The first truthy answer of the condition."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("did not happen in time")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.database import Database, Row, checkout, refund, refused, rpc, stripe_event
+from stack.clients import stripe_event
+from tests.database import Database, Row, checkout, refund, refused, rpc
 
 COMPLETED = "checkout.session.completed"
 SUCCEEDED = "checkout.session.async_payment_succeeded"

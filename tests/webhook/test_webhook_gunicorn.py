@@ -22,9 +22,10 @@ from webhook_support import (
     Event,
     Metadata,
     checkout,
-    eventually,
     signed,
 )
+
+from tests.database import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "webhook_app" / "gunicorn.conf.py"
@@ -126,19 +127,19 @@ def test_sigterm_finishes_what_was_begun(
     with blocked() as waiting:
         thread = threading.Thread(target=lambda: answers.append(served.post(checkout(metadata))))
         thread.start()
-        eventually(lambda: waiting() == 1)
+        eventually(lambda: waiting() == 1, 30)
         served.process.send_signal(signal.SIGTERM)
-        eventually(lambda: "Handling signal: term" in served.output.read_text())
+        eventually(lambda: "Handling signal: term" in served.output.read_text(), 30)
     thread.join(60)
     assert answers[0][0] == 200
     assert served.process.wait(60) == 0
 
 
 def test_killed_worker_is_replaced(served: Served, metadata: Metadata) -> None:
-    eventually(lambda: len(served.workers()) == 2)
+    eventually(lambda: len(served.workers()) == 2, 30)
     victim = served.workers().pop()
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: victim not in served.workers() and len(served.workers()) == 2)
+    eventually(lambda: victim not in served.workers() and len(served.workers()) == 2, 30)
     assert served.post(checkout(metadata))[0] == 200
 
 

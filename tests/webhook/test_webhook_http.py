@@ -26,12 +26,13 @@ from webhook_support import (
     checkout,
     client_for,
     event,
-    eventually,
     post,
     session_id,
     signed,
 )
 from werkzeug.test import TestResponse
+
+from tests.database import eventually
 
 MIB = 1024 * 1024
 
@@ -381,7 +382,7 @@ def test_away_and_back(
         refused(post(proxied, "[]"), 400, "invalid_event")
         assert not requests_of(session_id(paid))
         proxy.open()
-        eventually(lambda: proxied.get("/healthz").status_code == 200)
+        eventually(lambda: proxied.get("/healthz").status_code == 200, 30)
         assert proxied.get("/healthz").json == {"status": "ok"}
         assert outcome(post(proxied, paid)) == CREATED
         paid = checkout(metadata)
@@ -393,7 +394,7 @@ def test_restart_costs_no_event(
     """Every connection of a full pool is dead, and the next event is still taken at once."""
     with blocked() as waiting:
         answers = [in_thread(lambda: post(proxied, checkout(metadata))) for _ in range(4)]
-        eventually(lambda: waiting() == 4)
+        eventually(lambda: waiting() == 4, 30)
     assert [outcome(answer()) for answer in answers] == [CREATED] * 4
     for _ in range(3):
         proxy.cut()
@@ -413,9 +414,9 @@ def test_lost_midway(
     paid = checkout(metadata)
     with blocked() as waiting:
         answer = in_thread(lambda: post(proxied, paid))
-        eventually(lambda: waiting() == 1)
+        eventually(lambda: waiting() == 1, 30)
         proxy.cut()
-        eventually(lambda: waiting() == 2)
+        eventually(lambda: waiting() == 2, 30)
     assert outcome(answer()) in (CREATED, DUPLICATE)
     assert len(requests_of(session_id(paid))) == 1
 

@@ -85,16 +85,6 @@ def post(client: FlaskClient, body: Event | str) -> TestResponse:
     return client.post(PATH, data=data, headers=headers)
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first truthy answer of the condition."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("did not happen in time")
-
-
 class Proxy:
     """A TCP way to the database that can be cut (a restart) or closed (the database is away)."""
 
