@@ -9,9 +9,12 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_mechanic_id uuid := dispatch.require_user();
+    v_mechanic_id uuid := auth.uid();
     v_request public.session_requests;
 begin
+    if v_mechanic_id is null then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
     update public.session_requests
     set status = 'accepted', mechanic_id = v_mechanic_id
     where id = p_request_id and status = 'pending'

@@ -1,20 +1,16 @@
-create or replace function dispatch.booking_error(p_checkout jsonb)
+create or replace function dispatch.booking_error(p_plan_code text, p_customer_id uuid)
 returns text
 language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-declare
-    v_plan_code text := p_checkout #>> '{metadata,plan_code}';
 begin
-    if not exists (select from public.service_plans as p where p.code = v_plan_code) then
+    if not exists (select from public.service_plans as p where p.code = p_plan_code) then
         return 'unknown_plan: metadata.plan_code '
-            || coalesce(quote_literal(left(v_plan_code, 100)), 'is missing')
+            || coalesce(quote_literal(left(p_plan_code, 100)), 'is missing')
             || '; add it to service_plans, then dispatch.replay_stripe_event(id)';
-    elsif
-        not exists (select from auth.users as u where u.id = dispatch.customer_of(p_checkout))
-    then
+    elsif not exists (select from auth.users as u where u.id = p_customer_id) then
         return 'missing_customer: neither metadata.customer_id nor client_reference_id is the id '
             'of a user; mend the payload or refund, then dispatch.replay_stripe_event(id)';
     end if;
@@ -22,7 +18,7 @@ begin
 end;
 $$;
 
-comment on function dispatch.booking_error(jsonb) is
+comment on function dispatch.booking_error(text, uuid) is
 'Why a paid Checkout Session cannot be booked, and what to do; null: it can.';
-revoke all on function dispatch.booking_error(jsonb)
+revoke all on function dispatch.booking_error(text, uuid)
 from public, anon, authenticated, service_role;

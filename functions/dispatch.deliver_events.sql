@@ -8,45 +8,55 @@ security invoker
 set search_path = ''
 as $$
 declare
-    v_broadcast boolean := to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null;
-    v_event record;
-    v_topic text;
-    v_count integer := 0;
+    v_count integer;
+    -- One element each for a notice: an event to one of its topics.
+    v_topics text[];
+    v_events text[];
+    v_payloads jsonb[];
 begin
     -- Beyond this a NOTIFY may fail its commit; wait until the listeners have read.
     if pg_notification_queue_usage() > 0.9 then
         return 0;
     end if;
 
-    for v_event in
-        -- By ctid, as the rows are locked: no plan made while the log was short can go wrong.
-        with delivered as (
-            update dispatch.request_events as e
-            set delivered_at = clock_timestamp()
-            where
-                e.ctid = any(array(
-                    select due.ctid from dispatch.request_events as due
-                    where due.delivered_at is null
-                    order by due.delivered_at, due.id
-                    limit p_limit
-                    for update skip locked
-                ))
-            returning e.id, e.event, e.topics, e.payload
-        )
+    -- By ctid, as the rows are locked: no plan made while the log was short can go wrong.
+    with delivered as (
+        update dispatch.request_events as e
+        set delivered_at = clock_timestamp()
+        where
+            e.ctid = any(array(
+                select due.ctid from dispatch.request_events as due
+                where due.delivered_at is null
+                order by due.delivered_at, due.id
+                limit p_limit
+                for update skip locked
+            ))
+        returning e.id, e.event, e.topics, e.payload - 'decline_reason' as payload
+    )
 
-        select * from delivered order by id
-    loop
-        foreach v_topic in array v_event.topics
-        loop
-            perform pg_notify(v_topic, (v_event.payload - 'decline_reason')::text);
-            if v_broadcast then
-                perform dispatch.broadcast_event(
-                    v_event.payload - 'decline_reason', v_event.event, v_topic
-                );
-            end if;
-        end loop;
-        v_count := v_count + 1;
-    end loop;
+    select
+        count(distinct d.id)::integer,
+        array_agg(t.topic order by d.id),
+        array_agg(d.event order by d.id),
+        array_agg(d.payload order by d.id)
+    into v_count, v_topics, v_events, v_payloads
+    from delivered as d
+    cross join unnest(d.topics) as t (topic);
+
+    perform pg_notify(n.topic, n.payload::text)
+    from unnest(v_topics, v_payloads) as n (topic, payload);
+
+    if v_count > 0 and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+        begin
+            perform realtime.send(n.payload, n.event, n.topic, true)
+            from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
+        exception
+            -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
+            -- missing grant) must not undo the paid request being announced.
+            when others then
+                raise warning 'Broadcast of % notices failed: %', cardinality(v_topics), sqlerrm;
+        end;
+    end if;
     return v_count;
 end;
 $$;

@@ -7,17 +7,23 @@ security definer
 set search_path = ''
 as $$
 declare
+    v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_refusal text;
     v_old_window record;
     v_new_window record;
 begin
-    if new.status <> old.status then
+    if v_is_accept then
+        if new.mechanic_id is null then
+            perform dispatch.raise_error('request_not_pending');
+        end if;
+        new.accepted_at := now();
+        new.updated_at := new.accepted_at;
+    elsif new.status <> old.status then
         if
             (old.status, new.status) not in (
-                ('pending', 'accepted'), ('pending', 'cancelled'), ('pending', 'expired'),
+                ('pending', 'cancelled'), ('pending', 'expired'),
                 ('accepted', 'completed'), ('accepted', 'cancelled')
             )
-            or (new.status = 'accepted' and new.mechanic_id is null)
         then
             perform dispatch.raise_error('request_not_pending');
         end if;
@@ -26,11 +32,8 @@ begin
 
     -- A job goes only to an approved mechanic to whom it is open.
     if
-        new.mechanic_id is not null
-        and (
-            new.mechanic_id is distinct from old.mechanic_id
-            or (old.status = 'pending' and new.status = 'accepted')
-        )
+        v_is_accept
+        or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
         if not dispatch.is_approved_mechanic(new.mechanic_id) then
             perform dispatch.raise_error('not_a_mechanic');
@@ -39,9 +42,6 @@ begin
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
-    end if;
-    if new.status = 'accepted' and old.status = 'pending' then
-        new.accepted_at := now();
     end if;
 
     if old.status = 'pending' and old.notification_sent_at is null then

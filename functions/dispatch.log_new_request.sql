@@ -1,3 +1,5 @@
+-- Hook: the platform's neutral version is in sql/platform/hooks.sql.
+-- It runs after dispatch.route_request, in the same statement: the columns say what was decided.
 create or replace function dispatch.log_new_request()
 returns trigger
 language plpgsql
@@ -9,40 +11,32 @@ as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
     v_reason text := new.metadata ->> 'routing_reason';
-    v_window record;
+    v_ignored bigint;
 begin
     if new.status <> 'pending' then
-        -- Refunded before it came (dispatch.process_stripe_event); a row that is merely imported
-        -- is no transition.
-        if new.status = 'cancelled' and new.metadata ? 'refunded_at' then
-            perform dispatch.record_event(
-                new, 'request_cancelled', array[v_customer], '{"reason": "refunded"}'
-            );
-        end if;
+        return null;  -- imported: no transition
+    end if;
+
+    if new.notification_sent_at is null and new.preferred_mechanic_id is not null then
+        v_ignored := dispatch.record_event(
+            new,
+            'priority_request',
+            array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
+            case
+                when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
+            end,
+            new.priority_window_minutes,
+            new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
+        );
         return null;
     end if;
 
-    if new.notification_sent_at is null then
-        v_window := dispatch.priority_window(new);
-        if v_window.mechanic_id is not null then
-            perform dispatch.record_event(
-                new,
-                'priority_request',
-                array[v_customer, 'mechanic:' || v_window.mechanic_id],
-                jsonb_strip_nulls(jsonb_build_object('reason', v_reason)),
-                v_window.window_minutes,
-                v_window.ends_at
-            );
-            return null;
-        end if;
-    end if;
-
     if v_reason is not null then
-        perform dispatch.record_event(
+        v_ignored := dispatch.record_event(
             new, 'priority_skipped', array[v_customer], jsonb_build_object('reason', v_reason)
         );
     end if;
-    perform dispatch.record_event(
+    v_ignored := dispatch.record_event(
         new,
         'new_request',
         array[v_customer, 'session_requests_feed'],
@@ -51,7 +45,3 @@ begin
     return null;
 end;
 $$;
-
-comment on function dispatch.log_new_request() is
-'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
-revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;

@@ -1,4 +1,8 @@
--- Changes dispatch.request_events; sends notices when that is cheap now (see claim_delivery).
+-- Changes dispatch.request_events; sends notices when that is cheap now.
+-- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
+-- notifying commit wakes every listener. So at most one transaction in 20 ms sends its own
+-- notices; the others leave them to the sweep's loop, which sends them in batches. On an idle
+-- system notices go out with the commit; on a busy one intake keeps its speed.
 create or replace function dispatch.record_event(
     p_request public.session_requests,
     p_event text,
@@ -15,6 +19,9 @@ set search_path = ''
 as $$
 declare
     v_event_id bigint;
+    -- How this transaction delivers: inline, or batch (dispatch.sweep does it at its end).
+    v_delivery text := current_setting('dispatch.delivery', true);
+    v_tick bigint;  -- of 20 ms
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
@@ -55,7 +62,20 @@ begin
         case when p_topics = '{}' then now() end
     );
 
-    if dispatch.claim_delivery() then
+    if coalesce(v_delivery, '') = '' then
+        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
+        if v_tick <> coalesce(pg_sequence_last_value('dispatch.last_inline_delivery'), 0) then
+            -- A full queue would fail the commit, and with it a paid request.
+            if
+                pg_notification_queue_usage() <= 0.5
+                and pg_try_advisory_xact_lock(1178687058, -1)
+            then
+                perform setval('dispatch.last_inline_delivery', v_tick);
+                v_delivery := set_config('dispatch.delivery', 'inline', true);
+            end if;
+        end if;
+    end if;
+    if v_delivery = 'inline' then
         perform dispatch.deliver_events(100);
     end if;
     return v_event_id;
@@ -65,8 +85,9 @@ $$;
 comment on function dispatch.record_event(
     public.session_requests, text, text[], jsonb, integer, timestamptz
 ) is
-'Appends a transition to the event log and has it delivered. The window is that of a request not '
-'yet broadcast. Returns the event''s id.';
+'Appends a transition to the event log and has it delivered: by this transaction, or by the '
+'sweep''s loop within 20 ms. The window is that of a request not yet broadcast. Returns the '
+'event''s id.';
 revoke all on function dispatch.record_event(
     public.session_requests, text, text[], jsonb, integer, timestamptz
 ) from public, anon, authenticated, service_role;

@@ -11,42 +11,65 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_wish jsonb := new.metadata;
+    v_wish jsonb := coalesce(new.metadata -> 'checkout', new.metadata);
+    v_wanted_id uuid := new.preferred_mechanic_id;
+    v_is_wanted boolean := v_wanted_id is not null;
     v_minutes text;
-    v_mechanic public.mechanics;
+    v_mechanic record;
     v_reason text;
 begin
-    new.metadata := dispatch.without_routing(v_wish);
+    if new.status <> 'pending' then
+        return new;  -- imported: nothing to route
+    end if;
 
-    if
-        (new.preferred_mechanic_id is not null or v_wish ->> 'routing_type' = 'priority_broadcast')
-        and dispatch.favorites_priority_enabled()
-    then
-        select * into v_mechanic from public.mechanics
-        where
-            id = coalesce(
-                new.preferred_mechanic_id, dispatch.to_uuid(v_wish ->> 'preferred_mechanic_id')
-            );
-        v_reason := case
-            when v_mechanic.id is null then 'unknown_mechanic'
-            when v_mechanic.id = new.customer_id then 'own_request'
-            when v_mechanic.status is distinct from 'approved' then 'not_approved'
-            when v_wish ->> 'skip_if_offline' is distinct from 'true' then null
-            when not dispatch.is_online(v_mechanic, now()) then 'offline'
+    new.metadata := case jsonb_typeof(new.metadata)
+        when 'object' then new.metadata - array[
+            'checkout', 'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
+            'skip_if_offline', 'routing_reason'
+        ]
+        else '{}'
+    end;
+    if not v_is_wanted then
+        v_is_wanted := v_wish ->> 'routing_type' = 'priority_broadcast';
+        begin
+            v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
+        exception
+            when invalid_text_representation then null;  -- unknown, like an id that is nobody's
         end;
+    end if;
+
+    if v_is_wanted then
+        v_is_wanted := dispatch.favorites_priority_enabled();
+    end if;
+    if v_is_wanted then
+        select m.id, m.status into v_mechanic from public.mechanics as m where m.id = v_wanted_id;
+        if v_mechanic.id is null then
+            v_reason := 'unknown_mechanic';
+        elsif v_mechanic.id = new.customer_id then
+            v_reason := 'own_request';
+        elsif v_mechanic.status is distinct from 'approved' then
+            v_reason := 'not_approved';
+        elsif v_wish ->> 'skip_if_offline' = 'true' then
+            select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
+            from public.mechanics as m
+            where m.id = v_wanted_id;
+        end if;
 
         if v_reason is null then
             v_minutes := coalesce(
                 new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
             );
-            if v_minutes <> '10' and v_minutes !~ '^([1-9]|[1-5][0-9]|60)$' then
-                v_minutes := '10';
-                new.metadata := new.metadata || '{"routing_reason": "invalid_window"}';
+            new.priority_window_minutes := 10;
+            if v_minutes <> '10' then
+                if v_minutes ~ '^([1-9]|[1-5][0-9]|60)$' then
+                    new.priority_window_minutes := v_minutes::integer;
+                else
+                    new.metadata := new.metadata || '{"routing_reason": "invalid_window"}';
+                end if;
             end if;
             -- Nobody else's until it is accepted.
             new.mechanic_id := null;
             new.preferred_mechanic_id := v_mechanic.id;
-            new.priority_window_minutes := v_minutes::integer;
             -- A backend may say that it told the mechanic earlier, never that it will.
             new.priority_notified_at := least(new.priority_notified_at, now());
             new.notification_sent_at := null;

@@ -1,6 +1,6 @@
 -- What pg_cron calls each minute. pg_cron 1.4 knows no seconds, so the procedure stays for most of
 -- its minute and sleeps until the next deadline, at most 20 ms at a time: that is also how long a
--- notice waits that a busy transaction left here (see dispatch.claim_delivery).
+-- notice waits that a busy transaction left here (see dispatch.record_event).
 -- No SET clause: PostgreSQL forbids COMMIT in a procedure that has one. Every name is qualified.
 create or replace procedure dispatch.run_sweep(p_until timestamptz default null)
 language plpgsql

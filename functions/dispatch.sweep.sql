@@ -17,9 +17,9 @@ declare
     v_done integer;
 begin
     -- The triggers leave the notices to one batch at the end.
-    perform set_config('dispatch.delivery_claimed_by', 'batch', true);
+    perform set_config('dispatch.delivery', 'batch', true);
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
-    perform set_config('dispatch.delivery_claimed_by', '', true);
+    perform set_config('dispatch.delivery', '', true);
     if v_done > 0 then
         perform dispatch.deliver_events(p_limit);
     end if;

@@ -6,13 +6,11 @@ security invoker
 set search_path = ''
 as $$
 begin
-    -- No regular expression: matching one costs as much as writing a row.
-    return case
-        when
-            p_text like '________-____-____-____-____________'
-            and translate(p_text, '0123456789abcdefABCDEF', '') = '----'
-            then p_text::uuid
-    end;
+    return p_text::uuid;
+exception
+    -- A tenth of what matching a regular expression costs.
+    when invalid_text_representation then
+        return null;
 end;
 $$;
 

@@ -5,6 +5,7 @@ begin;
 \ir columns.sql
 \ir ../../functions/dispatch.priority_window.sql
 \ir ../../functions/dispatch.route_request.sql
+\ir ../../functions/dispatch.log_new_request.sql
 \ir ../../functions/dispatch.pending_windows.sql
 \ir ../../functions/dispatch.fallback_reason.sql
 \ir ../platform/hook_grants.sql

@@ -124,6 +124,7 @@ from (
     values
     ('dispatch.priority_window(public.session_requests)', 'priority_notified_at'),
     ('dispatch.route_request()', 'priority_notified_at'),
+    ('dispatch.log_new_request()', 'priority_notified_at'),
     ('dispatch.pending_windows(timestamptz,integer)', 'priority_notified_at'),
     (
         'dispatch.fallback_reason(public.session_requests,public.session_requests)',

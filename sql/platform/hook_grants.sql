@@ -13,6 +13,10 @@ comment on function dispatch.route_request() is
 'Trigger: decides, once and for every writer, where a new pending request goes.';
 revoke all on function dispatch.route_request() from public, anon, authenticated, service_role;
 
+comment on function dispatch.log_new_request() is
+'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
+revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;
+
 comment on function dispatch.pending_windows(timestamptz, integer) is
 'Requests not yet broadcast whose window ends by p_before, earliest first.';
 revoke all on function dispatch.pending_windows(timestamptz, integer)

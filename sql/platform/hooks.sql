@@ -1,5 +1,5 @@
--- The seam. The platform asks these five functions about priority; this file holds the answers of
--- a platform without the feature: there is none. The feature's up.sql replaces four of them with
+-- The seam. The platform asks these six functions about priority; this file holds the answers of
+-- a platform without the feature: there is none. The feature's up.sql replaces five of them with
 -- the ones in functions/ (its setter replaces the flag), and its down.sql runs this file again.
 
 create or replace function dispatch.favorites_priority_enabled()
@@ -40,10 +40,42 @@ security definer
 set search_path = ''
 as $$
 begin
-    new.notification_sent_at := now();
-    new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
-    new.metadata := dispatch.without_routing(new.metadata);
+    if new.status = 'pending' then
+        new.notification_sent_at := now();
+        new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+        -- Where the feature was, a wish for a favourite may still come with a payment.
+        new.metadata := case jsonb_typeof(new.metadata)
+            when 'object' then new.metadata - array[
+                'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
+                'skip_if_offline'
+            ]
+            else '{}'
+        end;
+    end if;
     return new;
+end;
+$$;
+
+create or replace function dispatch.log_new_request()
+returns trigger
+language plpgsql
+volatile
+-- definer: the writer may be service_role, which has no business in dispatch
+security definer
+set search_path = ''
+as $$
+declare
+    v_ignored bigint;
+begin
+    if new.status = 'pending' then
+        v_ignored := dispatch.record_event(
+            new,
+            'new_request',
+            array['customer:' || new.customer_id, 'session_requests_feed'],
+            '{"is_fallback_broadcast": false}'
+        );
+    end if;
+    return null;
 end;
 $$;
 

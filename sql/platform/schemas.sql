@@ -6,8 +6,8 @@ comment on schema dispatch is
 'Routing of session requests to mechanics: logic, event log, Stripe ledger. Not exposed.';
 
 -- Advisory locks of this product are of the class 1178687058 ("FAVR"). The second key is the floor
--- of an event in flight (dispatch.record_event), -1 the right to deliver inline
--- (dispatch.claim_delivery), -2 turning the flag.
+-- of an event in flight, -1 the right to deliver inline (both dispatch.record_event),
+-- -2 turning the flag.
 
 revoke all on schema dispatch from public, anon, authenticated, service_role;
 -- The RPCs in public are security invoker: their callers need to look names up in here.

@@ -137,8 +137,8 @@ on dispatch.request_events ((topics[1]), id);
 create index if not exists request_events_undelivered_idx
 on dispatch.request_events (delivered_at, id) where delivered_at is null;
 
--- When the last inline delivery happened, in milliseconds since 1970. A sequence, because reading
--- and setting it takes no row lock and outlives no transaction.
+-- When the last inline delivery happened, in ticks of 20 ms since 1970. A sequence, because reading
+-- and setting it takes no row lock.
 create sequence if not exists dispatch.last_inline_delivery minvalue 0 start with 0;
 
 create table if not exists dispatch.stripe_events (
@@ -167,7 +167,7 @@ comment on column dispatch.request_events.topics is
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
 comment on sequence dispatch.last_inline_delivery is
-'Time of the last inline delivery, in milliseconds since 1970.';
+'Time of the last inline delivery, in ticks of 20 ms since 1970.';
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 

@@ -2,30 +2,19 @@
 -- are allowed, and that each transition is logged.
 create or replace trigger session_requests_route
 before insert on public.session_requests
-for each row when (new.status = 'pending')
-execute function dispatch.route_request();
+for each row execute function dispatch.route_request();
 
 create or replace trigger session_requests_guard
 before update on public.session_requests
-for each row when (
-    old.status is distinct from new.status
-    or old.mechanic_id is distinct from new.mechanic_id
-    or (old.status = 'pending' and old.notification_sent_at is null)
-)
-execute function dispatch.guard_request();
+for each row execute function dispatch.guard_request();
 
 create or replace trigger session_requests_log_insert
 after insert on public.session_requests
-for each row when (new.status in ('pending', 'cancelled'))
-execute function dispatch.log_new_request();
+for each row execute function dispatch.log_new_request();
 
 create or replace trigger session_requests_log_update
 after update on public.session_requests
-for each row when (
-    old.status is distinct from new.status
-    or old.notification_sent_at is distinct from new.notification_sent_at
-)
-execute function dispatch.log_request_change();
+for each row execute function dispatch.log_request_change();
 
 create or replace trigger session_requests_log_delete
 after delete on public.session_requests

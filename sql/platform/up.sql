@@ -6,7 +6,6 @@ begin;
 \ir tables.sql
 -- The feature's own answers stay where the feature is installed.
 select to_regprocedure('dispatch.priority_window(public.session_requests)') is null as first \gset
-\ir ../../functions/dispatch.without_routing.sql
 \if :first
 \ir hooks.sql
 \endif
@@ -17,16 +16,13 @@ select to_regprocedure('dispatch.priority_window(public.session_requests)') is n
 \ir ../../functions/dispatch.announce_fallbacks.sql
 \ir ../../functions/dispatch.book_paid_session.sql
 \ir ../../functions/dispatch.booking_error.sql
-\ir ../../functions/dispatch.broadcast_event.sql
 \ir ../../functions/dispatch.broadcast_request_now.sql
 \ir ../../functions/dispatch.cancel_refunded.sql
 \ir ../../functions/dispatch.cancel_request.sql
 \ir ../../functions/dispatch.choose_recipients.sql
-\ir ../../functions/dispatch.claim_delivery.sql
 \ir ../../functions/dispatch.complete_request.sql
 \ir ../../functions/dispatch.create_free_request.sql
 \ir ../../functions/dispatch.decline_request.sql
-\ir ../../functions/dispatch.customer_of.sql
 \ir ../../functions/dispatch.deliver_events.sql
 \ir ../../functions/dispatch.expire_requests.sql
 \ir ../../functions/dispatch.explain_routing.sql
@@ -38,7 +34,6 @@ select to_regprocedure('dispatch.priority_window(public.session_requests)') is n
 \ir ../../functions/dispatch.list_favorites.sql
 \ir ../../functions/dispatch.list_open_requests.sql
 \ir ../../functions/dispatch.list_request_events.sql
-\ir ../../functions/dispatch.log_new_request.sql
 \ir ../../functions/dispatch.log_request_change.sql
 \ir ../../functions/dispatch.make_checkout.sql
 \ir ../../functions/dispatch.mark_silent_mechanics_offline.sql

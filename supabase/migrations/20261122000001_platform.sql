@@ -10,8 +10,8 @@ comment on schema dispatch is
 'Routing of session requests to mechanics: logic, event log, Stripe ledger. Not exposed.';
 
 -- Advisory locks of this product are of the class 1178687058 ("FAVR"). The second key is the floor
--- of an event in flight (dispatch.record_event), -1 the right to deliver inline
--- (dispatch.claim_delivery), -2 turning the flag.
+-- of an event in flight, -1 the right to deliver inline (both dispatch.record_event),
+-- -2 turning the flag.
 
 revoke all on schema dispatch from public, anon, authenticated, service_role;
 -- The RPCs in public are security invoker: their callers need to look names up in here.
@@ -156,8 +156,8 @@ on dispatch.request_events ((topics[1]), id);
 create index if not exists request_events_undelivered_idx
 on dispatch.request_events (delivered_at, id) where delivered_at is null;
 
--- When the last inline delivery happened, in milliseconds since 1970. A sequence, because reading
--- and setting it takes no row lock and outlives no transaction.
+-- When the last inline delivery happened, in ticks of 20 ms since 1970. A sequence, because reading
+-- and setting it takes no row lock.
 create sequence if not exists dispatch.last_inline_delivery minvalue 0 start with 0;
 
 create table if not exists dispatch.stripe_events (
@@ -186,7 +186,7 @@ comment on column dispatch.request_events.topics is
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
 comment on sequence dispatch.last_inline_delivery is
-'Time of the last inline delivery, in milliseconds since 1970.';
+'Time of the last inline delivery, in ticks of 20 ms since 1970.';
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 
@@ -196,31 +196,8 @@ revoke all on all tables in schema dispatch from public, anon, authenticated, se
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;
 
 -- The feature's own answers stay where the feature is installed.
-create or replace function dispatch.without_routing(p_metadata jsonb)
-returns jsonb
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-begin
-    return case jsonb_typeof(p_metadata)
-        when 'object' then p_metadata - array[
-            'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
-            'skip_if_offline', 'routing_reason'
-        ]
-        else '{}'::jsonb
-    end;
-end;
-$$;
-
-comment on function dispatch.without_routing(jsonb) is
-'Metadata less the wish for a favourite: once routed, the columns say what was decided.';
-revoke all on function dispatch.without_routing(jsonb)
-from public, anon, authenticated, service_role;
-
--- The seam. The platform asks these five functions about priority; this file holds the answers of
--- a platform without the feature: there is none. The feature's up.sql replaces four of them with
+-- The seam. The platform asks these six functions about priority; this file holds the answers of
+-- a platform without the feature: there is none. The feature's up.sql replaces five of them with
 -- the ones in functions/ (its setter replaces the flag), and its down.sql runs this file again.
 
 create or replace function dispatch.favorites_priority_enabled()
@@ -261,10 +238,42 @@ security definer
 set search_path = ''
 as $$
 begin
-    new.notification_sent_at := now();
-    new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
-    new.metadata := dispatch.without_routing(new.metadata);
+    if new.status = 'pending' then
+        new.notification_sent_at := now();
+        new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+        -- Where the feature was, a wish for a favourite may still come with a payment.
+        new.metadata := case jsonb_typeof(new.metadata)
+            when 'object' then new.metadata - array[
+                'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
+                'skip_if_offline'
+            ]
+            else '{}'
+        end;
+    end if;
     return new;
+end;
+$$;
+
+create or replace function dispatch.log_new_request()
+returns trigger
+language plpgsql
+volatile
+-- definer: the writer may be service_role, which has no business in dispatch
+security definer
+set search_path = ''
+as $$
+declare
+    v_ignored bigint;
+begin
+    if new.status = 'pending' then
+        v_ignored := dispatch.record_event(
+            new,
+            'new_request',
+            array['customer:' || new.customer_id, 'session_requests_feed'],
+            '{"is_fallback_broadcast": false}'
+        );
+    end if;
+    return null;
 end;
 $$;
 
@@ -309,6 +318,10 @@ from public, anon, authenticated, service_role;
 comment on function dispatch.route_request() is
 'Trigger: decides, once and for every writer, where a new pending request goes.';
 revoke all on function dispatch.route_request() from public, anon, authenticated, service_role;
+
+comment on function dispatch.log_new_request() is
+'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
+revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;
 
 comment on function dispatch.pending_windows(timestamptz, integer) is
 'Requests not yet broadcast whose window ends by p_before, earliest first.';
@@ -411,13 +424,11 @@ security invoker
 set search_path = ''
 as $$
 begin
-    -- No regular expression: matching one costs as much as writing a row.
-    return case
-        when
-            p_text like '________-____-____-____-____________'
-            and translate(p_text, '0123456789abcdefABCDEF', '') = '----'
-            then p_text::uuid
-    end;
+    return p_text::uuid;
+exception
+    -- A tenth of what matching a regular expression costs.
+    when invalid_text_representation then
+        return null;
 end;
 $$;
 
@@ -453,9 +464,12 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_mechanic_id uuid := dispatch.require_user();
+    v_mechanic_id uuid := auth.uid();
     v_request public.session_requests;
 begin
+    if v_mechanic_id is null then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
     update public.session_requests
     set status = 'accepted', mechanic_id = v_mechanic_id
     where id = p_request_id and status = 'pending'
@@ -545,7 +559,7 @@ from public, anon, authenticated, service_role;
 -- Changes public.session_requests.
 -- The check that plan and customer exist is the insert's own source: one statement on the hot path.
 -- What is wrong with a session that could not be booked is found out by dispatch.booking_error.
-create or replace function dispatch.book_paid_session(p_checkout jsonb)
+create or replace function dispatch.book_paid_session(p_checkout jsonb, p_customer_id uuid)
 returns uuid
 language plpgsql
 volatile
@@ -554,8 +568,7 @@ set search_path = ''
 as $$
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
-    v_customer_id uuid := dispatch.customer_of(p_checkout);
-    v_request_id uuid;
+    v_request record;
 begin
     insert into public.session_requests (
         customer_id, session_type, plan_code, status, customer_name, customer_email, notes,
@@ -566,8 +579,7 @@ begin
         p.session_type,
         p.code,
         -- Refunded before it was booked: recorded, and never offered to anyone.
-        case when r.refunded_at is null then 'pending' else 'cancelled' end
-        ::public.session_request_status,
+        case when r.id is null then 'pending' else 'cancelled' end::public.session_request_status,
         p_checkout #>> '{customer_details,name}',
         p_checkout #>> '{customer_details,email}',
         v_metadata ->> 'notes',
@@ -578,56 +590,55 @@ begin
         coalesce(
             v_metadata ->> 'customer_city', p_checkout #>> '{customer_details,address,city}'
         ),
-        -- The wish for a favourite goes along: dispatch.route_request reads it, whoever writes.
         jsonb_strip_nulls(jsonb_build_object(
-            'stripe_checkout_session_id', p_checkout ->> 'id',
-            'stripe_payment_intent', p_checkout ->> 'payment_intent',
-            'refunded_at', r.refunded_at,
-            'routing_type', v_metadata ->> 'routing_type',
-            'preferred_mechanic_id', v_metadata ->> 'preferred_mechanic_id',
-            'priority_window_minutes', v_metadata ->> 'priority_window_minutes',
-            'skip_if_offline', v_metadata ->> 'skip_if_offline'
+            'stripe_checkout_session_id', p_checkout -> 'id',
+            'stripe_payment_intent', p_checkout -> 'payment_intent',
+            'refunded_at', r.received_at,
+            -- For dispatch.route_request, which finds the wish for a favourite there.
+            'checkout', case when r.id is null then v_metadata end
         ))
     from public.service_plans as p
     cross join auth.users as u
-    cross join lateral (
-        select min(e.received_at) as refunded_at from dispatch.stripe_events as e
-        where
-            e.type = 'charge.refunded' and e.outcome = 'refunded'
-            and e.payload #>> '{data,object,payment_intent}' = p_checkout ->> 'payment_intent'
-    ) as r
-    where p.code = v_metadata ->> 'plan_code' and u.id = v_customer_id
+    left join dispatch.stripe_events as r
+        on
+            r.type = 'charge.refunded' and r.outcome = 'refunded'
+            and r.payload #>> '{data,object,payment_intent}' = p_checkout ->> 'payment_intent'
+    where p.code = v_metadata ->> 'plan_code' and u.id = p_customer_id
     on conflict ((metadata ->> 'stripe_checkout_session_id'))
     where (metadata ->> 'stripe_checkout_session_id') is not null
     do nothing
-    returning id into v_request_id;
-    return v_request_id;
+    returning id, status into v_request;
+
+    if v_request.status = 'cancelled' then
+        perform dispatch.record_event(
+            r, 'request_cancelled', array['customer:' || p_customer_id], '{"reason": "refunded"}'
+        )
+        from public.session_requests as r
+        where r.id = v_request.id;
+    end if;
+    return v_request.id;
 end;
 $$;
 
-comment on function dispatch.book_paid_session(jsonb) is
+comment on function dispatch.book_paid_session(jsonb, uuid) is
 'Makes the request of a paid Checkout Session. Returns its id; null: there was one already, or '
 'plan or customer are unknown.';
-revoke all on function dispatch.book_paid_session(jsonb)
+revoke all on function dispatch.book_paid_session(jsonb, uuid)
 from public, anon, authenticated, service_role;
 
-create or replace function dispatch.booking_error(p_checkout jsonb)
+create or replace function dispatch.booking_error(p_plan_code text, p_customer_id uuid)
 returns text
 language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-declare
-    v_plan_code text := p_checkout #>> '{metadata,plan_code}';
 begin
-    if not exists (select from public.service_plans as p where p.code = v_plan_code) then
+    if not exists (select from public.service_plans as p where p.code = p_plan_code) then
         return 'unknown_plan: metadata.plan_code '
-            || coalesce(quote_literal(left(v_plan_code, 100)), 'is missing')
+            || coalesce(quote_literal(left(p_plan_code, 100)), 'is missing')
             || '; add it to service_plans, then dispatch.replay_stripe_event(id)';
-    elsif
-        not exists (select from auth.users as u where u.id = dispatch.customer_of(p_checkout))
-    then
+    elsif not exists (select from auth.users as u where u.id = p_customer_id) then
         return 'missing_customer: neither metadata.customer_id nor client_reference_id is the id '
             'of a user; mend the payload or refund, then dispatch.replay_stripe_event(id)';
     end if;
@@ -635,33 +646,9 @@ begin
 end;
 $$;
 
-comment on function dispatch.booking_error(jsonb) is
+comment on function dispatch.booking_error(text, uuid) is
 'Why a paid Checkout Session cannot be booked, and what to do; null: it can.';
-revoke all on function dispatch.booking_error(jsonb)
-from public, anon, authenticated, service_role;
-
-create or replace function dispatch.broadcast_event(
-    p_payload jsonb, p_event text, p_topic text
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-begin
-    perform realtime.send(p_payload, p_event, p_topic, true);
-exception
-    -- Realtime is a second way of delivery. Whatever ails it (no partition for today, a changed
-    -- signature, a missing grant) must not undo the paid request being announced.
-    when others then
-        raise warning 'broadcast of % to % failed: %', p_event, p_topic, sqlerrm;
-end;
-$$;
-
-comment on function dispatch.broadcast_event(jsonb, text, text) is
-'Sends one private Broadcast by Supabase Realtime; a failure is a warning.';
-revoke all on function dispatch.broadcast_event(jsonb, text, text)
+revoke all on function dispatch.booking_error(text, uuid)
 from public, anon, authenticated, service_role;
 
 -- Changes public.session_requests.
@@ -795,47 +782,6 @@ comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 'window, else every approved one who did not decline and is not the customer.';
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;
-
--- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
--- notifying commit wakes every listener. So at most one transaction in 20 ms sends its own
--- notices; the others leave them to the sweep's loop, which sends them in batches. On an idle
--- system notices go out with the commit; on a busy one intake keeps its speed.
-create or replace function dispatch.claim_delivery()
-returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = ''
-as $$
-declare
-    v_now_ms bigint := (extract(epoch from clock_timestamp()) * 1000)::bigint;
-    v_claimed_by text := current_setting('dispatch.delivery_claimed_by', true);
-begin
-    -- Claimed earlier in this transaction, or left to a batch at its end (dispatch.sweep).
-    if v_claimed_by = pg_current_xact_id()::text then
-        return true;
-    elsif v_claimed_by = 'batch' then
-        return false;
-    end if;
-
-    if
-        v_now_ms - coalesce(pg_sequence_last_value('dispatch.last_inline_delivery'), 0)
-        between 0 and 19
-        -- A full queue would fail the commit, and with it a paid request.
-        or pg_notification_queue_usage() > 0.5
-        or not pg_try_advisory_xact_lock(1178687058, -1)
-    then
-        return false;
-    end if;
-    perform setval('dispatch.last_inline_delivery', v_now_ms);
-    perform set_config('dispatch.delivery_claimed_by', pg_current_xact_id()::text, true);
-    return true;
-end;
-$$;
-
-comment on function dispatch.claim_delivery() is
-'Whether this transaction is to send notices itself; else the sweep''s loop does.';
-revoke all on function dispatch.claim_delivery() from public, anon, authenticated, service_role;
 
 -- Changes public.session_requests.
 create or replace function dispatch.complete_request(p_request_id uuid)
@@ -985,27 +931,6 @@ revoke all on function dispatch.decline_request(uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.decline_request(uuid, text) to authenticated;
 
-create or replace function dispatch.customer_of(p_checkout jsonb)
-returns uuid
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-begin
-    return coalesce(
-        dispatch.to_uuid(p_checkout #>> '{metadata,customer_id}'),
-        dispatch.to_uuid(p_checkout ->> 'client_reference_id')
-    );
-end;
-$$;
-
-comment on function dispatch.customer_of(jsonb) is
-'The customer of a Checkout Session: metadata.customer_id, else client_reference_id; null: neither '
-'is a uuid.';
-revoke all on function dispatch.customer_of(jsonb)
-from public, anon, authenticated, service_role;
-
 -- Changes dispatch.request_events.delivered_at; sends NOTIFY and, on Supabase, Broadcast.
 -- At least once: the notices leave with the commit that marks them as delivered.
 create or replace function dispatch.deliver_events(p_limit integer default 1000)
@@ -1016,45 +941,55 @@ security invoker
 set search_path = ''
 as $$
 declare
-    v_broadcast boolean := to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null;
-    v_event record;
-    v_topic text;
-    v_count integer := 0;
+    v_count integer;
+    -- One element each for a notice: an event to one of its topics.
+    v_topics text[];
+    v_events text[];
+    v_payloads jsonb[];
 begin
     -- Beyond this a NOTIFY may fail its commit; wait until the listeners have read.
     if pg_notification_queue_usage() > 0.9 then
         return 0;
     end if;
 
-    for v_event in
-        -- By ctid, as the rows are locked: no plan made while the log was short can go wrong.
-        with delivered as (
-            update dispatch.request_events as e
-            set delivered_at = clock_timestamp()
-            where
-                e.ctid = any(array(
-                    select due.ctid from dispatch.request_events as due
-                    where due.delivered_at is null
-                    order by due.delivered_at, due.id
-                    limit p_limit
-                    for update skip locked
-                ))
-            returning e.id, e.event, e.topics, e.payload
-        )
+    -- By ctid, as the rows are locked: no plan made while the log was short can go wrong.
+    with delivered as (
+        update dispatch.request_events as e
+        set delivered_at = clock_timestamp()
+        where
+            e.ctid = any(array(
+                select due.ctid from dispatch.request_events as due
+                where due.delivered_at is null
+                order by due.delivered_at, due.id
+                limit p_limit
+                for update skip locked
+            ))
+        returning e.id, e.event, e.topics, e.payload - 'decline_reason' as payload
+    )
 
-        select * from delivered order by id
-    loop
-        foreach v_topic in array v_event.topics
-        loop
-            perform pg_notify(v_topic, (v_event.payload - 'decline_reason')::text);
-            if v_broadcast then
-                perform dispatch.broadcast_event(
-                    v_event.payload - 'decline_reason', v_event.event, v_topic
-                );
-            end if;
-        end loop;
-        v_count := v_count + 1;
-    end loop;
+    select
+        count(distinct d.id)::integer,
+        array_agg(t.topic order by d.id),
+        array_agg(d.event order by d.id),
+        array_agg(d.payload order by d.id)
+    into v_count, v_topics, v_events, v_payloads
+    from delivered as d
+    cross join unnest(d.topics) as t (topic);
+
+    perform pg_notify(n.topic, n.payload::text)
+    from unnest(v_topics, v_payloads) as n (topic, payload);
+
+    if v_count > 0 and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+        begin
+            perform realtime.send(n.payload, n.event, n.topic, true)
+            from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
+        exception
+            -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
+            -- missing grant) must not undo the paid request being announced.
+            when others then
+                raise warning 'Broadcast of % notices failed: %', cardinality(v_topics), sqlerrm;
+        end;
+    end if;
     return v_count;
 end;
 $$;
@@ -1212,17 +1147,23 @@ security definer
 set search_path = ''
 as $$
 declare
+    v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_refusal text;
     v_old_window record;
     v_new_window record;
 begin
-    if new.status <> old.status then
+    if v_is_accept then
+        if new.mechanic_id is null then
+            perform dispatch.raise_error('request_not_pending');
+        end if;
+        new.accepted_at := now();
+        new.updated_at := new.accepted_at;
+    elsif new.status <> old.status then
         if
             (old.status, new.status) not in (
-                ('pending', 'accepted'), ('pending', 'cancelled'), ('pending', 'expired'),
+                ('pending', 'cancelled'), ('pending', 'expired'),
                 ('accepted', 'completed'), ('accepted', 'cancelled')
             )
-            or (new.status = 'accepted' and new.mechanic_id is null)
         then
             perform dispatch.raise_error('request_not_pending');
         end if;
@@ -1231,11 +1172,8 @@ begin
 
     -- A job goes only to an approved mechanic to whom it is open.
     if
-        new.mechanic_id is not null
-        and (
-            new.mechanic_id is distinct from old.mechanic_id
-            or (old.status = 'pending' and new.status = 'accepted')
-        )
+        v_is_accept
+        or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
         if not dispatch.is_approved_mechanic(new.mechanic_id) then
             perform dispatch.raise_error('not_a_mechanic');
@@ -1244,9 +1182,6 @@ begin
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
-    end if;
-    if new.status = 'accepted' and old.status = 'pending' then
-        new.accepted_at := now();
     end if;
 
     if old.status = 'pending' and old.notification_sent_at is null then
@@ -1545,64 +1480,6 @@ revoke all on function dispatch.list_request_events(bigint, integer)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.list_request_events(bigint, integer) to authenticated;
 
-create or replace function dispatch.log_new_request()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = ''
-as $$
-declare
-    v_customer text := 'customer:' || new.customer_id;
-    v_reason text := new.metadata ->> 'routing_reason';
-    v_window record;
-begin
-    if new.status <> 'pending' then
-        -- Refunded before it came (dispatch.process_stripe_event); a row that is merely imported
-        -- is no transition.
-        if new.status = 'cancelled' and new.metadata ? 'refunded_at' then
-            perform dispatch.record_event(
-                new, 'request_cancelled', array[v_customer], '{"reason": "refunded"}'
-            );
-        end if;
-        return null;
-    end if;
-
-    if new.notification_sent_at is null then
-        v_window := dispatch.priority_window(new);
-        if v_window.mechanic_id is not null then
-            perform dispatch.record_event(
-                new,
-                'priority_request',
-                array[v_customer, 'mechanic:' || v_window.mechanic_id],
-                jsonb_strip_nulls(jsonb_build_object('reason', v_reason)),
-                v_window.window_minutes,
-                v_window.ends_at
-            );
-            return null;
-        end if;
-    end if;
-
-    if v_reason is not null then
-        perform dispatch.record_event(
-            new, 'priority_skipped', array[v_customer], jsonb_build_object('reason', v_reason)
-        );
-    end if;
-    perform dispatch.record_event(
-        new,
-        'new_request',
-        array[v_customer, 'session_requests_feed'],
-        '{"is_fallback_broadcast": false}'
-    );
-    return null;
-end;
-$$;
-
-comment on function dispatch.log_new_request() is
-'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
-revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;
-
 create or replace function dispatch.log_request_change()
 returns trigger
 language plpgsql
@@ -1612,95 +1489,84 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_customer text := 'customer:' || old.customer_id;
-    v_preferred_id uuid;
+    v_customer text;
+    -- Who besides the customer had been told: everyone after the broadcast, or once the window was
+    -- over (the list shows the request from then on); before that, the preferred mechanic.
+    v_told text := 'session_requests_feed';
+    v_winner text;
+    v_topics text[];
+    v_window record;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
     v_reason text;
-    v_told text[];
+    v_ignored bigint;
 begin
-    -- Whoever had been told: everyone after the broadcast, or once the window was over (the list
-    -- shows the request from then on); before that, the preferred mechanic.
-    v_told := array['session_requests_feed'];
-    if old.notification_sent_at is null then
-        select w.mechanic_id, w.window_minutes, w.ends_at
-        into v_preferred_id, v_window_minutes, v_window_ends_at
-        from dispatch.priority_window(old) as w;
-        if v_window_ends_at > now() then
-            v_told := array['mechanic:' || v_preferred_id];
-        end if;
-    end if;
-
-    if old.status = 'accepted' then
-        v_told := array_remove(array['mechanic:' || old.mechanic_id], null);
-    end if;
-
-    if tg_op = 'DELETE' then
-        perform dispatch.record_event(
-            old,
-            'request_cancelled',
-            v_customer || v_told,
-            '{"reason": "cancelled"}',
-            v_window_minutes,
-            v_window_ends_at
-        );
-        return null;
-    end if;
-
     if
-        old.notification_sent_at is null and new.notification_sent_at is not null
-        and new.status = 'pending'
+        new.status = old.status
+        and new.notification_sent_at is not distinct from old.notification_sent_at
     then
-        v_reason := dispatch.fallback_reason(old, new);
-        perform dispatch.record_event(
-            new,
-            'new_request',
-            array[v_customer, 'session_requests_feed'],
-            jsonb_strip_nulls(
-                jsonb_build_object(
-                    'is_fallback_broadcast', v_reason is not null, 'reason', v_reason
+        return null;  -- no transition
+    end if;
+
+    v_customer := 'customer:' || old.customer_id;
+    if old.notification_sent_at is null then
+        v_window := dispatch.priority_window(old);
+        v_window_minutes := v_window.window_minutes;
+        v_window_ends_at := v_window.ends_at;
+        if v_window_ends_at > now() then
+            v_told := 'mechanic:' || v_window.mechanic_id;
+        end if;
+        if new.notification_sent_at is not null and new.status = 'pending' then
+            v_reason := dispatch.fallback_reason(old, new);
+            perform dispatch.record_event(
+                new,
+                'new_request',
+                array[v_customer, 'session_requests_feed'],
+                jsonb_strip_nulls(
+                    jsonb_build_object(
+                        'is_fallback_broadcast', v_reason is not null, 'reason', v_reason
+                    )
                 )
-            )
-        );
+            );
+        end if;
     end if;
 
     if new.status = old.status then
         return null;
+    elsif new.status = 'accepted' then
+        v_winner := 'mechanic:' || new.mechanic_id;
+        v_topics := array[v_customer, v_winner];
+        if v_told <> v_winner then
+            v_topics := v_topics || v_told;
+        end if;
+        v_ignored := dispatch.record_event(
+            new, 'request_accepted', v_topics, '{}', v_window_minutes, v_window_ends_at
+        );
+        return null;
     end if;
-    case new.status
-        when 'accepted' then
-            perform dispatch.record_event(
-                new,
-                'request_accepted',
-                array[v_customer, 'mechanic:' || new.mechanic_id]
-                || array_remove(v_told, 'mechanic:' || new.mechanic_id),
-                '{}',
-                v_window_minutes,
-                v_window_ends_at
-            );
-        when 'completed' then
-            perform dispatch.record_event(
-                new,
-                'request_completed',
-                array_remove(array[v_customer, 'mechanic:' || new.mechanic_id], null)
-            );
-        else
-            perform dispatch.record_event(
-                new,
-                'request_cancelled',
-                v_customer || v_told,
-                jsonb_build_object(
-                    'reason',
-                    case
-                        when new.status = 'expired' then 'expired'
-                        when new.metadata ? 'refunded_at' then 'refunded'
-                        else 'cancelled'
-                    end
-                ),
-                v_window_minutes,
-                v_window_ends_at
-            );
-    end case;
+
+    if old.status = 'accepted' then
+        v_told := 'mechanic:' || old.mechanic_id;
+    end if;
+    v_topics := array_remove(array[v_customer, v_told], null);
+    if tg_op = 'UPDATE' and new.status = 'completed' then
+        perform dispatch.record_event(new, 'request_completed', v_topics);
+    elsif tg_op = 'UPDATE' or old.status in ('pending', 'accepted') then
+        v_reason := case
+            when tg_op = 'DELETE' then 'cancelled'
+            when new.status = 'expired' then 'expired'
+            when new.metadata ? 'refunded_at' then 'refunded'
+            else 'cancelled'
+        end;
+        perform dispatch.record_event(
+            case tg_op when 'DELETE' then old else new end,
+            'request_cancelled',
+            v_topics,
+            jsonb_build_object('reason', v_reason),
+            v_window_minutes,
+            v_window_ends_at
+        );
+    end if;
     return null;
 end;
 $$;
@@ -1901,72 +1767,78 @@ declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';
     v_object jsonb := p_event #> '{data,object}';
-    v_outcome text;
-    v_is_new boolean;
+    v_customer_id uuid;
+    v_outcome text := 'ignored';
     v_request_id uuid;
     v_error text;
+    v_ignored text;
+    v_is_new boolean;
 begin
     if
-        jsonb_typeof(p_event) is distinct from 'object'
-        or jsonb_typeof(p_event -> 'id') is distinct from 'string'
-        or jsonb_typeof(p_event -> 'type') is distinct from 'string'
-        or jsonb_typeof(v_object) is distinct from 'object'
-        or v_id = '' or length(v_id) > 255 or length(v_type) > 255
-        or (
-            v_type like 'checkout.session.%'
-            and (
-                jsonb_typeof(v_object -> 'id') is distinct from 'string'
-                or length(v_object ->> 'id') not between 1 and 255
-            )
-        )
+        (
+            p_event @? 'strict $ ? (
+                @.id like_regex "^." && @.type.type() == "string"
+                && @.data.object.type() == "object"
+                && (
+                    !(@.type starts with "checkout.session.") || @.data.object.id like_regex "^."
+                )
+            )'
+        ) is not true
+        or greatest(length(v_id), length(v_type), length(v_object ->> 'id')) > 255
     then
         perform dispatch.raise_error('invalid_event');
     end if;
 
     -- Payment and refund of one payment wait for each other, so that each sees what the other did.
-    if jsonb_typeof(v_object -> 'payment_intent') = 'string' then
-        perform pg_advisory_xact_lock(
-            hashtextextended('stripe:' || (v_object ->> 'payment_intent'), 0)
-        );
-    end if;
+    v_ignored := pg_advisory_xact_lock(
+        hashtextextended(v_object ->> 'payment_intent', 1178687058)
+    )::text;
 
-    v_outcome := case
-        when v_type = 'checkout.session.async_payment_succeeded' then 'request_created'
-        when
-            v_type = 'checkout.session.completed'
-            and v_object ->> 'payment_status' in ('paid', 'no_payment_required')
-            then 'request_created'
-        when v_type = 'checkout.session.completed' then 'waiting_for_payment'
-        when v_type = 'charge.refunded' and v_object -> 'refunded' = 'true' then 'refunded'
-        else 'ignored'
-    end;
+    if v_type = 'checkout.session.completed' then
+        v_outcome := 'waiting_for_payment';
+        if v_object ->> 'payment_status' in ('paid', 'no_payment_required') then
+            v_outcome := 'request_created';
+        end if;
+    elsif v_type = 'checkout.session.async_payment_succeeded' then
+        v_outcome := 'request_created';
+    elsif v_type = 'charge.refunded' and v_object @> '{"refunded": true}' then
+        v_outcome := 'refunded';
+    end if;
 
     -- The event's id is what makes it happen once: a second delivery waits here for the first.
     insert into dispatch.stripe_events (id, type, payload, processed_at, outcome)
     values (v_id, v_type, p_event, now(), v_outcome)
     on conflict (id) do nothing;
     v_is_new := found;
-    if
-        not v_is_new
-        and exists (
+    if not v_is_new then
+        if exists (
             select from dispatch.stripe_events as e
             where e.id = v_id and e.processed_at is not null
-        )
-    then
-        return jsonb_build_object(
-            'outcome', 'duplicate',
-            'request_id', dispatch.request_of_checkout(v_object ->> 'id'),
-            'created', false
-        );
+        ) then
+            return jsonb_build_object(
+                'outcome', 'duplicate',
+                'request_id', dispatch.request_of_checkout(v_object ->> 'id'),
+                'created', false
+            );
+        end if;
     end if;
 
     if v_outcome = 'request_created' then
-        v_request_id := dispatch.book_paid_session(v_object);
+        begin
+            v_customer_id := (v_object #>> '{metadata,customer_id}')::uuid;
+        exception
+            when invalid_text_representation then null;
+        end;
+        if v_customer_id is null then
+            v_customer_id := dispatch.to_uuid(v_object ->> 'client_reference_id');
+        end if;
+        v_request_id := dispatch.book_paid_session(v_object, v_customer_id);
         if v_request_id is null then
             -- Booked by the session's other event, or not to be booked at all.
             v_request_id := dispatch.request_of_checkout(v_object ->> 'id');
             v_error := case
-                when v_request_id is null then dispatch.booking_error(v_object)
+                when v_request_id is null
+                    then dispatch.booking_error(v_object #>> '{metadata,plan_code}', v_customer_id)
             end;
             v_outcome := case when v_request_id is null then 'error' else 'duplicate' end;
         end if;
@@ -1997,7 +1869,11 @@ revoke all on function dispatch.process_stripe_event(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.process_stripe_event(jsonb) to service_role;
 
--- Changes dispatch.request_events; sends notices when that is cheap now (see claim_delivery).
+-- Changes dispatch.request_events; sends notices when that is cheap now.
+-- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
+-- notifying commit wakes every listener. So at most one transaction in 20 ms sends its own
+-- notices; the others leave them to the sweep's loop, which sends them in batches. On an idle
+-- system notices go out with the commit; on a busy one intake keeps its speed.
 create or replace function dispatch.record_event(
     p_request public.session_requests,
     p_event text,
@@ -2014,6 +1890,9 @@ set search_path = ''
 as $$
 declare
     v_event_id bigint;
+    -- How this transaction delivers: inline, or batch (dispatch.sweep does it at its end).
+    v_delivery text := current_setting('dispatch.delivery', true);
+    v_tick bigint;  -- of 20 ms
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
@@ -2054,7 +1933,20 @@ begin
         case when p_topics = '{}' then now() end
     );
 
-    if dispatch.claim_delivery() then
+    if coalesce(v_delivery, '') = '' then
+        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
+        if v_tick <> coalesce(pg_sequence_last_value('dispatch.last_inline_delivery'), 0) then
+            -- A full queue would fail the commit, and with it a paid request.
+            if
+                pg_notification_queue_usage() <= 0.5
+                and pg_try_advisory_xact_lock(1178687058, -1)
+            then
+                perform setval('dispatch.last_inline_delivery', v_tick);
+                v_delivery := set_config('dispatch.delivery', 'inline', true);
+            end if;
+        end if;
+    end if;
+    if v_delivery = 'inline' then
         perform dispatch.deliver_events(100);
     end if;
     return v_event_id;
@@ -2064,8 +1956,9 @@ $$;
 comment on function dispatch.record_event(
     public.session_requests, text, text[], jsonb, integer, timestamptz
 ) is
-'Appends a transition to the event log and has it delivered. The window is that of a request not '
-'yet broadcast. Returns the event''s id.';
+'Appends a transition to the event log and has it delivered: by this transaction, or by the '
+'sweep''s loop within 20 ms. The window is that of a request not yet broadcast. Returns the '
+'event''s id.';
 revoke all on function dispatch.record_event(
     public.session_requests, text, text[], jsonb, integer, timestamptz
 ) from public, anon, authenticated, service_role;
@@ -2258,7 +2151,7 @@ revoke all on function dispatch.require_user() from public, anon, authenticated,
 
 -- What pg_cron calls each minute. pg_cron 1.4 knows no seconds, so the procedure stays for most of
 -- its minute and sleeps until the next deadline, at most 20 ms at a time: that is also how long a
--- notice waits that a busy transaction left here (see dispatch.claim_delivery).
+-- notice waits that a busy transaction left here (see dispatch.record_event).
 -- No SET clause: PostgreSQL forbids COMMIT in a procedure that has one. Every name is qualified.
 create or replace procedure dispatch.run_sweep(p_until timestamptz default null)
 language plpgsql
@@ -2460,9 +2353,9 @@ declare
     v_done integer;
 begin
     -- The triggers leave the notices to one batch at the end.
-    perform set_config('dispatch.delivery_claimed_by', 'batch', true);
+    perform set_config('dispatch.delivery', 'batch', true);
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
-    perform set_config('dispatch.delivery_claimed_by', '', true);
+    perform set_config('dispatch.delivery', '', true);
     if v_done > 0 then
         perform dispatch.deliver_events(p_limit);
     end if;
@@ -2897,30 +2790,19 @@ $$;
 -- are allowed, and that each transition is logged.
 create or replace trigger session_requests_route
 before insert on public.session_requests
-for each row when (new.status = 'pending')
-execute function dispatch.route_request();
+for each row execute function dispatch.route_request();
 
 create or replace trigger session_requests_guard
 before update on public.session_requests
-for each row when (
-    old.status is distinct from new.status
-    or old.mechanic_id is distinct from new.mechanic_id
-    or (old.status = 'pending' and old.notification_sent_at is null)
-)
-execute function dispatch.guard_request();
+for each row execute function dispatch.guard_request();
 
 create or replace trigger session_requests_log_insert
 after insert on public.session_requests
-for each row when (new.status in ('pending', 'cancelled'))
-execute function dispatch.log_new_request();
+for each row execute function dispatch.log_new_request();
 
 create or replace trigger session_requests_log_update
 after update on public.session_requests
-for each row when (
-    old.status is distinct from new.status
-    or old.notification_sent_at is distinct from new.notification_sent_at
-)
-execute function dispatch.log_request_change();
+for each row execute function dispatch.log_request_change();
 
 create or replace trigger session_requests_log_delete
 after delete on public.session_requests

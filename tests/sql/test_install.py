@@ -219,7 +219,13 @@ def test_verify_fails_on_the_platform_alone_and_after_down(
 # Files and functions.
 
 FILES = sorted((ROOT / "functions").glob("*.sql"))
-HOOKS = {"priority_window", "route_request", "pending_windows", "fallback_reason"}
+HOOKS = {
+    "priority_window",
+    "route_request",
+    "log_new_request",
+    "pending_windows",
+    "fallback_reason",
+}
 CREATED = re.compile(r"^create or replace (?:function|procedure) (\w+\.\w+)\s*\(", re.MULTILINE)
 
 
