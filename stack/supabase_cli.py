@@ -10,7 +10,9 @@ from stack import ROOT
 PROGRAM = ROOT / "stack/node_modules/@supabase/cli-linux-x64/bin/supabase"
 
 
-def run_supabase(dsn: str, *arguments: str, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_supabase(
+    dsn: str, *arguments: str, project: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     """Run a command on this database for the project whose folder `supabase/` is in `project`."""
     return subprocess.run(
         [PROGRAM, "--workdir", project, "--yes", *arguments, f"--remote={dsn}"],

@@ -1,5 +1,6 @@
 """A test's own database: who acts in it, what they book, and what must be refused."""
 
+import re
 import threading
 import time
 import uuid
@@ -15,6 +16,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from stack.clients import stripe_event
+from stack.install import sweep_command
 from stack.postgres import SUPERUSER, Cluster
 
 Connection = psycopg.Connection[Any]
@@ -240,6 +242,17 @@ class Database:
 
     def sweep(self) -> int:
         return int(self.value("select dispatch.sweep()"))
+
+    def run_sweep(self, seconds: float, connection: Connection | None = None) -> None:
+        """Run what pg_cron runs, for this long instead of the rest of the minute."""
+        until = f"clock_timestamp() + interval '{seconds} seconds'"
+        command, replaced = re.subn(
+            r"(v_until constant timestamptz :=) [^;]+;",
+            rf"\1 {until};",
+            sweep_command(self.cluster.dsn()),
+        )
+        assert replaced == 1
+        (connection or self.owner).execute(command.encode())
 
 
 @contextmanager

@@ -53,11 +53,11 @@ select to_regprocedure('dispatch.priority_window(public.session_requests)') is n
 \ir ../../functions/dispatch.require_mechanic.sql
 \ir ../../functions/dispatch.require_own_request.sql
 \ir ../../functions/dispatch.require_user.sql
-\ir ../../functions/dispatch.run_sweep.sql
 \ir ../../functions/dispatch.score_match.sql
 \ir ../../functions/dispatch.set_mechanic_presence.sql
 \ir ../../functions/dispatch.shown_request.sql
 \ir ../../functions/dispatch.sweep.sql
+\ir ../../functions/dispatch.sweep_round.sql
 \ir ../../functions/dispatch.wants_priority.sql
 \ir ../../functions/public.accept_session_request.sql
 \ir ../../functions/public.broadcast_session_request_now.sql

@@ -194,7 +194,7 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
         "grant execute on function dispatch.set_favorites_priority(boolean) to authenticated",
         "grant execute on function dispatch.health to public",
         "grant execute on function dispatch.accept_request to service_role",
-        "grant execute on procedure dispatch.run_sweep to service_role",
+        "grant execute on function dispatch.sweep_round to service_role",
         "revoke execute on function dispatch.may_see_request from authenticated",
         "revoke execute on function dispatch.process_stripe_event from service_role",
         "grant execute on function public.process_stripe_event(jsonb) to anon",
@@ -245,8 +245,7 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
         select
             p.pronamespace::regnamespace || '.' || p.proname as name,
             p.proconfig as settings,
-            obj_description(p.oid, 'pg_proc') as comment,
-            p.prokind::text as kind
+            obj_description(p.oid, 'pg_proc') as comment
         from pg_proc as p
         where p.pronamespace in ('public'::regnamespace, 'dispatch'::regnamespace)
         """
@@ -257,11 +256,7 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
     assert set(names) == {path.stem for path in FILES} | {"dispatch.favorites_priority_enabled"}
     for row in found:
         assert row["comment"], row["name"]
-        # PostgreSQL forbids COMMIT in a procedure that has a SET clause.
-        if row["name"] == "dispatch.run_sweep":
-            assert row["settings"] is None
-        else:
-            assert 'search_path=""' in row["settings"], row["name"]
+        assert 'search_path=""' in row["settings"], row["name"]
 
 
 def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -> None:
