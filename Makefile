@@ -37,6 +37,9 @@ bench: $(READY)  ## Run the benchmarks
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
 
+release: check  ## Freeze the migrations as they are; later changes go into new ones
+	@$(PYTHON) -m stack.build_sql --release
+
 check: $(READY)  ## Lint, check types and SQL, and that the generated files are current
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
@@ -45,4 +48,4 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_sql --check
 	$(PYTHON) -m stack.plpgsql_check
 
-.PHONY: help setup demo test up down clean verify bench sql check
+.PHONY: help setup demo test up down clean verify bench sql release check

@@ -4,12 +4,8 @@
 begin;
 \ir schemas.sql
 \ir tables.sql
--- The feature's own answers stay where the feature is installed.
-select to_regprocedure('dispatch.priority_window(public.session_requests)') is null as first \gset
 \ir ../../functions/dispatch.without_routing.sql
-\if :first
 \ir hooks.sql
-\endif
 \ir ../../functions/dispatch.raise_error.sql
 \ir ../../functions/dispatch.to_uuid.sql
 \ir ../../functions/dispatch.is_online.sql

@@ -190,12 +190,16 @@ comment on sequence dispatch.last_inline_delivery is
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 
+-- No client has a grant; should one get it by mistake, it still reads nothing.
 alter table dispatch.request_events enable row level security;
 alter table dispatch.stripe_events enable row level security;
+drop policy if exists request_events_nobody on dispatch.request_events;
+create policy request_events_nobody on dispatch.request_events using (false);
+drop policy if exists stripe_events_nobody on dispatch.stripe_events;
+create policy stripe_events_nobody on dispatch.stripe_events using (false);
 revoke all on all tables in schema dispatch from public, anon, authenticated, service_role;
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;
 
--- The feature's own answers stay where the feature is installed.
 create or replace function dispatch.without_routing(p_metadata jsonb)
 returns jsonb
 language plpgsql
@@ -221,79 +225,85 @@ from public, anon, authenticated, service_role;
 
 -- The seam. The platform asks these five functions about priority; this file holds the answers of
 -- a platform without the feature: there is none. The feature's up.sql replaces four of them with
--- the ones in functions/ (its setter replaces the flag), and its down.sql runs this file again.
-
-create or replace function dispatch.favorites_priority_enabled()
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
+-- the ones in functions/ (its setter replaces the flag), and those stay while it is installed; its
+-- down.sql takes the setter away and runs this file again.
+do $hooks$
 begin
-    return false;
-end;
-$$;
+    if to_regprocedure('dispatch.set_favorites_priority(boolean)') is null then
+        create or replace function dispatch.favorites_priority_enabled()
+        returns boolean
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return false;
+        end;
+        $$;
 
-create or replace function dispatch.priority_window(
-    p_request public.session_requests,
-    out mechanic_id uuid,
-    out window_minutes integer,
-    out ends_at timestamptz
-)
-returns record
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return;
-end;
-$$;
+        create or replace function dispatch.priority_window(
+            p_request public.session_requests,
+            out mechanic_id uuid,
+            out window_minutes integer,
+            out ends_at timestamptz
+        )
+        returns record
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return;
+        end;
+        $$;
 
-create or replace function dispatch.route_request()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = ''
-as $$
-begin
-    new.notification_sent_at := now();
-    new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
-    new.metadata := dispatch.without_routing(new.metadata);
-    return new;
-end;
-$$;
+        create or replace function dispatch.route_request()
+        returns trigger
+        language plpgsql
+        volatile
+        -- definer: the writer may be service_role, which has no business in dispatch
+        security definer
+        set search_path = ''
+        as $$
+        begin
+            new.notification_sent_at := now();
+            new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+            new.metadata := dispatch.without_routing(new.metadata);
+            return new;
+        end;
+        $$;
 
-create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
-returns table (request_id uuid, ends_at timestamptz)
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return;
-end;
-$$;
+        create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
+        returns table (request_id uuid, ends_at timestamptz)
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return;
+        end;
+        $$;
 
-create or replace function dispatch.fallback_reason(
-    p_old public.session_requests,
-    p_new public.session_requests
-)
-returns text
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return null;
+        create or replace function dispatch.fallback_reason(
+            p_old public.session_requests,
+            p_new public.session_requests
+        )
+        returns text
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return null;
+        end;
+        $$;
+    end if;
 end;
-$$;
+$hooks$;
 
 -- Comments and grants of the hooks, the same whichever layer's body they have.
 comment on function dispatch.favorites_priority_enabled() is
