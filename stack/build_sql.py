@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stack import ROOT
+from stack.generated import bring_up_to_date
 
 MIGRATIONS = "supabase/migrations"
 # As `sha256sum` writes it; `sha256sum -c` checks it too.
@@ -86,13 +87,6 @@ def build(root: Path, now: datetime) -> Mapping[Path, str]:
     return wanted
 
 
-def stale(root: Path, wanted: Mapping[Path, str]) -> list[Path]:
-    """The files to be written or removed."""
-    surplus = set(unreleased(root)) - set(wanted)
-    changed = {path for path in wanted if not path.exists() or path.read_text() != wanted[path]}
-    return sorted(surplus | changed)
-
-
 def release(root: Path) -> None:
     """Freeze the migrations as they are."""
     paths = sorted((root / MIGRATIONS).glob("*.sql"))
@@ -102,22 +96,11 @@ def release(root: Path) -> None:
 
 def main(arguments: list[str], root: Path = ROOT, now: datetime | None = None) -> int:
     wanted = build(root, now or datetime.now(UTC))
-    found = stale(root, wanted)
-    if arguments in (["--check"], ["--release"]):
-        for path in found:
-            print(f"{path.relative_to(root)} is stale: run `make sql`")
-        if arguments == ["--release"] and not found:
-            release(root)
-        return 1 if found else 0
-
-    for path in found:
-        if path in wanted:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path])
-        else:
-            path.unlink()
-        print(f"{path.relative_to(root)} {'written' if path in wanted else 'removed'}")
-    return 0
+    check = arguments in (["--check"], ["--release"])
+    current = bring_up_to_date(wanted, set(unreleased(root)) - set(wanted), check=check)
+    if arguments == ["--release"] and current:
+        release(root)
+    return 1 if check and not current else 0
 
 
 if __name__ == "__main__":

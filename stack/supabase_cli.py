@@ -14,10 +14,15 @@ def run_supabase(
     dsn: str, *arguments: str, project: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """Run a command on this database for the project whose folder `supabase/` is in `project`."""
-    return subprocess.run(
+    result = subprocess.run(
         [PROGRAM, "--workdir", project, "--yes", *arguments, f"--remote={dsn}"],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        env=os.environ | {"SUPABASE_TELEMETRY_DISABLED": "1"},
+        # The stand-in has no TLS, and the CLI would say so on stdout.
+        env=os.environ | {"SUPABASE_TELEMETRY_DISABLED": "1", "PGSSLMODE": "disable"},
     )
+    if result.returncode != 0:
+        output = result.stdout + result.stderr
+        raise RuntimeError(f"supabase {' '.join(arguments)} failed:\n{output.strip()}")
+    return result
