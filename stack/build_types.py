@@ -14,16 +14,15 @@ TYPES = {
 }
 
 
+def generate(dsn: str, language: str) -> str:
+    return run_supabase(dsn, "gen", "types", "--schema", "public", "--lang", language).stdout
+
+
 def main() -> int:
     check = sys.argv[1:] == ["--check"]
     with Cluster() as cluster:
         install(cluster.dsn())
-        wanted = {
-            ROOT / path: run_supabase(
-                cluster.dsn(), "gen", "types", "--schema", "public", "--lang", language
-            ).stdout
-            for language, path in TYPES.items()
-        }
+        wanted = {ROOT / path: generate(cluster.dsn(), name) for name, path in TYPES.items()}
     return 1 if not bring_up_to_date(wanted, check=check) and check else 0
 
 

@@ -1,6 +1,7 @@
 """A test's own database: who acts in it, what they book, and what must be refused."""
 
 import re
+import subprocess
 import threading
 import time
 import uuid
@@ -17,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from stack.clients import stripe_event
 from stack.install import sweep_command
-from stack.postgres import SUPERUSER, Cluster
+from stack.postgres import SUPERUSER, Cluster, binary
 
 Connection = psycopg.Connection[Any]
 Row = dict[str, Any]
@@ -262,6 +263,14 @@ def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Datab
     with Database(cluster, name) as database:
         yield database
     cluster.drop_database(name)
+
+
+def dump(database: Database, *options: str) -> str:
+    """The schema as pg_dump writes it; newer versions add a random key to it."""
+    command = [binary("pg_dump"), "-d", database.dsn(), "--schema-only", *options]
+    command += ["-n", "public", "-n", "dispatch"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,26 +10,11 @@ import pytest
 
 from stack import ROOT
 from stack.install import FEATURE, PLATFORM, install
-from stack.postgres import Cluster, binary
-from tests.database import Database, fresh_database, refused, rows, rpc
+from stack.postgres import Cluster
+from tests.database import Database, dump, refused, rows, rpc
 
 DOWN = "sql/favorites_priority/down.sql"
 VERIFY = ROOT / "sql/favorites_priority/verify.sql"
-
-
-def dump(db: Database, *options: str) -> str:
-    """The schema as pg_dump writes it; newer versions add a random key to it."""
-    command = [binary("pg_dump"), "-d", db.dsn(), "--schema-only", *options]
-    command += ["-n", "public", "-n", "dispatch"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
-
-
-@pytest.fixture
-def empty_db(cluster: Cluster) -> Iterator[Database]:
-    """What a new Supabase project has, and nothing of ours."""
-    with fresh_database(cluster, "template1") as database:
-        yield database
 
 
 def test_the_platform_twice_is_once(platform_db: Database) -> None:
