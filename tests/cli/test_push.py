@@ -72,6 +72,16 @@ def test_a_project_with_newer_migrations_of_its_own(empty_db: Database, project:
     assert versions(empty_db) == sorted([*VERSIONS, "29990101000000"])
 
 
+def test_taken_out_by_down_the_feature_is_pushed_again(empty_db: Database) -> None:
+    push(empty_db)
+    before = dump(empty_db)
+    install(empty_db.dsn(), "sql/favorites_priority/down.sql")
+    feature = max(MIGRATIONS.glob("*_favorites_priority.sql")).name.partition("_")[0]
+    run_supabase(empty_db.dsn(), "migration", "repair", "--status", "reverted", feature)
+    push(empty_db)
+    assert dump(empty_db) == before
+
+
 def test_the_demo_people_are_there_once(hosted: Database) -> None:
     tables = ("auth.users", "public.mechanics", "public.customer_favorites")
     counts = [hosted.value(f"select count(*) from {table}") for table in tables]
