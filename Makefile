@@ -5,7 +5,7 @@ READY := .venv/.ready
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
 
-setup: $(READY)  ## Install what is missing: packages (root or sudo), .venv, PostgREST
+setup: $(READY)  ## Install what is missing: packages (root or sudo), .venv, PostgREST, Supabase CLI
 
 $(READY): requirements.lock stack/package.json stack/package-lock.json stack/setup.sh
 	@stack/setup.sh
@@ -36,6 +36,10 @@ bench: $(READY)  ## Run the benchmarks
 
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
+	@$(PYTHON) -m stack.build_types
+
+release: check  ## Freeze the migrations as they are; later changes go into new ones
+	@$(PYTHON) -m stack.build_sql --release
 
 check: $(READY)  ## Lint, check types and SQL, and that the generated files are current
 	$(PYTHON) -m ruff check
@@ -43,6 +47,7 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m mypy
 	$(PYTHON) -m sqlfluff lint --disable-progress-bar --nocolor
 	$(PYTHON) -m stack.build_sql --check
+	$(PYTHON) -m stack.build_types --check
 	$(PYTHON) -m stack.plpgsql_check
 
-.PHONY: help setup demo test up down clean verify bench sql check
+.PHONY: help setup demo test up down clean verify bench sql release check

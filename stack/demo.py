@@ -438,10 +438,10 @@ def window_ends(demo: Demo, ends_at: float) -> None:
         demo.check(f"pg_cron's job announces it in time: {late} ms", 0 <= late <= MOST_LATE, True)
     with psycopg.connect(demo.env["DATABASE_URL"]) as owner:
         running = owner.execute(
-            "select distinct j.command from cron.job_run_details as d"
+            "select distinct j.jobname from cron.job_run_details as d"
             " join cron.job as j using (jobid) where d.status = 'running'"
         ).fetchall()
-    demo.check("The sweep is what runs under it", running, [("call dispatch.run_sweep()",)])
+    demo.check("The sweep is what runs under it", running, [("dispatch-sweep",)])
     demo.see("Now everyone may take it", Frank="A", Mona="A", Mike="A")
     demo.act("Mike", "accept", "A", "done", "Mike takes it")
     demo.hear("Everyone hears that it is taken", (ALL, "A: request_accepted"))

@@ -1,5 +1,7 @@
 """Install the project's SQL, the way a DBA would."""
 
+import psycopg
+
 from stack import ROOT
 from stack.postgres import run_psql
 
@@ -16,3 +18,11 @@ def install(dsn: str, *files: str) -> None:
 def install_webhook_role(dsn: str) -> None:
     """Create the webhook app's restricted role and let it log in."""
     run_psql(dsn, "-f", str(ROOT / "sql/webhook_role.sql"), "-c", "alter role webhook_app login")
+
+
+def sweep_command(dsn: str) -> str:
+    """What pg_cron runs each minute, from the database that it is in."""
+    query = "select command from cron.job where jobname = 'dispatch-sweep'"
+    with psycopg.connect(dsn) as connection:
+        (row,) = connection.execute(query).fetchall()
+    return str(row[0])

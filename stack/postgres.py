@@ -96,7 +96,8 @@ class Cluster(Postgresql):
         return self.dsn(dbname=name)
 
     def drop_database(self, name: str) -> None:
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+        # Only a superuser may end a superuser's connection that is still closing.
+        with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
             connection.execute(
                 sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
             )

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from stack import ROOT
-from stack.install import install, install_webhook_role
+from stack.install import install, install_webhook_role, sweep_command
 from stack.postgres import Cluster
 from stack.tokens import sign
 
@@ -217,11 +217,12 @@ class Stack:
         self.report("Starting PostgreSQL")
         self.cluster = Cluster(self.directory / "postgres", port=db_port, fsync=self.fsync)
         self.report("Installing the SQL")
-        install(self.cluster.dsn())
-        install_webhook_role(self.cluster.dsn())
+        dsn = self.cluster.dsn()
+        install(dsn)
+        install_webhook_role(dsn)
         # pg_cron begins at the next full minute; until then, this is the sweep.
         self.first_sweep = subprocess.Popen(
-            ["psql", "-X", "-q", "-d", self.cluster.dsn(), "-c", "call dispatch.run_sweep()"],
+            ["psql", "-X", "-q", "-d", dsn, "-c", sweep_command(dsn)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -239,7 +240,7 @@ class Stack:
             service.start()
             service.wait_ready()
         self.env = {
-            "DATABASE_URL": self.cluster.dsn(),
+            "DATABASE_URL": dsn,
             "SUPABASE_URL": f"http://127.0.0.1:{api_port}",
             "WEBHOOK_URL": f"http://127.0.0.1:{webhook_port}",
             **keys,

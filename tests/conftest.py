@@ -51,6 +51,13 @@ def platform_db(cluster: Cluster) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture
+def empty_db(cluster: Cluster) -> Iterator[Database]:
+    """What a new Supabase project has, and nothing of ours."""
+    with fresh_database(cluster, "template1") as database:
+        yield database
+
+
 @pytest.fixture(scope="session")
 def _shared(cluster: Cluster) -> str:
     cluster.create_database("shared", TEMPLATE)

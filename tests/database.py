@@ -1,5 +1,7 @@
 """A test's own database: who acts in it, what they book, and what must be refused."""
 
+import re
+import subprocess
 import threading
 import time
 import uuid
@@ -15,7 +17,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from stack.clients import stripe_event
-from stack.postgres import SUPERUSER, Cluster
+from stack.install import sweep_command
+from stack.postgres import SUPERUSER, Cluster, binary
 
 Connection = psycopg.Connection[Any]
 Row = dict[str, Any]
@@ -241,6 +244,17 @@ class Database:
     def sweep(self) -> int:
         return int(self.value("select dispatch.sweep()"))
 
+    def run_sweep(self, seconds: float, connection: Connection | None = None) -> None:
+        """Run what pg_cron runs, for this long instead of the rest of the minute."""
+        until = f"clock_timestamp() + interval '{seconds} seconds'"
+        command, replaced = re.subn(
+            r"(v_until constant timestamptz :=) [^;]+;",
+            rf"\1 {until};",
+            sweep_command(self.cluster.dsn()),
+        )
+        assert replaced == 1
+        (connection or self.owner).execute(command.encode())
+
 
 @contextmanager
 def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Database]:
@@ -249,6 +263,14 @@ def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Datab
     with Database(cluster, name) as database:
         yield database
     cluster.drop_database(name)
+
+
+def dump(database: Database, *options: str) -> str:
+    """The schema as pg_dump writes it; newer versions add a random key to it."""
+    command = [binary("pg_dump"), "-d", database.dsn(), "--schema-only", *options]
+    command += ["-n", "public", "-n", "dispatch"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:

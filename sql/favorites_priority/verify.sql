@@ -159,8 +159,7 @@ select
 from (
     select
         p.oid::regprocedure::text as signature,
-        -- A procedure that commits cannot have one.
-        p.prokind = 'f' and not coalesce(p.proconfig @> array['search_path=""'], false) as is_open
+        not coalesce(p.proconfig @> array['search_path=""'], false) as is_open
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('dispatch')
 ) as x;
@@ -311,7 +310,7 @@ begin
         $q$select bool_or(j.active) from cron.job as j
         where
             j.jobname = 'dispatch-sweep' and j.schedule = '* * * * *'
-            and j.command = 'call dispatch.run_sweep()' and j.database = current_database()$q$
+            and j.command like '%dispatch.sweep\_round(%' and j.database = current_database()$q$
         into v_active;
     insert into pg_temp.checks (check_name, ok, detail)
     values (

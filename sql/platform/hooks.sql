@@ -1,109 +1,115 @@
 -- The seam. The platform asks these six functions about priority; this file holds the answers of
 -- a platform without the feature: there is none. The feature's up.sql replaces five of them with
--- the ones in functions/ (its setter replaces the flag), and its down.sql runs this file again.
-
-create or replace function dispatch.favorites_priority_enabled()
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
+-- the ones in functions/ (its setter replaces the flag), and those stay while it is installed; its
+-- down.sql takes the setter away and runs this file again.
+do $hooks$
 begin
-    return false;
-end;
-$$;
-
-create or replace function dispatch.priority_window(
-    p_request public.session_requests,
-    out mechanic_id uuid,
-    out window_minutes integer,
-    out ends_at timestamptz
-)
-returns record
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return;
-end;
-$$;
-
-create or replace function dispatch.route_request()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = ''
-as $$
-begin
-    if new.status = 'pending' then
-        new.notification_sent_at := now();
-        new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
-        -- Where the feature was, a wish for a favourite may still come with a payment.
-        new.metadata := case jsonb_typeof(new.metadata)
-            when 'object' then new.metadata - array[
-                'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
-                'skip_if_offline'
-            ]
-            else '{}'
+    if to_regprocedure('dispatch.set_favorites_priority(boolean)') is null then
+        create or replace function dispatch.favorites_priority_enabled()
+        returns boolean
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return false;
         end;
+        $$;
+
+        create or replace function dispatch.priority_window(
+            p_request public.session_requests,
+            out mechanic_id uuid,
+            out window_minutes integer,
+            out ends_at timestamptz
+        )
+        returns record
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return;
+        end;
+        $$;
+
+        create or replace function dispatch.route_request()
+        returns trigger
+        language plpgsql
+        volatile
+        -- definer: the writer may be service_role, which has no business in dispatch
+        security definer
+        set search_path = ''
+        as $$
+        begin
+            if new.status = 'pending' then
+                new.notification_sent_at := now();
+                new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+                -- Where the feature was, a wish for a favourite may still come with a payment.
+                new.metadata := case jsonb_typeof(new.metadata)
+                    when 'object' then new.metadata - array[
+                        'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
+                        'skip_if_offline'
+                    ]
+                    else '{}'
+                end;
+            end if;
+            return new;
+        end;
+        $$;
+
+        create or replace function dispatch.log_new_request()
+        returns trigger
+        language plpgsql
+        volatile
+        -- definer: the writer may be service_role, which has no business in dispatch
+        security definer
+        set search_path = ''
+        as $$
+        declare
+            v_ignored bigint;
+        begin
+            if new.status = 'pending' then
+                v_ignored := dispatch.record_event(
+                    new,
+                    'new_request',
+                    array['customer:' || new.customer_id, 'session_requests_feed'],
+                    '{"is_fallback_broadcast": false}'
+                );
+            end if;
+            return null;
+        end;
+        $$;
+
+        create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
+        returns table (request_id uuid, ends_at timestamptz)
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return;
+        end;
+        $$;
+
+        create or replace function dispatch.fallback_reason(
+            p_old public.session_requests,
+            p_new public.session_requests
+        )
+        returns text
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return null;
+        end;
+        $$;
     end if;
-    return new;
 end;
-$$;
-
-create or replace function dispatch.log_new_request()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = ''
-as $$
-declare
-    v_ignored bigint;
-begin
-    if new.status = 'pending' then
-        v_ignored := dispatch.record_event(
-            new,
-            'new_request',
-            array['customer:' || new.customer_id, 'session_requests_feed'],
-            '{"is_fallback_broadcast": false}'
-        );
-    end if;
-    return null;
-end;
-$$;
-
-create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
-returns table (request_id uuid, ends_at timestamptz)
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return;
-end;
-$$;
-
-create or replace function dispatch.fallback_reason(
-    p_old public.session_requests,
-    p_new public.session_requests
-)
-returns text
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return null;
-end;
-$$;
+$hooks$;
 
 \ir hook_grants.sql

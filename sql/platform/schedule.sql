@@ -1,7 +1,25 @@
--- One pg_cron job, once a minute; its procedure stays for nearly the whole minute and acts on time.
--- pg_cron lives in one database of a cluster only: elsewhere the install goes on with a warning,
--- and somebody must call the procedure each minute instead.
+-- One pg_cron job, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly the whole
+-- minute and acts on time. pg_cron lives in one database of a cluster only: elsewhere the install
+-- goes on with a warning, and somebody must run the job's command each minute instead.
 do $$
+declare
+    -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and
+    -- Supabase's advisors warn of one without.
+    v_command constant text := $command$
+do $loop$
+declare
+    v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
+    v_sweep_at timestamptz := '-infinity';
+begin
+    perform dispatch.mark_silent_mechanics_offline();
+    commit;
+    while v_sweep_at is not null loop
+        v_sweep_at := dispatch.sweep_round(v_sweep_at, v_until);
+        commit;
+    end loop;
+end
+$loop$
+$command$;
 begin
     if
         not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
@@ -14,11 +32,11 @@ begin
         raise warning 'pg_cron is not in database %: nothing is announced by itself',
             current_database()
             using hint = 'Create the extension pg_cron here and run the platform''s up.sql again, '
-            'or have something else run "call dispatch.run_sweep()" once a minute.';
+            'or have something else run this once a minute:' || v_command;
         return;
     end if;
 
     -- The same name again replaces the job.
-    perform cron.schedule('dispatch-sweep', '* * * * *', 'call dispatch.run_sweep()');
+    perform cron.schedule('dispatch-sweep', '* * * * *', v_command);
 end;
 $$;

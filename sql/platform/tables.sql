@@ -171,7 +171,12 @@ comment on sequence dispatch.last_inline_delivery is
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 
+-- No client has a grant; should one get it by mistake, it still reads nothing.
 alter table dispatch.request_events enable row level security;
 alter table dispatch.stripe_events enable row level security;
+drop policy if exists request_events_nobody on dispatch.request_events;
+create policy request_events_nobody on dispatch.request_events using (false);
+drop policy if exists stripe_events_nobody on dispatch.stripe_events;
+create policy stripe_events_nobody on dispatch.stripe_events using (false);
 revoke all on all tables in schema dispatch from public, anon, authenticated, service_role;
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;

@@ -4,11 +4,7 @@
 begin;
 \ir schemas.sql
 \ir tables.sql
--- The feature's own answers stay where the feature is installed.
-select to_regprocedure('dispatch.priority_window(public.session_requests)') is null as first \gset
-\if :first
 \ir hooks.sql
-\endif
 \ir ../../functions/dispatch.raise_error.sql
 \ir ../../functions/dispatch.to_uuid.sql
 \ir ../../functions/dispatch.is_online.sql
@@ -48,11 +44,11 @@ select to_regprocedure('dispatch.priority_window(public.session_requests)') is n
 \ir ../../functions/dispatch.require_mechanic.sql
 \ir ../../functions/dispatch.require_own_request.sql
 \ir ../../functions/dispatch.require_user.sql
-\ir ../../functions/dispatch.run_sweep.sql
 \ir ../../functions/dispatch.score_match.sql
 \ir ../../functions/dispatch.set_mechanic_presence.sql
 \ir ../../functions/dispatch.shown_request.sql
 \ir ../../functions/dispatch.sweep.sql
+\ir ../../functions/dispatch.sweep_round.sql
 \ir ../../functions/dispatch.wants_priority.sql
 \ir ../../functions/public.accept_session_request.sql
 \ir ../../functions/public.broadcast_session_request_now.sql

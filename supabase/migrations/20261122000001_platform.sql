@@ -190,119 +190,129 @@ comment on sequence dispatch.last_inline_delivery is
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 
+-- No client has a grant; should one get it by mistake, it still reads nothing.
 alter table dispatch.request_events enable row level security;
 alter table dispatch.stripe_events enable row level security;
+drop policy if exists request_events_nobody on dispatch.request_events;
+create policy request_events_nobody on dispatch.request_events using (false);
+drop policy if exists stripe_events_nobody on dispatch.stripe_events;
+create policy stripe_events_nobody on dispatch.stripe_events using (false);
 revoke all on all tables in schema dispatch from public, anon, authenticated, service_role;
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;
 
--- The feature's own answers stay where the feature is installed.
 -- The seam. The platform asks these six functions about priority; this file holds the answers of
 -- a platform without the feature: there is none. The feature's up.sql replaces five of them with
--- the ones in functions/ (its setter replaces the flag), and its down.sql runs this file again.
-
-create or replace function dispatch.favorites_priority_enabled()
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
+-- the ones in functions/ (its setter replaces the flag), and those stay while it is installed; its
+-- down.sql takes the setter away and runs this file again.
+do $hooks$
 begin
-    return false;
-end;
-$$;
-
-create or replace function dispatch.priority_window(
-    p_request public.session_requests,
-    out mechanic_id uuid,
-    out window_minutes integer,
-    out ends_at timestamptz
-)
-returns record
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return;
-end;
-$$;
-
-create or replace function dispatch.route_request()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = ''
-as $$
-begin
-    if new.status = 'pending' then
-        new.notification_sent_at := now();
-        new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
-        -- Where the feature was, a wish for a favourite may still come with a payment.
-        new.metadata := case jsonb_typeof(new.metadata)
-            when 'object' then new.metadata - array[
-                'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
-                'skip_if_offline'
-            ]
-            else '{}'
+    if to_regprocedure('dispatch.set_favorites_priority(boolean)') is null then
+        create or replace function dispatch.favorites_priority_enabled()
+        returns boolean
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return false;
         end;
+        $$;
+
+        create or replace function dispatch.priority_window(
+            p_request public.session_requests,
+            out mechanic_id uuid,
+            out window_minutes integer,
+            out ends_at timestamptz
+        )
+        returns record
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return;
+        end;
+        $$;
+
+        create or replace function dispatch.route_request()
+        returns trigger
+        language plpgsql
+        volatile
+        -- definer: the writer may be service_role, which has no business in dispatch
+        security definer
+        set search_path = ''
+        as $$
+        begin
+            if new.status = 'pending' then
+                new.notification_sent_at := now();
+                new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+                -- Where the feature was, a wish for a favourite may still come with a payment.
+                new.metadata := case jsonb_typeof(new.metadata)
+                    when 'object' then new.metadata - array[
+                        'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
+                        'skip_if_offline'
+                    ]
+                    else '{}'
+                end;
+            end if;
+            return new;
+        end;
+        $$;
+
+        create or replace function dispatch.log_new_request()
+        returns trigger
+        language plpgsql
+        volatile
+        -- definer: the writer may be service_role, which has no business in dispatch
+        security definer
+        set search_path = ''
+        as $$
+        declare
+            v_ignored bigint;
+        begin
+            if new.status = 'pending' then
+                v_ignored := dispatch.record_event(
+                    new,
+                    'new_request',
+                    array['customer:' || new.customer_id, 'session_requests_feed'],
+                    '{"is_fallback_broadcast": false}'
+                );
+            end if;
+            return null;
+        end;
+        $$;
+
+        create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
+        returns table (request_id uuid, ends_at timestamptz)
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return;
+        end;
+        $$;
+
+        create or replace function dispatch.fallback_reason(
+            p_old public.session_requests,
+            p_new public.session_requests
+        )
+        returns text
+        language plpgsql
+        stable
+        security invoker
+        set search_path = ''
+        as $$
+        begin
+            return null;
+        end;
+        $$;
     end if;
-    return new;
 end;
-$$;
-
-create or replace function dispatch.log_new_request()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = ''
-as $$
-declare
-    v_ignored bigint;
-begin
-    if new.status = 'pending' then
-        v_ignored := dispatch.record_event(
-            new,
-            'new_request',
-            array['customer:' || new.customer_id, 'session_requests_feed'],
-            '{"is_fallback_broadcast": false}'
-        );
-    end if;
-    return null;
-end;
-$$;
-
-create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
-returns table (request_id uuid, ends_at timestamptz)
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return;
-end;
-$$;
-
-create or replace function dispatch.fallback_reason(
-    p_old public.session_requests,
-    p_new public.session_requests
-)
-returns text
-language plpgsql
-stable
-security invoker
-set search_path = ''
-as $$
-begin
-    return null;
-end;
-$$;
+$hooks$;
 
 -- Comments and grants of the hooks, the same whichever layer's body they have.
 comment on function dispatch.favorites_priority_enabled() is
@@ -2149,87 +2159,6 @@ comment on function dispatch.require_user() is
 'The signed-in user''s id. Raises PT401 not_signed_in.';
 revoke all on function dispatch.require_user() from public, anon, authenticated, service_role;
 
--- What pg_cron calls each minute. pg_cron 1.4 knows no seconds, so the procedure stays for most of
--- its minute and sleeps until the next deadline, at most 20 ms at a time: that is also how long a
--- notice waits that a busy transaction left here (see dispatch.record_event).
--- No SET clause: PostgreSQL forbids COMMIT in a procedure that has one. Every name is qualified.
-create or replace procedure dispatch.run_sweep(p_until timestamptz default null)
-language plpgsql
-security invoker
-as $$
-declare
-    v_until timestamptz := coalesce(
-        p_until,
-        pg_catalog.date_trunc('minute', pg_catalog.clock_timestamp()) + interval '59.9 seconds'
-    );
-    v_now timestamptz;
-    v_sweep_at timestamptz := timestamptz '-infinity';
-    v_next timestamptz;
-    v_left timestamptz;
-    v_done integer;
-begin
-    perform dispatch.mark_silent_mechanics_offline(pg_catalog.clock_timestamp());
-    commit;
-    loop
-        v_now := pg_catalog.clock_timestamp();
-        begin
-            v_done := 0;
-            if v_now >= v_sweep_at then
-                v_done := dispatch.sweep(1000, v_now);
-                if v_done = 0 then
-                    v_next := least(
-                        v_until,
-                        (select w.ends_at from dispatch.pending_windows('infinity', 1) as w),
-                        (
-                            select r.expires_at from public.session_requests as r
-                            where r.status = 'pending' order by r.expires_at limit 1
-                        )
-                    );
-                    -- Due and yet not done: somebody holds that row for a moment, or, if it is
-                    -- the same again, some trigger raises on it. Trying that one each 20 ms would
-                    -- fill the server's log and take its processor; notices go on meanwhile.
-                    if v_next <= v_now then
-                        v_sweep_at := v_now + case
-                            when v_next = v_left then interval '1 second'
-                            else interval '20 milliseconds'
-                        end;
-                        v_left := v_next;
-                    end if;
-                end if;
-            end if;
-            v_done := v_done + dispatch.deliver_events(1000);
-        exception
-            -- Whatever it is (a lock timeout, a full disk), the next round tries again.
-            when others then
-                raise warning 'sweep failed, trying again: %', sqlerrm;
-                v_done := -1;
-        end;
-        commit;
-        exit when pg_catalog.clock_timestamp() >= v_until;
-
-        if v_done = 0 then
-            perform pg_catalog.pg_sleep_until(
-                least(
-                    greatest(v_next, v_sweep_at),
-                    pg_catalog.clock_timestamp() + interval '20 milliseconds',
-                    v_until
-                )
-            );
-        elsif v_done < 0 then
-            perform pg_catalog.pg_sleep(1);
-        end if;
-        -- A new snapshot, so that the loop never holds back vacuum.
-        commit;
-    end loop;
-end;
-$$;
-
-comment on procedure dispatch.run_sweep is
-'The sweep''s loop: announces, expires and delivers until p_until (default: shortly before the '
-'minute ends).';
-revoke all on routine dispatch.run_sweep(timestamptz)
-from public, anon, authenticated, service_role;
-
 create or replace function dispatch.score_match(
     p_mechanic public.mechanics,
     p_request public.session_requests,
@@ -2367,6 +2296,76 @@ comment on function dispatch.sweep(integer, timestamptz) is
 'Broadcasts requests whose window is over at p_now and expires stale ones, up to p_limit of each. '
 'Returns how many requests it changed. Safe to run twice at once.';
 revoke all on function dispatch.sweep(integer, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- One round of the loop that pg_cron runs for most of each minute (sql/platform/schedule.sql).
+-- With nothing to do it sleeps until the next deadline, at most 20 ms: that is also how long a
+-- notice waits that a busy transaction left here (see dispatch.record_event).
+create or replace function dispatch.sweep_round(p_sweep_at timestamptz, p_until timestamptz)
+returns timestamptz
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_now timestamptz := clock_timestamp();
+    v_sweep_at timestamptz := timestamptz '-infinity';
+    v_next timestamptz;
+    v_done integer := 0;
+begin
+    begin
+        if v_now < p_sweep_at then
+            v_sweep_at := p_sweep_at;
+        else
+            v_done := dispatch.sweep(1000, v_now);
+            if v_done = 0 then
+                v_next := least(
+                    p_until,
+                    (select w.ends_at from dispatch.pending_windows('infinity', 1) as w),
+                    (
+                        select r.expires_at from public.session_requests as r
+                        where r.status = 'pending' order by r.expires_at limit 1
+                    )
+                );
+                -- Due and yet not done: somebody holds that row for a moment, or, the longer it is
+                -- due, some trigger raises on it. Trying that one each 20 ms would fill the
+                -- server's log and take its processor; notices go on meanwhile.
+                if v_next <= v_now then
+                    v_sweep_at := v_now + greatest(
+                        interval '20 milliseconds',
+                        v_now - greatest(v_next, v_now - interval '1 second')
+                    );
+                end if;
+            end if;
+        end if;
+        v_done := v_done + dispatch.deliver_events(1000);
+    exception
+        -- Whatever it is (a lock timeout, a full disk), a later round tries again.
+        when others then
+            raise warning 'sweep failed, trying again: %', sqlerrm;
+            perform pg_sleep(1);
+    end;
+
+    -- Nothing was written: the round that has something to tell begins after this sleep, commits
+    -- at once, and so no notice waits for a sleep.
+    if v_done = 0 then
+        perform pg_sleep_until(
+            least(
+                greatest(v_next, v_sweep_at),
+                clock_timestamp() + interval '20 milliseconds',
+                p_until
+            )
+        );
+    end if;
+    return case when clock_timestamp() < p_until then v_sweep_at end;
+end;
+$$;
+
+comment on function dispatch.sweep_round(timestamptz, timestamptz) is
+'Announces and expires what is due, unless it is before p_sweep_at, and delivers. Returns the next '
+'round''s p_sweep_at; null: it is p_until.';
+revoke all on function dispatch.sweep_round(timestamptz, timestamptz)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.wants_priority(
@@ -2847,10 +2846,28 @@ values
 ('expert-video', 'Expert video session', 'video', 2999, 'usd')
 on conflict (code) do nothing;
 
--- One pg_cron job, once a minute; its procedure stays for nearly the whole minute and acts on time.
--- pg_cron lives in one database of a cluster only: elsewhere the install goes on with a warning,
--- and somebody must call the procedure each minute instead.
+-- One pg_cron job, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly the whole
+-- minute and acts on time. pg_cron lives in one database of a cluster only: elsewhere the install
+-- goes on with a warning, and somebody must run the job's command each minute instead.
 do $$
+declare
+    -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and
+    -- Supabase's advisors warn of one without.
+    v_command constant text := $command$
+do $loop$
+declare
+    v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
+    v_sweep_at timestamptz := '-infinity';
+begin
+    perform dispatch.mark_silent_mechanics_offline();
+    commit;
+    while v_sweep_at is not null loop
+        v_sweep_at := dispatch.sweep_round(v_sweep_at, v_until);
+        commit;
+    end loop;
+end
+$loop$
+$command$;
 begin
     if
         not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
@@ -2863,12 +2880,12 @@ begin
         raise warning 'pg_cron is not in database %: nothing is announced by itself',
             current_database()
             using hint = 'Create the extension pg_cron here and run the platform''s up.sql again, '
-            'or have something else run "call dispatch.run_sweep()" once a minute.';
+            'or have something else run this once a minute:' || v_command;
         return;
     end if;
 
     -- The same name again replaces the job.
-    perform cron.schedule('dispatch-sweep', '* * * * *', 'call dispatch.run_sweep()');
+    perform cron.schedule('dispatch-sweep', '* * * * *', v_command);
 end;
 $$;
 

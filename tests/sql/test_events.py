@@ -207,7 +207,7 @@ def test_the_loop_delivers_what_busy_transactions_left(shared: Database) -> None
         rows(shared.owner, "select setval('dispatch.last_inline_delivery', 1)")
     for _ in range(20):
         shared.make_request()
-    shared.sql("call dispatch.run_sweep(clock_timestamp() + interval '100 milliseconds')")
+    shared.run_sweep(0.1)
     assert len(heard(ears, 20)) == 20
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,26 +10,11 @@ import pytest
 
 from stack import ROOT
 from stack.install import FEATURE, PLATFORM, install
-from stack.postgres import Cluster, binary
-from tests.database import Database, fresh_database, refused, rows, rpc
+from stack.postgres import Cluster
+from tests.database import Database, dump, refused, rows, rpc
 
 DOWN = "sql/favorites_priority/down.sql"
 VERIFY = ROOT / "sql/favorites_priority/verify.sql"
-
-
-def dump(db: Database, *options: str) -> str:
-    """The schema as pg_dump writes it; newer versions add a random key to it."""
-    command = [binary("pg_dump"), "-d", db.dsn(), "--schema-only", *options]
-    command += ["-n", "public", "-n", "dispatch"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
-
-
-@pytest.fixture
-def empty_db(cluster: Cluster) -> Iterator[Database]:
-    """What a new Supabase project has, and nothing of ours."""
-    with fresh_database(cluster, "template1") as database:
-        yield database
 
 
 def test_the_platform_twice_is_once(platform_db: Database) -> None:
@@ -194,7 +178,7 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
         "grant execute on function dispatch.set_favorites_priority(boolean) to authenticated",
         "grant execute on function dispatch.health to public",
         "grant execute on function dispatch.accept_request to service_role",
-        "grant execute on procedure dispatch.run_sweep to service_role",
+        "grant execute on function dispatch.sweep_round to service_role",
         "revoke execute on function dispatch.may_see_request from authenticated",
         "revoke execute on function dispatch.process_stripe_event from service_role",
         "grant execute on function public.process_stripe_event(jsonb) to anon",
@@ -251,8 +235,7 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
         select
             p.pronamespace::regnamespace || '.' || p.proname as name,
             p.proconfig as settings,
-            obj_description(p.oid, 'pg_proc') as comment,
-            p.prokind::text as kind
+            obj_description(p.oid, 'pg_proc') as comment
         from pg_proc as p
         where p.pronamespace in ('public'::regnamespace, 'dispatch'::regnamespace)
         """
@@ -263,11 +246,7 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
     assert set(names) == {path.stem for path in FILES} | {"dispatch.favorites_priority_enabled"}
     for row in found:
         assert row["comment"], row["name"]
-        # PostgreSQL forbids COMMIT in a procedure that has a SET clause.
-        if row["name"] == "dispatch.run_sweep":
-            assert row["settings"] is None
-        else:
-            assert 'search_path=""' in row["settings"], row["name"]
+        assert 'search_path=""' in row["settings"], row["name"]
 
 
 def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -> None:

@@ -221,7 +221,7 @@ DENIED = [
     "select * from dispatch.metrics",
     "select nextval('dispatch.request_events_id_seq')",
     "select dispatch.sweep()",
-    "call dispatch.run_sweep(now())",
+    "select dispatch.sweep_round(now(), now())",
     "select dispatch.set_favorites_priority(false)",
     "select dispatch.favorites_priority_enabled()",
     "select * from dispatch.health()",

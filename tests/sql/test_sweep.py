@@ -94,7 +94,7 @@ def test_the_loop_does_not_spin_on_a_row_that_raises(db: Database, when: str) ->
     db.sql(POISON)
     warnings: list[str] = []
     db.owner.add_notice_handler(lambda notice: warnings.append(str(notice.message_primary)))
-    db.sql("call dispatch.run_sweep(clock_timestamp() + interval '500 milliseconds')")
+    db.run_sweep(0.5)
     assert 0 < len([each for each in warnings if "could not be " in each]) <= 2
 
 
@@ -105,9 +105,7 @@ def test_past_a_row_that_raises_the_loop_announces_and_delivers(db: Database) ->
     db.sql(POISON)
     looping, holder = db.open(), db.open()
     with ThreadPoolExecutor() as pool:
-        running = pool.submit(
-            looping.execute, b"call dispatch.run_sweep(clock_timestamp() + interval '2.5 seconds')"
-        )
+        running = pool.submit(db.run_sweep, 2.5, looping)
         late = db.make_request(preferred=db.make_mechanic())
         db.end_window(late, 0.5)
         with holder.transaction():
@@ -184,7 +182,7 @@ def test_silent_mechanics_are_marked_offline(shared: Database) -> None:
         "update mechanics set updated_at = now() - interval '3 minutes' where id = %s", silent
     )
     before = shared.value("select updated_at from public.mechanics where id = %s", silent)
-    shared.sql("call dispatch.run_sweep(clock_timestamp())")
+    shared.run_sweep(0)
     found = shared.sql("select id::text from public.mechanics where is_online")
     assert found == [{"id": alive}]
     assert shared.value("select updated_at from public.mechanics where id = %s", silent) == before
@@ -194,7 +192,7 @@ def test_the_loop_announces_on_time_and_ends_on_time(shared: Database) -> None:
     request = requests(shared, 1)[0]
     shared.end_window(request, 0.3)
     began = time.monotonic()
-    shared.sql("call dispatch.run_sweep(clock_timestamp() + interval '600 milliseconds')")
+    shared.run_sweep(0.6)
     assert 0.55 < time.monotonic() - began < 3
     row = shared.request(request)
     late = row["notification_sent_at"] - row["priority_notified_at"] - timedelta(minutes=10)
@@ -203,9 +201,8 @@ def test_the_loop_announces_on_time_and_ends_on_time(shared: Database) -> None:
 
 def test_the_loop_holds_no_snapshot(shared: Database) -> None:
     looping = shared.open()
-    query = b"call dispatch.run_sweep(clock_timestamp() + interval '300 milliseconds')"
     with ThreadPoolExecutor() as pool:
-        running = pool.submit(looping.execute, query)
+        running = pool.submit(shared.run_sweep, 0.3, looping)
         ages = []
         while not running.done():
             ages += shared.sql(
@@ -219,7 +216,7 @@ def test_the_loop_holds_no_snapshot(shared: Database) -> None:
 
 def test_the_loop_leaves_the_callers_search_path_alone(shared: Database) -> None:
     before = shared.value("show search_path")
-    shared.sql("call dispatch.run_sweep(clock_timestamp())")
+    shared.run_sweep(0)
     assert shared.value("show search_path") == before
 
 

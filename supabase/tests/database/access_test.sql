@@ -20,7 +20,7 @@ select policies_are(
         'customer_favorites_select', 'customer_favorites_insert', 'customer_favorites_delete'
     ]
 );
-select policies_are('dispatch', t, array[]::text[], 'no policy on dispatch.' || t)
+select policies_are('dispatch', t, array[t || '_nobody'], 'nobody reads dispatch.' || t)
 from unnest(array['request_events', 'stripe_events']) as t;
 
 select

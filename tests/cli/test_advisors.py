@@ -1,0 +1,78 @@
+"""What Supabase's own checks say of an installed project."""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from stack import ROOT
+from stack.build_types import TYPES, generate
+from stack.supabase_cli import run_supabase
+from tests.database import Database
+
+EXPOSED = tomllib.loads((ROOT / "supabase/config.toml").read_text())["api"]["schemas"]
+
+
+@contextmanager
+def planted(database: Database, function: str) -> Iterator[None]:
+    """While it is there, something must be found."""
+    database.sql(f"create function public.planted() {function}")
+    try:
+        yield
+    finally:
+        database.sql("drop function public.planted()")
+
+
+def advisors(database: Database) -> set[str]:
+    output = run_supabase(database.dsn(), "db", "advisors", "--level", "info").stdout
+    return {finding["name"] for finding in json.loads(output)}
+
+
+def lint(database: Database) -> str:
+    arguments = ("db", "lint", "--level", "warning", "--fail-on", "warning")
+    return run_supabase(database.dsn(), *arguments).stderr
+
+
+def open_definers(database: Database, role: str) -> list[str]:
+    """Two rules that the CLI's advisors do not have yet, 0028 for anon, 0029 for authenticated."""
+    found = database.sql(
+        """
+        select p.oid::regprocedure::text as function from pg_proc as p
+        where
+            p.prosecdef and p.pronamespace = any(%s::regnamespace[])
+            and has_function_privilege(%s, p.oid, 'execute')
+        """,
+        EXPOSED,
+        role,
+    )
+    return [row["function"] for row in found]
+
+
+def test_no_advisor_has_anything_to_say(hosted: Database) -> None:
+    # An index of a new project has not been used yet.
+    assert advisors(hosted) <= {"unused_index"}
+    with planted(hosted, "returns integer language sql as 'select 1'"):
+        assert "function_search_path_mutable" in advisors(hosted)
+
+
+def test_the_linter_has_no_error_and_no_warning(hosted: Database) -> None:
+    assert "No schema errors found" in lint(hosted)
+    body = "returns integer language plpgsql as 'declare v integer; begin return 1; end'"
+    with planted(hosted, body), pytest.raises(RuntimeError, match="unused variable"):
+        lint(hosted)
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_no_exposed_function_runs_as_its_owner(hosted: Database, role: str) -> None:
+    assert EXPOSED == ["public"]
+    assert open_definers(hosted, role) == []
+    # PUBLIC may execute a new function.
+    with planted(hosted, "returns integer language sql security definer as 'select 1'"):
+        assert open_definers(hosted, role) == ["planted()"]
+
+
+@pytest.mark.parametrize("language", TYPES)
+def test_the_clients_types_are_current(hosted: Database, language: str) -> None:
+    assert generate(hosted.dsn(), language) == (ROOT / TYPES[language]).read_text()
