@@ -5,7 +5,7 @@ READY := .venv/.ready
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
 
-setup: $(READY)  ## Install what is missing: packages (root or sudo), .venv, PostgREST, Supabase CLI
+setup: $(READY)  ## Install what is missing: packages (root or sudo), .venv, npm packages
 
 $(READY): requirements.lock stack/package.json stack/package-lock.json stack/setup.sh
 	@stack/setup.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what the stack needs and this machine lacks: Debian packages, .venv, npm's binaries.
+# Install what the stack needs and this machine lacks: Debian packages, .venv, npm's packages.
 # What is there already is left alone; apt is not called when nothing is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -108,5 +108,5 @@ say "Installing the Python packages into .venv"
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 
-say "Installing PostgREST and the Supabase CLI"
+say "Installing PostgREST, the Supabase CLI and supabase-js"
 npm ci --prefix stack --silent --no-audit --no-fund || fail "npm could not install stack/package-lock.json."

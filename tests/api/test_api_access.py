@@ -4,6 +4,7 @@ import base64
 import json
 import uuid
 
+import httpx
 import pytest
 from postgrest.types import ReturnMethod
 
@@ -98,15 +99,71 @@ def test_rows(world: World) -> None:
 
 @pytest.mark.parametrize("column", PRIVATE)
 def test_private_columns(world: World, column: str) -> None:
+    """Not even those who see the row get these of the table, whichever way they ask."""
     carla, frank = world.customer(), world.mechanic()
+    taken, _reserved, _broadcast = (
+        world.book(carla, frank),
+        world.book(carla, frank),
+        world.book(carla),
+    )
+    frank.rpc("accept_session_request", request_id=taken)
+    others = (world.mechanic(), world.mechanic("pending"), world.customer())
+    for person in (carla, frank, *others):
+        table = person.client.table("session_requests")
+        for columns in (column, f"id,{column}", "*"):
+            with refused("42501"):
+                table.select(columns).execute()
+        for query in (
+            "session_requests",  # that is, select=*
+            f"session_requests?select=id&{column}=is.null",
+            f"session_requests?select=id&order={column}",
+            f"mechanics?select=id,session_requests({column})",
+        ):
+            assert person.http.get(f"/{query}").status_code == 403, query
+    with refused("42501"):
+        world.anyone().client.table("session_requests").select(column).execute()
+    service = world.anyone("service_role").client.table("session_requests")
+    (row,) = service.select(column).eq("id", taken).execute().data
+    assert row == {column: world.request(taken)[column]}
+
+
+def test_nothing_personal_before_the_accept(world: World) -> None:
+    """Nothing that a mechanic can ask for names the customer; the accept does, to the winner."""
+    carla, frank, mona = world.customer(), world.mechanic(), world.mechanic()
+    everyone = (frank, mona, world.mechanic("pending"), world.customer())
     request_id = world.book(carla, frank)
-    frank.rpc("accept_session_request", request_id=request_id)
-    for person in (carla, frank):
-        with refused("42501"):
-            person.client.table("session_requests").select(column).execute()
-        assert person.http.get(f"/session_requests?select={column}").status_code == 403
-        assert person.http.get(f"/session_requests?select=id&{column}=is.null").status_code == 403
-        assert person.http.get("/session_requests").status_code == 403  # that is, select=*
+    world.sql(
+        "update public.session_requests set notes = 'blue van',"
+        """ metadata = metadata || '{"door": "door code"}' where id = %s""",
+        request_id,
+    )
+    row = world.request(request_id)
+    payment = [
+        row["metadata"][f"stripe_{name}"] for name in ("checkout_session_id", "payment_intent")
+    ]
+    shown_to_winner = ["Carla Customer", "carla@mail.example", "blue van", "door code"]
+
+    def personal(*answers: httpx.Response) -> list[str]:
+        text = "".join(answer.text for answer in answers)
+        return [thing for thing in (*shown_to_winner, *payment) if thing in text]
+
+    def known_to(person: Person) -> list[str]:
+        return personal(
+            *(person.http.get(f"/session_requests?select={column}") for column in row),
+            person.post("list_open_session_requests"),
+            person.post("list_session_request_events", max_rows=1000),
+            person.post("list_favorite_mechanics"),
+            person.post("get_session_request_timeline", request_id=request_id),
+            person.post("cancel_session_request", request_id=request_id),
+        )
+
+    assert [known_to(person) for person in everyone] == [[]] * 4
+    assert personal(frank.post("decline_session_request", request_id=request_id)) == []
+    assert mona.may_take(request_id)
+    assert [known_to(person) for person in everyone] == [[]] * 4
+    accepted = mona.post("accept_session_request", request_id=request_id)
+    assert personal(accepted) == shown_to_winner
+    assert [known_to(person) for person in everyone] == [[]] * 4
 
 
 def test_requests_are_written_through_rpcs_only(world: World) -> None:

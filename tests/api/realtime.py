@@ -1,0 +1,100 @@
+"""A stand-in for the websocket of Supabase's Realtime, which is an Elixir server of its own.
+
+It speaks the little of Phoenix's protocol that supabase-js needs to join channels, and sends each
+new row of realtime.messages to those who joined its topic as a private channel. What is not shown:
+that the policies on realtime.messages let the right people in (here whoever has a valid token may
+join), table changes (a subscription is confirmed, and nothing is sent), and others' presence (each
+connection is told of its own only).
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import jwt
+import psycopg
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from stack.clients import Env
+
+PREFIX = "realtime:"
+Config = dict[str, Any]
+
+
+@contextmanager
+def realtime(env: Env) -> Iterator[str]:
+    """The address of a running one."""
+    with serve(partial(attend, env), "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+    thread.join()
+
+
+def attend(env: Env, socket: ServerConnection) -> None:
+    """One connection, until it is closed."""
+    joined: dict[str, Config] = {}
+    with (
+        psycopg.connect(env["DATABASE_URL"], autocommit=True) as database,
+        suppress(ConnectionClosed),
+    ):
+        # Who joins hears what is sent from then on.
+        sent = {row[0] for row in database.execute("select id from realtime.messages")}
+        while True:
+            frame = None
+            with suppress(TimeoutError):
+                frame = json.loads(socket.recv(timeout=0.02))
+            found = database.execute(
+                "select id, topic, event, payload from realtime.messages"
+                " where private and id <> all(%s) order by inserted_at",
+                [list(sent)],
+            )
+            for message_id, topic, event, payload in found:
+                sent.add(message_id)
+                if joined.get(topic, {}).get("private"):
+                    message = {"type": "broadcast", "event": event, "payload": payload}
+                    send(socket, topic, "broadcast", message)
+            if frame:
+                answer(env, socket, joined, frame)
+
+
+def answer(env: Env, socket: ServerConnection, joined: dict[str, Config], frame: list[Any]) -> None:
+    join_ref, ref, channel, event, payload = frame
+    topic = channel.removeprefix(PREFIX)
+    reply: dict[str, Any] = {"status": "ok", "response": {}}
+    if event == "phx_join":
+        joined[topic] = payload["config"]
+        changes = enumerate(joined[topic]["postgres_changes"], start=1)
+        reply["response"]["postgres_changes"] = [{"id": n, **change} for n, change in changes]
+        try:
+            verify(env, payload.get("access_token", ""))
+        except jwt.InvalidTokenError as error:
+            del joined[topic]
+            reply = {"status": "error", "response": {"reason": str(error)}}
+    elif event == "phx_leave":
+        joined.pop(topic, None)
+    send(socket, topic, "phx_reply", reply, join_ref, ref)
+    if event == "presence":
+        tracked = {joined[topic]["presence"]["key"]: {"metas": [{"phx_ref": ref}]}}
+        send(socket, topic, "presence_diff", {"joins": tracked, "leaves": {}})
+    elif event == "phx_join":
+        send(socket, topic, "presence_state", {})
+
+
+def verify(env: Env, token: str) -> None:
+    jwt.decode(token, env["JWT_SECRET"], algorithms=["HS256"], audience="authenticated")
+
+
+def send(
+    socket: ServerConnection,
+    topic: str,
+    event: str,
+    payload: dict[str, Any],
+    join_ref: str | None = None,
+    ref: str | None = None,
+) -> None:
+    socket.send(json.dumps([join_ref, ref, PREFIX + topic, event, payload]))

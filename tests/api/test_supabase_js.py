@@ -1,0 +1,77 @@
+"""tests/js under Node: supabase-js in the story, the errors, and the code of docs/supabase.md."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack import ROOT
+from tests.api.realtime import realtime
+from tests.api.world import World
+
+SOURCES = ROOT / "tests/js"
+PAGE = ROOT / "docs/supabase.md"
+FILES = sorted(path.name for path in SOURCES.glob("*.test.mjs"))
+
+
+def code_of(page: str) -> str:
+    """A page's JavaScript, each line where it stands on the page."""
+    code, is_code = [], False
+    for line in page.splitlines():
+        is_fence = line.startswith("```")
+        is_code = not is_code and line == "```js" if is_fence else is_code
+        code.append(line if is_code and not is_fence else "")
+    return "\n".join(code)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests beside the page's code and the npm packages, where Node looks for them."""
+    directory = tmp_path_factory.mktemp("js") / "tests"
+    shutil.copytree(SOURCES, directory)
+    (directory / "page.mjs").write_text(code_of(PAGE.read_text()))
+    (directory / "node_modules").symlink_to(ROOT / "stack/node_modules")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def realtime_url(world: World) -> Iterator[str]:
+    with realtime(world.env) as url:
+        yield url
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_supabase_js(
+    world: World, directory: Path, realtime_url: str, file: str, request: pytest.FixtureRequest
+) -> None:
+    if file == "flag_off.test.mjs":
+        request.getfixturevalue("flag_off")
+    people = {
+        "carla": world.customer(),
+        "stranger": world.customer(),
+        "frank": world.mechanic(),
+        "mona": world.mechanic(),
+        "pending": world.mechanic("pending"),
+    }
+    errors = (ROOT / "functions/dispatch.raise_error.sql").read_text()
+    environment = {
+        "REALTIME_URL": realtime_url,
+        "PEOPLE": json.dumps({name: {"id": p.id, "token": p.token} for name, p in people.items()}),
+        "NOBODY": world.anyone("authenticated").token,
+        "ERRORS": json.dumps(sorted(re.findall(r"when '(\w+)' then", errors))),
+    }
+    result = subprocess.run(
+        # A client that has been connected keeps timers, and Node would wait for them.
+        ["node", "--test", "--test-force-exit", "--test-reporter=spec", file],
+        cwd=directory,
+        env=os.environ | world.env | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

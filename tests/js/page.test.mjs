@@ -1,0 +1,353 @@
+// The code of docs/supabase.md, run as two apps with two users, on the real database.
+//
+// The Broadcasts are the rows that the database wrote for Realtime. The websocket that brings them
+// is a stand-in (tests/api/realtime.py, which says what that leaves unproven).
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { beforeEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import Stripe from "stripe";
+import * as page from "./page.mjs";
+import {
+  Transport, book, call, carla, deliver, frank, goOffline, goOnline, mona, nobody, paidCheckout,
+  receive, service,
+} from "./people.mjs";
+
+async function until(condition) {
+  for (const deadline = Date.now() + 5_000; Date.now() < deadline; await sleep(10)) {
+    const found = await condition();
+    if (found) return found;
+  }
+  throw new Error(`did not happen in time: ${condition}`);
+}
+
+// What a browser's localStorage does.
+function makeStorage() {
+  const kept = new Map();
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, String(value)),
+    cursor: () => Number([...kept.values()].at(-1)),
+  };
+}
+
+class Screen {
+  requests = [];
+  open = [];
+  drawn = 0;
+  news = [];
+  rings = [];
+  errors = [];
+  showRequests = (requests) => ((this.requests = requests), this.drawn++);
+  showOpenRequests = (open) => ((this.open = open), this.drawn++);
+  notify = (requestId, words) => this.news.push([requestId, words]);
+  ring = (request) => this.rings.push(request.request_id);
+  showError = (error) => this.errors.push(error);
+  newsOf = (requestId) => this.news.filter(([id]) => id === requestId).map(([, words]) => words);
+}
+
+const running = [];
+const hour = { every: 3_600_000 };
+
+async function start(app, person, { screen = new Screen(), storage = makeStorage(), ...options }) {
+  const followed = await app(person.supabase, screen, storage, { ...hour, ...options });
+  running.push(followed);
+  await until(() => joined(person));
+  await followed.catchUp();
+  return { screen, storage, ...followed };
+}
+
+const joined = ({ supabase }) =>
+  supabase.getChannels().length > 0 &&
+  supabase.getChannels().every((channel) => channel.state === "joined");
+
+beforeEach(async () => {
+  goOnline();
+  await Promise.all(running.splice(0).map((app) => app.stop()));
+});
+
+test("each error has words of its own", async () => {
+  assert.deepEqual(Object.keys(page.WORDS).sort(), JSON.parse(process.env.ERRORS));
+  assert.equal(new Set(Object.values(page.WORDS)).size, Object.keys(page.WORDS).length);
+  await assert.rejects(page.call(nobody, "list_favorite_mechanics"), {
+    message: "Please sign in first.",
+  });
+  assert.match(page.explain(new TypeError("fetch failed")), /^Something went wrong/);
+});
+
+test("favourites", async () => {
+  await page.addFavourite(carla.supabase, carla.id, frank.id);
+  await page.addFavourite(carla.supabase, carla.id, frank.id);
+  const [favourite, ...more] = await page.listFavourites(carla.supabase);
+  assert.deepEqual([favourite.mechanic_id, more], [frank.id, []]);
+  await page.removeFavourite(carla.supabase, frank.id);
+  assert.deepEqual(await page.listFavourites(carla.supabase), []);
+});
+
+test("from the checkout to the end of the session, on both screens", async (t) => {
+  const customer = await start(page.startCustomerApp, carla, {});
+  const mechanic = await start(page.startMechanicApp, frank, {});
+  const channels = [carla, frank].flatMap(({ supabase }) => supabase.getChannels());
+  assert.deepEqual(
+    channels.map((channel) => [channel.subTopic, channel.private]),
+    [
+      [`customer:${carla.id}`, true],
+      [`mechanic:${frank.id}`, true],
+      ["session_requests_feed", true],
+    ],
+  );
+
+  // The customer's own call to the server, and Stripe's side of a checkout.
+  const { data } = await carla.supabase.auth.getSession();
+  const headers = { Authorization: `Bearer ${data.session.access_token}` };
+  globalThis.WebSocket ??= Transport;
+  t.after(() => delete globalThis.WebSocket);
+  const { SUPABASE_URL, SUPABASE_ANON_KEY } = process.env;
+  const request = new Request("http://server.example/checkout", { headers });
+  const onServer = page.clientOf(request, SUPABASE_URL, SUPABASE_ANON_KEY);
+  const { stripe, created } = await stripeAt(t);
+  const urls = { success: "https://app.example/paid", cancel: "https://app.example/" };
+  const wish = { planCode: "quick-chat", favouriteId: frank.id };
+  const checkout = await page.openCheckout(onServer, stripe, wish, urls);
+  assert.deepEqual(checkout, {
+    url: "https://checkout.stripe.example/",
+    banner: "Booking with Mia (Priority)",
+  });
+  const [session] = created;
+  assert.equal(session["line_items[0][price_data][unit_amount]"], "999");
+  assert.equal(session["line_items[0][price_data][currency]"], "usd");
+  const metadata = Object.fromEntries(
+    Object.entries(session)
+      .filter(([name]) => name.startsWith("metadata["))
+      .map(([name, value]) => [name.slice("metadata[".length, -1), value]),
+  );
+  const { request_id } = await deliver(paidCheckout(metadata));
+
+  await until(() => mechanic.screen.rings.includes(request_id));
+  const offered = mechanic.screen.open.find((each) => each.request_id === request_id);
+  assert.match(page.timeLeft(offered.window_ends_at), /^(10:00|9:5\d)$/);
+  await until(() => customer.screen.newsOf(request_id).length === 1);
+  const shown = customer.screen.requests.find((each) => each.id === request_id);
+  assert.deepEqual(page.windowEndsAt(shown), new Date(offered.window_ends_at));
+
+  const accepted = await page.acceptRequest(frank.supabase, request_id);
+  assert.equal(accepted.customer_name, "Carla Customer");
+  assert.deepEqual(await page.acceptRequest(frank.supabase, request_id), accepted);
+  await page.completeRequest(frank.supabase, request_id);
+  await until(() => customer.screen.newsOf(request_id).length === 3);
+  assert.deepEqual(customer.screen.newsOf(request_id), [
+    "Your favourite is being asked.",
+    "A mechanic has taken your request.",
+    "Your session is complete.",
+  ]);
+  await until(() => !mechanic.screen.open.some((each) => each.request_id === request_id));
+  const timeline = await page.readTimeline(carla.supabase, request_id);
+  assert.equal(timeline.length, 3);
+  assert.deepEqual([...customer.screen.errors, ...mechanic.screen.errors], []);
+});
+
+// Stripe's own library, and a server that keeps what it was sent.
+async function stripeAt(t) {
+  const created = [];
+  const server = createServer(async (request, response) => {
+    const chunks = await request.toArray();
+    created.push(Object.fromEntries(new URLSearchParams(Buffer.concat(chunks).toString())));
+    response.setHeader("Content-Type", "application/json");
+    response.end(JSON.stringify({ url: "https://checkout.stripe.example/" }));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close(server.closeAllConnections()));
+  const { address: host, port } = server.address();
+  const stripe = new Stripe("sk_test_unused", { host, port, protocol: "http", telemetry: false });
+  return { stripe, created };
+}
+
+test("the favourite declines; the customer changes their mind", async () => {
+  const { screen } = await start(page.startCustomerApp, carla, {});
+  const [declined, opened] = [await book(carla, frank), await book(carla, frank)];
+  await page.declineRequest(frank.supabase, declined, "on holiday");
+  await page.askEveryoneNow(carla.supabase, opened);
+  for (const requestId of [declined, opened]) {
+    await page.cancelRequest(carla.supabase, requestId);
+    await until(() => screen.newsOf(requestId).length === 3);
+    assert.deepEqual(screen.newsOf(requestId), [
+      "Your favourite is being asked.",
+      "Every mechanic is being asked.",
+      "Your request is closed.",
+    ]);
+    await assert.rejects(page.acceptRequest(mona.supabase, requestId), {
+      message: "This request has been cancelled.",
+    });
+  }
+  assert.ok(screen.requests.every((request) => page.windowEndsAt(request) === null));
+});
+
+test("a free session, for the favourite or for everyone", async () => {
+  const plan = "free-diagnostic";
+  const reserved = await page.requestFreeSession(carla.supabase, plan, frank.id);
+  assert.equal(page.windowEndsAt(reserved) - new Date(reserved.priority_notified_at), 600_000);
+  assert.equal(page.windowEndsAt(await page.requestFreeSession(carla.supabase, plan)), null);
+});
+
+test("what happens during a lost connection is caught up with, in order", async () => {
+  const { screen, storage } = await start(page.startCustomerApp, carla, {});
+  const seen = await book(carla, frank);
+  await until(() => screen.newsOf(seen).length === 1);
+
+  goOffline();
+  await until(() => !joined(carla));
+  await page.askEveryoneNow(carla.supabase, seen);
+  const missed = await book(carla);
+  await page.cancelRequest(carla.supabase, missed);
+  goOnline();
+
+  await until(() => screen.newsOf(missed).length === 2);
+  const ours = screen.news.filter(([id]) => [seen, missed].includes(id));
+  assert.deepEqual(ours, [
+    [seen, "Your favourite is being asked."],
+    [seen, "Every mechanic is being asked."],
+    [missed, "Every mechanic is being asked."],
+    [missed, "Your request is closed."],
+  ]);
+  const events = await call(carla, "list_session_request_events", { after: storage.cursor() });
+  assert.deepEqual(events, []);
+});
+
+test("a notice that is lost while the connection holds is found by the timer", async () => {
+  const storage = makeStorage();
+  const first = await start(page.startCustomerApp, carla, { storage });
+  const before = await book(carla);
+  await until(() => first.screen.newsOf(before).length === 1);
+  await first.stop();
+
+  // Nothing is heard any more; only the timer is left.
+  goOffline();
+  const screen = new Screen();
+  running.push(await page.startCustomerApp(carla.supabase, screen, storage, { every: 20 }));
+  const lost = await book(carla);
+  await until(() => screen.newsOf(lost).length === 1);
+  assert.deepEqual(screen.newsOf(before), []);
+});
+
+test("events whose handling failed come again", async () => {
+  const screen = new Screen();
+  const draw = screen.showRequests;
+  const { storage, catchUp } = await start(page.startCustomerApp, carla, { screen });
+  const first = await book(carla);
+  await until(() => screen.newsOf(first).length === 1);
+  const cursor = storage.cursor();
+
+  screen.showRequests = () => {
+    throw new Error("no room on the screen");
+  };
+  const second = await book(carla);
+  await until(() => screen.errors.some((error) => error.message === "no room on the screen"));
+  assert.deepEqual([screen.newsOf(second), storage.cursor()], [[], cursor]);
+  screen.showRequests = draw;
+  await catchUp();
+  assert.deepEqual(screen.newsOf(second), ["Every mechanic is being asked."]);
+});
+
+test("a new device shows the present, and none of the past as news", async (t) => {
+  const noticed = [];
+  const channel = carla.supabase
+    .channel(`customer:${carla.id}`, { config: { private: true } })
+    .on("broadcast", { event: "*" }, ({ payload }) => noticed.push(payload.request_id))
+    .subscribe();
+  t.after(() => carla.supabase.removeChannel(channel));
+  await until(() => joined(carla));
+  const past = await book(carla, frank);
+  await until(() => noticed.includes(past));
+
+  const { screen } = await start(page.startMechanicApp, frank, {});
+  assert.ok(screen.open.some((request) => request.request_id === past));
+  const present = await book(carla, frank);
+  await until(() => screen.rings.length > 0);
+  assert.deepEqual(screen.rings, [present]);
+});
+
+test("more events than a page holds are handled once each, though asked for twice", async () => {
+  const [{ event_id: after }] = (await call(carla, "list_session_request_events")).slice(-1);
+  for (let booked = 0; booked < 5; booked++) await book(carla);
+  const batches = [];
+  const followed = await page.follow(carla.supabase, [], {
+    after,
+    handle: (events) => batches.push(events.map((event) => event.event_id)),
+    save: () => {},
+    onError: assert.ifError,
+    pageSize: 2,
+    ...hour,
+  });
+  await Promise.all([followed.catchUp(), followed.catchUp()]);
+  await followed.stop();
+  const events = await call(carla, "list_session_request_events", { after });
+  assert.deepEqual(batches.map((batch) => batch.length), [2, 2, 1]);
+  assert.deepEqual(batches.flat(), events.map((event) => event.event_id));
+});
+
+test("the time that is left", () => {
+  const now = new Date("2026-01-01T12:00:00Z");
+  const left = (endsAt) => page.timeLeft(endsAt, now);
+  assert.equal(left("2026-01-01T12:10:00+00:00"), "10:00");
+  assert.equal(left("2026-01-01T12:00:59.1Z"), "1:00");
+  assert.equal(left("2026-01-01T13:00:09+01:00"), "0:09");
+  assert.equal(left("2026-01-01T11:00:00Z"), "0:00");
+});
+
+test("the heartbeat", async (t) => {
+  const isOnline = async () => {
+    const { is_online } = await call(carla, "get_mechanic_status", { mechanic_id: frank.id });
+    return is_online;
+  };
+  const errors = [];
+  const presence = page.keepPresence(frank.supabase, (error) => errors.push(error), 20);
+  t.after(() => presence.stop());
+  await presence.started;
+  assert.ok(await isOnline());
+  // As if silent for two minutes: the next beat mends it.
+  const silent = { updated_at: new Date(Date.now() - 130_000) };
+  await service.from("mechanics").update(silent).eq("id", frank.id).throwOnError();
+  await until(isOnline);
+  await presence.setStatus("busy");
+  assert.ok(!(await isOnline()));
+  await presence.setStatus("asleep");
+  assert.equal(errors[0].message, "Please choose online, busy, away or offline.");
+  await presence.setStatus("online");
+  await presence.stop();
+  assert.ok(!(await isOnline()));
+});
+
+test("Realtime's Presence: joined privately, tracked under the user's id", async (t) => {
+  let here = [];
+  const channel = page.showWhoIsHere(frank.supabase, (ids) => (here = ids), frank.id);
+  t.after(() => frank.supabase.removeChannel(channel));
+  assert.deepEqual([channel.subTopic, channel.private], ["online_mechanics", true]);
+  await until(() => here.includes(frank.id));
+
+  let seen;
+  const looking = page.showWhoIsHere(carla.supabase, (ids) => (seen = ids));
+  t.after(() => carla.supabase.removeChannel(looking));
+  await until(() => seen);
+  assert.deepEqual(seen, []);
+});
+
+test("table changes: subscribed, and the handler called for a change", async (t) => {
+  const changes = [];
+  const channel = page.watchTable(carla.supabase, (change) => changes.push(change));
+  t.after(() => carla.supabase.removeChannel(channel));
+  await until(() => joined(carla));
+  // No server decodes the table's changes here, so one is put on the wire by hand.
+  const data = {
+    type: "UPDATE",
+    schema: "public",
+    table: "session_requests",
+    commit_timestamp: "2026-01-01T12:00:00Z",
+    columns: [{ name: "status", type: "text" }],
+    record: { status: "accepted" },
+    old_record: {},
+    errors: null,
+  };
+  receive([null, null, channel.topic, "postgres_changes", { ids: [1], data }]);
+  await until(() => changes.length === 1);
+  assert.deepEqual([changes[0].eventType, changes[0].new.status], ["UPDATE", "accepted"]);
+});
