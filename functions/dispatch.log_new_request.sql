@@ -11,14 +11,13 @@ as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
     v_reason text := new.metadata ->> 'routing_reason';
-    v_ignored bigint;
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
     end if;
 
     if new.notification_sent_at is null and new.preferred_mechanic_id is not null then
-        v_ignored := dispatch.record_event(
+        perform dispatch.record_event(
             new,
             'priority_request',
             array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
@@ -32,11 +31,11 @@ begin
     end if;
 
     if v_reason is not null then
-        v_ignored := dispatch.record_event(
+        perform dispatch.record_event(
             new, 'priority_skipped', array[v_customer], jsonb_build_object('reason', v_reason)
         );
     end if;
-    v_ignored := dispatch.record_event(
+    perform dispatch.record_event(
         new,
         'new_request',
         array[v_customer, 'session_requests_feed'],

@@ -17,7 +17,6 @@ declare
     v_window_minutes integer;
     v_window_ends_at timestamptz;
     v_reason text;
-    v_ignored bigint;
 begin
     if
         new.status = old.status
@@ -57,7 +56,7 @@ begin
         if v_told <> v_winner then
             v_topics := v_topics || v_told;
         end if;
-        v_ignored := dispatch.record_event(
+        perform dispatch.record_event(
             new, 'request_accepted', v_topics, '{}', v_window_minutes, v_window_ends_at
         );
         return null;

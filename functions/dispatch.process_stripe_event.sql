@@ -16,7 +16,6 @@ declare
     v_outcome text := 'ignored';
     v_request_id uuid;
     v_error text;
-    v_ignored text;
     v_is_new boolean;
 begin
     if
@@ -35,9 +34,9 @@ begin
     end if;
 
     -- Payment and refund of one payment wait for each other, so that each sees what the other did.
-    v_ignored := pg_advisory_xact_lock(
+    perform pg_advisory_xact_lock(
         hashtextextended(v_object ->> 'payment_intent', 1178687058)
-    )::text;
+    );
 
     if v_type = 'checkout.session.completed' then
         v_outcome := 'waiting_for_payment';

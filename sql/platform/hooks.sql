@@ -67,11 +67,9 @@ begin
         security definer
         set search_path = ''
         as $$
-        declare
-            v_ignored bigint;
         begin
             if new.status = 'pending' then
-                v_ignored := dispatch.record_event(
+                perform dispatch.record_event(
                     new,
                     'new_request',
                     array['customer:' || new.customer_id, 'session_requests_feed'],

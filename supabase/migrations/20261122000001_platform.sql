@@ -269,11 +269,9 @@ begin
         security definer
         set search_path = ''
         as $$
-        declare
-            v_ignored bigint;
         begin
             if new.status = 'pending' then
-                v_ignored := dispatch.record_event(
+                perform dispatch.record_event(
                     new,
                     'new_request',
                     array['customer:' || new.customer_id, 'session_requests_feed'],
@@ -1509,7 +1507,6 @@ declare
     v_window_minutes integer;
     v_window_ends_at timestamptz;
     v_reason text;
-    v_ignored bigint;
 begin
     if
         new.status = old.status
@@ -1549,7 +1546,7 @@ begin
         if v_told <> v_winner then
             v_topics := v_topics || v_told;
         end if;
-        v_ignored := dispatch.record_event(
+        perform dispatch.record_event(
             new, 'request_accepted', v_topics, '{}', v_window_minutes, v_window_ends_at
         );
         return null;
@@ -1781,7 +1778,6 @@ declare
     v_outcome text := 'ignored';
     v_request_id uuid;
     v_error text;
-    v_ignored text;
     v_is_new boolean;
 begin
     if
@@ -1800,9 +1796,9 @@ begin
     end if;
 
     -- Payment and refund of one payment wait for each other, so that each sees what the other did.
-    v_ignored := pg_advisory_xact_lock(
+    perform pg_advisory_xact_lock(
         hashtextextended(v_object ->> 'payment_intent', 1178687058)
-    )::text;
+    );
 
     if v_type = 'checkout.session.completed' then
         v_outcome := 'waiting_for_payment';
