@@ -8,7 +8,11 @@ security invoker
 set search_path = ''
 as $$
 declare
-    v_broadcast boolean := to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null;
+    -- A name in a schema that may not be used raises, even here.
+    v_broadcast boolean := case
+        when has_schema_privilege(to_regnamespace('realtime'), 'usage')
+            then to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null
+    end;
     v_event record;
     v_topic text;
     v_count integer := 0;
