@@ -15,10 +15,9 @@ declare
     v_sweep_at timestamptz := timestamptz '-infinity';
     v_next timestamptz;
     v_left timestamptz;
+    v_presence_at timestamptz := timestamptz '-infinity';
     v_done integer;
 begin
-    perform dispatch.mark_silent_mechanics_offline(pg_catalog.clock_timestamp());
-    commit;
     loop
         v_now := pg_catalog.clock_timestamp();
         begin
@@ -47,6 +46,14 @@ begin
                 end if;
             end if;
             v_done := v_done + dispatch.deliver_events(1000);
+            if v_now >= v_presence_at then
+                -- Put off before it is tried: a trigger of the marketplace's own that raises on
+                -- mechanics must not hold up the announcements.
+                v_presence_at := v_now + interval '15 seconds';
+                if dispatch.mark_silent_mechanics_offline(1000, v_now) = 1000 then
+                    v_presence_at := v_now;
+                end if;
+            end if;
         exception
             -- Whatever it is (a lock timeout, a full disk), the next round tries again.
             when others then
