@@ -38,8 +38,9 @@ class Changes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A slot in use would keep the database from being dropped.
-        rows(self._connection, "select pg_drop_replication_slot(%s)", self._slot)
+        # A slot in use would keep the database from being dropped; after an error it is gone.
+        drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+        rows(self._connection, f"{drop} where slot_name = %s", self._slot)
 
     def poll(self) -> dict[str, list[Row]]:
         """What has changed since the last poll, by the subscriber's name; nothing: no entry."""

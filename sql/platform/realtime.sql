@@ -25,8 +25,8 @@ $$;
 -- realtime.messages let it read or insert a row. The permissive ones let our clients in. The
 -- restrictive ones keep everyone else out of our topics where the marketplace has a policy of its
 -- own for all topics, as Supabase's guides begin with. Its other topics are not touched.
--- The rule is dispatch.may_use_topic(); the policies never change, so that running this again
--- locks nothing.
+-- The rule is dispatch.may_use_topic(), so that the policies never change and running this again
+-- locks nothing. anon may call nothing in dispatch: its policy names the topics once more.
 do $$
 declare
     v_policy record;
