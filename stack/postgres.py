@@ -96,7 +96,8 @@ class Cluster(Postgresql):
         return self.dsn(dbname=name)
 
     def drop_database(self, name: str) -> None:
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+        # As the one who may end whatever connection is left to it.
+        with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
             connection.execute(
                 sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
             )
