@@ -46,10 +46,13 @@ begin
     perform pg_notify(n.topic, n.payload::text)
     from unnest(v_topics, v_payloads) as n (topic, payload);
 
-    if v_count > 0 and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+    -- A name in a schema that may not be used raises, even in to_regprocedure.
+    if v_count > 0 and has_schema_privilege(to_regnamespace('realtime'), 'usage') then
         begin
-            perform realtime.send(n.payload, n.event, n.topic, true)
-            from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
+            if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+                perform realtime.send(n.payload, n.event, n.topic, true)
+                from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
+            end if;
         exception
             -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
             -- missing grant) must not undo the paid request being announced.

@@ -6,8 +6,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-    -- Two minutes of silence is offline, whether or not the sweep has marked it yet.
-    return p_mechanic.is_online and p_mechanic.updated_at > p_now - interval '2 minutes';
+    -- Silence is offline, whether or not the sweep has marked it yet.
+    return coalesce(
+        p_mechanic.is_online and p_mechanic.updated_at > dispatch.silent_since(p_now), false
+    );
 end;
 $$;
 

@@ -7,7 +7,7 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_user_id uuid := auth.uid();
+    v_user_id uuid := dispatch.caller_id();
 begin
     -- No error here: a policy that raises would cost Realtime its whole batch of changes.
     return v_user_id is not null

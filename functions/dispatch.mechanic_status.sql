@@ -16,7 +16,7 @@ begin
     select * into v_mechanic from public.mechanics
     where id = p_mechanic_id and status = 'approved';
     return jsonb_build_object(
-        'is_online', coalesce(dispatch.is_online(v_mechanic, now()), false),
+        'is_online', dispatch.is_online(v_mechanic, now()),
         'last_seen', v_mechanic.updated_at
     );
 end;

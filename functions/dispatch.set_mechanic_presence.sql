@@ -14,12 +14,13 @@ begin
     if p_status is null or p_status not in ('online', 'busy', 'away', 'offline') then
         perform dispatch.raise_error('invalid_status');
     end if;
-    -- Seen a moment ago with the same status: no row is written.
+    -- Seen a moment ago with the same status: no row is written. (A marketplace's own table may
+    -- have nulls.)
     update public.mechanics
     set is_online = v_online, updated_at = now()
     where
         id = v_mechanic_id
-        and (is_online <> v_online or updated_at < now() - interval '20 seconds');
+        and (is_online = v_online and updated_at > now() - interval '20 seconds') is not true;
 
     return (
         select jsonb_build_object('is_online', m.is_online, 'last_seen', m.updated_at)

@@ -41,6 +41,7 @@ list_missing() {
     [ -e "$extensions/pg_cron.control" ] || missing+=("postgresql-$1-cron")
     [ -e "$extensions/pgtap.control" ] || missing+=("postgresql-$1-pgtap")
     [ -e "$extensions/plpgsql_check.control" ] || missing+=("postgresql-$1-plpgsql-check")
+    [ -e "/usr/lib/postgresql/$1/lib/wal2json.so" ] || missing+=("postgresql-$1-wal2json")
     have psql || missing+=(postgresql-client)
     have pg_prove || missing+=(libtap-parser-sourcehandler-pgtap-perl)
     have nginx || missing+=(nginx)

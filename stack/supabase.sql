@@ -188,7 +188,8 @@ alter function realtime.broadcast_changes(text, text, text, text, text, record, 
 owner to supabase_realtime_admin;
 
 -- postgres is a member of supabase_realtime_admin for the sake of policies only. Whatever else that
--- would let a migration change is refused, as on hosted Supabase. (Policies have no schema name.)
+-- would let a migration change is refused, as on hosted Supabase. (A policy made or commented on has
+-- no schema name here; one that is dropped has.)
 create function extensions.refuse_platform_changes() returns event_trigger
 language plpgsql
 as $$
@@ -201,7 +202,7 @@ begin
     if tg_event = 'sql_drop' then
         select d.object_identity into v_object
         from pg_catalog.pg_event_trigger_dropped_objects() as d
-        where d.schema_name in ('auth', 'realtime');
+        where d.schema_name in ('auth', 'realtime') and d.object_type <> 'policy';
     else
         select c.object_identity into v_object
         from pg_catalog.pg_event_trigger_ddl_commands() as c

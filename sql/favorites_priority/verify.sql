@@ -191,18 +191,19 @@ from (
             'accept_request', 'broadcast_request_now', 'cancel_request', 'complete_request',
             'create_free_request', 'decline_request', 'get_request_timeline', 'guard_request',
             'list_favorites', 'list_open_requests', 'list_request_events', 'log_new_request',
-            'log_request_change', 'make_checkout', 'may_see_request', 'mechanic_status',
-            'process_stripe_event', 'release_windows', 'route_request', 'set_mechanic_presence'
+            'log_request_change', 'make_checkout', 'may_see_request', 'may_use_topic',
+            'mechanic_status', 'process_stripe_event', 'release_windows', 'route_request',
+            'set_mechanic_presence'
         ]
     ),
     (2, 'functions open to anon', 'anon', '{}'::text[]),
     (
         3, 'functions open to authenticated', 'authenticated',
         array[
-            'accept_request', 'broadcast_request_now', 'cancel_request', 'complete_request',
-            'create_free_request', 'decline_request', 'get_request_timeline', 'list_favorites',
-            'list_open_requests', 'list_request_events', 'make_checkout', 'may_see_request',
-            'mechanic_status', 'set_mechanic_presence'
+            'accept_request', 'broadcast_request_now', 'caller_id', 'cancel_request',
+            'complete_request', 'create_free_request', 'decline_request', 'get_request_timeline',
+            'list_favorites', 'list_open_requests', 'list_request_events', 'make_checkout',
+            'may_see_request', 'may_use_topic', 'mechanic_status', 'set_mechanic_presence'
         ]
     ),
     (4, 'functions open to service_role', 'service_role', array['process_stripe_event'])
@@ -295,6 +296,60 @@ select
     end
 from pg_catalog.pg_class as c
 where c.oid = to_regclass('public.session_requests');
+
+-- Realtime is not in every database; where it is, it must send what it may, and no more.
+insert into pg_temp.checks (check_name, ok, detail)
+select
+    'table changes by Realtime',
+    p.oid is null or t.tablename is not null,
+    case
+        when p.oid is null then 'no publication supabase_realtime in this database'
+        when t.tablename is null then 'not published: run sql/platform/realtime.sql'
+        else 'session_requests is in supabase_realtime'
+    end
+from (select 'supabase_realtime'::name as pubname) as w
+left join pg_catalog.pg_publication as p on p.pubname = w.pubname
+left join pg_catalog.pg_publication_tables as t
+    on
+        t.pubname = w.pubname
+        and t.schemaname = 'public' and t.tablename = 'session_requests';
+
+insert into pg_temp.checks (check_name, ok, detail)
+select
+    'policy ' || w.name,
+    c.oid is null or coalesce(
+        c.relrowsecurity
+        and p.cmd = w.command and p.permissive = w.kind and p.roles = array[w.role]
+        and concat_ws(' ', p.qual, p.with_check) like w.rule,
+        false
+    ),
+    case
+        when c.oid is null then 'no realtime.messages in this database'
+        when not c.relrowsecurity then 'row level security is off on realtime.messages'
+        when p.policyname is null then 'missing: run sql/platform/realtime.sql'
+        else lower(p.permissive || ', for ' || p.cmd || ' to ') || array_to_string(p.roles, ', ')
+    end
+from (
+    values
+    (
+        'dispatch_topics_join', 'PERMISSIVE', 'SELECT', 'authenticated'::name,
+        'dispatch.may_use_topic(''join''%realtime.topic()%extension)'
+    ),
+    (
+        'dispatch_topics_send', 'PERMISSIVE', 'INSERT', 'authenticated',
+        'dispatch.may_use_topic(''send''%realtime.topic()%extension)'
+    ),
+    (
+        'dispatch_topics_only', 'RESTRICTIVE', 'ALL', 'authenticated',
+        '(dispatch.may_use_topic(''join''%) IS NOT FALSE) '
+        '(dispatch.may_use_topic(''send''%) IS NOT FALSE)'
+    ),
+    ('dispatch_topics_not_anon', 'RESTRICTIVE', 'ALL', 'anon', '(topic !~ %session_requests_feed%')
+) as w (name, kind, command, role, rule)
+left join pg_catalog.pg_class as c
+    on c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
+left join pg_catalog.pg_policies as p
+    on p.schemaname = 'realtime' and p.tablename = 'messages' and p.policyname = w.name;
 
 -- pg_cron's tables are named only where they are.
 do $$

@@ -62,23 +62,10 @@ begin
 
         create policy session_requests_select on public.session_requests
         for select to authenticated using (
-            customer_id = (select auth.uid())
-            or mechanic_id = (select auth.uid())
+            customer_id = (select dispatch.caller_id())
+            or mechanic_id = (select dispatch.caller_id())
             or (status = 'pending' and dispatch.may_see_request(session_requests))
         );
-    end if;
-
-    -- Realtime sends a change to whom these policies let see the row.
-    if
-        exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime')
-        and not exists (
-            select from pg_catalog.pg_publication_tables
-            where
-                pubname = 'supabase_realtime'
-                and schemaname = 'public' and tablename = 'session_requests'
-        )
-    then
-        alter publication supabase_realtime add table public.session_requests;
     end if;
 end;
 $$;

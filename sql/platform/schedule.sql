@@ -10,12 +10,17 @@ do $loop$
 declare
     v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
     v_sweep_at timestamptz := '-infinity';
+    v_presence_at timestamptz := '-infinity';
 begin
-    perform dispatch.mark_silent_mechanics_offline();
-    commit;
     while v_sweep_at is not null loop
         v_sweep_at := dispatch.sweep_round(v_sweep_at, v_until);
         commit;
+        if now() >= v_presence_at then
+            if dispatch.mark_silent_mechanics_offline(1000) < 1000 then
+                v_presence_at := now() + interval '15 seconds';
+            end if;
+            commit;
+        end if;
     end loop;
 end
 $loop$

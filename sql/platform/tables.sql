@@ -31,7 +31,9 @@ create table if not exists public.mechanics (
     city text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
-);
+)
+-- Room in each page for the next heartbeats, so that their updates are HOT.
+with (fillfactor = 80);
 
 create table if not exists public.customer_favorites (
     customer_id uuid not null

@@ -7,7 +7,9 @@ begin;
 \ir hooks.sql
 \ir ../../functions/dispatch.raise_error.sql
 \ir ../../functions/dispatch.to_uuid.sql
+\ir ../../functions/dispatch.silent_since.sql
 \ir ../../functions/dispatch.is_online.sql
+\ir ../../functions/dispatch.caller_id.sql
 \ir ../../functions/dispatch.accept_request.sql
 \ir ../../functions/dispatch.announce_fallbacks.sql
 \ir ../../functions/dispatch.book_paid_session.sql
@@ -34,6 +36,7 @@ begin;
 \ir ../../functions/dispatch.make_checkout.sql
 \ir ../../functions/dispatch.mark_silent_mechanics_offline.sql
 \ir ../../functions/dispatch.may_see_request.sql
+\ir ../../functions/dispatch.may_use_topic.sql
 \ir ../../functions/dispatch.mechanic_status.sql
 \ir ../../functions/dispatch.not_pending.sql
 \ir ../../functions/dispatch.process_stripe_event.sql
@@ -66,6 +69,7 @@ begin;
 \ir ../../functions/public.set_presence.sql
 \ir policies.sql
 \ir triggers.sql
+\ir realtime.sql
 \ir metrics.sql
 \ir seed.sql
 \ir schedule.sql

@@ -50,7 +50,9 @@ create table if not exists public.mechanics (
     city text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
-);
+)
+-- Room in each page for the next heartbeats, so that their updates are HOT.
+with (fillfactor = 80);
 
 create table if not exists public.customer_favorites (
     customer_id uuid not null
@@ -443,6 +445,23 @@ $$;
 comment on function dispatch.to_uuid(text) is 'The text as a uuid; null when it is none.';
 revoke all on function dispatch.to_uuid(text) from public, anon, authenticated, service_role;
 
+create or replace function dispatch.silent_since(p_now timestamptz)
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    return p_now - interval '2 minutes';
+end;
+$$;
+
+comment on function dispatch.silent_since(timestamptz) is
+'A mechanic last heard from at this time, or before, counts as offline at p_now.';
+revoke all on function dispatch.silent_since(timestamptz)
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.is_online(p_mechanic public.mechanics, p_now timestamptz)
 returns boolean
 language plpgsql
@@ -451,8 +470,10 @@ security invoker
 set search_path = ''
 as $$
 begin
-    -- Two minutes of silence is offline, whether or not the sweep has marked it yet.
-    return p_mechanic.is_online and p_mechanic.updated_at > p_now - interval '2 minutes';
+    -- Silence is offline, whether or not the sweep has marked it yet.
+    return coalesce(
+        p_mechanic.is_online and p_mechanic.updated_at > dispatch.silent_since(p_now), false
+    );
 end;
 $$;
 
@@ -460,6 +481,27 @@ comment on function dispatch.is_online(public.mechanics, timestamptz) is
 'Whether a mechanic is available at p_now: said so, and was heard from within 2 minutes.';
 revoke all on function dispatch.is_online(public.mechanics, timestamptz)
 from public, anon, authenticated, service_role;
+
+create or replace function dispatch.caller_id()
+returns uuid
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+    return auth.uid();
+exception
+    -- Another issuer's tokens (Supabase's third-party auth) have a sub that is no uuid. In a policy
+    -- an error would cost Realtime the whole batch of changes, for every subscriber.
+    when invalid_text_representation then return null;
+end;
+$$;
+
+comment on function dispatch.caller_id() is
+'For policies: the id of the signed-in user, by the token; null: there is none. Never raises.';
+revoke all on function dispatch.caller_id() from public, anon, authenticated, service_role;
+grant execute on function dispatch.caller_id() to authenticated;
 
 -- Changes public.session_requests. Who may accept is decided by dispatch.guard_request, which sees
 -- the row as locked: of many at once one wins, and the others then find it taken.
@@ -987,10 +1029,13 @@ begin
     perform pg_notify(n.topic, n.payload::text)
     from unnest(v_topics, v_payloads) as n (topic, payload);
 
-    if v_count > 0 and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+    -- A name in a schema that may not be used raises, even in to_regprocedure.
+    if v_count > 0 and has_schema_privilege(to_regnamespace('realtime'), 'usage') then
         begin
-            perform realtime.send(n.payload, n.event, n.topic, true)
-            from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
+            if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+                perform realtime.send(n.payload, n.event, n.topic, true)
+                from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
+            end if;
         exception
             -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
             -- missing grant) must not undo the paid request being announced.
@@ -1649,7 +1694,14 @@ from public, anon, authenticated, service_role;
 grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean)
 to authenticated;
 
+-- Changes public.mechanics.
+-- When somebody falls silent nothing is written, so that the last heartbeats must be looked at. An
+-- index on updated_at would find the silent ones in a page or two, but each heartbeat would then
+-- write to every index of the table, as would any other column that moves with the clock. The index
+-- of those online changes only when somebody comes or goes. So the sweep's loop reads the rows of
+-- those online, not of all there are, and does so each 15 seconds, not each tick.
 create or replace function dispatch.mark_silent_mechanics_offline(
+    p_limit integer default 1000,
     p_now timestamptz default now()
 )
 returns integer
@@ -1659,6 +1711,7 @@ security invoker
 set search_path = ''
 as $$
 declare
+    v_silent_since timestamptz := dispatch.silent_since(p_now);
     v_count integer;
 begin
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
@@ -1668,17 +1721,24 @@ begin
     where
         m.id in (
             select silent.id from public.mechanics as silent
-            where silent.is_online and not dispatch.is_online(silent, p_now)
+            where silent.is_online and (silent.updated_at > v_silent_since) is not true
+            limit p_limit
             for update skip locked
         );
     get diagnostics v_count = row_count;
     return v_count;
+exception
+    -- A trigger of the marketplace's own that raises must not hold up the announcements.
+    when others then
+        raise warning 'silent mechanics are not marked as offline: %', sqlerrm;
+        return 0;
 end;
 $$;
 
-comment on function dispatch.mark_silent_mechanics_offline(timestamptz) is
-'Sets is_online to false for mechanics silent for 2 minutes at p_now. Returns how many.';
-revoke all on function dispatch.mark_silent_mechanics_offline(timestamptz)
+comment on function dispatch.mark_silent_mechanics_offline(integer, timestamptz) is
+'Sets is_online to false for up to p_limit mechanics silent for 2 minutes at p_now. Returns how '
+'many.';
+revoke all on function dispatch.mark_silent_mechanics_offline(integer, timestamptz)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.may_see_request(p_request public.session_requests)
@@ -1690,7 +1750,7 @@ security definer
 set search_path = ''
 as $$
 declare
-    v_user_id uuid := auth.uid();
+    v_user_id uuid := dispatch.caller_id();
 begin
     -- No error here: a policy that raises would cost Realtime its whole batch of changes.
     return v_user_id is not null
@@ -1704,6 +1764,50 @@ comment on function dispatch.may_see_request(public.session_requests) is
 revoke all on function dispatch.may_see_request(public.session_requests)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_see_request(public.session_requests) to authenticated;
+
+create or replace function dispatch.may_use_topic(
+    p_action text, p_topic text, p_extension text
+)
+returns boolean
+language plpgsql
+stable
+-- definer: policies run as the client, who may not see every row of mechanics
+security definer
+set search_path = ''
+as $$
+declare
+    v_user_id uuid := dispatch.caller_id();
+begin
+    if
+        p_topic !~ '^(online_mechanics|session_requests_feed|(mechanic|customer):[0-9a-f-]{36})$'
+    then
+        return null;
+    elsif v_user_id is null then
+        return false;
+    elsif p_topic = 'online_mechanics' then
+        -- Who is here is for every signed-in user to see; only a mechanic may be here. Broadcast,
+        -- which nobody can send, is open too: older Realtime servers refuse a join without it.
+        return p_action = 'join'
+        or (p_extension = 'presence' and dispatch.is_approved_mechanic(v_user_id));
+    end if;
+    -- Notices come from the database alone.
+    return p_action = 'join' and p_extension = 'broadcast'
+    and (
+        p_topic = 'customer:' || v_user_id
+        or (
+            p_topic in ('session_requests_feed', 'mechanic:' || v_user_id)
+            and dispatch.is_approved_mechanic(v_user_id)
+        )
+    );
+end;
+$$;
+
+comment on function dispatch.may_use_topic(text, text, text) is
+'For the policies on realtime.messages: whether the caller may join a topic, or send to it, by an '
+'extension (broadcast, presence). Null: the topic is none of ours.';
+revoke all on function dispatch.may_use_topic(text, text, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.may_use_topic(text, text, text) to authenticated;
 
 create or replace function dispatch.mechanic_status(p_mechanic_id uuid)
 returns jsonb
@@ -1723,7 +1827,7 @@ begin
     select * into v_mechanic from public.mechanics
     where id = p_mechanic_id and status = 'approved';
     return jsonb_build_object(
-        'is_online', coalesce(dispatch.is_online(v_mechanic, now()), false),
+        'is_online', dispatch.is_online(v_mechanic, now()),
         'last_seen', v_mechanic.updated_at
     );
 end;
@@ -2215,12 +2319,13 @@ begin
     if p_status is null or p_status not in ('online', 'busy', 'away', 'offline') then
         perform dispatch.raise_error('invalid_status');
     end if;
-    -- Seen a moment ago with the same status: no row is written.
+    -- Seen a moment ago with the same status: no row is written. (A marketplace's own table may
+    -- have nulls.)
     update public.mechanics
     set is_online = v_online, updated_at = now()
     where
         id = v_mechanic_id
-        and (is_online <> v_online or updated_at < now() - interval '20 seconds');
+        and (is_online = v_online and updated_at > now() - interval '20 seconds') is not true;
 
     return (
         select jsonb_build_object('is_online', m.is_online, 'last_seen', m.updated_at)
@@ -2760,23 +2865,10 @@ begin
 
         create policy session_requests_select on public.session_requests
         for select to authenticated using (
-            customer_id = (select auth.uid())
-            or mechanic_id = (select auth.uid())
+            customer_id = (select dispatch.caller_id())
+            or mechanic_id = (select dispatch.caller_id())
             or (status = 'pending' and dispatch.may_see_request(session_requests))
         );
-    end if;
-
-    -- Realtime sends a change to whom these policies let see the row.
-    if
-        exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime')
-        and not exists (
-            select from pg_catalog.pg_publication_tables
-            where
-                pubname = 'supabase_realtime'
-                and schemaname = 'public' and tablename = 'session_requests'
-        )
-    then
-        alter publication supabase_realtime add table public.session_requests;
     end if;
 end;
 $$;
@@ -2803,6 +2895,103 @@ create or replace trigger session_requests_log_delete
 after delete on public.session_requests
 for each row when (old.status in ('pending', 'accepted'))
 execute function dispatch.log_request_change();
+
+-- Supabase Realtime. Without it, in part or in whole, the install goes on: notices then go by
+-- NOTIFY and the event log alone.
+
+-- Table changes: Realtime sends them to whom row level security lets see the row.
+do $$
+begin
+    if
+        exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime')
+        and not exists (
+            select from pg_catalog.pg_publication_tables
+            where
+                pubname = 'supabase_realtime'
+                and schemaname = 'public' and tablename = 'session_requests'
+        )
+    then
+        alter publication supabase_realtime add table public.session_requests;
+    end if;
+exception
+    when insufficient_privilege then
+        raise warning 'session_requests is not in the publication supabase_realtime: %', sqlerrm;
+end;
+$$;
+
+-- Broadcast and Presence: a client joins a private topic, or sends to it, if policies on
+-- realtime.messages let it read or insert a row. The permissive ones let our clients in. The
+-- restrictive ones keep everyone else out of our topics where the marketplace has a policy of its
+-- own for all topics, as Supabase's guides begin with. Its other topics are not touched.
+-- The rule is dispatch.may_use_topic(), so that the policies never change and running this again
+-- locks nothing. anon may call nothing in dispatch: its policy names the topics once more.
+do $$
+declare
+    v_policy record;
+begin
+    if
+        to_regnamespace('realtime') is null
+        or to_regclass('realtime.messages') is null
+        or to_regprocedure('realtime.topic()') is null
+    then
+        return;
+    end if;
+    for v_policy in
+        select p.name, p.definition, p.description
+        from (
+            values
+            (
+                'dispatch_topics_join',
+                'for select to authenticated '
+                'using (dispatch.may_use_topic(''join'', (select realtime.topic()), extension))',
+                'Mechanics join the feed and their own topic, customers their own.'
+            ),
+            (
+                'dispatch_topics_send',
+                'for insert to authenticated with check '
+                '(dispatch.may_use_topic(''send'', (select realtime.topic()), extension))',
+                'Mechanics show their presence on online_mechanics; no client sends a notice.'
+            ),
+            (
+                'dispatch_topics_only',
+                'as restrictive for all to authenticated '
+                'using (dispatch.may_use_topic(''join'', topic, extension) is not false) '
+                'with check (dispatch.may_use_topic(''send'', topic, extension) is not false)',
+                'No other policy opens the topics of session requests any further.'
+            ),
+            (
+                'dispatch_topics_not_anon',
+                'as restrictive for all to anon using (topic !~ ''^(online_mechanics'
+                '|session_requests_feed|(mechanic|customer):[0-9a-f-]{36})$'')',
+                'No policy opens the topics of session requests to who is not signed in.'
+            )
+        ) as p (name, definition, description)
+        where
+            not exists (
+                select from pg_catalog.pg_policy as there
+                where there.polrelid = 'realtime.messages'::regclass and there.polname = p.name
+            )
+    loop
+        execute format(
+            'create policy %I on realtime.messages %s', v_policy.name, v_policy.definition
+        );
+        begin
+            execute format(
+                'comment on policy %I on realtime.messages is %L',
+                v_policy.name, v_policy.description
+            );
+        exception
+            -- Some hosted projects let postgres make policies there and not describe them.
+            when insufficient_privilege then null;
+        end;
+    end loop;
+exception
+    when insufficient_privilege or undefined_column then
+        raise warning 'no policies on realtime.messages: %', sqlerrm
+            using hint = 'Private Broadcast reaches nobody until sql/platform/realtime.sql is run '
+            'by a role that may create them.';
+end;
+$$;
 
 -- By day, from the event log alone.
 create or replace view dispatch.metrics with (security_invoker = on) as
@@ -2854,12 +3043,17 @@ do $loop$
 declare
     v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
     v_sweep_at timestamptz := '-infinity';
+    v_presence_at timestamptz := '-infinity';
 begin
-    perform dispatch.mark_silent_mechanics_offline();
-    commit;
     while v_sweep_at is not null loop
         v_sweep_at := dispatch.sweep_round(v_sweep_at, v_until);
         commit;
+        if now() >= v_presence_at then
+            if dispatch.mark_silent_mechanics_offline(1000) < 1000 then
+                v_presence_at := now() + interval '15 seconds';
+            end if;
+            commit;
+        end if;
     end loop;
 end
 $loop$

@@ -127,39 +127,6 @@ def test_the_list_is_priority_first_then_the_best_match_and_names_nobody(shared:
     assert "Zoe" not in str(found)
 
 
-@pytest.mark.parametrize("status", ["online", "busy", "away", "offline"])
-def test_presence_is_what_the_mechanic_says(shared: Database, status: str) -> None:
-    mechanic, customer = shared.make_mechanic(online=False), shared.make_customer()
-    shared.sql("update mechanics set updated_at = now() - interval '1 hour'")
-    answer = rpc(shared.connect(mechanic), "set_presence", status=status)
-    assert answer["is_online"] is (status == "online")
-    status_now = rpc(shared.connect(customer), "get_mechanic_status", mechanic_id=mechanic)
-    assert status_now == answer
-
-
-@pytest.mark.parametrize(("seconds", "online"), [(0, True), (119, True), (121, False)])
-def test_two_minutes_of_silence_are_offline(shared: Database, seconds: int, online: bool) -> None:
-    mechanic, customer = shared.make_mechanic(), shared.make_customer()
-    shared.sql("update mechanics set updated_at = now() - make_interval(secs => %s)", seconds)
-    shared.sql("insert into customer_favorites values (%s, %s)", customer, mechanic)
-    connection = shared.connect(customer)
-    found = rpc(connection, "get_mechanic_status", mechanic_id=mechanic)
-    assert found["is_online"] is online and found["last_seen"]
-    (favourite,) = rpc(connection, "list_favorite_mechanics")
-    assert favourite["is_online"] is online and favourite["last_seen"] == found["last_seen"]
-
-
-@pytest.mark.parametrize("status", ["unknown", None, "pending", "suspended"])
-def test_the_status_of_no_approved_mechanic_tells_nothing(
-    shared: Database, status: str | None
-) -> None:
-    mechanic = None if status == "unknown" else shared.make_mechanic(status)
-    answer = rpc(
-        shared.connect(shared.make_customer()), "get_mechanic_status", mechanic_id=mechanic
-    )
-    assert answer == {"is_online": False, "last_seen": None}
-
-
 def test_favourites_are_the_callers_own_those_available_first(shared: Database) -> None:
     customer, other = shared.make_customer(), shared.make_customer()
     away, here = shared.make_mechanic(online=False), shared.make_mechanic()

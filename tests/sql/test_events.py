@@ -251,30 +251,6 @@ def test_a_payload_is_small_and_names_nobody(shared: Database, preferred: bool) 
         assert not any(word in text for word in ("Zoe", "secret", "mail.example", customer))
 
 
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        "create or replace function realtime.send(payload jsonb, event text, topic text,"
-        " private boolean default true) returns void language plpgsql"
-        " as 'begin raise exception ''down''; end'",
-        "drop function realtime.send(jsonb, text, text, boolean)",
-        "drop schema realtime cascade",
-        "drop table realtime.messages cascade",
-        "revoke all on schema realtime from postgres cascade",
-    ],
-    ids=["send raises", "no send", "no realtime", "no table", "no grant"],
-)
-def test_whatever_ails_realtime_the_paid_request_goes_through(db: Database, breakage: str) -> None:
-    db.superuser().execute(breakage.encode())
-    mechanic = db.make_mechanic()
-    ears = listen(db, f"mechanic:{mechanic}")
-    event = checkout(db.make_customer(), mechanic)
-    answer = rpc(db.connect(role="service_role"), "process_stripe_event", event=event)
-    assert answer["created"] is True
-    db.value("select dispatch.deliver_events()")
-    assert [payload["event"] for _, payload in heard(ears, 1)] == ["priority_request"]
-
-
 def test_events_are_never_changed_by_what_follows(shared: Database) -> None:
     customer = shared.make_customer()
     request = shared.make_request(customer, shared.make_mechanic())

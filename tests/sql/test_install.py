@@ -10,7 +10,7 @@ import pytest
 
 from stack import ROOT
 from stack.install import FEATURE, PLATFORM, install
-from stack.postgres import Cluster
+from stack.postgres import SUPERUSER, Cluster
 from tests.database import Database, dump, refused, rows, rpc
 
 DOWN = "sql/favorites_priority/down.sql"
@@ -184,12 +184,28 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
         "grant execute on function public.process_stripe_event(jsonb) to anon",
         "revoke execute on function public.accept_session_request(uuid) from authenticated",
         "alter table session_requests disable row level security",
+        "alter publication supabase_realtime drop table session_requests",
+        *(
+            f"drop policy dispatch_topics_{name} on realtime.messages"
+            for name in ("join", "send", "only", "not_anon")
+        ),
+        "alter policy dispatch_topics_join on realtime.messages using (true)",
+        "alter policy dispatch_topics_send on realtime.messages to public",
+        "alter policy dispatch_topics_only on realtime.messages with check (true)",
+        "alter policy dispatch_topics_not_anon on realtime.messages using (true)",
     ],
 )
 def test_verify_fails_when_something_is_broken(cluster: Cluster, breakage: str) -> None:
     result = verify(cluster.dsn(), breakage)
     assert result.returncode != 0 and "verify failed: " in result.stderr, result.stdout
     assert "FAILED" in result.stdout
+
+
+def test_verify_passes_without_realtime(cluster: Cluster) -> None:
+    without = "drop schema realtime cascade; drop publication supabase_realtime"
+    result = verify(cluster.dsn(SUPERUSER), without)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "no realtime.messages in this database" in result.stdout
 
 
 def test_verify_fails_on_the_platform_alone_and_after_down(

@@ -31,6 +31,7 @@ CLIENT_RPCS = [
 BEHIND_THEM = [
     "dispatch.accept_request(uuid)",
     "dispatch.broadcast_request_now(uuid)",
+    "dispatch.caller_id()",
     "dispatch.cancel_request(uuid)",
     "dispatch.complete_request(uuid)",
     "dispatch.create_free_request(text,uuid,text)",
@@ -41,6 +42,7 @@ BEHIND_THEM = [
     "dispatch.list_request_events(bigint,integer)",
     "dispatch.make_checkout(text,uuid,text,integer,boolean)",
     "dispatch.may_see_request(session_requests)",
+    "dispatch.may_use_topic(text,text,text)",
     "dispatch.mechanic_status(uuid)",
     "dispatch.set_mechanic_presence(text)",
 ]

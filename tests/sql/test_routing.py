@@ -118,13 +118,6 @@ def test_an_offline_favourite_is_skipped_only_if_asked_for(
     assert shared.log(request_id) == expected
 
 
-def test_silent_for_two_minutes_is_offline(shared: Database) -> None:
-    mechanic = shared.make_mechanic()
-    shared.sql("update mechanics set updated_at = now() - interval '2 minutes'")
-    request_id = by_webhook(shared, shared.make_customer(), mechanic, skip_if_offline="true")
-    assert shared.log(request_id) == ["priority_skipped:offline", "new_request"]
-
-
 @pytest.mark.parametrize("write", METADATA_WAYS)
 @pytest.mark.parametrize("minutes", ["1", "10", "59", "60"])
 def test_a_good_window_is_kept(shared: Database, write: Write, minutes: str) -> None:

@@ -176,18 +176,6 @@ def test_what_another_holds_is_skipped_and_done_later(shared: Database) -> None:
     assert shared.log(held) == ["priority_request", "new_request:window_ended"]
 
 
-def test_silent_mechanics_are_marked_offline(shared: Database) -> None:
-    silent, alive = shared.make_mechanic(), shared.make_mechanic()
-    shared.sql(
-        "update mechanics set updated_at = now() - interval '3 minutes' where id = %s", silent
-    )
-    before = shared.value("select updated_at from public.mechanics where id = %s", silent)
-    shared.run_sweep(0)
-    found = shared.sql("select id::text from public.mechanics where is_online")
-    assert found == [{"id": alive}]
-    assert shared.value("select updated_at from public.mechanics where id = %s", silent) == before
-
-
 def test_the_loop_announces_on_time_and_ends_on_time(shared: Database) -> None:
     request = requests(shared, 1)[0]
     shared.end_window(request, 0.3)

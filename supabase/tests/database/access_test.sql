@@ -1,6 +1,6 @@
 -- Row level security is on everywhere, and each role may call what it is meant to.
 begin;
-select plan(29);
+select plan(30);
 
 select ok(relrowsecurity, oid::regclass || ' has row level security')
 from pg_class
@@ -18,6 +18,13 @@ select policies_are(
     'public', 'customer_favorites',
     array[
         'customer_favorites_select', 'customer_favorites_insert', 'customer_favorites_delete'
+    ]
+);
+select policies_are(
+    'realtime', 'messages',
+    array[
+        'dispatch_topics_join', 'dispatch_topics_send', 'dispatch_topics_only',
+        'dispatch_topics_not_anon'
     ]
 );
 select policies_are('dispatch', t, array[t || '_nobody'], 'nobody reads dispatch.' || t)
