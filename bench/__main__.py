@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 ROUNDS = 5
 SECONDS = 3
 CONNECTIONS = 8
+# Sized as a DBA would, so that neither side waits for reads or checkpoints.
+SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
 MECHANIC = "00000000-0000-4000-8000-000000000001"
 CUSTOMER = "00000000-0000-4000-8000-000000001001"
 
@@ -183,7 +185,7 @@ def lateness(cluster: Cluster) -> Result:
 
 
 def main() -> int:
-    cluster = Cluster(fsync=True)
+    cluster = Cluster(fsync=True, settings=SETTINGS)
     try:
         install(cluster.dsn())
         with psycopg.connect(cluster.dsn(), autocommit=True) as owner:
@@ -200,7 +202,7 @@ def main() -> int:
         slow_flush(cluster, on=False)
         results.append(idle_tick(cluster))
         with psycopg.connect(cluster.dsn()) as owner:
-            names = "server_version", "fsync", "synchronous_commit", "shared_buffers"
+            names = "server_version", "fsync", "synchronous_commit", "wal_level", *SETTINGS
             settings = {
                 name: owner.execute("select current_setting(%s)", [name]).fetchone()
                 for name in names

@@ -995,7 +995,7 @@ declare
     -- One element each for a notice: an event to one of its topics.
     v_topics text[];
     v_events text[];
-    v_payloads jsonb[];
+    v_payloads text[];
 begin
     -- Beyond this a NOTIFY may fail its commit; wait until the listeners have read.
     if pg_notification_queue_usage() > 0.9 then
@@ -1014,26 +1014,27 @@ begin
                 limit p_limit
                 for update skip locked
             ))
-        returning e.id, e.event, e.topics, e.payload - 'decline_reason' as payload
+        returning e.id, e.event, e.topics, (e.payload - 'decline_reason')::text as payload
     )
 
     select
-        count(distinct d.id)::integer,
-        array_agg(t.topic order by d.id),
-        array_agg(d.event order by d.id),
-        array_agg(d.payload order by d.id)
+        count(distinct n.id)::integer, array_agg(n.topic), array_agg(n.event), array_agg(n.payload)
     into v_count, v_topics, v_events, v_payloads
-    from delivered as d
-    cross join unnest(d.topics) as t (topic);
+    from (
+        select d.id, t.topic, d.event, d.payload
+        from delivered as d
+        cross join unnest(d.topics) with ordinality as t (topic, position)
+        order by d.id, t.position
+    ) as n;
 
-    perform pg_notify(n.topic, n.payload::text)
+    perform pg_notify(n.topic, n.payload)
     from unnest(v_topics, v_payloads) as n (topic, payload);
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if v_count > 0 and has_schema_privilege(to_regnamespace('realtime'), 'usage') then
         begin
             if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-                perform realtime.send(n.payload, n.event, n.topic, true)
+                perform realtime.send(n.payload::jsonb, n.event, n.topic, true)
                 from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
             end if;
         exception
