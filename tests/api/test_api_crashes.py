@@ -29,7 +29,7 @@ def test_killed_workers(stack: Stack, world: World) -> None:
         time.sleep(0.3)
 
     acknowledged = storm(stack.env, world.metadata(world.customer()), trouble)
-    assert len(acknowledged) >= 50
+    assert len(acknowledged) >= 10
     assert world.is_whole(acknowledged)
     assert eventually(lambda: len(workers(stack)) == 2)
 
@@ -72,7 +72,9 @@ def test_killed_postgres() -> None:
             with World(stack.env) as world:
                 metadata = world.metadata(world.customer())
             acknowledged = storm(stack.env, metadata, trouble)
-            assert len(acknowledged) >= 50
+            assert len(acknowledged) >= 10
+            for service in stack.services:  # PostgREST reads the schema anew after the restart
+                service.wait_ready()
             with World(stack.env) as world:
                 assert world.is_whole(acknowledged)
                 carla, frank, mona = world.customer(), world.mechanic(), world.mechanic()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ class Served:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             # A body that is no bytes goes out in chunks, without its length.
-            connection.request(method, path, body, headers or {})
+            with suppress(BrokenPipeError):  # refused before all was sent: the answer is there
+                connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
