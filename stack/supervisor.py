@@ -53,7 +53,7 @@ def up() -> int:
         return show_urls()
     supervisor.wait()
     print(tail(LOG), file=sys.stderr)
-    print("The stack did not start. If its data is of an earlier version: make clean", file=sys.stderr)
+    print("The stack did not start; `make clean` deletes data of an older one.", file=sys.stderr)
     return 1
 
 
