@@ -11,9 +11,11 @@ declare
     v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
     v_sweep_at timestamptz := '-infinity';
     v_presence_at timestamptz := '-infinity';
+    v_next timestamptz;
 begin
-    while v_sweep_at is not null loop
-        v_sweep_at := dispatch.sweep_round(v_sweep_at, v_until);
+    loop
+        select r.sweep_at, r.next_round into v_sweep_at, v_next
+        from dispatch.sweep_round(v_sweep_at) as r;
         commit;
         if now() >= v_presence_at then
             if dispatch.mark_silent_mechanics_offline(1000) < 1000 then
@@ -21,6 +23,9 @@ begin
             end if;
             commit;
         end if;
+        exit when v_next >= v_until;
+        perform pg_sleep_until(v_next);
+        commit;
     end loop;
 end
 $loop$

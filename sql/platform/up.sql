@@ -38,6 +38,7 @@ begin;
 \ir ../../functions/dispatch.may_see_request.sql
 \ir ../../functions/dispatch.may_use_topic.sql
 \ir ../../functions/dispatch.mechanic_status.sql
+\ir ../../functions/dispatch.next_deadline.sql
 \ir ../../functions/dispatch.not_pending.sql
 \ir ../../functions/dispatch.process_stripe_event.sql
 \ir ../../functions/dispatch.record_event.sql

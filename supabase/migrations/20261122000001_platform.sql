@@ -1839,6 +1839,30 @@ revoke all on function dispatch.mechanic_status(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.mechanic_status(uuid) to authenticated;
 
+create or replace function dispatch.next_deadline()
+returns timestamptz
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- The index has the order already: a plan made while the table was small would sort all that waits.
+set enable_sort = off
+as $$
+begin
+    return least(
+        (select w.ends_at from dispatch.pending_windows('infinity', 1) as w),
+        (
+            select r.expires_at from public.session_requests as r
+            where r.status = 'pending' order by r.expires_at limit 1
+        )
+    );
+end;
+$$;
+
+comment on function dispatch.next_deadline() is
+'When the sweep has next to announce or expire something; null: nothing waits.';
+revoke all on function dispatch.next_deadline() from public, anon, authenticated, service_role;
+
 create or replace function dispatch.not_pending(
     p_request public.session_requests,
     p_now timestamptz default now()
@@ -2401,10 +2425,13 @@ revoke all on function dispatch.sweep(integer, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- One round of the loop that pg_cron runs for most of each minute (sql/platform/schedule.sql).
--- With nothing to do it sleeps until the next deadline, at most 20 ms: that is also how long a
--- notice waits that a busy transaction left here (see dispatch.record_event).
-create or replace function dispatch.sweep_round(p_sweep_at timestamptz, p_until timestamptz)
-returns timestamptz
+-- The loop sleeps for 20 ms between rounds, unless a deadline comes first or there is more to do at
+-- once: delivering each notice as it comes would take a processor and a flush for each.
+create or replace function dispatch.sweep_round(
+    inout sweep_at timestamptz,
+    out next_round timestamptz
+)
+returns record
 language plpgsql
 volatile
 security invoker
@@ -2412,62 +2439,42 @@ set search_path = ''
 as $$
 declare
     v_now timestamptz := clock_timestamp();
-    v_sweep_at timestamptz := timestamptz '-infinity';
-    v_next timestamptz;
+    v_deadline timestamptz;
     v_done integer := 0;
 begin
-    begin
-        if v_now < p_sweep_at then
-            v_sweep_at := p_sweep_at;
+    next_round := v_now + interval '20 milliseconds';
+    v_deadline := dispatch.next_deadline();
+    if v_deadline <= v_now and v_now >= sweep_at then
+        v_done := dispatch.sweep(1000, v_now);
+        if v_done > 0 then
+            v_deadline := dispatch.next_deadline();
         else
-            v_done := dispatch.sweep(1000, v_now);
-            if v_done = 0 then
-                v_next := least(
-                    p_until,
-                    (select w.ends_at from dispatch.pending_windows('infinity', 1) as w),
-                    (
-                        select r.expires_at from public.session_requests as r
-                        where r.status = 'pending' order by r.expires_at limit 1
-                    )
-                );
-                -- Due and yet not done: somebody holds that row for a moment, or, the longer it is
-                -- due, some trigger raises on it. Trying that one each 20 ms would fill the
-                -- server's log and take its processor; notices go on meanwhile.
-                if v_next <= v_now then
-                    v_sweep_at := v_now + greatest(
-                        interval '20 milliseconds',
-                        v_now - greatest(v_next, v_now - interval '1 second')
-                    );
-                end if;
-            end if;
+            -- Due and yet not done: somebody holds that row for a moment, or, the longer it is due,
+            -- some trigger raises on it. Trying that one each 20 ms would fill the server's log and
+            -- take its processor; notices go on meanwhile.
+            sweep_at := v_now + greatest(
+                interval '20 milliseconds',
+                v_now - greatest(v_deadline, v_now - interval '1 second')
+            );
         end if;
-        v_done := v_done + dispatch.deliver_events(1000);
-    exception
-        -- Whatever it is (a lock timeout, a full disk), a later round tries again.
-        when others then
-            raise warning 'sweep failed, trying again: %', sqlerrm;
-            perform pg_sleep(1);
-    end;
-
-    -- Nothing was written: the round that has something to tell begins after this sleep, commits
-    -- at once, and so no notice waits for a sleep.
-    if v_done = 0 then
-        perform pg_sleep_until(
-            least(
-                greatest(v_next, v_sweep_at),
-                clock_timestamp() + interval '20 milliseconds',
-                p_until
-            )
-        );
     end if;
-    return case when clock_timestamp() < p_until then v_sweep_at end;
+    if v_done >= 1000 or dispatch.deliver_events(1000) >= 1000 then
+        next_round := v_now;
+    elsif v_deadline > v_now then
+        next_round := least(next_round, v_deadline);
+    end if;
+exception
+    -- Whatever it is (a lock timeout, a full disk), a later round tries again.
+    when others then
+        raise warning 'sweep failed, trying again: %', sqlerrm;
+        next_round := v_now + interval '1 second';
 end;
 $$;
 
-comment on function dispatch.sweep_round(timestamptz, timestamptz) is
-'Announces and expires what is due, unless it is before p_sweep_at, and delivers. Returns the next '
-'round''s p_sweep_at; null: it is p_until.';
-revoke all on function dispatch.sweep_round(timestamptz, timestamptz)
+comment on function dispatch.sweep_round(timestamptz) is
+'Announces and expires what is due, unless it is before sweep_at, and delivers. Returns the next '
+'round''s sweep_at and when to begin it.';
+revoke all on function dispatch.sweep_round(timestamptz)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.wants_priority(
@@ -3045,9 +3052,11 @@ declare
     v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
     v_sweep_at timestamptz := '-infinity';
     v_presence_at timestamptz := '-infinity';
+    v_next timestamptz;
 begin
-    while v_sweep_at is not null loop
-        v_sweep_at := dispatch.sweep_round(v_sweep_at, v_until);
+    loop
+        select r.sweep_at, r.next_round into v_sweep_at, v_next
+        from dispatch.sweep_round(v_sweep_at) as r;
         commit;
         if now() >= v_presence_at then
             if dispatch.mark_silent_mechanics_offline(1000) < 1000 then
@@ -3055,6 +3064,9 @@ begin
             end if;
             commit;
         end if;
+        exit when v_next >= v_until;
+        perform pg_sleep_until(v_next);
+        commit;
     end loop;
 end
 $loop$

@@ -223,7 +223,7 @@ DENIED = [
     "select * from dispatch.metrics",
     "select nextval('dispatch.request_events_id_seq')",
     "select dispatch.sweep()",
-    "select dispatch.sweep_round(now(), now())",
+    "select dispatch.sweep_round(now())",
     "select dispatch.set_favorites_priority(false)",
     "select dispatch.favorites_priority_enabled()",
     "select * from dispatch.health()",

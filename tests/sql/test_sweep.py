@@ -54,6 +54,50 @@ def test_the_triggers_leave_the_notices_to_one_batch_at_the_end(shared: Database
         assert event["delivered_at"]
 
 
+def test_the_next_round_waits_for_more_to_deliver(shared: Database) -> None:
+    """A round for each notice would take a processor and a flush for each."""
+    shared.make_request()
+    shared.sql("update dispatch.request_events set delivered_at = null")
+    (round_,) = shared.sql(
+        "select next_round - statement_timestamp() as pause from dispatch.sweep_round('-infinity')"
+    )
+    assert shared.sql("select from dispatch.request_events where delivered_at is null") == []
+    assert round_["pause"] >= timedelta(milliseconds=20)
+
+
+def test_the_next_round_comes_at_once_when_a_batch_was_full(shared: Database) -> None:
+    request = shared.make_request()
+    shared.sql(
+        "insert into dispatch.request_events (request_id, event, topics, payload)"
+        " select %s, 'test', '{test}', '{}' from generate_series(1, 1001)",
+        request,
+    )
+    (round_,) = shared.sql(
+        "select next_round - clock_timestamp() as pause from dispatch.sweep_round('-infinity')"
+    )
+    assert round_["pause"] <= timedelta(0)
+
+
+def test_the_next_deadline_costs_the_same_however_many_wait(db: Database) -> None:
+    """Even by a plan that was made while nothing waited."""
+    superuser = db.superuser()
+    superuser.execute("set session_replication_role = replica")
+    for status, count in (("completed", 5000), ("pending", 3000)):
+        superuser.execute(
+            "insert into session_requests (customer_id, session_type, status,"
+            " preferred_mechanic_id, priority_window_minutes, priority_notified_at, expires_at)"
+            " select gen_random_uuid(), 'chat', %s, gen_random_uuid(), 10, now(), now()"
+            " from generate_series(1, %s)",
+            (status, count),
+        )
+        if status == "completed":
+            superuser.execute("analyze session_requests")
+    look = "explain (analyze, buffers, format json) select dispatch.next_deadline()"
+    db.sql(look)
+    (plan,) = db.value(look)
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] <= 20
+
+
 def test_the_earliest_deadline_comes_first(shared: Database) -> None:
     late, early = requests(shared, 2)
     shared.end_window(late, -1)
