@@ -179,7 +179,7 @@ from (
     ('service_plans', 'code'),
     ('session_requests', 'id')
 ) as w (relation, columns)
-inner join pg_temp.marketplace as m on m.relname = w.relation
+inner join pg_temp.marketplace as m on m.relname = w.relation and m.relkind = 'r'
 where
     not exists (
         select from pg_catalog.pg_index as i
