@@ -29,7 +29,7 @@ clean: $(READY)  ## Stop the stack and delete its data
 verify: $(READY)  ## Check the installation in $DATABASE_URL, else in the stack of `make up`
 	@if [ -z "$$DATABASE_URL" ] && [ -e .local/env ]; then . ./.local/env; fi; \
 	if [ -z "$$DATABASE_URL" ]; then echo 'Set DATABASE_URL, or run `make up` first.' >&2; exit 1; fi; \
-	psql "$$DATABASE_URL" -X -v ON_ERROR_STOP=1 -f sql/favorites_priority/verify.sql
+	psql "$$DATABASE_URL" -X -f sql/favorites_priority/verify.sql || exit 1
 
 bench: $(READY)  ## Run the benchmarks
 	@$(PYTHON) -m bench

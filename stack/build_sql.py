@@ -23,8 +23,10 @@ SOURCES = {
     "favorites_priority": "sql/favorites_priority/up.sql",
 }
 MINUTE = "%Y%m%d%H%M"
-# The CLI runs each file as one transaction of its own.
-LEFT_OUT = re.compile(r"\\set .*|(begin|commit);")
+# The CLI runs each file as one transaction of its own, on a connection that others use after it.
+LEFT_OUT = re.compile(r"\\set .*|(begin|commit|set statement_timeout = 0);")
+# No transaction can do that.
+CONCURRENTLY = re.compile(r"^(create (?:unique )?index) concurrently")
 
 
 def expand(path: Path) -> str:
@@ -38,7 +40,7 @@ def expand(path: Path) -> str:
         elif line.startswith("\\"):
             raise SystemExit(f"{path}: cannot translate for the Supabase CLI: {line}")
         else:
-            lines.append(line)
+            lines.append(CONCURRENTLY.sub(r"\1", line))
     return "\n".join(lines).strip("\n") + "\n"
 
 

@@ -1,5 +1,6 @@
--- Checks an installed feature: prints one row for each check, and fails if one is not ok.
---   psql "$DATABASE_URL" -X -v ON_ERROR_STOP=1 -f sql/favorites_priority/verify.sql
+-- Checks an installed feature: prints one row for each check, and raises if one is not ok.
+--   psql "$DATABASE_URL" -X -f sql/favorites_priority/verify.sql
+-- psql's exit status is 0, or 3 if a check fails, or 2 if there is no connection.
 \set ON_ERROR_STOP on
 \set QUIET on
 \pset footer off
@@ -59,18 +60,37 @@ where
 insert into pg_temp.checks (check_name, ok, detail)
 select
     'index ' || w.name,
-    coalesce(i.indisvalid and i.indisready and i.indpred is not null, false),
+    coalesce(
+        i.indisvalid and i.indisready
+        and pg_get_indexdef(i.indexrelid) like '% USING btree ' || w.keys,
+        false
+    ),
     case
         when i.indexrelid is null then 'missing: run up.sql'
         when not i.indisvalid then 'invalid: drop it and run up.sql'
+        when pg_get_indexdef(i.indexrelid) not like '% USING btree ' || w.keys
+            then 'another: drop it and run up.sql'
         else 'valid, ' || pg_size_pretty(pg_relation_size(i.indexrelid))
     end
 from (
     values
-    ('session_requests_preferred_mechanic_idx'),
-    ('session_requests_priority_notified_idx'),
-    ('session_requests_priority_deadline_idx')
-) as w (name)
+    (
+        'session_requests_preferred_mechanic_idx',
+        '(preferred_mechanic_id) WHERE (preferred_mechanic_id IS NOT NULL)'
+    ),
+    (
+        'session_requests_priority_notified_idx',
+        '(priority_notified_at) WHERE ((priority_notified_at IS NOT NULL) AND '
+        '(status = ''pending''::public.session_request_status))'
+    ),
+    (
+        'session_requests_priority_deadline_idx',
+        '((((priority_notified_at AT TIME ZONE ''UTC''::text) '
+        '+ make_interval(mins => priority_window_minutes)) AT TIME ZONE ''UTC''::text)) '
+        'WHERE ((status = ''pending''::public.session_request_status) '
+        'AND (notification_sent_at IS NULL))'
+    )
+) as w (name, keys)
 left join pg_catalog.pg_index as i
     on
         i.indexrelid = to_regclass('public.' || w.name)
@@ -165,7 +185,9 @@ from (
 ) as x;
 
 -- Exactly these functions run as their owner, and exactly these may be called by clients: one too
--- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's.
+-- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's. A function
+-- that is said to be stable and writes fails; one that only reads and is volatile is not planned
+-- once for a whole query.
 insert into pg_temp.checks (check_name, ok, detail)
 select
     w.check_name,
@@ -186,7 +208,7 @@ select
 from (
     values
     (
-        1, 'security definer functions', null,
+        1, 'security definer functions', 'definer',
         array[
             'accept_request', 'broadcast_request_now', 'cancel_request', 'complete_request',
             'create_free_request', 'decline_request', 'get_request_timeline', 'guard_request',
@@ -206,23 +228,39 @@ from (
             'may_see_request', 'may_use_topic', 'mechanic_status', 'set_mechanic_presence'
         ]
     ),
-    (4, 'functions open to service_role', 'service_role', array['process_stripe_event'])
-) as w (number, check_name, grantee, names)
+    (4, 'functions open to service_role', 'service_role', array['process_stripe_event']),
+    (
+        5, 'stable functions', 'stable',
+        array[
+            'booking_error', 'caller_id', 'choose_recipients', 'explain_routing',
+            'fallback_reason', 'favorites_priority_enabled', 'get_request_timeline', 'health',
+            'is_approved_mechanic', 'is_online', 'list_favorites', 'list_open_requests',
+            'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
+            'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
+            'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
+            'score_match', 'silent_since', 'wants_priority'
+        ]
+    ),
+    (6, 'immutable functions', 'immutable', array['not_pending', 'shown_request', 'to_uuid'])
+) as w (number, check_name, kind, names)
 cross join
     lateral (
         select
             coalesce(p.proname::text, n.name) as name,
             n.name is not null as wanted,
             coalesce(
-                case
-                    when w.grantee is null then p.prosecdef
-                    else has_function_privilege(w.grantee, p.oid, 'execute')
+                case w.kind
+                    when 'definer' then p.prosecdef
+                    when 'stable' then p.provolatile = 's'
+                    when 'immutable' then p.provolatile = 'i'
+                    else has_function_privilege(w.kind, p.oid, 'execute')
                 end,
                 false
             ) as found
         from unnest(w.names) as n (name)
         full join (
-            select f.oid, f.proname, f.prosecdef from pg_catalog.pg_proc as f
+            select f.oid, f.proname, f.prosecdef, f.provolatile
+            from pg_catalog.pg_proc as f
             where f.pronamespace = to_regnamespace('dispatch')
         ) as p on p.proname = n.name
     ) as f
@@ -234,6 +272,8 @@ select
     'rpc ' || split_part(w.signature, '(', 1),
     coalesce(
         not p.prosecdef and p.proconfig @> array['search_path=""']
+        and p.proowner = n.nspowner
+        and case p.provolatile when 's' then 'reads' when 'v' then 'writes' end = w.kind
         and has_function_privilege(w.grantee, p.oid, 'execute')
         and not has_function_privilege('anon', p.oid, 'execute')
         and (
@@ -246,24 +286,28 @@ select
         ),
         false
     ),
-    case when p.oid is null then 'missing: run up.sql of the platform' else 'for ' || w.grantee end
+    case
+        when p.oid is null then 'missing: run up.sql of the platform'
+        else w.kind || ', for ' || w.grantee || ' alone, as its caller'
+    end
 from (
     values
-    ('public.get_mechanic_status(uuid)', 'authenticated'),
-    ('public.list_favorite_mechanics()', 'authenticated'),
-    ('public.prepare_checkout(text,uuid,text,integer,boolean)', 'authenticated'),
-    ('public.request_free_session(text,uuid,text)', 'authenticated'),
-    ('public.cancel_session_request(uuid)', 'authenticated'),
-    ('public.broadcast_session_request_now(uuid)', 'authenticated'),
-    ('public.get_session_request_timeline(uuid)', 'authenticated'),
-    ('public.set_presence(text)', 'authenticated'),
-    ('public.list_open_session_requests()', 'authenticated'),
-    ('public.accept_session_request(uuid)', 'authenticated'),
-    ('public.decline_session_request(uuid,text)', 'authenticated'),
-    ('public.complete_session_request(uuid)', 'authenticated'),
-    ('public.list_session_request_events(bigint,integer)', 'authenticated'),
-    ('public.process_stripe_event(jsonb)', 'service_role')
-) as w (signature, grantee)
+    ('public.get_mechanic_status(uuid)', 'authenticated', 'reads'),
+    ('public.list_favorite_mechanics()', 'authenticated', 'reads'),
+    ('public.prepare_checkout(text,uuid,text,integer,boolean)', 'authenticated', 'reads'),
+    ('public.request_free_session(text,uuid,text)', 'authenticated', 'writes'),
+    ('public.cancel_session_request(uuid)', 'authenticated', 'writes'),
+    ('public.broadcast_session_request_now(uuid)', 'authenticated', 'writes'),
+    ('public.get_session_request_timeline(uuid)', 'authenticated', 'reads'),
+    ('public.set_presence(text)', 'authenticated', 'writes'),
+    ('public.list_open_session_requests()', 'authenticated', 'reads'),
+    ('public.accept_session_request(uuid)', 'authenticated', 'writes'),
+    ('public.decline_session_request(uuid,text)', 'authenticated', 'writes'),
+    ('public.complete_session_request(uuid)', 'authenticated', 'writes'),
+    ('public.list_session_request_events(bigint,integer)', 'authenticated', 'writes'),
+    ('public.process_stripe_event(jsonb)', 'service_role', 'writes')
+) as w (signature, grantee, kind)
+left join pg_catalog.pg_namespace as n on n.nspname = 'dispatch'
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(w.signature);
 
 insert into pg_temp.checks (check_name, ok, detail)
@@ -287,15 +331,62 @@ from (
 left join pg_catalog.pg_trigger as t
     on t.tgname = w.name and t.tgrelid = to_regclass(w.relation);
 
+-- The policies are the marketplace's: the feature changed none, and nobody has since. A change that
+-- was meant is taken note of by up.sql, run again.
+do $$
+declare
+    v_then jsonb;
+    v_now jsonb;
+begin
+    v_now := dispatch.policy_fingerprints();
+    select substring(obj_description(t.oid, 'pg_trigger') from '\{.*\}')::jsonb into v_then
+    from pg_catalog.pg_trigger as t
+    where
+        t.tgrelid = to_regclass('public.mechanics') and t.tgname = 'mechanics_release_windows';
+
+    insert into pg_temp.checks (check_name, ok, detail)
+    select
+        'policies on the marketplace''s tables',
+        v_then is not null and c.relrowsecurity and count(p.policy) = 0,
+        case
+            when v_then is null then 'not noted: run up.sql'
+            when not c.relrowsecurity
+                then 'row level security is off on session_requests: all see reserved requests'
+            else
+                coalesce(
+                    'differ since up.sql (if meant, run it again): '
+                    || string_agg(p.policy, ', ' order by p.policy),
+                    (select count(*) from jsonb_object_keys(v_now)) || ', as when up.sql was run'
+                )
+        end
+    from pg_catalog.pg_class as c
+    left join
+        lateral (
+            select coalesce(a.key, b.key) as policy
+            from jsonb_each(v_then) as a
+            full join jsonb_each(v_now) as b on b.key = a.key
+            where a.value is distinct from b.value
+        ) as p on true
+    where c.oid = to_regclass('public.session_requests')
+    group by c.relrowsecurity;
+exception
+    when undefined_function or invalid_schema_name then
+        insert into pg_temp.checks (check_name, ok, detail)
+        values ('policies on the marketplace''s tables', false, sqlerrm);
+end;
+$$;
+
+-- The feature adds columns and no table; the platform keeps two.
 insert into pg_temp.checks (check_name, ok, detail)
 select
-    'row level security on session_requests',
-    coalesce(bool_and(c.relrowsecurity), false),
-    case
-        when bool_and(c.relrowsecurity) then 'on' else 'off: everyone sees reserved requests'
-    end
+    'tables of dispatch',
+    coalesce(
+        string_agg(c.relname, ', ' order by c.relname) = 'request_events, stripe_events', false
+    ),
+    coalesce(string_agg(c.relname, ', ' order by c.relname), 'none: run up.sql of the platform')
 from pg_catalog.pg_class as c
-where c.oid = to_regclass('public.session_requests');
+where
+    c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'p', 'f', 'm');
 
 -- Realtime is not in every database; where it is, it must send what it may, and no more.
 insert into pg_temp.checks (check_name, ok, detail)
@@ -355,6 +446,7 @@ left join pg_catalog.pg_policies as p
 do $$
 declare
     v_active boolean;
+    v_runs record;
 begin
     if to_regclass('cron.job') is null then
         insert into pg_temp.checks (check_name, ok, detail)
@@ -377,8 +469,67 @@ begin
             else 'missing or changed: run sql/platform/schedule.sql'
         end
     );
+
+    -- It runs for nearly the whole minute, so that one is running most of the time.
+    execute
+        $q$select
+            count(*),
+            max(coalesce(d.start_time, now())) filter (where d.status <> 'failed') as good_at,
+            (array_agg(d.status || coalesce(', ' || left(d.return_message, 200), '')
+            order by d.runid desc))[1] as outcome
+        from cron.job_run_details as d
+        inner join cron.job as j on j.jobid = d.jobid
+        where j.jobname = 'dispatch-sweep'$q$
+        into v_runs;
+    insert into pg_temp.checks (check_name, ok, detail)
+    values (
+        'runs of dispatch-sweep',
+        v_runs.count = 0 or coalesce(v_runs.good_at > now() - interval '3 minutes', false),
+        case
+            when v_runs.count = 0 then 'none yet: the first begins with the next minute'
+            else
+                'the last: ' || v_runs.outcome
+                || coalesce(', a good one at ' || date_trunc('second', v_runs.good_at), '')
+        end
+    );
 end;
 $$;
+
+-- Windows are counted by this clock. One that was set back would open windows again that are over.
+do $$
+declare
+    v_last timestamptz;
+begin
+    select e.created_at into v_last from dispatch.request_events as e order by e.id desc limit 1;
+    insert into pg_temp.checks (check_name, ok, detail)
+    values (
+        'clock',
+        coalesce(v_last < clock_timestamp() + interval '1 second', true),
+        case
+            when v_last >= clock_timestamp() + interval '1 second'
+                then 'behind the last event, of ' || v_last || ': it was set back'
+            else to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS TZH:TZM')
+        end
+    );
+exception
+    when undefined_table or invalid_schema_name then
+        insert into pg_temp.checks (check_name, ok, detail) values ('clock', false, sqlerrm);
+end;
+$$;
+
+-- Any zone will do, but PostgreSQL also takes a name that is none for an offset of its own making.
+-- (The view reads a file for each zone there is.)
+insert into pg_temp.checks (check_name, ok, detail)
+select
+    'time zone',
+    case
+        when current_setting('timezone') <> 'UTC'
+            then current_setting('timezone') in (
+                select z.name from pg_catalog.pg_timezone_names as z
+            )
+        else true
+    end,
+    current_setting('timezone') || ', now UTC' || to_char(clock_timestamp(), 'TZH:TZM');
 
 -- Readable at all, and then which way it stands (either is fine).
 do $$

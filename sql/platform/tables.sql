@@ -45,9 +45,6 @@ create table if not exists public.customer_favorites (
     constraint customer_favorites_pkey primary key (customer_id, mechanic_id)
 );
 
-create index if not exists customer_favorites_mechanic_id_idx
-on public.customer_favorites (mechanic_id);
-
 create table if not exists public.service_plans (
     code text not null constraint service_plans_pkey primary key,
     title text not null,
@@ -88,34 +85,6 @@ create table if not exists public.session_requests (
     preferred_workshop_id uuid
 );
 
--- One request for each Checkout Session, however often its events come.
-create unique index if not exists session_requests_stripe_checkout_session_id_key
-on public.session_requests ((metadata ->> 'stripe_checkout_session_id'))
-where (metadata ->> 'stripe_checkout_session_id') is not null;
-
--- A refund names the payment, not the Checkout Session.
-create index if not exists session_requests_stripe_payment_intent_idx
-on public.session_requests ((metadata ->> 'stripe_payment_intent'))
-where (metadata ->> 'stripe_payment_intent') is not null;
-
-create index if not exists session_requests_customer_id_idx
-on public.session_requests (customer_id, created_at);
-
-create index if not exists session_requests_mechanic_id_idx
-on public.session_requests (mechanic_id) where mechanic_id is not null;
-
--- What a mechanic may accept, oldest first.
-create index if not exists session_requests_pending_idx
-on public.session_requests (created_at) where status = 'pending';
-
--- What the sweep must expire, earliest first.
-create index if not exists session_requests_expiry_idx
-on public.session_requests (expires_at) where status = 'pending';
-
--- The sweep marks the silent ones offline. Keyed by id, not by updated_at, so that a heartbeat
--- touches no index and its update stays HOT.
-create index if not exists mechanics_online_idx on public.mechanics (id) where is_online;
-
 create table if not exists dispatch.request_events (
     id bigint generated always as identity constraint request_events_pkey primary key,
     request_id uuid not null,
@@ -126,18 +95,6 @@ create table if not exists dispatch.request_events (
     created_at timestamptz not null default now(),
     delivered_at timestamptz
 );
-
--- Who declined a request. Few do, so that most events do not touch this index.
-create index if not exists request_events_declined_idx
-on dispatch.request_events (request_id, actor_id) where event = 'request_declined';
-
--- A customer's catch-up and timelines: the customer's topic always comes first in topics.
-create index if not exists request_events_first_topic_idx
-on dispatch.request_events ((topics[1]), id);
-
--- delivered_at leads, so that no other index can serve the order and be chosen by mistake.
-create index if not exists request_events_undelivered_idx
-on dispatch.request_events (delivered_at, id) where delivered_at is null;
 
 -- When the last inline delivery happened, in ticks of 20 ms since 1970. A sequence, because reading
 -- and setting it takes no row lock.
@@ -153,14 +110,6 @@ create table if not exists dispatch.stripe_events (
     error text
 );
 
-create index if not exists stripe_events_unprocessed_idx
-on dispatch.stripe_events (received_at) where processed_at is null;
-
--- A refund that came before its payment is found by the payment it names.
-create index if not exists stripe_events_refunded_payment_idx
-on dispatch.stripe_events ((payload #>> '{data,object,payment_intent}'))
-where type = 'charge.refunded';
-
 comment on table dispatch.request_events is
 'Append-only log: one row for each transition of a session request. id is the clients'' cursor.';
 comment on column dispatch.request_events.actor_id is 'Who caused it; null is the system.';
@@ -173,12 +122,25 @@ comment on sequence dispatch.last_inline_delivery is
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 
--- No client has a grant; should one get it by mistake, it still reads nothing.
-alter table dispatch.request_events enable row level security;
-alter table dispatch.stripe_events enable row level security;
-drop policy if exists request_events_nobody on dispatch.request_events;
-create policy request_events_nobody on dispatch.request_events using (false);
-drop policy if exists stripe_events_nobody on dispatch.stripe_events;
-create policy stripe_events_nobody on dispatch.stripe_events using (false);
+-- No client has a grant; should one get it by mistake, it still reads nothing. Made once: again, it
+-- would lock the tables.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_policies
+        where schemaname = 'dispatch' and policyname = 'request_events_nobody'
+    ) then
+        alter table dispatch.request_events enable row level security;
+        create policy request_events_nobody on dispatch.request_events using (false);
+    end if;
+    if not exists (
+        select from pg_catalog.pg_policies
+        where schemaname = 'dispatch' and policyname = 'stripe_events_nobody'
+    ) then
+        alter table dispatch.stripe_events enable row level security;
+        create policy stripe_events_nobody on dispatch.stripe_events using (false);
+    end if;
+end;
+$$;
 revoke all on all tables in schema dispatch from public, anon, authenticated, service_role;
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;

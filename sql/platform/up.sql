@@ -1,7 +1,10 @@
 -- Installs the platform; on a database that has its tables already, adds what is missing and
--- leaves theirs as they are. Again: nothing changes, the feature and its flag included.
+-- leaves theirs as they are. Again: nothing changes, the feature and its flag included. Those who
+-- book meanwhile wait for the triggers alone; whatever stops it, run it again.
 \set ON_ERROR_STOP on
 begin;
+\ir requirements.sql
+\ir refuse.sql
 \ir schemas.sql
 \ir tables.sql
 \ir hooks.sql
@@ -40,6 +43,7 @@ begin;
 \ir ../../functions/dispatch.mechanic_status.sql
 \ir ../../functions/dispatch.next_deadline.sql
 \ir ../../functions/dispatch.not_pending.sql
+\ir ../../functions/dispatch.policy_fingerprints.sql
 \ir ../../functions/dispatch.process_stripe_event.sql
 \ir ../../functions/dispatch.record_event.sql
 \ir ../../functions/dispatch.refusal.sql
@@ -69,10 +73,15 @@ begin;
 \ir ../../functions/public.request_free_session.sql
 \ir ../../functions/public.set_presence.sql
 \ir policies.sql
-\ir triggers.sql
-\ir realtime.sql
 \ir metrics.sql
 \ir seed.sql
+commit;
+set statement_timeout = 0;
+\ir indexes.sql
+begin;
+\ir realtime.sql
 \ir schedule.sql
+\ir locks.sql
+\ir triggers.sql
 notify pgrst, 'reload schema';
 commit;

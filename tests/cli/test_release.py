@@ -1,6 +1,8 @@
 """A released migration is frozen; what changes later is a migration of its own."""
 
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,8 +10,9 @@ import pytest
 
 from stack.build_sql import MIGRATIONS, RELEASED, main
 from stack.install import install
+from stack.postgres import Cluster
 from stack.supabase_cli import run_supabase
-from tests.database import Database, dump
+from tests.database import Database, checkout, dump, fresh_database, rpc, value
 
 LATER = datetime(2999, 1, 2, 3, 4, tzinfo=UTC)
 NEXT = "299901020304"
@@ -129,3 +132,108 @@ def test_a_database_of_the_last_release_is_upgraded(
     platform_db.sql("select dispatch.set_favorites_priority(true)")
     assert "-- new" in dump(empty_db)
     assert dump(empty_db) == dump(platform_db)
+
+
+NEW_SIGNATURE = """
+create or replace function dispatch.decline_request_with_note(
+    p_request_id uuid, p_reason text, p_note text
+)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+    v_answer jsonb := dispatch.decline_request(p_request_id, p_reason);
+begin
+    update dispatch.request_events set note = p_note
+    where request_id = p_request_id and event = 'request_declined' and actor_id = auth.uid();
+    return v_answer;
+end;
+$$;
+revoke all on function dispatch.decline_request_with_note(uuid, text, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.decline_request_with_note(uuid, text, text) to authenticated;
+"""
+
+
+def ship_an_additive_change(project: Path) -> None:
+    """As the README says: a column, and a function with a new signature beside the old one."""
+    tables = project / "sql/platform/tables.sql"
+    column = "alter table dispatch.request_events add column if not exists note text;"
+    tables.write_text(f"{tables.read_text()}\n\\ir locks.sql\n{column}\n")
+    (project / "functions/dispatch.decline_request_with_note.sql").write_text(NEW_SIGNATURE)
+    up, old = project / "sql/platform/up.sql", "\\ir ../../functions/dispatch.decline_request.sql\n"
+    assert old in up.read_text()
+    new = old.replace("decline_request", "decline_request_with_note")
+    up.write_text(up.read_text().replace(old, old + new))
+
+
+def test_requests_in_flight_outlive_the_upgrade(
+    empty_db: Database, cluster: Cluster, after_release: Path
+) -> None:
+    db, stop = empty_db, threading.Event()
+    run_supabase(db.dsn(), "db", "push", project=after_release)
+    db.sql("select dispatch.set_favorites_priority(true)")
+    favourite, other, customer = db.make_mechanic(), db.make_mechanic(), db.make_customer()
+    backend = db.connect(role="service_role")
+    reserved = db.make_request(customer, favourite)
+    declined = db.make_request(customer, favourite)
+    unpayable = checkout(customer, plan="new-plan")
+    assert rpc(backend, "process_stripe_event", event=unpayable)["outcome"] == "error"
+    undelivered = db.open()
+    undelivered.execute("select set_config('dispatch.delivery', 'batch', false)")
+    untold = db.make_request(customer, connection=undelivered)
+    (event,) = db.events(untold)
+    assert event["delivered_at"] is None
+
+    def book() -> int:
+        count = 0
+        while not stop.is_set():
+            paid = checkout(customer, favourite if count % 2 else None)
+            assert rpc(backend, "process_stripe_event", event=paid)["created"]
+            count += 1
+        return count
+
+    def accept() -> int:
+        connection, count = db.connect(other), 0
+        while not stop.is_set():
+            for request in rpc(connection, "list_open_session_requests"):
+                rpc(connection, "accept_session_request", request_id=request["request_id"])
+                count += 1
+        return count
+
+    ship_an_additive_change(after_release)
+    assert build(after_release) == 0
+    before = db.value("select count(*) from public.session_requests")
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(work) for work in (book, accept)]
+        try:
+            run_supabase(db.dsn(), "db", "push", project=after_release)
+        finally:
+            stop.set()
+        booked, accepted = (each.result() for each in running)
+    assert min(booked, accepted) > 0
+    assert db.value("select count(*) from public.session_requests") == before + booked
+
+    # Each goes on where it was.
+    assert db.log(reserved) == ["priority_request"]
+    assert rpc(db.connect(favourite), "accept_session_request", request_id=reserved)
+    decline = "select dispatch.decline_request_with_note(%s, 'ill', 'call back')"
+    assert value(db.connect(favourite), decline, declined)
+    assert db.log(declined)[-1] == "new_request:declined"
+    (event,) = (row for row in db.events(declined) if row["event"] == "request_declined")
+    assert event["note"] == "call back"
+    db.sql("select dispatch.deliver_events(10000)")
+    assert not db.sql("select id from dispatch.request_events where delivered_at is null")
+    db.sql("insert into public.service_plans values ('new-plan', 'New', 'chat', 1)")
+    replayed = db.value("select dispatch.replay_stripe_event(%s)", unpayable["id"])
+    assert replayed["outcome"] == "request_created"
+
+    with fresh_database(cluster, "template1") as fresh:
+        for file in ("platform", "favorites_priority"):
+            install(fresh.dsn(), str(after_release / f"sql/{file}/up.sql"))
+        fresh.sql("select dispatch.set_favorites_priority(true)")
+        assert "decline_request_with_note" in dump(fresh) and "note text" in dump(fresh)
+        assert dump(db) == dump(fresh)

@@ -14,6 +14,7 @@ from tests.database import (
     refund,
     rows,
     rpc,
+    take_out,
     value,
 )
 from tests.realtime_rules import FEED, PRESENCE, Client, access, broadcasts
@@ -349,7 +350,7 @@ def test_the_policies_are_made_once_and_without_a_lock_again(db: Database) -> No
         rows(reader, "select * from realtime.messages")
         install(f"{db.dsn()}?options=-c%20lock_timeout%3D1s", PLATFORM)
     assert db.sql(OURS) == policies
-    install(db.dsn(), "sql/favorites_priority/down.sql")
+    take_out(db)
     assert db.sql(OURS) == policies
 
 

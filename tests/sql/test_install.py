@@ -3,15 +3,25 @@
 import os
 import re
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from stack import ROOT
 from stack.install import FEATURE, PLATFORM, install
 from stack.postgres import SUPERUSER, Cluster
-from tests.database import Database, dump, refused, rows, rpc
+from tests.database import (
+    Database,
+    checkout,
+    dump,
+    eventually,
+    refused,
+    rpc,
+    take_out,
+)
 
 DOWN = "sql/favorites_priority/down.sql"
 VERIFY = ROOT / "sql/favorites_priority/verify.sql"
@@ -57,7 +67,7 @@ def test_up_down_up_down_with_rows(platform_db: Database) -> None:
         count = db.value("select count(*) from session_requests")
         feature = dump(db)
 
-        install(db.dsn(), DOWN)
+        take_out(db)
         assert dump(db) == platform
         assert db.value("select count(*) from session_requests") == count
         # The open window was broadcast first; the rest is as it was.
@@ -87,41 +97,100 @@ def test_down_waits_for_who_is_booking_and_then_leaves_nothing_waiting(db: Datab
     with ThreadPoolExecutor() as pool:
         with writer.transaction():
             request = db.make_request(preferred=db.make_mechanic(), connection=writer)
-            running = pool.submit(install, db.dsn(), DOWN)
+            running = pool.submit(take_out, db)
             waiting = "select count(*) from pg_locks where not granted and relation is not null"
-            while not db.value(waiting) and not running.done():
-                pass
+            eventually(lambda: db.value(waiting) or running.done())
         running.result()
     assert db.log(request) == ["priority_request", "new_request:flag_off"]
 
 
-def test_a_marketplace_that_was_there_first_keeps_its_own(empty_db: Database) -> None:
-    """Its table keeps columns, constraints, policies and grants; nothing of it is dropped."""
-    db = empty_db
-    own = """
-        create table public.mechanics (
-            id uuid primary key references auth.users (id), display_name text not null,
-            status text, is_online boolean, brands text[], country text, city text,
-            created_at timestamptz default now(), updated_at timestamptz default now(), extra text
-        );
-        grant select on public.mechanics to anon;
-        alter table public.mechanics enable row level security;
-        create policy own on public.mechanics for select to anon using (true);
-    """
-    db.sql(own)
-    before = dump(db, "-t", "public.mechanics")
-    install(db.dsn(), PLATFORM)
-    after = dump(db, "-t", "public.mechanics")
-    added = set(after.splitlines()) - set(before.splitlines())
-    assert set(before.splitlines()) <= set(after.splitlines())
-    assert [line for line in added if line.startswith(("CREATE", "ALTER", "GRANT", "REVOKE"))] == [
-        line for line in added if line.startswith("CREATE INDEX")
-    ]
-    install(db.dsn(), FEATURE)
-    db.sql("select dispatch.set_favorites_priority(true)")
-    mechanic, other = db.make_mechanic(), db.make_mechanic()
-    assert db.log(db.make_request(preferred=mechanic)) == ["priority_request"]
-    assert rows(db.connect(other), "select id from public.session_requests") == []
+def test_a_down_that_would_lose_history_asks_first(db: Database) -> None:
+    request = db.make_request(preferred=db.make_mechanic())
+    before = dump(db)
+    with db.unchanged(), pytest.raises(RuntimeError, match=r"1 session_requests of .* would lose"):
+        install(db.dsn(), DOWN)
+    assert dump(db) == before
+    assert db.value("select dispatch.favorites_priority_enabled()") is True
+    assert db.log(request) == ["priority_request"]
+
+
+@pytest.mark.parametrize("file", [PLATFORM, FEATURE, DOWN])
+def test_while_it_waits_for_a_lock_everyone_else_gets_through(db: Database, file: str) -> None:
+    """It does not queue in front of them, and gives up with nothing changed."""
+    db.sql("select dispatch.set_favorites_priority(false)")
+    before, reader, writer = dump(db), db.open(), db.connect(role="service_role")
+    with ThreadPoolExecutor() as pool, reader.transaction():
+        reader.execute("select from public.session_requests")
+        patience = "?options=-c%20favorites_priority.wait_for_locks%3D1s"
+        running = pool.submit(install, db.dsn() + patience, file)
+        tried = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+        for _ in range(3):
+            eventually(lambda: db.value(tried) or running.done())
+            db.make_request(connection=writer)
+        with pytest.raises(RuntimeError, match=rf"no lock on .*\n.*pid {reader.info.backend_pid} "):
+            running.result()
+    assert sorted(dump(db).splitlines()) == sorted(before.splitlines())
+    install(db.dsn(), file)
+
+
+def test_customers_book_while_it_comes_and_goes(platform_db: Database) -> None:
+    """None gets an error, none is lost, and none is left waiting for a favourite."""
+    db, stop = platform_db, threading.Event()
+    mechanics, customer = [db.make_mechanic() for _ in range(3)], db.make_customer()
+
+    def book() -> int:
+        connection, count = db.connect(role="service_role"), 0
+        while not stop.is_set():
+            event = checkout(customer, mechanics[count % 3])
+            assert rpc(connection, "process_stripe_event", event=event)["created"]
+            db.make_request(customer, connection=connection)
+            count += 2
+        return count
+
+    def accept() -> int:
+        connection, count = db.connect(mechanics[0]), 0
+        while not stop.is_set():
+            for request in rpc(connection, "list_open_session_requests"):
+                try:
+                    rpc(connection, "accept_session_request", request_id=request["request_id"])
+                    count += 1
+                # In the middle of it the request's columns changed: not done, asked again.
+                except (psycopg.errors.DatatypeMismatch, psycopg.errors.InternalError_):
+                    pass
+        return count
+
+    def suspend() -> int:
+        connection, count = db.open(), 0
+        while not stop.is_set():
+            for status in ("suspended", "approved"):
+                connection.execute(
+                    "update public.mechanics set status = %s where id = %s", (status, mechanics[2])
+                )
+                count += 1
+        return count
+
+    before = dump(db)
+    reserved = "select count(*) from session_requests where preferred_mechanic_id is not null"
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(work) for work in (book, accept, suspend)]
+        try:
+            for _ in range(2):
+                install(db.dsn(), FEATURE)
+                db.sql("select dispatch.set_favorites_priority(true)")
+                eventually(lambda: db.value(reserved) > 5)
+                install(db.dsn(), PLATFORM)
+                take_out(db)
+        finally:
+            stop.set()
+        booked, accepted, suspended = (each.result() for each in running)
+    assert min(booked, accepted, suspended) > 0
+    assert dump(db) == before
+    assert db.value("select count(*) from session_requests") == booked
+    assert db.value("select count(*) from session_requests where status = 'accepted'") == accepted
+    stranded = "select id from session_requests where notification_sent_at is null"
+    assert not db.sql(f"{stranded} and status = 'pending'")
+    told = "select count(distinct request_id) from dispatch.request_events"
+    assert db.value(f"{told} where event in ('new_request', 'priority_request')") == booked
 
 
 # Verify. pg_cron is part of what it checks, so this is in the one database that has it.
@@ -147,58 +216,228 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
         assert dump(db) == before
 
 
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        "alter table session_requests drop column priority_notified_at cascade",
-        "alter table session_requests drop column preferred_mechanic_id cascade",
-        "alter table session_requests alter column priority_window_minutes set default 10",
-        "select cron.unschedule('dispatch-sweep')",
-        "select cron.alter_job(jobid, active := false) from cron.job",
-        "alter table session_requests drop constraint session_requests_preferred_mechanic_id_fkey",
-        "alter table session_requests drop constraint session_requests_preferred_mechanic_id_fkey,"
-        " add constraint session_requests_preferred_mechanic_id_fkey foreign key"
-        " (preferred_mechanic_id) references mechanics (id) on delete cascade",
-        "drop index session_requests_preferred_mechanic_idx",
-        "drop index session_requests_priority_notified_idx",
-        "drop index session_requests_priority_deadline_idx",
-        "drop function dispatch.set_favorites_priority(boolean)",
-        "drop function dispatch.release_windows() cascade",
-        "drop trigger mechanics_release_windows on mechanics",
-        "alter table mechanics disable trigger mechanics_release_windows",
-        "drop trigger session_requests_route on session_requests",
-        "drop trigger session_requests_guard on session_requests",
-        "alter table session_requests disable trigger session_requests_guard",
-        "create or replace function dispatch.priority_window(p_request session_requests,"
-        " out mechanic_id uuid, out window_minutes integer, out ends_at timestamptz)"
-        " language plpgsql stable as 'begin return; end'",
-        "alter function dispatch.accept_request(uuid) security invoker",
-        "alter function dispatch.sweep security definer",
-        "alter function dispatch.guard_request() reset search_path",
-        "grant execute on function dispatch.set_favorites_priority(boolean) to authenticated",
-        "grant execute on function dispatch.health to public",
-        "grant execute on function dispatch.accept_request to service_role",
-        "grant execute on function dispatch.sweep_round to service_role",
-        "revoke execute on function dispatch.may_see_request from authenticated",
-        "revoke execute on function dispatch.process_stripe_event from service_role",
-        "grant execute on function public.process_stripe_event(jsonb) to anon",
-        "revoke execute on function public.accept_session_request(uuid) from authenticated",
-        "alter table session_requests disable row level security",
-        "alter publication supabase_realtime drop table session_requests",
-        *(
-            f"drop policy dispatch_topics_{name} on realtime.messages"
-            for name in ("join", "send", "only", "not_anon")
-        ),
-        "alter policy dispatch_topics_join on realtime.messages using (true)",
-        "alter policy dispatch_topics_send on realtime.messages to public",
-        "alter policy dispatch_topics_only on realtime.messages with check (true)",
-        "alter policy dispatch_topics_not_anon on realtime.messages using (true)",
-    ],
+def without(signature: str, word: str) -> str:
+    """Replace a function by one that is the same but for this word."""
+    return (
+        f"do $$ begin execute replace(pg_get_functiondef('{signature}'::regprocedure),"
+        f" '{word}', 'created_at'); end $$"
+    )
+
+
+REQUESTS = "alter table session_requests"
+FOREIGN_KEY = "session_requests_preferred_mechanic_id_fkey"
+ADD_KEY = (
+    f"{REQUESTS} drop constraint {FOREIGN_KEY}, add constraint {FOREIGN_KEY}"
+    " foreign key (preferred_mechanic_id) references mechanics (id)"
 )
-def test_verify_fails_when_something_is_broken(cluster: Cluster, breakage: str) -> None:
-    result = verify(cluster.dsn(), breakage)
-    assert result.returncode != 0 and "verify failed: " in result.stderr, result.stdout
-    assert "FAILED" in result.stdout
+OPEN_POLICY = "create policy theirs on session_requests for select to authenticated using (true)"
+# What is broken, and the checks that see it.
+BREAKAGES: list[tuple[str, set[str]]] = [
+    (
+        f"{REQUESTS} drop column priority_notified_at cascade",
+        {
+            "column priority_notified_at",
+            "index session_requests_priority_notified_idx",
+            "index session_requests_priority_deadline_idx",
+            "plan of the sweep",
+        },
+    ),
+    *(
+        (f"{REQUESTS} alter column {name} set default {value}", {f"column {name}"})
+        for name, value in (
+            ("preferred_mechanic_id", "gen_random_uuid()"),
+            ("priority_window_minutes", "10"),
+            ("priority_notified_at", "now()"),
+        )
+    ),
+    (f"{REQUESTS} alter priority_notified_at set not null", {"column priority_notified_at"}),
+    *(
+        (breakage, {"foreign key preferred_mechanic_id"})
+        for breakage in (
+            f"{REQUESTS} drop constraint {FOREIGN_KEY}",
+            f"{ADD_KEY} on delete cascade",
+            f"{ADD_KEY} on delete set null not valid",
+        )
+    ),
+    *(
+        (f"drop index {name}; {again}", {f"index {name}"})
+        for name in (
+            "session_requests_preferred_mechanic_idx",
+            "session_requests_priority_notified_idx",
+        )
+        for again in ("", f"create index {name} on session_requests (id)")
+    ),
+    (
+        "drop index session_requests_priority_deadline_idx",
+        {"index session_requests_priority_deadline_idx", "plan of the sweep"},
+    ),
+    ("set enable_indexscan = off", {"plan of the sweep"}),
+    *(
+        (without(f"dispatch.{hook}", word), {f"hook dispatch.{hook.partition('(')[0]}"})
+        for hook, word in (
+            ("priority_window(session_requests)", "priority_notified_at"),
+            ("route_request()", "priority_notified_at"),
+            ("log_new_request()", "priority_notified_at"),
+            ("pending_windows(timestamptz,integer)", "priority_notified_at"),
+            ("fallback_reason(session_requests,session_requests)", "priority_notified_at"),
+            ("release_windows()", "preferred_mechanic_id"),
+            ("set_favorites_priority(boolean)", "favorites_priority_enabled"),
+        )
+    ),
+    (
+        "drop function dispatch.set_favorites_priority(boolean)",
+        {"hook dispatch.set_favorites_priority"},
+    ),
+    (
+        "alter function dispatch.sweep owner to supabase_auth_admin",
+        {"owner of the functions"},
+    ),
+    (
+        "alter function dispatch.guard_request() reset search_path",
+        {"search_path of the functions"},
+    ),
+    (
+        "alter function dispatch.accept_request(uuid) security invoker",
+        {"security definer functions"},
+    ),
+    ("alter function dispatch.sweep security definer", {"security definer functions"}),
+    ("grant execute on function dispatch.health to anon", {"functions open to anon"}),
+    *(
+        (f"grant execute on function {function} to {role}", {f"functions open to {role}"})
+        for function, role in (
+            ("dispatch.set_favorites_priority(boolean)", "authenticated"),
+            ("dispatch.accept_request", "service_role"),
+            ("dispatch.sweep_round", "service_role"),
+        )
+    ),
+    (
+        "grant execute on function dispatch.health to public",
+        {f"functions open to {role}" for role in ("anon", "authenticated", "service_role")},
+    ),
+    (
+        "revoke execute on function dispatch.may_see_request from authenticated",
+        {"functions open to authenticated"},
+    ),
+    (
+        "revoke execute on function dispatch.process_stripe_event from service_role",
+        {"functions open to service_role"},
+    ),
+    ("alter function dispatch.refusal volatile", {"stable functions"}),
+    ("alter function dispatch.sweep stable", {"stable functions"}),
+    ("alter function dispatch.to_uuid volatile", {"immutable functions"}),
+    *(
+        (f"alter function public.{path.stem[7:]} security definer", {f"rpc {path.stem}"})
+        for path in sorted((ROOT / "functions").glob("public.*.sql"))
+    ),
+    *(
+        (breakage, {f"rpc public.{name}"})
+        for name, breakage in (
+            ("accept_session_request", "alter function accept_session_request stable"),
+            ("get_mechanic_status", "alter function get_mechanic_status volatile"),
+            ("set_presence", "revoke execute on function set_presence from authenticated"),
+            ("set_presence", "alter function set_presence owner to supabase_auth_admin"),
+            ("process_stripe_event", "grant execute on function process_stripe_event to anon"),
+        )
+    ),
+    *(
+        (f"{REQUESTS} disable trigger {name}", {f"trigger {name}"})
+        for name in (
+            "session_requests_route",
+            "session_requests_guard",
+            "session_requests_log_insert",
+            "session_requests_log_update",
+            "session_requests_log_delete",
+        )
+    ),
+    ("drop trigger session_requests_route on session_requests", {"trigger session_requests_route"}),
+    (
+        "alter table mechanics disable trigger mechanics_release_windows",
+        {"trigger mechanics_release_windows"},
+    ),
+    *(
+        (breakage, {"policies on the marketplace's tables"})
+        for breakage in (
+            f"{REQUESTS} disable row level security",
+            OPEN_POLICY,
+            "drop policy mechanics_select on mechanics",
+            "alter policy service_plans_select on service_plans to public",
+            "alter policy session_requests_select on session_requests using (true)",
+            "comment on trigger mechanics_release_windows on mechanics is null",
+        )
+    ),
+    ("create table dispatch.favorites ()", {"tables of dispatch"}),
+    (
+        "alter publication supabase_realtime drop table session_requests",
+        {"table changes by Realtime"},
+    ),
+    *(
+        (
+            f"drop policy dispatch_topics_{name} on realtime.messages",
+            {f"policy dispatch_topics_{name}"},
+        )
+        for name in ("join", "send", "only", "not_anon")
+    ),
+    *(
+        (
+            f"alter policy dispatch_topics_{name} on realtime.messages {to}",
+            {f"policy dispatch_topics_{name}"},
+        )
+        for name, to in (
+            ("join", "using (true)"),
+            ("send", "to public"),
+            ("only", "with check (true)"),
+            ("not_anon", "using (true)"),
+        )
+    ),
+    ("set role postgres; select cron.unschedule('dispatch-sweep')", {"cron job dispatch-sweep"}),
+    (
+        "set role postgres; select cron.alter_job(jobid, active := false) from cron.job",
+        {"cron job dispatch-sweep"},
+    ),
+    *(
+        (
+            "delete from cron.job_run_details; insert into cron.job_run_details"
+            " (jobid, runid, status, start_time)"
+            f" select jobid, 1, '{status}', now() - interval '{ago}' from cron.job",
+            {"runs of dispatch-sweep"},
+        )
+        for status, ago in (("failed", "1 second"), ("succeeded", "4 minutes"))
+    ),
+    (
+        "insert into dispatch.request_events (request_id, event, payload, created_at)"
+        " values (gen_random_uuid(), 'new_request', '{}', now() + interval '1 hour')",
+        {"clock"},
+    ),
+    ("set timezone = 'UCT8'", {"time zone"}),
+    (
+        without("dispatch.favorites_priority_enabled()", "return false").replace(
+            "'created_at'", "'return null'"
+        ),
+        {"flag ENABLE_FAVORITES_PRIORITY"},
+    ),
+]
+
+
+def failed(result: subprocess.CompletedProcess[str]) -> set[str]:
+    """The checks that failed, as the table shows them; the error must name the same."""
+    table = set(re.findall(r"^ FAILED \| (.+?) +\|", result.stdout, re.MULTILINE))
+    error = re.search(r"verify failed: (.*)", result.stderr)
+    assert table == set(error[1].split(", ") if error else ())
+    assert result.returncode == (3 if error else 0), result.stderr
+    return table
+
+
+@pytest.mark.parametrize(("breakage", "checks"), BREAKAGES)
+def test_verify_sees_what_is_broken_and_nothing_else(
+    cluster: Cluster, breakage: str, checks: set[str]
+) -> None:
+    assert failed(verify(cluster.dsn(SUPERUSER), breakage)) == checks
+
+
+def test_each_check_was_seen_to_fail(cluster: Cluster) -> None:
+    table = verify(cluster.dsn()).stdout
+    checks = set(re.findall(r"^ ok +\| (.+?) +\|", table, re.MULTILINE))
+    assert checks == set().union(*(checks for _, checks in BREAKAGES))
 
 
 def test_verify_passes_without_realtime(cluster: Cluster) -> None:
@@ -211,7 +450,7 @@ def test_verify_passes_without_realtime(cluster: Cluster) -> None:
 def test_verify_fails_on_the_platform_alone_and_after_down(
     platform_db: Database, db: Database
 ) -> None:
-    install(db.dsn(), DOWN)
+    take_out(db)
     for each in (platform_db, db):
         assert "column preferred_mechanic_id" in verify(each.dsn()).stderr
 

@@ -1,0 +1,34 @@
+-- Says what down.sql would lose, and goes on if that was confirmed.
+do $$
+declare
+    v_count bigint;
+    v_first date;
+    v_last date;
+begin
+    if to_regprocedure('dispatch.set_favorites_priority(boolean)') is null then
+        raise object_not_in_prerequisite_state using
+            message = 'the feature is not installed, or only in part',
+            hint = 'If its columns are there, run up.sql first.';
+    end if;
+    if current_setting('favorites_priority.confirm_down', true) = 'yes' then
+        return;
+    end if;
+    select count(*), min(r.created_at)::date, max(r.created_at)::date
+    into v_count, v_first, v_last
+    from public.session_requests as r
+    where
+        r.preferred_mechanic_id is not null
+        or r.priority_window_minutes is not null
+        or r.priority_notified_at is not null;
+    if v_count > 0 then
+        raise object_not_in_prerequisite_state using
+            message = format(
+                '%s session_requests of %s to %s would lose preferred_mechanic_id, '
+                'priority_window_minutes and priority_notified_at; nothing was changed',
+                v_count, v_first, v_last
+            ),
+            hint = 'Save them first if they are needed. Then run it again with: '
+            'psql … -c "set favorites_priority.confirm_down = yes" -f down.sql';
+    end if;
+end;
+$$;

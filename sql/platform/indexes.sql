@@ -1,0 +1,54 @@
+-- Built while others write, which no transaction can do. (The migration leaves "concurrently" out:
+-- the Supabase CLI runs each file as one transaction.)
+
+create index concurrently if not exists customer_favorites_mechanic_id_idx
+on public.customer_favorites (mechanic_id);
+
+-- One request for each Checkout Session, however often its events come.
+create unique index concurrently if not exists session_requests_stripe_checkout_session_id_key
+on public.session_requests ((metadata ->> 'stripe_checkout_session_id'))
+where (metadata ->> 'stripe_checkout_session_id') is not null;
+
+-- A refund names the payment, not the Checkout Session.
+create index concurrently if not exists session_requests_stripe_payment_intent_idx
+on public.session_requests ((metadata ->> 'stripe_payment_intent'))
+where (metadata ->> 'stripe_payment_intent') is not null;
+
+create index concurrently if not exists session_requests_customer_id_idx
+on public.session_requests (customer_id, created_at);
+
+create index concurrently if not exists session_requests_mechanic_id_idx
+on public.session_requests (mechanic_id) where mechanic_id is not null;
+
+-- What a mechanic may accept, oldest first.
+create index concurrently if not exists session_requests_pending_idx
+on public.session_requests (created_at) where status = 'pending';
+
+-- What the sweep must expire, earliest first.
+create index concurrently if not exists session_requests_expiry_idx
+on public.session_requests (expires_at) where status = 'pending';
+
+-- The sweep marks the silent ones offline. Keyed by id, not by updated_at, so that a heartbeat
+-- touches no index and its update stays HOT.
+create index concurrently if not exists mechanics_online_idx
+on public.mechanics (id) where is_online;
+
+-- Who declined a request. Few do, so that most events do not touch this index.
+create index concurrently if not exists request_events_declined_idx
+on dispatch.request_events (request_id, actor_id) where event = 'request_declined';
+
+-- A customer's catch-up and timelines: the customer's topic always comes first in topics.
+create index concurrently if not exists request_events_first_topic_idx
+on dispatch.request_events ((topics[1]), id);
+
+-- delivered_at leads, so that no other index can serve the order and be chosen by mistake.
+create index concurrently if not exists request_events_undelivered_idx
+on dispatch.request_events (delivered_at, id) where delivered_at is null;
+
+create index concurrently if not exists stripe_events_unprocessed_idx
+on dispatch.stripe_events (received_at) where processed_at is null;
+
+-- A refund that came before its payment is found by the payment it names.
+create index concurrently if not exists stripe_events_refunded_payment_idx
+on dispatch.stripe_events ((payload #>> '{data,object,payment_intent}'))
+where type = 'charge.refunded';

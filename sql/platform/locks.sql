@@ -1,0 +1,57 @@
+-- Takes the tables that are about to be changed: all, or none. Whoever waits for such a lock makes
+-- everyone after them wait too. And customers come at these tables in more than one order (a
+-- booking looks up a mechanic, a suspension writes requests), so that holding one and waiting for
+-- the next could deadlock. Each try is therefore short, and between two of them everybody gets
+-- through. It gives up after 20 seconds, or as told:
+--   psql … -c "set favorites_priority.wait_for_locks = '10 minutes'" -f up.sql
+do $$
+declare
+    v_wait constant interval := coalesce(
+        nullif(current_setting('favorites_priority.wait_for_locks', true), ''), '20 seconds'
+    );
+    v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
+    v_tables constant text := (
+        select string_agg(w.name, ', ' order by w.number)
+        from (
+            values
+            (1, 'public.session_requests'),
+            (2, 'public.mechanics'),
+            (3, 'dispatch.request_events'),
+            (4, 'dispatch.stripe_events')
+        ) as w (number, name)
+        where to_regclass(w.name) is not null
+    );
+begin
+    loop
+        begin
+            -- Holds until the transaction ends, for whatever else it locks.
+            set local lock_timeout = '100ms';
+            execute format('lock table %s in access exclusive mode', v_tables);
+            return;
+        exception
+            when lock_not_available then
+                if clock_timestamp() > v_give_up_at then
+                    raise lock_not_available using
+                        message = format('no lock on %s in %s', v_tables, v_wait),
+                        detail = (
+                            select
+                                'Held by: ' || string_agg(
+                                    distinct format(
+                                        'pid %s (%s, %s since %s)',
+                                        a.pid, a.application_name, a.state, a.xact_start
+                                    ),
+                                    ', '
+                                )
+                            from pg_catalog.pg_locks as l
+                            inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+                            where
+                                l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                and l.granted and l.pid <> pg_backend_pid()
+                        ),
+                        hint = 'Wait for these transactions to end, or end them, and run it again.';
+                end if;
+        end;
+        perform pg_sleep(0.2);
+    end loop;
+end;
+$$;
