@@ -7,6 +7,7 @@ from stack.postgres import run_psql
 
 PLATFORM = "sql/platform/up.sql"
 FEATURE = "sql/favorites_priority/up.sql"
+DOWN = "sql/favorites_priority/down.sql"
 
 
 def install(dsn: str, *files: str) -> None:

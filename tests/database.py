@@ -16,10 +16,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from stack import ROOT
 from stack.clients import stripe_event
 from stack.install import sweep_command
-from stack.postgres import SUPERUSER, Cluster, binary, run_psql
+from stack.postgres import SUPERUSER, Cluster, binary
 
 Connection = psycopg.Connection[Any]
 Row = dict[str, Any]
@@ -264,13 +263,6 @@ def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Datab
     with Database(cluster, name) as database:
         yield database
     cluster.drop_database(name)
-
-
-def take_out(database: Database) -> None:
-    """Run the feature's down.sql, though history is lost."""
-    confirm = "set favorites_priority.confirm_down = yes"
-    down = ROOT / "sql/favorites_priority/down.sql"
-    run_psql(database.dsn(), "-c", confirm, "-f", str(down))
 
 
 def dump(database: Database, *options: str) -> str:

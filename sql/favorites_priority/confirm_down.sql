@@ -1,4 +1,5 @@
--- Says what down.sql would lose, and goes on if that was confirmed.
+-- Says what down.sql would lose, and goes on if that was confirmed. Nothing is lost of a request
+-- whose window the event log has: for whom, how long, until when.
 do $$
 declare
     v_count bigint;
@@ -17,14 +18,21 @@ begin
     into v_count, v_first, v_last
     from public.session_requests as r
     where
-        r.preferred_mechanic_id is not null
-        or r.priority_window_minutes is not null
-        or r.priority_notified_at is not null;
+        (
+            r.preferred_mechanic_id is not null
+            or r.priority_window_minutes is not null
+            or r.priority_notified_at is not null
+        )
+        and not exists (
+            select from dispatch.request_events as e
+            where e.request_id = r.id and e.event = 'priority_request'
+        );
     if v_count > 0 then
         raise object_not_in_prerequisite_state using
             message = format(
                 '%s session_requests of %s to %s would lose preferred_mechanic_id, '
-                'priority_window_minutes and priority_notified_at; nothing was changed',
+                'priority_window_minutes and priority_notified_at, which the event log does not '
+                'have; nothing was changed',
                 v_count, v_first, v_last
             ),
             hint = 'Save them first if they are needed. Then run it again with: '

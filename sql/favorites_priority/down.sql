@@ -1,6 +1,6 @@
 -- Takes the feature out again: the platform's schema is then what it was before up.sql. Requests
--- whose windows are open are broadcast first. The three columns go with what they hold; if that is
--- anything, it must be confirmed:
+-- whose windows are open are broadcast first. The three columns go with what they hold; what the
+-- event log does not have of it is given up only if that is confirmed:
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" -f down.sql
 \set ON_ERROR_STOP on
 \ir confirm_down.sql

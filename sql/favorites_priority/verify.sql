@@ -236,7 +236,7 @@ from (
             'fallback_reason', 'favorites_priority_enabled', 'get_request_timeline', 'health',
             'is_approved_mechanic', 'is_online', 'list_favorites', 'list_open_requests',
             'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-            'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
+            'next_deadline', 'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
             'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
             'score_match', 'silent_since', 'wants_priority'
         ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stack import ROOT
-from stack.install import install
+from stack.install import DOWN, install
 from stack.postgres import run_psql
 from stack.supabase_cli import run_supabase
 from tests.database import Database, dump, rpc
@@ -75,7 +75,7 @@ def test_a_project_with_newer_migrations_of_its_own(empty_db: Database, project:
 def test_taken_out_by_down_the_feature_is_pushed_again(empty_db: Database) -> None:
     push(empty_db)
     before = dump(empty_db)
-    install(empty_db.dsn(), "sql/favorites_priority/down.sql")
+    install(empty_db.dsn(), DOWN)
     feature = max(MIGRATIONS.glob("*_favorites_priority.sql")).name.partition("_")[0]
     run_supabase(empty_db.dsn(), "migration", "repair", "--status", "reverted", feature)
     push(empty_db)

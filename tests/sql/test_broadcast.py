@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from stack.install import PLATFORM, install
+from stack.install import DOWN, PLATFORM, install
 from stack.postgres import Cluster
 from tests.database import (
     Database,
@@ -14,7 +14,6 @@ from tests.database import (
     refund,
     rows,
     rpc,
-    take_out,
     value,
 )
 from tests.realtime_rules import FEED, PRESENCE, Client, access, broadcasts
@@ -350,7 +349,7 @@ def test_the_policies_are_made_once_and_without_a_lock_again(db: Database) -> No
         rows(reader, "select * from realtime.messages")
         install(f"{db.dsn()}?options=-c%20lock_timeout%3D1s", PLATFORM)
     assert db.sql(OURS) == policies
-    take_out(db)
+    install(db.dsn(), DOWN)
     assert db.sql(OURS) == policies
 
 

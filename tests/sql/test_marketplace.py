@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from stack import ROOT
-from stack.install import FEATURE, PLATFORM, install
+from stack.install import DOWN, FEATURE, PLATFORM, install
 from stack.postgres import Cluster, run_psql
-from tests.database import Database, dump, eventually, fresh_database, rows, rpc, take_out
+from tests.database import Database, dump, eventually, fresh_database, rows, rpc
 
 MARKETPLACE = """
 create type public.session_type as enum ('diagnostic', 'chat', 'video', 'in_person');
@@ -111,7 +111,7 @@ def test_nothing_of_theirs_changes(theirs: Database) -> None:
         db.connect(other), "select id from public.session_requests where status = 'pending'"
     )
 
-    take_out(db)
+    install(db.dsn(), DOWN)
     assert dump(db) == platform
     assert db.sql(TRAITS) == traits
 
