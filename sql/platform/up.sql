@@ -4,6 +4,7 @@
 begin;
 \ir schemas.sql
 \ir tables.sql
+\ir superseded.sql
 \ir hooks.sql
 \ir ../../functions/dispatch.raise_error.sql
 \ir ../../functions/dispatch.to_uuid.sql
@@ -24,6 +25,7 @@ begin;
 \ir ../../functions/dispatch.deliver_events.sql
 \ir ../../functions/dispatch.expire_requests.sql
 \ir ../../functions/dispatch.explain_routing.sql
+\ir ../../functions/dispatch.first_event_id_since.sql
 \ir ../../functions/dispatch.get_request_timeline.sql
 \ir ../../functions/dispatch.guard_request.sql
 \ir ../../functions/dispatch.health.sql
@@ -40,6 +42,9 @@ begin;
 \ir ../../functions/dispatch.mechanic_status.sql
 \ir ../../functions/dispatch.not_pending.sql
 \ir ../../functions/dispatch.process_stripe_event.sql
+\ir ../../functions/dispatch.prune_cron_runs.sql
+\ir ../../functions/dispatch.prune_events.sql
+\ir ../../functions/dispatch.prune_stripe_events.sql
 \ir ../../functions/dispatch.record_event.sql
 \ir ../../functions/dispatch.refusal.sql
 \ir ../../functions/dispatch.replay_stripe_event.sql

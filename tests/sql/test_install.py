@@ -154,7 +154,11 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
         "alter table session_requests drop column preferred_mechanic_id cascade",
         "alter table session_requests alter column priority_window_minutes set default 10",
         "select cron.unschedule('dispatch-sweep')",
-        "select cron.alter_job(jobid, active := false) from cron.job",
+        "select cron.unschedule('dispatch-retention')",
+        *(
+            f"select cron.alter_job(jobid, active := false) from cron.job where jobname = '{name}'"
+            for name in ("dispatch-sweep", "dispatch-retention")
+        ),
         "alter table session_requests drop constraint session_requests_preferred_mechanic_id_fkey",
         "alter table session_requests drop constraint session_requests_preferred_mechanic_id_fkey,"
         " add constraint session_requests_preferred_mechanic_id_fkey foreign key"
