@@ -104,6 +104,9 @@ class Database:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         for connection in self._connections:
             connection.close()
 
