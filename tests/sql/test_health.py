@@ -188,6 +188,8 @@ def test_a_stripe_event_in_error(shared: Database) -> None:
 def test_a_request_that_nobody_accepts(shared: Database) -> None:
     request = shared.make_request()
     shared.sql("update dispatch.request_events set delivered_at = now()")
+    # It had a window of an hour before.
+    shared.sql("update session_requests set created_at = created_at - interval '1 hour'")
     late = shared.request(request)["notification_sent_at"] + timedelta(minutes=15)
     assert set(failing(shared.owner, late)) == SCHEDULE
     found = failing(shared.owner, late + MOMENT)

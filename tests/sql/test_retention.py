@@ -48,6 +48,18 @@ def test_the_age_is_exact(shared: Database) -> None:
     assert shared.value(prune, AGE, event["created_at"] + AGE + MOMENT) == 1
 
 
+def test_a_young_event_below_an_old_one_stays(shared: Database) -> None:
+    """A transaction that takes long writes events as old as itself."""
+    shared.sql(
+        "insert into dispatch.request_events (request_id, event, payload, delivered_at)"
+        " select gen_random_uuid(), 'x', '{}', now() from generate_series(1, 2)"
+    )
+    young, old = shared.events()
+    age_events(shared, old["id"])
+    assert prune_events(shared) == 1
+    assert [event["id"] for event in shared.events()] == [young["id"]]
+
+
 def test_what_was_not_delivered_stays(shared: Database) -> None:
     shared.sql(
         "insert into dispatch.request_events (request_id, event, payload)"
