@@ -159,11 +159,13 @@ def test_explain_routing_says_of_each_mechanic_why(shared: Database) -> None:
     customer = shared.make_mechanic()
     favourite, near, away = (
         shared.make_mechanic(city="Turku"),
-        shared.make_mechanic(city="Turku"),
+        shared.make_mechanic(city="Turku", brands=["Saab"]),
         shared.make_mechanic(online=False),
     )
     applicant, unset = shared.make_mechanic("pending"), shared.make_mechanic(None)
-    request = shared.make_request(customer, favourite, customer_city="Turku")
+    request = shared.make_request(
+        customer, favourite, customer_city="Turku", requested_brand="Saab"
+    )
     ends_at = "2026-03-14 12:10:00+00"
     shared.sql("update session_requests set priority_notified_at = '2026-03-14 12:00Z'")
     shared.sql("update dispatch.request_events set created_at = '2026-03-14 12:00Z'")
@@ -180,9 +182,8 @@ def test_explain_routing_says_of_each_mechanic_why(shared: Database) -> None:
     assert {who for who, row in inside.items() if row["told_at"]} == {favourite}
     assert {who for who, row in inside.items() if row["may_accept"]} == {favourite}
     assert next(iter(inside)) == favourite
-    assert (
-        inside[near]["why"].endswith("; Available now, Same city") and inside[near]["score"] == 70
-    )
+    assert inside[near]["why"].endswith("; Available now, Works on Saab, Same city")
+    assert inside[near]["score"] == 100
     assert inside[away]["why"].endswith("; offline") and inside[away]["score"] == 0
     assert inside[favourite]["why"].endswith("; was told first; Available now, Same city")
 
@@ -192,7 +193,7 @@ def test_explain_routing_says_of_each_mechanic_why(shared: Database) -> None:
         assert f"open to everyone since {ends_at}, not announced yet" in over[who]["why"]
     assert {who for who, row in over.items() if row["told_at"]} == {favourite}
 
-    # Told, all of them; the best first, after the favourite.
+    # Told, all of them; the favourite comes first, then the best.
     assert shared.sweep() == 1
     announced = explain(shared, request)
     assert list(announced)[:3] == [favourite, near, away]
