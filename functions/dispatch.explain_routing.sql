@@ -1,8 +1,16 @@
 create or replace function dispatch.explain_routing(
     p_request_id uuid,
-    p_now timestamptz default now()
+    p_now timestamptz default now(),
+    p_limit integer default 100
 )
-returns table (mechanic_id uuid, display_name text, may_accept boolean, score integer, why text)
+returns table (
+    mechanic_id uuid,
+    display_name text,
+    told_at timestamptz,
+    may_accept boolean,
+    score integer,
+    why text
+)
 language plpgsql
 stable
 security invoker
@@ -11,51 +19,87 @@ as $$
 declare
     v_request public.session_requests;
     v_window record;
+    -- Whose the request was first; when they, and when everyone, were told.
+    v_first text;
+    v_first_at timestamptz;
+    v_broadcast_at timestamptz;
+    v_skipped text;
 begin
     select * into v_request from public.session_requests as r where r.id = p_request_id;
     if v_request.id is null then
         perform dispatch.raise_error('request_not_found');
     end if;
-    select * into v_window from dispatch.priority_window(v_request);
+    v_window := dispatch.priority_window(v_request);
+
+    -- The customer's topic, which comes first, is indexed.
+    select
+        min(e.topics[2]) filter (where e.event = 'priority_request'),
+        min(e.created_at) filter (where e.event = 'priority_request'),
+        min(e.created_at) filter (where e.event = 'new_request'),
+        min(e.payload ->> 'reason') filter (where e.event = 'priority_skipped')
+    into v_first, v_first_at, v_broadcast_at, v_skipped
+    from dispatch.request_events as e
+    where e.topics[1] = 'customer:' || v_request.customer_id and e.request_id = p_request_id;
 
     return query
     select
         m.id,
         m.display_name,
+        case
+            when f.was_first then v_first_at
+            when m.status = 'approved' and m.id <> v_request.customer_id then v_broadcast_at
+        end,
         m.status is not distinct from 'approved' and f.refusal is null,
         s.score,
-        case
-            when m.status is distinct from 'approved'
-                then 'not approved: status is ' || coalesce(m.status, 'pending')
-            when m.id = v_request.customer_id then 'is the customer'
-            when m.id = v_request.mechanic_id then 'took it'
-            when v_request.status <> 'pending' then 'the request is ' || v_request.status
-            when d.declined_at is not null then 'declined at ' || d.declined_at
-            when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
-            when f.refusal is not null
-                then 'reserved for another mechanic until ' || v_window.ends_at
-            when v_window.ends_at > p_now then 'preferred, told first until ' || v_window.ends_at
-            when v_window.mechanic_id is not null
-                then 'open to everyone since ' || v_window.ends_at || ', not announced yet'
-            else
-                'open to everyone since '
-                || coalesce(v_request.notification_sent_at, v_request.created_at)
-        end
-        || coalesce('; ' || nullif(array_to_string(s.reasons, ', '), ''), '')
+        concat_ws(
+            '; ',
+            case
+                when m.status is distinct from 'approved'
+                    then 'not approved: status is ' || coalesce(m.status, 'pending')
+                when m.id = v_request.customer_id then 'is the customer'
+                when m.id = v_request.mechanic_id then 'took it at ' || v_request.accepted_at
+                when v_request.status <> 'pending'
+                    then 'the request is ' || v_request.status
+                when d.declined_at is not null then 'declined at ' || d.declined_at
+                when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
+                when f.refusal is not null
+                    then 'reserved for another mechanic until ' || v_window.ends_at
+                when v_window.ends_at > p_now
+                    then 'preferred, it is theirs alone until ' || v_window.ends_at
+                when v_window.mechanic_id is not null
+                    then 'open to everyone since ' || v_window.ends_at || ', not announced yet'
+                else
+                    'open to everyone since '
+                    || coalesce(v_request.notification_sent_at, v_request.created_at)
+            end,
+            case when f.was_first then 'was told first' end,
+            'a favourite was asked for and skipped: ' || v_skipped,
+            case when not dispatch.is_online(m, p_now) then 'offline' end,
+            nullif(array_to_string(s.reasons, ', '), '')
+        )
     from public.mechanics as m
     cross join dispatch.score_match(m, v_request, p_now) as s
-    cross join dispatch.refusal(v_request, m.id, p_now) as f (refusal)
+    cross join
+        lateral (
+            select
+                dispatch.refusal(v_request, m.id, p_now) as refusal,
+                v_first is not distinct from 'mechanic:' || m.id as was_first
+        ) as f
     left join lateral (
         select min(e.created_at) as declined_at from dispatch.request_events as e
         where
             e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.id
     ) as d on true
-    order by 3 desc, s.score desc, m.id;
+    order by
+        f.was_first desc, m.id is not distinct from v_request.mechanic_id desc, 4 desc,
+        s.score desc, m.id
+    limit p_limit;
 end;
 $$;
 
-comment on function dispatch.explain_routing(uuid, timestamptz) is
-'For each mechanic, whether and why this request is open to them at p_now. '
-'Raises PT404 request_not_found.';
-revoke all on function dispatch.explain_routing(uuid, timestamptz)
+comment on function dispatch.explain_routing(uuid, timestamptz, integer) is
+'For each mechanic, when they were told of this request (by the event log; null: they were not), '
+'and whether and why it is open to them at p_now. The favourite and the winner come first, then '
+'who may accept, best first; p_limit rows, null for all. Raises PT404 request_not_found.';
+revoke all on function dispatch.explain_routing(uuid, timestamptz, integer)
 from public, anon, authenticated, service_role;

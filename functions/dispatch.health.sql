@@ -1,4 +1,9 @@
-create or replace function dispatch.health(p_now timestamptz default now())
+-- Cheap enough to be asked each few seconds: every check reads an index from where it matters and
+-- stops after 1000 rows.
+create or replace function dispatch.health(
+    p_now timestamptz default now(),
+    p_max_bytes bigint default 10737418240
+)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
 stable
@@ -6,84 +11,178 @@ security invoker
 set search_path = ''
 as $$
 declare
+    v_enough constant integer := 1000;
+    v_grace constant interval := interval '5 seconds';
     v_has_cron boolean;
+    v_name text;
+    v_max_age interval;
     v_active boolean;
-    v_last_run timestamptz;
-    v_count bigint;
-    v_oldest timestamptz;
+    v_began_at timestamptz;
+    v_error text;
 begin
     v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
-    -- pg_cron is in one database of a cluster: its tables are named only where it is.
-    if v_has_cron then
-        execute $q$
-            select coalesce(bool_or(j.active), false), max(d.start_time)
-            from cron.job as j
-            left join cron.job_run_details as d
-                on d.jobid = j.jobid and d.status in ('running', 'succeeded')
-            where j.jobname = 'dispatch-sweep'
-        $q$ into v_active, v_last_run;
-    end if;
-    check_name := 'sweep_scheduled';
-    ok := coalesce(v_active, false);
+    for v_name, v_max_age in values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
+    loop
+        -- Its tables are named only where it is: in one database of a cluster.
+        if v_has_cron then
+            execute $q$
+                select
+                    bool_or(j.active) as is_active,
+                    max(begun.start_time) as began_at,
+                    max(ended.return_message) filter (where ended.status = 'failed') as error
+                from cron.job as j
+                left join lateral (
+                    select d.start_time from cron.job_run_details as d
+                    where d.jobid = j.jobid and d.start_time is not null
+                    order by d.runid desc limit 1
+                ) as begun on true
+                left join lateral (
+                    select d.status, coalesce(d.return_message, 'no message') as return_message
+                    from cron.job_run_details as d
+                    where d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+                    order by d.runid desc limit 1
+                ) as ended on true
+                where j.jobname = $1 and j.database = current_database()
+            $q$ into v_active, v_began_at, v_error using 'dispatch-' || v_name;
+        end if;
+
+        check_name := v_name || '_scheduled';
+        ok := v_has_cron and coalesce(v_active, false);
+        detail := case
+            when not v_has_cron then 'pg_cron is not in this database'
+            else
+                case when ok then 'job' else 'no active job' end || ' dispatch-' || v_name
+        end;
+        return next;
+
+        check_name := v_name || '_runs';
+        ok := v_has_cron
+        and v_error is null
+        -- Retention is daily: on the first day it has not run yet.
+        and coalesce(v_began_at > p_now - v_max_age, v_name = 'retention');
+        detail := case
+            when not v_has_cron then 'pg_cron is not in this database'
+            else
+                coalesce('last run began at ' || v_began_at, 'has not run yet')
+                || coalesce('; the last that ended failed: ' || v_error, '')
+        end;
+        return next;
+    end loop;
+
+    -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
+    check_name := 'notify_queue';
+    ok := pg_notification_queue_usage() <= 0.5 and not pg_is_in_recovery();
     detail := case
-        when not v_has_cron then 'pg_cron is not in this database'
-        when not v_active then 'no active job dispatch-sweep; see sql/platform/schedule.sql'
-        else 'job dispatch-sweep is active'
+        when pg_is_in_recovery() then 'a standby sends no notices: ask the primary'
+        else
+            round(pg_notification_queue_usage()::numeric * 100) || ' % full; that a notice '
+            'arrives is shown by listening only'
     end;
     return next;
 
-    check_name := 'sweep_runs';
-    ok := coalesce(v_last_run > p_now - interval '3 minutes', false);
-    detail := coalesce('last run began at ' || v_last_run, 'never ran');
-    return next;
+    return query
+    select
+        c.name,
+        c.found = 0,
+        c.found || case when c.found = v_enough then ' or more ' else ' ' end || c.what
+        || coalesce(c.since, '')
+    from (
+        select
+            'windows_announced',
+            'requests not broadcast 5 s after their window',
+            count(*),
+            ', the oldest ended at ' || min(w.ends_at)
+        from dispatch.pending_windows(p_now - v_grace, v_enough) as w
+        union all
+        select
+            'windows_on_time',
+            'windows announced more than 5 s late in the last 15 minutes',
+            count(*),
+            ', at worst by ' || max(w.lateness)
+        from (
+            select e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz as lateness
+            from dispatch.request_events as e
+            where
+                e.id >= greatest(
+                    dispatch.first_event_id_since(p_now - interval '15 minutes'),
+                    (select max(last.id) from dispatch.request_events as last) - 10 * v_enough
+                )
+                and e.created_at between p_now - interval '15 minutes' and p_now
+                and e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
+                and e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz > v_grace
+            limit v_enough
+        ) as w
+        union all
+        select
+            'events_delivered',
+            'events undelivered for more than 5 s',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select e.created_at from dispatch.request_events as e
+            where e.delivered_at is null and e.created_at < p_now - v_grace
+            order by e.delivered_at, e.id
+            limit v_enough
+        ) as u
+        union all
+        select
+            'stripe_events_processed',
+            'Stripe events in error',
+            count(*),
+            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
+        from (
+            select e.received_at from dispatch.stripe_events as e
+            where e.processed_at is null
+            order by e.received_at
+            limit v_enough
+        ) as u
+        union all
+        select
+            'requests_accepted',
+            'requests that nobody accepted 15 minutes after the broadcast',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select r.created_at from public.session_requests as r
+            where
+                r.status = 'pending' and r.created_at < p_now - interval '15 minutes'
+                and r.notification_sent_at < p_now - interval '15 minutes'
+            order by r.created_at
+            limit v_enough
+        ) as u
+        union all
+        select
+            'refunds_due',
+            'paid requests expired without a mechanic: refund them',
+            count(*),
+            ', the oldest expired at ' || min(u.expires_at)
+        from (
+            select r.expires_at from public.session_requests as r
+            where
+                r.status = 'expired' and (r.metadata ->> 'stripe_payment_intent') is not null
+                and not r.metadata ? 'refunded_at'
+            order by r.expires_at
+            limit v_enough
+        ) as u
+    ) as c (name, what, found, since);
 
-    select count(*), min(w.ends_at) into v_count, v_oldest
-    from dispatch.pending_windows(p_now - interval '5 seconds', 1000) as w;
-    check_name := 'windows_announced';
-    ok := v_count = 0;
-    detail := v_count || ' requests not broadcast 5 s after their window'
-    || coalesce(', the oldest ended at ' || v_oldest, '');
-    return next;
-
-    select count(*), min(e.created_at) into v_count, v_oldest
-    from dispatch.request_events as e
-    where e.delivered_at is null and e.created_at < p_now - interval '5 seconds';
-    check_name := 'events_delivered';
-    ok := v_count = 0;
-    detail := v_count || ' events undelivered for more than 5 s'
-    || coalesce(', the oldest of ' || v_oldest, '');
-    return next;
-
-    select count(*), min(e.received_at) into v_count, v_oldest
-    from dispatch.stripe_events as e where e.processed_at is null;
-    check_name := 'stripe_events_processed';
-    ok := v_count = 0;
-    detail := v_count || ' Stripe events in error'
-    || coalesce(', the oldest of ' || v_oldest || '; see dispatch.stripe_events.error', '');
-    return next;
-
-    select count(*) into v_count
-    from public.session_requests as r
-    where
-        r.status = 'pending' and r.notification_sent_at < p_now - interval '15 minutes';
-    check_name := 'requests_accepted';
-    ok := v_count = 0;
-    detail := v_count || ' requests that nobody accepted 15 minutes after the broadcast';
-    return next;
-
-    select count(*) into v_count
-    from public.session_requests as r
-    where
-        r.status = 'expired' and (r.metadata ->> 'stripe_payment_intent') is not null
-        and not r.metadata ? 'refunded_at';
-    check_name := 'refunds_due';
-    ok := v_count = 0;
-    detail := v_count || ' paid requests expired without a mechanic: refund them';
-    return next;
+    return query
+    select
+        t.name,
+        pg_total_relation_size(t.relation) <= p_max_bytes,
+        pg_size_pretty(pg_total_relation_size(t.relation)) || ' on disk, '
+        || pg_size_pretty(p_max_bytes) || ' allowed'
+    from (
+        values
+        ('event_log_size', 'dispatch.request_events'::regclass),
+        ('stripe_ledger_size', 'dispatch.stripe_events')
+    ) as t (name, relation);
 end;
 $$;
 
-comment on function dispatch.health(timestamptz) is
-'One row for each check: name, whether it is well, and what was found.';
-revoke all on function dispatch.health(timestamptz)
+comment on function dispatch.health(timestamptz, bigint) is
+'One row for each check: name, whether it is well, and what was found. p_max_bytes is what the '
+'event log may take on disk with its indexes, and as much the Stripe ledger. What to do about '
+'each: docs/runbook.md.';
+revoke all on function dispatch.health(timestamptz, bigint)
 from public, anon, authenticated, service_role;

@@ -41,7 +41,9 @@ begin
                 array[v_customer, 'session_requests_feed'],
                 jsonb_strip_nulls(
                     jsonb_build_object(
-                        'is_fallback_broadcast', v_reason is not null, 'reason', v_reason
+                        'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
+                        -- For whoever asks how late the sweep was.
+                        'window_ends_at', case v_reason when 'window_ended' then v_window_ends_at end
                     )
                 )
             );

@@ -21,9 +21,9 @@ def install_webhook_role(dsn: str) -> None:
     run_psql(dsn, "-f", str(ROOT / "sql/webhook_role.sql"), "-c", "alter role webhook_app login")
 
 
-def sweep_command(dsn: str) -> str:
-    """What pg_cron runs each minute, from the database that it is in."""
-    query = "select command from cron.job where jobname = 'dispatch-sweep'"
+def cron_command(dsn: str, job: str) -> str:
+    """What pg_cron runs for this job, from the database that it is in."""
+    query = "select command from cron.job where jobname = %s"
     with psycopg.connect(dsn) as connection:
-        (row,) = connection.execute(query).fetchall()
+        (row,) = connection.execute(query, (job,)).fetchall()
     return str(row[0])

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from stack import ROOT
-from stack.install import install, install_webhook_role, sweep_command
+from stack.install import cron_command, install, install_webhook_role
 from stack.postgres import Cluster
 from stack.tokens import sign
 
@@ -222,7 +222,7 @@ class Stack:
         install_webhook_role(dsn)
         # pg_cron begins at the next full minute; until then, this is the sweep.
         self.first_sweep = subprocess.Popen(
-            ["psql", "-X", "-q", "-d", dsn, "-c", sweep_command(dsn)],
+            ["psql", "-X", "-q", "-d", dsn, "-c", cron_command(dsn, "dispatch-sweep")],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

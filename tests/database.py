@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from stack.clients import stripe_event
-from stack.install import sweep_command
+from stack.install import cron_command
 from stack.postgres import SUPERUSER, Cluster, binary
 
 Connection = psycopg.Connection[Any]
@@ -104,6 +104,9 @@ class Database:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         for connection in self._connections:
             connection.close()
 
@@ -250,7 +253,7 @@ class Database:
         command, replaced = re.subn(
             r"(v_until constant timestamptz :=) [^;]+;",
             rf"\1 {until};",
-            sweep_command(self.cluster.dsn()),
+            cron_command(self.cluster.dsn(), "dispatch-sweep"),
         )
         assert replaced == 1
         (connection or self.owner).execute(command.encode())

@@ -233,12 +233,13 @@ from (
         5, 'stable functions', 'stable',
         array[
             'booking_error', 'caller_id', 'choose_recipients', 'explain_routing',
-            'fallback_reason', 'favorites_priority_enabled', 'get_request_timeline', 'health',
-            'is_approved_mechanic', 'is_online', 'list_favorites', 'list_open_requests',
-            'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-            'next_deadline', 'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
-            'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
-            'score_match', 'silent_since', 'wants_priority'
+            'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
+            'get_request_timeline', 'health', 'is_approved_mechanic', 'is_online',
+            'list_favorites', 'list_open_requests', 'make_checkout', 'may_see_request',
+            'may_use_topic', 'mechanic_status', 'next_deadline', 'pending_windows',
+            'policy_fingerprints', 'priority_window', 'refusal', 'request_of_checkout',
+            'require_mechanic', 'require_own_request', 'require_user', 'score_match',
+            'silent_since', 'wants_priority'
         ]
     ),
     (6, 'immutable functions', 'immutable', array['not_pending', 'shown_request', 'to_uuid'])
@@ -442,33 +443,45 @@ left join pg_catalog.pg_class as c
 left join pg_catalog.pg_policies as p
     on p.schemaname = 'realtime' and p.tablename = 'messages' and p.policyname = w.name;
 
--- pg_cron's tables are named only where they are.
+-- pg_cron's tables are named only where they are. Retention's hour and ages are the owner's.
 do $$
 declare
+    v_job record;
     v_active boolean;
     v_runs record;
 begin
-    if to_regclass('cron.job') is null then
+    for v_job in
+        select * from (
+            values
+            ('dispatch-sweep', '* * * * *', '%dispatch.sweep\_round(%'),
+            ('dispatch-retention', '%', '%dispatch.prune\_events(%')
+        ) as w (name, schedule, command)
+    loop
+        if to_regclass('cron.job') is null then
+            insert into pg_temp.checks (check_name, ok, detail)
+            values ('cron job ' || v_job.name, false, 'pg_cron is not in this database');
+            continue;
+        end if;
+        execute
+            $q$select bool_or(j.active) from cron.job as j
+            where
+                j.jobname = $1 and j.schedule like $2 and j.command like $3
+                and j.database = current_database()$q$
+            into v_active using v_job.name, v_job.schedule, v_job.command;
         insert into pg_temp.checks (check_name, ok, detail)
-        values ('cron job dispatch-sweep', false, 'pg_cron is not in this database');
+        values (
+            'cron job ' || v_job.name,
+            coalesce(v_active, false),
+            case
+                when v_active then 'active'
+                when not v_active then 'not active: cron.alter_job(jobid, active := true)'
+                else 'missing or changed: run sql/platform/schedule.sql'
+            end
+        );
+    end loop;
+    if to_regclass('cron.job') is null then
         return;
     end if;
-    execute
-        $q$select bool_or(j.active) from cron.job as j
-        where
-            j.jobname = 'dispatch-sweep' and j.schedule = '* * * * *'
-            and j.command like '%dispatch.sweep\_round(%' and j.database = current_database()$q$
-        into v_active;
-    insert into pg_temp.checks (check_name, ok, detail)
-    values (
-        'cron job dispatch-sweep',
-        coalesce(v_active, false),
-        case
-            when v_active then 'active, each minute'
-            when not v_active then 'not active: cron.alter_job(jobid, active := true)'
-            else 'missing or changed: run sql/platform/schedule.sql'
-        end
-    );
 
     -- It runs for nearly the whole minute, so that one is running most of the time.
     execute

@@ -28,6 +28,13 @@ on public.session_requests (created_at) where status = 'pending';
 create index concurrently if not exists session_requests_expiry_idx
 on public.session_requests (expires_at) where status = 'pending';
 
+-- What dispatch.health() says must be refunded.
+create index concurrently if not exists session_requests_refund_due_idx
+on public.session_requests (expires_at)
+where
+status = 'expired' and (metadata ->> 'stripe_payment_intent') is not null
+and not metadata ? 'refunded_at';
+
 -- The sweep marks the silent ones offline. Keyed by id, not by updated_at, so that a heartbeat
 -- touches no index and its update stays HOT.
 create index concurrently if not exists mechanics_online_idx
@@ -47,6 +54,10 @@ on dispatch.request_events (delivered_at, id) where delivered_at is null;
 
 create index concurrently if not exists stripe_events_unprocessed_idx
 on dispatch.stripe_events (received_at) where processed_at is null;
+
+-- What retention deletes, oldest first.
+create index concurrently if not exists stripe_events_received_at_idx
+on dispatch.stripe_events (received_at);
 
 -- A refund that came before its payment is found by the payment it names.
 create index concurrently if not exists stripe_events_refunded_payment_idx

@@ -1,11 +1,12 @@
--- One pg_cron job, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly the whole
--- minute and acts on time. pg_cron lives in one database of a cluster only: elsewhere the install
--- goes on with a warning, and somebody must run the job's command each minute instead.
+-- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly
+-- the whole minute and acts on time. Retention, once a day. pg_cron lives in one database of a
+-- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
+-- commands instead.
 do $$
 declare
     -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and
     -- Supabase's advisors warn of one without.
-    v_command constant text := $command$
+    v_sweep constant text := $command$
 do $loop$
 declare
     v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
@@ -30,6 +31,20 @@ begin
 end
 $loop$
 $command$;
+    -- Each batch commits, so that no lock is held for long. The ages are changed in the job.
+    v_retention constant text := $command$
+do $loop$
+begin
+    while
+        dispatch.prune_events('90 days')
+        + dispatch.prune_stripe_events('180 days')
+        + dispatch.prune_cron_runs('7 days') > 0
+    loop
+        commit;
+    end loop;
+end
+$loop$
+$command$;
 begin
     if
         not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
@@ -42,11 +57,24 @@ begin
         raise warning 'pg_cron is not in database %: nothing is announced by itself',
             current_database()
             using hint = 'Create the extension pg_cron here and run the platform''s up.sql again, '
-            'or have something else run this once a minute:' || v_command;
+            'or have something else run this once a minute:' || v_sweep
+            || 'and this once a day:' || v_retention;
         return;
     end if;
 
     -- The same name again replaces the job.
-    perform cron.schedule('dispatch-sweep', '* * * * *', v_command);
+    perform cron.schedule('dispatch-sweep', '* * * * *', v_sweep);
+
+    -- This one is left as it is: its ages and its hour are the owner's.
+    if
+        not exists (
+            select from cron.job as j
+            where
+                j.jobname = 'dispatch-retention' and j.database = current_database()
+                and j.username = current_user
+        )
+    then
+        perform cron.schedule('dispatch-retention', '17 3 * * *', v_retention);
+    end if;
 end;
 $$;

@@ -27,6 +27,7 @@ begin;
 \ir ../../functions/dispatch.deliver_events.sql
 \ir ../../functions/dispatch.expire_requests.sql
 \ir ../../functions/dispatch.explain_routing.sql
+\ir ../../functions/dispatch.first_event_id_since.sql
 \ir ../../functions/dispatch.get_request_timeline.sql
 \ir ../../functions/dispatch.guard_request.sql
 \ir ../../functions/dispatch.health.sql
@@ -45,6 +46,9 @@ begin;
 \ir ../../functions/dispatch.not_pending.sql
 \ir ../../functions/dispatch.policy_fingerprints.sql
 \ir ../../functions/dispatch.process_stripe_event.sql
+\ir ../../functions/dispatch.prune_cron_runs.sql
+\ir ../../functions/dispatch.prune_events.sql
+\ir ../../functions/dispatch.prune_stripe_events.sql
 \ir ../../functions/dispatch.record_event.sql
 \ir ../../functions/dispatch.refusal.sql
 \ir ../../functions/dispatch.replay_stripe_event.sql

@@ -1327,9 +1327,17 @@ from public, anon, authenticated, service_role;
 
 create or replace function dispatch.explain_routing(
     p_request_id uuid,
-    p_now timestamptz default now()
+    p_now timestamptz default now(),
+    p_limit integer default 100
 )
-returns table (mechanic_id uuid, display_name text, may_accept boolean, score integer, why text)
+returns table (
+    mechanic_id uuid,
+    display_name text,
+    told_at timestamptz,
+    may_accept boolean,
+    score integer,
+    why text
+)
 language plpgsql
 stable
 security invoker
@@ -1338,53 +1346,131 @@ as $$
 declare
     v_request public.session_requests;
     v_window record;
+    -- Whose the request was first; when they, and when everyone, were told.
+    v_first text;
+    v_first_at timestamptz;
+    v_broadcast_at timestamptz;
+    v_skipped text;
 begin
     select * into v_request from public.session_requests as r where r.id = p_request_id;
     if v_request.id is null then
         perform dispatch.raise_error('request_not_found');
     end if;
-    select * into v_window from dispatch.priority_window(v_request);
+    v_window := dispatch.priority_window(v_request);
+
+    -- The customer's topic, which comes first, is indexed.
+    select
+        min(e.topics[2]) filter (where e.event = 'priority_request'),
+        min(e.created_at) filter (where e.event = 'priority_request'),
+        min(e.created_at) filter (where e.event = 'new_request'),
+        min(e.payload ->> 'reason') filter (where e.event = 'priority_skipped')
+    into v_first, v_first_at, v_broadcast_at, v_skipped
+    from dispatch.request_events as e
+    where e.topics[1] = 'customer:' || v_request.customer_id and e.request_id = p_request_id;
 
     return query
     select
         m.id,
         m.display_name,
+        case
+            when f.was_first then v_first_at
+            when m.status = 'approved' and m.id <> v_request.customer_id then v_broadcast_at
+        end,
         m.status is not distinct from 'approved' and f.refusal is null,
         s.score,
-        case
-            when m.status is distinct from 'approved'
-                then 'not approved: status is ' || coalesce(m.status, 'pending')
-            when m.id = v_request.customer_id then 'is the customer'
-            when m.id = v_request.mechanic_id then 'took it'
-            when v_request.status <> 'pending' then 'the request is ' || v_request.status
-            when d.declined_at is not null then 'declined at ' || d.declined_at
-            when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
-            when f.refusal is not null
-                then 'reserved for another mechanic until ' || v_window.ends_at
-            when v_window.ends_at > p_now then 'preferred, told first until ' || v_window.ends_at
-            when v_window.mechanic_id is not null
-                then 'open to everyone since ' || v_window.ends_at || ', not announced yet'
-            else
-                'open to everyone since '
-                || coalesce(v_request.notification_sent_at, v_request.created_at)
-        end
-        || coalesce('; ' || nullif(array_to_string(s.reasons, ', '), ''), '')
+        concat_ws(
+            '; ',
+            case
+                when m.status is distinct from 'approved'
+                    then 'not approved: status is ' || coalesce(m.status, 'pending')
+                when m.id = v_request.customer_id then 'is the customer'
+                when m.id = v_request.mechanic_id then 'took it at ' || v_request.accepted_at
+                when v_request.status <> 'pending'
+                    then 'the request is ' || v_request.status
+                when d.declined_at is not null then 'declined at ' || d.declined_at
+                when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
+                when f.refusal is not null
+                    then 'reserved for another mechanic until ' || v_window.ends_at
+                when v_window.ends_at > p_now
+                    then 'preferred, it is theirs alone until ' || v_window.ends_at
+                when v_window.mechanic_id is not null
+                    then 'open to everyone since ' || v_window.ends_at || ', not announced yet'
+                else
+                    'open to everyone since '
+                    || coalesce(v_request.notification_sent_at, v_request.created_at)
+            end,
+            case when f.was_first then 'was told first' end,
+            'a favourite was asked for and skipped: ' || v_skipped,
+            case when not dispatch.is_online(m, p_now) then 'offline' end,
+            nullif(array_to_string(s.reasons, ', '), '')
+        )
     from public.mechanics as m
     cross join dispatch.score_match(m, v_request, p_now) as s
-    cross join dispatch.refusal(v_request, m.id, p_now) as f (refusal)
+    cross join
+        lateral (
+            select
+                dispatch.refusal(v_request, m.id, p_now) as refusal,
+                v_first is not distinct from 'mechanic:' || m.id as was_first
+        ) as f
     left join lateral (
         select min(e.created_at) as declined_at from dispatch.request_events as e
         where
             e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.id
     ) as d on true
-    order by 3 desc, s.score desc, m.id;
+    order by
+        f.was_first desc, m.id is not distinct from v_request.mechanic_id desc, 4 desc,
+        s.score desc, m.id
+    limit p_limit;
 end;
 $$;
 
-comment on function dispatch.explain_routing(uuid, timestamptz) is
-'For each mechanic, whether and why this request is open to them at p_now. '
-'Raises PT404 request_not_found.';
-revoke all on function dispatch.explain_routing(uuid, timestamptz)
+comment on function dispatch.explain_routing(uuid, timestamptz, integer) is
+'For each mechanic, when they were told of this request (by the event log; null: they were not), '
+'and whether and why it is open to them at p_now. The favourite and the winner come first, then '
+'who may accept, best first; p_limit rows, null for all. Raises PT404 request_not_found.';
+revoke all on function dispatch.explain_routing(uuid, timestamptz, integer)
+from public, anon, authenticated, service_role;
+
+-- Finds a time in the event log by halving the range of ids, so that the log needs no index on
+-- created_at: ids are given in the order of time, and each probe reads a few pages of the primary
+-- key. (BRIN would not stay useful: delivered and pruned events leave room all over the log, which
+-- new ones fill.)
+create or replace function dispatch.first_event_id_since(p_since timestamptz)
+returns bigint
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+    v_low bigint;
+    v_high bigint;
+    v_middle bigint;
+    v_event record;
+begin
+    -- All below v_low are before p_since; v_high and all above are not.
+    select min(e.id), max(e.id) + 1 into v_low, v_high from dispatch.request_events as e;
+    while v_low < v_high loop
+        v_middle := (v_low + v_high) / 2;
+        select e.id, e.created_at into v_event
+        from dispatch.request_events as e
+        where e.id >= v_middle
+        order by e.id
+        limit 1;
+        if v_event.created_at < p_since then
+            v_low := v_event.id + 1;
+        else
+            v_high := v_middle;
+        end if;
+    end loop;
+    return v_low;
+end;
+$$;
+
+comment on function dispatch.first_event_id_since(timestamptz) is
+'From this id on the event log is not older than p_since; null: it is empty. An event whose '
+'transaction took long counts as old as that transaction: ask for a time that much earlier.';
+revoke all on function dispatch.first_event_id_since(timestamptz)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.get_request_timeline(p_request_id uuid)
@@ -1505,7 +1591,12 @@ comment on function dispatch.guard_request() is
 'Trigger: allows only the state changes there are, and an accept only by who may.';
 revoke all on function dispatch.guard_request() from public, anon, authenticated, service_role;
 
-create or replace function dispatch.health(p_now timestamptz default now())
+-- Cheap enough to be asked each few seconds: every check reads an index from where it matters and
+-- stops after 1000 rows.
+create or replace function dispatch.health(
+    p_now timestamptz default now(),
+    p_max_bytes bigint default 10737418240
+)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
 stable
@@ -1513,86 +1604,180 @@ security invoker
 set search_path = ''
 as $$
 declare
+    v_enough constant integer := 1000;
+    v_grace constant interval := interval '5 seconds';
     v_has_cron boolean;
+    v_name text;
+    v_max_age interval;
     v_active boolean;
-    v_last_run timestamptz;
-    v_count bigint;
-    v_oldest timestamptz;
+    v_began_at timestamptz;
+    v_error text;
 begin
     v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
-    -- pg_cron is in one database of a cluster: its tables are named only where it is.
-    if v_has_cron then
-        execute $q$
-            select coalesce(bool_or(j.active), false), max(d.start_time)
-            from cron.job as j
-            left join cron.job_run_details as d
-                on d.jobid = j.jobid and d.status in ('running', 'succeeded')
-            where j.jobname = 'dispatch-sweep'
-        $q$ into v_active, v_last_run;
-    end if;
-    check_name := 'sweep_scheduled';
-    ok := coalesce(v_active, false);
+    for v_name, v_max_age in values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
+    loop
+        -- Its tables are named only where it is: in one database of a cluster.
+        if v_has_cron then
+            execute $q$
+                select
+                    bool_or(j.active) as is_active,
+                    max(begun.start_time) as began_at,
+                    max(ended.return_message) filter (where ended.status = 'failed') as error
+                from cron.job as j
+                left join lateral (
+                    select d.start_time from cron.job_run_details as d
+                    where d.jobid = j.jobid and d.start_time is not null
+                    order by d.runid desc limit 1
+                ) as begun on true
+                left join lateral (
+                    select d.status, coalesce(d.return_message, 'no message') as return_message
+                    from cron.job_run_details as d
+                    where d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+                    order by d.runid desc limit 1
+                ) as ended on true
+                where j.jobname = $1 and j.database = current_database()
+            $q$ into v_active, v_began_at, v_error using 'dispatch-' || v_name;
+        end if;
+
+        check_name := v_name || '_scheduled';
+        ok := v_has_cron and coalesce(v_active, false);
+        detail := case
+            when not v_has_cron then 'pg_cron is not in this database'
+            else
+                case when ok then 'job' else 'no active job' end || ' dispatch-' || v_name
+        end;
+        return next;
+
+        check_name := v_name || '_runs';
+        ok := v_has_cron
+        and v_error is null
+        -- Retention is daily: on the first day it has not run yet.
+        and coalesce(v_began_at > p_now - v_max_age, v_name = 'retention');
+        detail := case
+            when not v_has_cron then 'pg_cron is not in this database'
+            else
+                coalesce('last run began at ' || v_began_at, 'has not run yet')
+                || coalesce('; the last that ended failed: ' || v_error, '')
+        end;
+        return next;
+    end loop;
+
+    -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
+    check_name := 'notify_queue';
+    ok := pg_notification_queue_usage() <= 0.5 and not pg_is_in_recovery();
     detail := case
-        when not v_has_cron then 'pg_cron is not in this database'
-        when not v_active then 'no active job dispatch-sweep; see sql/platform/schedule.sql'
-        else 'job dispatch-sweep is active'
+        when pg_is_in_recovery() then 'a standby sends no notices: ask the primary'
+        else
+            round(pg_notification_queue_usage()::numeric * 100) || ' % full; that a notice '
+            'arrives is shown by listening only'
     end;
     return next;
 
-    check_name := 'sweep_runs';
-    ok := coalesce(v_last_run > p_now - interval '3 minutes', false);
-    detail := coalesce('last run began at ' || v_last_run, 'never ran');
-    return next;
+    return query
+    select
+        c.name,
+        c.found = 0,
+        c.found || case when c.found = v_enough then ' or more ' else ' ' end || c.what
+        || coalesce(c.since, '')
+    from (
+        select
+            'windows_announced',
+            'requests not broadcast 5 s after their window',
+            count(*),
+            ', the oldest ended at ' || min(w.ends_at)
+        from dispatch.pending_windows(p_now - v_grace, v_enough) as w
+        union all
+        select
+            'windows_on_time',
+            'windows announced more than 5 s late in the last 15 minutes',
+            count(*),
+            ', at worst by ' || max(w.lateness)
+        from (
+            select e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz as lateness
+            from dispatch.request_events as e
+            where
+                e.id >= greatest(
+                    dispatch.first_event_id_since(p_now - interval '15 minutes'),
+                    (select max(last.id) from dispatch.request_events as last) - 10 * v_enough
+                )
+                and e.created_at between p_now - interval '15 minutes' and p_now
+                and e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
+                and e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz > v_grace
+            limit v_enough
+        ) as w
+        union all
+        select
+            'events_delivered',
+            'events undelivered for more than 5 s',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select e.created_at from dispatch.request_events as e
+            where e.delivered_at is null and e.created_at < p_now - v_grace
+            order by e.delivered_at, e.id
+            limit v_enough
+        ) as u
+        union all
+        select
+            'stripe_events_processed',
+            'Stripe events in error',
+            count(*),
+            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
+        from (
+            select e.received_at from dispatch.stripe_events as e
+            where e.processed_at is null
+            order by e.received_at
+            limit v_enough
+        ) as u
+        union all
+        select
+            'requests_accepted',
+            'requests that nobody accepted 15 minutes after the broadcast',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select r.created_at from public.session_requests as r
+            where
+                r.status = 'pending' and r.created_at < p_now - interval '15 minutes'
+                and r.notification_sent_at < p_now - interval '15 minutes'
+            order by r.created_at
+            limit v_enough
+        ) as u
+        union all
+        select
+            'refunds_due',
+            'paid requests expired without a mechanic: refund them',
+            count(*),
+            ', the oldest expired at ' || min(u.expires_at)
+        from (
+            select r.expires_at from public.session_requests as r
+            where
+                r.status = 'expired' and (r.metadata ->> 'stripe_payment_intent') is not null
+                and not r.metadata ? 'refunded_at'
+            order by r.expires_at
+            limit v_enough
+        ) as u
+    ) as c (name, what, found, since);
 
-    select count(*), min(w.ends_at) into v_count, v_oldest
-    from dispatch.pending_windows(p_now - interval '5 seconds', 1000) as w;
-    check_name := 'windows_announced';
-    ok := v_count = 0;
-    detail := v_count || ' requests not broadcast 5 s after their window'
-    || coalesce(', the oldest ended at ' || v_oldest, '');
-    return next;
-
-    select count(*), min(e.created_at) into v_count, v_oldest
-    from dispatch.request_events as e
-    where e.delivered_at is null and e.created_at < p_now - interval '5 seconds';
-    check_name := 'events_delivered';
-    ok := v_count = 0;
-    detail := v_count || ' events undelivered for more than 5 s'
-    || coalesce(', the oldest of ' || v_oldest, '');
-    return next;
-
-    select count(*), min(e.received_at) into v_count, v_oldest
-    from dispatch.stripe_events as e where e.processed_at is null;
-    check_name := 'stripe_events_processed';
-    ok := v_count = 0;
-    detail := v_count || ' Stripe events in error'
-    || coalesce(', the oldest of ' || v_oldest || '; see dispatch.stripe_events.error', '');
-    return next;
-
-    select count(*) into v_count
-    from public.session_requests as r
-    where
-        r.status = 'pending' and r.notification_sent_at < p_now - interval '15 minutes';
-    check_name := 'requests_accepted';
-    ok := v_count = 0;
-    detail := v_count || ' requests that nobody accepted 15 minutes after the broadcast';
-    return next;
-
-    select count(*) into v_count
-    from public.session_requests as r
-    where
-        r.status = 'expired' and (r.metadata ->> 'stripe_payment_intent') is not null
-        and not r.metadata ? 'refunded_at';
-    check_name := 'refunds_due';
-    ok := v_count = 0;
-    detail := v_count || ' paid requests expired without a mechanic: refund them';
-    return next;
+    return query
+    select
+        t.name,
+        pg_total_relation_size(t.relation) <= p_max_bytes,
+        pg_size_pretty(pg_total_relation_size(t.relation)) || ' on disk, '
+        || pg_size_pretty(p_max_bytes) || ' allowed'
+    from (
+        values
+        ('event_log_size', 'dispatch.request_events'::regclass),
+        ('stripe_ledger_size', 'dispatch.stripe_events')
+    ) as t (name, relation);
 end;
 $$;
 
-comment on function dispatch.health(timestamptz) is
-'One row for each check: name, whether it is well, and what was found.';
-revoke all on function dispatch.health(timestamptz)
+comment on function dispatch.health(timestamptz, bigint) is
+'One row for each check: name, whether it is well, and what was found. p_max_bytes is what the '
+'event log may take on disk with its indexes, and as much the Stripe ledger. What to do about '
+'each: docs/runbook.md.';
+revoke all on function dispatch.health(timestamptz, bigint)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.is_approved_mechanic(p_user_id uuid)
@@ -1813,7 +1998,9 @@ begin
                 array[v_customer, 'session_requests_feed'],
                 jsonb_strip_nulls(
                     jsonb_build_object(
-                        'is_fallback_broadcast', v_reason is not null, 'reason', v_reason
+                        'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
+                        -- For whoever asks how late the sweep was.
+                        'window_ends_at', case v_reason when 'window_ended' then v_window_ends_at end
                     )
                 )
             );
@@ -2278,6 +2465,143 @@ comment on function dispatch.process_stripe_event(jsonb) is 'Behind public.proce
 revoke all on function dispatch.process_stripe_event(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.process_stripe_event(jsonb) to service_role;
+
+-- Changes cron.job_run_details, which pg_cron itself never empties.
+create or replace function dispatch.prune_cron_runs(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_count integer;
+begin
+    -- pg_cron is in one database of a cluster: its tables are named only where it is.
+    if not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        return 0;
+    end if;
+    execute $q$
+        delete from cron.job_run_details as d
+        where
+            d.runid = any(array(
+                select old.runid from cron.job_run_details as old
+                inner join cron.job as j on j.jobid = old.jobid
+                where
+                    j.jobname in ('dispatch-sweep', 'dispatch-retention')
+                    and j.database = current_database()
+                    and coalesce(old.end_time, old.start_time) < $1
+                order by old.runid
+                limit $2
+            ))
+    $q$ using p_now - p_older_than, p_limit;
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.prune_cron_runs(interval, integer, timestamptz) is
+'Deletes pg_cron''s record of up to p_limit runs of this product''s jobs older than this '
+'at p_now. Returns how many.';
+revoke all on function dispatch.prune_cron_runs(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.request_events.
+create or replace function dispatch.prune_events(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_before constant timestamptz := p_now - p_older_than;
+    v_count integer;
+begin
+    -- A pending request keeps its events: who declined is not asked again.
+    delete from dispatch.request_events as e
+    where
+        e.id = any(array(
+            select old.id from dispatch.request_events as old
+            where
+                old.id < dispatch.first_event_id_since(v_before)
+                and old.created_at < v_before
+                and old.delivered_at is not null
+                and not exists (
+                    select from public.session_requests as r
+                    where r.id = old.request_id and r.status = 'pending'
+                )
+            order by old.id
+            limit p_limit
+            for update of old skip locked
+        ));
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.prune_events(interval, integer, timestamptz) is
+'Deletes up to p_limit events older than this at p_now, but none undelivered and none of a request '
+'still pending. Returns how many.';
+revoke all on function dispatch.prune_events(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.stripe_events.
+-- The ledger is not what keeps a payment from being booked twice once an event is gone from it: the
+-- Checkout Session is unique on session_requests itself. Stripe repeats an event for 3 days.
+create or replace function dispatch.prune_stripe_events(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+    v_count integer;
+begin
+    delete from dispatch.stripe_events as e
+    where
+        e.id = any(array(
+            select old.id from dispatch.stripe_events as old
+            where
+                old.received_at < p_now - p_older_than
+                and old.processed_at is not null
+                -- A refund waits for its payment: that must then not be offered to anyone.
+                and (
+                    old.outcome is distinct from 'refunded'
+                    or exists (
+                        select from public.session_requests as r
+                        where
+                            (r.metadata ->> 'stripe_payment_intent')
+                            = old.payload #>> '{data,object,payment_intent}'
+                    )
+                )
+            order by old.received_at
+            limit p_limit
+            for update of old skip locked
+        ));
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
+'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed and no refund '
+'whose payment has not come. Returns how many.';
+revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
 
 -- Changes dispatch.request_events; sends notices when that is cheap now.
 -- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
@@ -3156,35 +3480,111 @@ begin
 end;
 $$;
 
--- By day, from the event log alone.
+-- By day, from the event log alone. A day is read only when it is asked for: a condition on day
+-- spares the others.
 create or replace view dispatch.metrics with (security_invoker = on) as
+with days as (
+    select
+        u.today - n.ago as day,
+        (u.today - n.ago)::timestamp at time zone 'UTC' as begins_at,
+        (u.today - n.ago + 1)::timestamp at time zone 'UTC' as ends_at
+    from (select (now() at time zone 'UTC')::date as today) as u
+    cross join generate_series(0, 29) as n (ago)
+)
+
 select
-    date_trunc('day', e.created_at at time zone 'UTC')::date as day,
-    count(*) filter (
-        where e.event = 'priority_request'
-        or (e.event = 'new_request' and (e.payload ->> 'is_fallback_broadcast')::boolean is false)
-    ) as requests,
-    count(*) filter (where e.event = 'priority_request') as priority_requests,
-    count(*) filter (
-        where e.event = 'request_accepted' and (e.payload ->> 'priority')::boolean
-    ) as accepted_by_favourite,
-    count(*) filter (
-        where e.event = 'new_request' and (e.payload ->> 'is_fallback_broadcast')::boolean
-    ) as fallbacks,
-    count(*) filter (where e.event = 'priority_skipped') as skipped,
-    count(*) filter (where e.event = 'request_accepted') as accepted,
-    count(*) filter (where e.event = 'request_cancelled') as cancelled,
-    percentile_cont(0.5) within group (
-        order by extract(epoch from e.created_at - (e.payload ->> 'created_at')::timestamptz)
-    ) filter (where e.event = 'request_accepted') as seconds_to_accept_p50,
-    percentile_cont(0.95) within group (
-        order by extract(epoch from e.created_at - (e.payload ->> 'created_at')::timestamptz)
-    ) filter (where e.event = 'request_accepted') as seconds_to_accept_p95
-from dispatch.request_events as e
-group by 1;
+    d.day,
+    m.requests_total,
+    m.priority_requests_total,
+    m.favourite_accepts_total,
+    m.fallbacks_total,
+    m.skipped_total,
+    m.accepts_total,
+    m.cancelled_total,
+    m.expired_total,
+    m.favourite_accepts_total::double precision
+    / nullif(m.priority_requests_total, 0) as favourite_acceptance_ratio,
+    m.fallbacks_total::double precision
+    / nullif(m.priority_requests_total, 0) as fallback_ratio,
+    m.accept_seconds[1] as accept_p50_seconds,
+    m.accept_seconds[2] as accept_p95_seconds,
+    m.sweep_lateness_seconds[1] as sweep_lateness_p50_seconds,
+    m.sweep_lateness_seconds[2] as sweep_lateness_p95_seconds,
+    m.sweep_lateness_seconds[3] as sweep_lateness_max_seconds
+from days as d
+cross join
+    lateral (
+        select
+            count(*) filter (
+                where e.event = 'priority_request'
+                or (
+                    e.event = 'new_request'
+                    and not (e.payload ->> 'is_fallback_broadcast')::boolean
+                )
+            ) as requests_total,
+            count(*) filter (where e.event = 'priority_request') as priority_requests_total,
+            count(*) filter (
+                where e.event = 'request_accepted' and (e.payload ->> 'priority')::boolean
+            ) as favourite_accepts_total,
+            count(*) filter (
+                where e.event = 'new_request' and (e.payload ->> 'is_fallback_broadcast')::boolean
+            ) as fallbacks_total,
+            count(*) filter (where e.event = 'priority_skipped') as skipped_total,
+            count(*) filter (where e.event = 'request_accepted') as accepts_total,
+            count(*) filter (
+                where e.event = 'request_cancelled' and e.payload ->> 'reason' <> 'expired'
+            ) as cancelled_total,
+            count(*) filter (
+                where e.event = 'request_cancelled' and e.payload ->> 'reason' = 'expired'
+            ) as expired_total,
+            percentile_cont(array[0.5, 0.95]) within group (
+                order by
+                    extract(epoch from e.created_at - (e.payload ->> 'created_at')::timestamptz)
+            ) filter (where e.event = 'request_accepted') as accept_seconds,
+            percentile_cont(array[0.5, 0.95, 1]) within group (
+                order by extract(
+                    epoch from e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz
+                )
+            ) filter (
+                where e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
+            ) as sweep_lateness_seconds
+        from dispatch.request_events as e
+        where
+            e.created_at >= d.begins_at and e.created_at < d.ends_at
+            -- An hour for transactions that took long.
+            and e.id >= dispatch.first_event_id_since(d.begins_at - interval '1 hour')
+            and e.id < dispatch.first_event_id_since(d.ends_at + interval '1 hour')
+    ) as m;
 
 comment on view dispatch.metrics is
-'Requests, accepts by the favourite, fallbacks and times to accept, by UTC day.';
+'The last 30 UTC days, from the event log: what happened on each, wherever it began. Ask for the '
+'days you need: where day >= …';
+comment on column dispatch.metrics.day is 'UTC day.';
+comment on column dispatch.metrics.requests_total is 'Count: requests that were made.';
+comment on column dispatch.metrics.priority_requests_total is
+'Count: requests that were told to a favourite first.';
+comment on column dispatch.metrics.favourite_accepts_total is
+'Count: accepts by the favourite inside the window.';
+comment on column dispatch.metrics.fallbacks_total is 'Count: requests broadcast after a window.';
+comment on column dispatch.metrics.skipped_total is
+'Count: favourites that were asked for and could not be had.';
+comment on column dispatch.metrics.accepts_total is 'Count: accepts, by anyone.';
+comment on column dispatch.metrics.cancelled_total is 'Count: requests cancelled or refunded.';
+comment on column dispatch.metrics.expired_total is
+'Count: requests that nobody accepted in time.';
+comment on column dispatch.metrics.favourite_acceptance_ratio is
+'Ratio, 0 to 1: favourite_accepts_total / priority_requests_total; null: none.';
+comment on column dispatch.metrics.fallback_ratio is
+'Ratio, 0 to 1: fallbacks_total / priority_requests_total; null: none.';
+comment on column dispatch.metrics.accept_p50_seconds is 'Seconds from request to accept, median.';
+comment on column dispatch.metrics.accept_p95_seconds is
+'Seconds from request to accept, 95th percentile.';
+comment on column dispatch.metrics.sweep_lateness_p50_seconds is
+'Seconds from the end of a window to its announcement, median.';
+comment on column dispatch.metrics.sweep_lateness_p95_seconds is
+'Seconds from the end of a window to its announcement, 95th percentile.';
+comment on column dispatch.metrics.sweep_lateness_max_seconds is
+'Seconds from the end of a window to its announcement, the most.';
 revoke all on dispatch.metrics from public, anon, authenticated, service_role;
 
 insert into public.service_plans (code, title, session_type, price_cents, currency)
@@ -3224,6 +3624,13 @@ on public.session_requests (created_at) where status = 'pending';
 create index if not exists session_requests_expiry_idx
 on public.session_requests (expires_at) where status = 'pending';
 
+-- What dispatch.health() says must be refunded.
+create index if not exists session_requests_refund_due_idx
+on public.session_requests (expires_at)
+where
+status = 'expired' and (metadata ->> 'stripe_payment_intent') is not null
+and not metadata ? 'refunded_at';
+
 -- The sweep marks the silent ones offline. Keyed by id, not by updated_at, so that a heartbeat
 -- touches no index and its update stays HOT.
 create index if not exists mechanics_online_idx
@@ -3243,6 +3650,10 @@ on dispatch.request_events (delivered_at, id) where delivered_at is null;
 
 create index if not exists stripe_events_unprocessed_idx
 on dispatch.stripe_events (received_at) where processed_at is null;
+
+-- What retention deletes, oldest first.
+create index if not exists stripe_events_received_at_idx
+on dispatch.stripe_events (received_at);
 
 -- A refund that came before its payment is found by the payment it names.
 create index if not exists stripe_events_refunded_payment_idx
@@ -3346,14 +3757,15 @@ exception
 end;
 $$;
 
--- One pg_cron job, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly the whole
--- minute and acts on time. pg_cron lives in one database of a cluster only: elsewhere the install
--- goes on with a warning, and somebody must run the job's command each minute instead.
+-- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly
+-- the whole minute and acts on time. Retention, once a day. pg_cron lives in one database of a
+-- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
+-- commands instead.
 do $$
 declare
     -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and
     -- Supabase's advisors warn of one without.
-    v_command constant text := $command$
+    v_sweep constant text := $command$
 do $loop$
 declare
     v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
@@ -3378,6 +3790,20 @@ begin
 end
 $loop$
 $command$;
+    -- Each batch commits, so that no lock is held for long. The ages are changed in the job.
+    v_retention constant text := $command$
+do $loop$
+begin
+    while
+        dispatch.prune_events('90 days')
+        + dispatch.prune_stripe_events('180 days')
+        + dispatch.prune_cron_runs('7 days') > 0
+    loop
+        commit;
+    end loop;
+end
+$loop$
+$command$;
 begin
     if
         not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
@@ -3390,12 +3816,25 @@ begin
         raise warning 'pg_cron is not in database %: nothing is announced by itself',
             current_database()
             using hint = 'Create the extension pg_cron here and run the platform''s up.sql again, '
-            'or have something else run this once a minute:' || v_command;
+            'or have something else run this once a minute:' || v_sweep
+            || 'and this once a day:' || v_retention;
         return;
     end if;
 
     -- The same name again replaces the job.
-    perform cron.schedule('dispatch-sweep', '* * * * *', v_command);
+    perform cron.schedule('dispatch-sweep', '* * * * *', v_sweep);
+
+    -- This one is left as it is: its ages and its hour are the owner's.
+    if
+        not exists (
+            select from cron.job as j
+            where
+                j.jobname = 'dispatch-retention' and j.database = current_database()
+                and j.username = current_user
+        )
+    then
+        perform cron.schedule('dispatch-retention', '17 3 * * *', v_retention);
+    end if;
 end;
 $$;
 

@@ -1,18 +1,24 @@
 """What the owner watches: each check of dispatch.health() fails and passes; the day's numbers."""
 
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from stack.postgres import Cluster
 from tests.database import Connection, Database, checkout, rows, rpc
 
-# Without pg_cron (only one database of a cluster has it) these two always fail.
-SCHEDULE = {"sweep_scheduled", "sweep_runs"}
+# Without pg_cron (only one database of a cluster has it) these always fail.
+SCHEDULE = {"sweep_scheduled", "sweep_runs", "retention_scheduled", "retention_runs"}
 CHECKS = SCHEDULE | {
+    "notify_queue",
     "windows_announced",
+    "windows_on_time",
     "events_delivered",
     "stripe_events_processed",
     "requests_accepted",
     "refunds_due",
+    "event_log_size",
+    "stripe_ledger_size",
 }
 MOMENT = timedelta(microseconds=1)
 
@@ -25,35 +31,99 @@ def failing(connection: Connection, at: object = None) -> dict[str, str]:
     return {row["check_name"]: row["detail"] for row in found if not row["ok"]}
 
 
-def test_the_schedule_and_its_last_run(cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("job", "max_age"), [("sweep", timedelta(minutes=3)), ("retention", timedelta(hours=26))]
+)
+def test_a_job_and_its_last_run(cluster: Cluster, job: str, max_age: timedelta) -> None:
     with Database(cluster, "postgres") as db:
         superuser = db.superuser()
+
+        def failing_of_schedule(at: object = None) -> set[str]:
+            return SCHEDULE & set(failing(superuser, at))
+
         with superuser.transaction(force_rollback=True):
             superuser.execute("delete from cron.job_run_details")
-            assert failing(superuser)["sweep_runs"] == "never ran"
             (run,) = rows(
                 superuser,
                 "insert into cron.job_run_details (jobid, runid, status, start_time)"
-                " select jobid, -1, 'failed', now() from cron.job"
-                " where jobname = 'dispatch-sweep' returning start_time",
+                " select jobid, -1, 'running', now() from cron.job"
+                " where jobname = %s returning start_time",
+                f"dispatch-{job}",
             )
-            assert "sweep_runs" in failing(superuser)
+            late = run["start_time"] + max_age
+            runs, scheduled = f"{job}_runs", f"{job}_scheduled"
             for status in ("running", "succeeded"):
                 superuser.execute("update cron.job_run_details set status = %s", (status,))
-                late = run["start_time"] + timedelta(minutes=3)
-                assert not SCHEDULE & set(failing(superuser, late - MOMENT))
-                assert SCHEDULE & set(failing(superuser, late)) == {"sweep_runs"}
+                assert runs not in failing_of_schedule(late - MOMENT)
+                assert runs in failing_of_schedule(late)
 
-            superuser.execute("update cron.job set active = false")
-            assert "no active job" in failing(superuser)["sweep_scheduled"]
-            superuser.execute("delete from cron.job")
-            assert "no active job" in failing(superuser)["sweep_scheduled"]
+            # One that fails each time has always begun lately.
+            superuser.execute(
+                "insert into cron.job_run_details (jobid, runid, status, return_message)"
+                " select jobid, -2, 'failed', 'disk full' from cron.job_run_details"
+            )
+            assert runs not in failing_of_schedule(run["start_time"])
+            superuser.execute("update cron.job_run_details set status = 'running' where runid = -1")
+            assert failing(superuser, run["start_time"])[runs].endswith("failed: disk full")
+
+            superuser.execute("delete from cron.job_run_details")
+            assert (runs in failing(superuser)) == (job == "sweep")
+
+            superuser.execute(
+                "update cron.job set active = false where jobname = %s", (f"dispatch-{job}",)
+            )
+            assert failing_of_schedule() == {scheduled, "sweep_runs"}
+            superuser.execute("delete from cron.job where jobname = %s", (f"dispatch-{job}",))
+            assert failing(superuser)[scheduled] == f"no active job dispatch-{job}"
 
 
 def test_without_pg_cron_it_says_so(shared: Database) -> None:
     found = failing(shared.owner)
-    assert set(found) == SCHEDULE
-    assert found["sweep_scheduled"] == "pg_cron is not in this database"
+    assert found == dict.fromkeys(SCHEDULE, "pg_cron is not in this database")
+
+
+def test_a_full_queue_of_notices(db: Database) -> None:
+    """To fill the real one takes 4 GB of notices that nobody reads."""
+    superuser = db.superuser()
+    superuser.execute("alter function pg_catalog.pg_notification_queue_usage() rename to really")
+    usage = "create or replace function pg_catalog.pg_notification_queue_usage() returns float8"
+    superuser.execute(f"{usage} language sql as 'select 0.5::float8'".encode())
+    assert set(failing(db.owner)) == SCHEDULE
+    superuser.execute(f"{usage} language sql as 'select 0.51::float8'".encode())
+    found = failing(db.owner)
+    assert set(found) == SCHEDULE | {"notify_queue"}
+    assert found["notify_queue"].startswith("51 % full")
+
+
+def test_too_much_on_disk(db: Database) -> None:
+    db.sql(
+        "insert into dispatch.stripe_events (id, type, payload)"
+        " select n::text, 'x', '{}' from generate_series(1, 1000) as n"
+    )
+    db.sql("update dispatch.stripe_events set processed_at = now()")
+    sizes = {
+        check: int(db.value(f"select pg_total_relation_size('dispatch.{table}')"))
+        for check, table in (
+            ("event_log_size", "request_events"),
+            ("stripe_ledger_size", "stripe_events"),
+        )
+    }
+    small, large = sorted(sizes, key=lambda check: sizes[check])
+    assert sizes[small] < sizes[large]
+
+    def too_large(limit: int) -> set[str]:
+        found = db.sql("select * from dispatch.health(p_max_bytes => %s)", limit)
+        return {row["check_name"] for row in found if not row["ok"]} - SCHEDULE
+
+    assert too_large(sizes[large]) == set()
+    assert too_large(sizes[large] - 1) == {large}
+    assert too_large(sizes[small] - 1) == {small, large}
+    (detail,) = (
+        row["detail"]
+        for row in db.sql("select * from dispatch.health()")
+        if row["check_name"] == large
+    )
+    assert detail.endswith("on disk, 10 GB allowed")
 
 
 def test_a_window_not_announced(shared: Database) -> None:
@@ -67,6 +137,29 @@ def test_a_window_not_announced(shared: Database) -> None:
     assert found["windows_announced"].startswith("1 requests")
     shared.value("select dispatch.sweep(p_now => %s)", ends_at)
     assert set(failing(shared.owner, late)) == SCHEDULE
+
+
+def test_a_window_announced_late(shared: Database) -> None:
+    for _ in range(2):
+        shared.end_window(shared.make_request(preferred=shared.make_mechanic()))
+    assert shared.sweep() == 2
+    now = shared.value("select now()")
+    assert set(failing(shared.owner, now)) == SCHEDULE
+    late = (
+        "update dispatch.request_events set delivered_at ="
+        " (payload ->> 'window_ends_at')::timestamptz + %s"
+        " where id = (select max(id) from dispatch.request_events)"
+    )
+    shared.sql(late, timedelta(seconds=5))
+    assert set(failing(shared.owner, now)) == SCHEDULE
+    shared.sql(late, timedelta(seconds=5.5))
+    found = failing(shared.owner, now)
+    assert set(found) == SCHEDULE | {"windows_on_time"}
+    assert found["windows_on_time"].startswith("1 windows")
+    assert found["windows_on_time"].endswith("at worst by 00:00:05.5")
+    shared.sql("update session_requests set status = 'cancelled'")
+    shared.sql("update dispatch.request_events set delivered_at = coalesce(delivered_at, now())")
+    assert "windows_on_time" not in failing(shared.owner, now + timedelta(minutes=16))
 
 
 def test_an_event_not_delivered(shared: Database) -> None:
@@ -95,6 +188,8 @@ def test_a_stripe_event_in_error(shared: Database) -> None:
 def test_a_request_that_nobody_accepts(shared: Database) -> None:
     request = shared.make_request()
     shared.sql("update dispatch.request_events set delivered_at = now()")
+    # It had a window of an hour before.
+    shared.sql("update session_requests set created_at = created_at - interval '1 hour'")
     late = shared.request(request)["notification_sent_at"] + timedelta(minutes=15)
     assert set(failing(shared.owner, late)) == SCHEDULE
     found = failing(shared.owner, late + MOMENT)
@@ -116,6 +211,60 @@ def test_a_refund_that_is_due(shared: Database) -> None:
     assert found["refunds_due"].startswith("1 paid requests")
 
 
+def test_what_is_counted_stops_at_a_thousand(shared: Database) -> None:
+    shared.sql(
+        "insert into dispatch.stripe_events (id, type, payload)"
+        " select n::text, 'x', '{}' from generate_series(1, 1001) as n"
+    )
+    shared.sql(
+        "insert into dispatch.request_events (request_id, event, payload, created_at)"
+        " select gen_random_uuid(), 'x', '{}', now() - interval '1 minute'"
+        " from generate_series(1, 999)"
+    )
+    found = failing(shared.owner)
+    assert found["stripe_events_processed"].startswith("1000 or more Stripe events")
+    assert found["events_delivered"].startswith("999 events")
+
+
+def buffers(db: Database, query: str) -> int:
+    """Pages that a query reads once the catalogue is known."""
+    for _ in range(3):
+        (plan,) = db.value(f"explain (analyze, buffers, format json) {query}")
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+
+
+def test_health_and_a_day_of_metrics_cost_little_however_long_the_history(db: Database) -> None:
+    customer = db.make_customer()
+    superuser = db.superuser()
+    superuser.execute("set session_replication_role = replica")
+    superuser.execute(
+        "insert into public.session_requests"
+        " (customer_id, session_type, status, created_at, notification_sent_at, expires_at,"
+        " metadata)"
+        " select %s, 'chat', case n %% 2 when 0 then 'completed' else 'expired' end"
+        "::session_request_status, at, at, at, jsonb_build_object('stripe_payment_intent', n)"
+        " || case n %% 2 when 0 then '{}' else '{\"refunded_at\": 1}' end::jsonb"
+        " from generate_series(1, 20000) as n"
+        " cross join lateral (select now() - (20000 - n) * interval '5 minutes' as at) as t",
+        (customer,),
+    )
+    superuser.execute(
+        "insert into dispatch.request_events (request_id, event, payload, created_at, delivered_at)"
+        " select id, 'request_completed', '{}', created_at, created_at"
+        " from public.session_requests order by created_at"
+    )
+    superuser.execute(
+        "insert into dispatch.stripe_events (id, type, payload, received_at, processed_at)"
+        " select id::text, 'x', '{}', created_at, created_at from public.session_requests"
+    )
+    db.sql("analyze")
+    pages = db.value("select pg_relation_size('session_requests') / 8192")
+    assert pages > 300
+    assert buffers(db, "select * from dispatch.health()") < 150
+    today = "select * from dispatch.metrics where day = (now() at time zone 'UTC')::date"
+    assert buffers(db, today) < 200
+
+
 def test_a_day_in_numbers(shared: Database) -> None:
     customer, favourite, other = (
         shared.make_customer(),
@@ -127,21 +276,33 @@ def test_a_day_in_numbers(shared: Database) -> None:
         rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
         accepted_after[request] = after
 
+    (before,) = shared.events(shared.make_request(customer))
     accepted_after: dict[str, int] = {}
-    kept, ended, declined = (shared.make_request(customer, favourite) for _ in range(3))
+    kept, ended, ended_too, declined = (shared.make_request(customer, favourite) for _ in range(4))
     accept(favourite, kept, 10)
     shared.end_window(ended)
-    assert shared.sweep() == 1
+    shared.end_window(ended_too)
+    assert shared.sweep() == 2
+    shared.sql("update session_requests set status = 'expired' where id = %s", ended_too)
     accept(favourite, ended, 20)  # no longer as the favourite
     rpc(shared.connect(favourite), "decline_session_request", request_id=declined)
     accept(other, shared.make_request(customer), 40)
     skipped = shared.make_request(customer, shared.make_mechanic("pending"))
     rpc(shared.connect(customer), "cancel_session_request", request_id=skipped)
 
-    # All of it on one day, booked two minutes before its end; the day before there was one booking.
+    # All of it yesterday, booked two minutes before its end; the day before there was one booking.
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    late = today - timedelta(minutes=2)
     shared.sql(
-        "update dispatch.request_events set created_at = '2026-03-14 23:58:00Z',"
-        ' payload = payload || \'{"created_at": "2026-03-14T23:58:00Z"}\''
+        "update dispatch.request_events set created_at = %s,"
+        " payload = payload || jsonb_build_object('created_at', %s::timestamptz)",
+        late,
+        late,
+    )
+    shared.sql(
+        "update dispatch.request_events set created_at = %s where id = %s",
+        today - timedelta(days=2),
+        before["id"],
     )
     for request, seconds in accepted_after.items():
         shared.sql(
@@ -150,35 +311,69 @@ def test_a_day_in_numbers(shared: Database) -> None:
             seconds,
             request,
         )
-    (before,) = shared.events(shared.make_request(customer))
-    shared.sql(
-        "update dispatch.request_events set created_at = '2026-03-13 00:00:00Z' where id = %s",
-        before["id"],
-    )
+    for request, seconds in ((ended, 1), (ended_too, 3)):
+        shared.sql(
+            "update dispatch.request_events set"
+            " delivered_at = (payload ->> 'window_ends_at')::timestamptz + %s"
+            " where request_id = %s and event = 'new_request'",
+            timedelta(seconds=seconds),
+            request,
+        )
 
     shared.sql("set time zone 'Asia/Tokyo'")  # days are UTC's whoever asks
-    none = {
-        "priority_requests": 0,
-        "accepted_by_favourite": 0,
-        "fallbacks": 0,
-        "skipped": 0,
-        "accepted": 0,
-        "cancelled": 0,
-        "seconds_to_accept_p50": None,
-        "seconds_to_accept_p95": None,
-    }
-    assert shared.sql("select * from dispatch.metrics order by day") == [
-        {"day": date(2026, 3, 13), "requests": 1} | none,
-        {
-            "day": date(2026, 3, 14),
-            "requests": 5,
-            "priority_requests": 3,
-            "accepted_by_favourite": 1,
-            "fallbacks": 2,
-            "skipped": 1,
-            "accepted": 3,
-            "cancelled": 1,
-            "seconds_to_accept_p50": 20,
-            "seconds_to_accept_p95": 38,
-        },
+    found = shared.sql("select * from dispatch.metrics order by day desc")
+    assert [row.pop("day") for row in found] == [
+        (today - timedelta(days=ago)).date() for ago in range(30)
     ]
+    nothing = {name: 0 if name.endswith("_total") else None for name in found[0]}
+    assert found[0] == found[3] == found[29] == nothing
+    assert found[2] == nothing | {"requests_total": 1}
+    assert found[1] == {
+        "requests_total": 6,
+        "priority_requests_total": 4,
+        "favourite_accepts_total": 1,
+        "fallbacks_total": 3,
+        "skipped_total": 1,
+        "accepts_total": 3,
+        "cancelled_total": 1,
+        "expired_total": 1,
+        "favourite_acceptance_ratio": 0.25,
+        "fallback_ratio": 0.75,
+        "accept_p50_seconds": 20,
+        "accept_p95_seconds": 38,
+        "sweep_lateness_p50_seconds": 2,
+        "sweep_lateness_p95_seconds": pytest.approx(2.9),
+        "sweep_lateness_max_seconds": 3,
+    }
+
+
+def test_metrics_say_their_units(shared: Database) -> None:
+    found = shared.sql(
+        "select attname as name, col_description(attrelid, attnum) as comment from pg_attribute"
+        " where attrelid = 'dispatch.metrics'::regclass and attnum > 0 and attname <> 'day'"
+    )
+    units = {"total": "Count: ", "ratio": "Ratio, ", "seconds": "Seconds "}
+    assert len(found) == 15
+    for row in found:
+        assert row["comment"].startswith(units[row["name"].rpartition("_")[2]]), row
+
+
+@pytest.mark.parametrize("hours_ago", [[], [1], [9, 7, 7, 5, 1], [*range(100, 0, -1)]])
+def test_the_first_event_since_a_time(shared: Database, hours_ago: list[int]) -> None:
+    """Whatever gaps the ids have."""
+    for number, hours in enumerate(hours_ago):
+        shared.sql(
+            "insert into dispatch.request_events (id, request_id, event, payload, created_at)"
+            " overriding system value values"
+            " (%s, gen_random_uuid(), 'x', '{}', '2026-03-14Z'::timestamptz - %s::interval)",
+            number * number,
+            timedelta(hours=hours),
+        )
+    for since in range(11):
+        first = shared.value(
+            "select dispatch.first_event_id_since('2026-03-14Z'::timestamptz - %s::interval)",
+            timedelta(hours=since),
+        )
+        assert (first is None) == (not hours_ago)
+        for number, hours in enumerate(hours_ago):
+            assert (number * number >= first) == (hours <= since)

@@ -389,16 +389,20 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("not_anon", "using (true)"),
         )
     ),
-    ("set role postgres; select cron.unschedule('dispatch-sweep')", {"cron job dispatch-sweep"}),
-    (
-        "set role postgres; select cron.alter_job(jobid, active := false) from cron.job",
-        {"cron job dispatch-sweep"},
+    *(
+        (f"set role postgres; select {change}", {f"cron job {job}"})
+        for job in ("dispatch-sweep", "dispatch-retention")
+        for change in (
+            f"cron.unschedule('{job}')",
+            f"cron.alter_job(jobid, active := false) from cron.job where jobname = '{job}'",
+        )
     ),
     *(
         (
             "delete from cron.job_run_details; insert into cron.job_run_details"
             " (jobid, runid, status, start_time)"
-            f" select jobid, 1, '{status}', now() - interval '{ago}' from cron.job",
+            f" select jobid, 1, '{status}', now() - interval '{ago}' from cron.job"
+            " where jobname = 'dispatch-sweep'",
             {"runs of dispatch-sweep"},
         )
         for status, ago in (("failed", "1 second"), ("succeeded", "4 minutes"))

@@ -1,8 +1,10 @@
 """Who may see and accept is decided by the clock when asked, whether or not a sweep ran."""
 
+import uuid
+
 import pytest
 
-from tests.database import Connection, Database, refused, rpc
+from tests.database import Connection, Database, Row, refused, rpc
 
 BOUNDARIES = [("- interval '1 microsecond'", True), ("", False), ("+ interval '1 hour'", False)]
 
@@ -147,18 +149,100 @@ def test_recipients_are_ranked_and_leave_out_whom_they_must(shared: Database) ->
     assert shared.sql("select * from dispatch.choose_recipients(null)") == []
 
 
-@pytest.mark.parametrize(
-    ("at", "expected"),
-    [
-        ("now()", {"favourite": "preferred, told first", "other": "reserved for another mechanic"}),
-        ("now() + interval '1 hour'", {"favourite": "not announced", "other": "not announced"}),
-    ],
-)
-def test_explain_routing_says_why(shared: Database, at: str, expected: dict[str, str]) -> None:
-    people = {"favourite": shared.make_mechanic(), "other": shared.make_mechanic()}
-    request = shared.make_request(preferred=people["favourite"])
-    found = shared.sql(f"select * from dispatch.explain_routing(%s, {at})", request)
-    why = {str(row["mechanic_id"]): row["why"] for row in found}
-    assert all(words in why[people[who]] for who, words in expected.items())
+def explain(db: Database, request: str, at: str = "now()") -> dict[str, Row]:
+    """What is said of each mechanic."""
+    found = db.sql(f"select * from dispatch.explain_routing(%s, {at})", request)
+    return {str(row["mechanic_id"]): row for row in found}
+
+
+def test_explain_routing_says_of_each_mechanic_why(shared: Database) -> None:
+    customer = shared.make_mechanic()
+    favourite, near, away = (
+        shared.make_mechanic(city="Turku"),
+        shared.make_mechanic(city="Turku", brands=["Saab"]),
+        shared.make_mechanic(online=False),
+    )
+    applicant, unset = shared.make_mechanic("pending"), shared.make_mechanic(None)
+    request = shared.make_request(
+        customer, favourite, customer_city="Turku", requested_brand="Saab"
+    )
+    ends_at = "2026-03-14 12:10:00+00"
+    shared.sql("update session_requests set priority_notified_at = '2026-03-14 12:00Z'")
+    shared.sql("update dispatch.request_events set created_at = '2026-03-14 12:00Z'")
+
+    inside = explain(shared, request, "'2026-03-14 12:09:59Z'")
+    assert {who: row["why"].split("; ")[0] for who, row in inside.items()} == {
+        favourite: f"preferred, it is theirs alone until {ends_at}",
+        near: f"reserved for another mechanic until {ends_at}",
+        away: f"reserved for another mechanic until {ends_at}",
+        applicant: "not approved: status is pending",
+        unset: "not approved: status is pending",
+        customer: "is the customer",
+    }
+    assert {who for who, row in inside.items() if row["told_at"]} == {favourite}
+    assert {who for who, row in inside.items() if row["may_accept"]} == {favourite}
+    assert next(iter(inside)) == favourite
+    assert inside[near]["why"].endswith("; Available now, Works on Saab, Same city")
+    assert inside[near]["score"] == 100
+    assert inside[away]["why"].endswith("; offline") and inside[away]["score"] == 0
+    assert inside[favourite]["why"].endswith("; was told first; Available now, Same city")
+
+    over = explain(shared, request, f"'{ends_at}'")
+    assert {who for who, row in over.items() if row["may_accept"]} == {favourite, near, away}
+    for who in (favourite, near, away):
+        assert f"open to everyone since {ends_at}, not announced yet" in over[who]["why"]
+    assert {who for who, row in over.items() if row["told_at"]} == {favourite}
+
+    # Told, all of them; the favourite comes first, then the best.
+    assert shared.sweep() == 1
+    announced = explain(shared, request)
+    assert list(announced)[:3] == [favourite, near, away]
+    told = {who for who, row in announced.items() if row["told_at"]}
+    assert told == {favourite, near, away}
+    assert announced[near]["told_at"] > announced[favourite]["told_at"]
+    assert "not announced" not in announced[near]["why"]
+    assert "was told first" not in announced[near]["why"]
+
+    rpc(shared.connect(near), "decline_session_request", request_id=request)
+    declined = explain(shared, request)[near]
+    assert declined["why"].startswith("declined at ") and not declined["may_accept"]
+
+
+def test_explain_routing_of_what_is_over(shared: Database) -> None:
+    favourite, other = shared.make_mechanic(), shared.make_mechanic()
+    accepted, cancelled, expired = (shared.make_request(preferred=favourite) for _ in range(3))
+    rpc(shared.connect(favourite), "accept_session_request", request_id=accepted)
+    shared.sql("update session_requests set status = 'cancelled' where id = %s", cancelled)
+    shared.end_window(expired)
+    assert shared.sweep() == 1
+    late = explain(shared, expired, "now() + interval '25 hours'")
+    assert all(row["why"].startswith("expired at ") for row in late.values())
+    shared.sql("update session_requests set status = 'expired' where id = %s", expired)
+
+    found = {each: explain(shared, each) for each in (accepted, cancelled, expired)}
+    assert not any(row["may_accept"] for rows in found.values() for row in rows.values())
+    assert found[accepted][favourite]["why"].startswith("took it at ")
+    assert found[accepted][other]["why"].startswith("the request is accepted")
+    for each in (accepted, cancelled):
+        assert found[each][favourite]["told_at"] and not found[each][other]["told_at"]
+    assert found[cancelled][favourite]["why"].startswith("the request is cancelled")
+    assert found[expired][other]["why"].startswith("the request is expired")
+    assert found[expired][other]["told_at"]
+
+
+def test_explain_routing_says_that_a_favourite_was_skipped(shared: Database) -> None:
+    other = shared.make_mechanic()
+    request = shared.make_request(preferred=shared.make_mechanic("suspended"))
+    why = explain(shared, request)[other]["why"]
+    assert "a favourite was asked for and skipped: not_approved" in why
+
+
+def test_explain_routing_of_no_request_and_of_many_mechanics(shared: Database) -> None:
     with refused("PT404", "request_not_found"):
-        shared.sql("select * from dispatch.explain_routing(gen_random_uuid())")
+        explain(shared, str(uuid.uuid4()))
+    request = shared.make_request()
+    shared.sql("insert into auth.users (id) select gen_random_uuid() from generate_series(1, 101)")
+    shared.sql("insert into mechanics (id, status) select id, 'approved' from auth.users")
+    assert len(explain(shared, request)) == 100
+    assert len(explain(shared, request, "now(), p_limit => 3")) == 3
+    assert len(explain(shared, request, "now(), p_limit => null")) == 102

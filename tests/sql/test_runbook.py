@@ -1,0 +1,334 @@
+"""Every command of docs/runbook.md, in the order of the page, each in the situation it is for.
+
+The sections up to the failover are one cluster's story; those about installing are another's.
+"""
+
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from stack import ROOT
+from stack.install import install
+from stack.postgres import AS_POSTGRES, SUPERUSER, Cluster, binary
+from tests.database import Database, checkout, eventually, refund, rpc
+
+PAGE = (ROOT / "docs/runbook.md").read_text()
+BLOCK = re.compile(r"^```(sql|sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# The page's ids, which are given to the rows that it is tried on.
+CUSTOMER, PENDING, EXPIRED = (f"5a6f4d1e-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
+
+
+class Standby(Cluster):
+    """A streaming replica of another cluster."""
+
+    def __init__(self, primary: Cluster) -> None:
+        self.primary = primary
+        super().__init__()
+
+    def initialize_database(self) -> None:
+        command = [*AS_POSTGRES, binary("pg_basebackup"), "-D", self.get_data_directory(), "-R"]
+        command += ["-d", self.primary.dsn(SUPERUSER), "--checkpoint=fast", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+    def poststart(self) -> None:
+        pass  # what a primary is given came with the copy
+
+
+class Story:
+    """A cluster's story, section by story. Here a failover is part of it."""
+
+    def __init__(self, primary: Cluster) -> None:
+        self.db = Database(primary, "postgres")
+        self.standby: Standby | None = None
+        self.blocks: Iterator[tuple[str, str]] = iter(())
+
+    def run(self, **instead: str) -> str:
+        """Type in the section's next block, with this instead of the page's; what it answers."""
+        language, text = next(self.blocks)
+        for word, replacement in instead.items():
+            text = text.replace(word, replacement)
+        dsn = self.db.dsn()
+        environment = {"DATABASE_URL": dsn, "PGOPTIONS": "-c client_min_messages=error"}
+        if self.standby:
+            environment["STANDBY_URL"] = self.standby.dsn(SUPERUSER)
+        command = ["psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-d", dsn]
+        result = subprocess.run(
+            ["bash", "-euo", "pipefail"] if language == "sh" else command,
+            input=text,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | environment,
+            timeout=60,
+        )
+        assert result.returncode == 0, text + result.stdout + result.stderr
+        return result.stdout
+
+    def failing(self) -> set[str]:
+        found = self.db.sql("select check_name from dispatch.health() where not ok")
+        return {row["check_name"] for row in found}
+
+    @contextmanager
+    def cures(self, *checks: str) -> Iterator[None]:
+        """These rows of health are false before, and true after."""
+        assert self.failing() >= set(checks)
+        yield
+        assert not self.failing() & set(checks)
+
+
+def is_it_well(story: Story) -> None:
+    # pg_cron begins with the next minute; as if it had been there before.
+    story.db.superuser().execute(
+        "insert into cron.job_run_details (jobid, username, database, status, start_time)"
+        " select jobid, username, database, 'succeeded', now() from cron.job"
+    )
+    assert story.run() == ""
+
+
+def windows_are_not_announced(story: Story) -> None:
+    db = story.db
+    db.sql("select cron.alter_job(jobid, active := false) from cron.job")
+    request = db.make_request(preferred=db.make_mechanic())
+    db.end_window(request, -10)
+    db.sql("update dispatch.request_events set delivered_at = now()")
+    with story.cures("sweep_scheduled", "retention_scheduled", "windows_announced"):
+        assert "dispatch-sweep|* * * * *|f" in story.run()
+        assert "|succeeded|" in story.run()
+        story.run()
+        assert db.log(request) == ["priority_request", "new_request:window_ended"]
+        assert story.failing() == {"sweep_scheduled", "retention_scheduled", "windows_on_time"}
+        story.run()
+    for job in ("sweep", "retention"):
+        db.sql("select cron.unschedule(%s)", f"dispatch-{job}")
+    with story.cures("sweep_scheduled", "retention_scheduled"):
+        story.run()
+
+
+def notices_do_not_arrive(story: Story) -> None:
+    assert 'Asynchronous notification "probe"' in story.run()
+    stuck = story.db.open()
+    stuck.execute("listen session_requests_feed")
+    stuck.execute("begin")
+    pid = str(stuck.info.backend_pid)
+    assert pid in story.run()
+    story.db.sql("select cron.alter_job(jobid, active := false) from cron.job")
+    story.db.sql(
+        "insert into dispatch.request_events (request_id, event, payload, created_at)"
+        " values (gen_random_uuid(), 'x', '{}', now() - interval '1 minute')"
+    )
+    with story.cures("events_delivered"):
+        story.run(**{"12345": pid})
+    with pytest.raises(psycopg.OperationalError):
+        stuck.execute("select 1")
+
+
+def stripe_events_in_error(story: Story) -> None:
+    db = story.db
+    db.sql("insert into auth.users (id) values (%s)", CUSTOMER)
+    events = {
+        "evt_plan": checkout(CUSTOMER, plan="gold"),
+        "evt_same_plan": checkout(CUSTOMER, plan="gold"),
+        "evt_customer": checkout(None),
+        "evt_nobody": checkout(str(uuid.uuid4())),
+    }
+    webhook = db.connect(role="service_role")
+    for name, event in events.items():
+        event["id"] = name
+        assert rpc(webhook, "process_stripe_event", event=event)["outcome"] == "error"
+
+    def processed() -> set[str]:
+        found = db.sql("select id from dispatch.stripe_events where processed_at is not null")
+        return {row["id"] for row in found}
+
+    with story.cures("stripe_events_processed"):
+        found = story.run()
+        assert found.count("unknown_plan") == found.count("missing_customer") == 2
+        story.run()
+        story.run()
+        assert '"created": true' in story.run()
+        assert processed() == {"evt_plan"}
+        story.run()
+        assert processed() == {"evt_plan", "evt_same_plan", "evt_customer"}
+        story.run()
+    assert (
+        rpc(webhook, "process_stripe_event", event=events["evt_nobody"])["outcome"] == "duplicate"
+    )
+    assert db.value("select count(*) from session_requests where customer_id = %s", CUSTOMER) == 3
+
+
+def nobody_accepts_a_request(story: Story) -> None:
+    db = story.db
+    mechanic = db.make_mechanic(display_name="Mona")
+    db.make_request(id=PENDING)
+    db.sql(
+        "update session_requests set created_at = created_at - interval '16 minutes',"
+        " notification_sent_at = notification_sent_at - interval '16 minutes' where id = %s",
+        PENDING,
+    )
+    with story.cures("requests_accepted"):
+        assert PENDING in story.run()
+        assert mechanic in story.run()
+        assert re.search(r"^Mona\|.*\|t\|50\|open to everyone since ", story.run(), re.MULTILINE)
+        story.run()
+
+
+def a_refund_is_due(story: Story) -> None:
+    db = story.db
+    others = db.make_request(metadata={"stripe_payment_intent": "pi_other"})
+    db.make_request(id=EXPIRED, metadata={"stripe_payment_intent": "pi_ours"})
+    db.sql("update session_requests set status = 'expired' where id in (%s, %s)", EXPIRED, others)
+    with story.cures("refunds_due"):
+        assert "|pi_ours\n" in story.run()
+        rpc(db.connect(role="service_role"), "process_stripe_event", event=refund("pi_other"))
+        assert "refunds_due" in story.failing()
+        story.run()
+
+
+def the_log_grows(story: Story) -> None:
+    db = story.db
+    # Ids are in the order of time, so this must be the first.
+    db.sql(
+        "insert into dispatch.request_events"
+        " (id, request_id, event, payload, created_at, delivered_at) overriding system value"
+        " values (0, gen_random_uuid(), 'x', '{}', now() - interval '1 year', now())"
+    )
+    assert "'90 days'" in story.run()
+    assert "request_events|" in story.run()
+    story.run()
+    old = "select count(*) from dispatch.request_events where created_at < now() - interval '1 day'"
+    assert db.value(old) == 0
+    story.run()
+    command = db.value("select command from cron.job where jobname = 'dispatch-retention'")
+    assert "'60 days'" in command and "'90 days'" not in command
+
+
+def after_a_failover(story: Story) -> None:
+    primary = story.db
+    primary.sql("select cron.alter_job(jobid, active := true) from cron.job")
+    story.standby = Standby(primary.cluster)
+    request = primary.make_request(preferred=primary.make_mechanic())
+    written = primary.value("select pg_current_wal_lsn()")
+    story.db = db = Database(story.standby, "postgres")
+    eventually(lambda: db.value("select pg_last_wal_replay_lsn() >= %s", written))
+    (queue,) = db.sql("select * from dispatch.health() where check_name = 'notify_queue'")
+    assert not queue["ok"] and queue["detail"].startswith("a standby")
+
+    primary.cluster.stop()
+    assert "\n t\n" in story.run()
+    assert story.run().startswith("f\n")
+    assert "notify_queue" not in story.failing()
+    (told,) = db.events(request)
+    story.run()
+    assert db.events(db.make_request())[0]["id"] > told["id"] + 1_000_000
+    assert "evt_plan|" in story.run()
+    db.end_window(request)
+
+
+def watch_it(story: Story) -> None:
+    assert len(story.run().splitlines()) == 13
+    assert len(story.run().splitlines()) == 8
+    _, text = next(story.blocks)
+    queries = re.findall(r'^  query: "(.*)"$', text, re.MULTILINE)
+    parts = text.split("  query: ")[1:]
+    assert len(queries) == len(parts) == 2
+    for query, part in zip(queries, parts, strict=True):
+        names = re.findall(r"^    - (\w+): \{usage: \w+, description: ", part, re.MULTILINE)
+        assert names == list(story.db.sql(query)[0])
+
+
+def install_and_upgrade(story: Story) -> None:
+    story.run()
+    assert "FAILED" not in story.run()
+
+
+def turn_the_flag(story: Story) -> None:
+    assert story.run() == "t\n"
+    db = story.db
+    request = db.make_request(preferred=db.make_mechanic())
+    assert story.run() == "f\nf\n"
+    assert db.log(request) == ["priority_request", "new_request:flag_off"]
+
+
+def roll_back(story: Story) -> None:
+    story.run()
+    assert "preferred_mechanic_id" not in story.db.sql("table session_requests")[0]
+    assert not story.run().replace("sweep_runs|has not run yet\n", "")
+
+
+INCIDENTS = {
+    "Is it well?": is_it_well,
+    "Windows are not announced": windows_are_not_announced,
+    "Notices do not arrive": notices_do_not_arrive,
+    "Stripe events in error": stripe_events_in_error,
+    "Nobody accepts a request": nobody_accepts_a_request,
+    "A refund is due": a_refund_is_due,
+    "The log grows": the_log_grows,
+    "After a failover": after_a_failover,
+    "Watch it": watch_it,
+}
+ROUTINE = {
+    "Install and upgrade": install_and_upgrade,
+    "Turn the flag": turn_the_flag,
+    "Roll back": roll_back,
+}
+
+
+@pytest.fixture(scope="module")
+def incidents() -> Iterator[Story]:
+    with Cluster() as cluster:
+        install(cluster.dsn())
+        story = Story(cluster)
+        story.db.sql("select dispatch.set_favorites_priority(true)")
+        yield story
+        story.db.close()
+        if story.standby:
+            story.standby.stop()
+
+
+@pytest.fixture(scope="module")
+def routine() -> Iterator[Story]:
+    with Cluster() as cluster:
+        yield Story(cluster)
+
+
+def run_section(story: Story, heading: str, act: Callable[[Story], None]) -> None:
+    text = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    story.blocks = iter(BLOCK.findall(text))
+    act(story)
+    assert next(story.blocks, None) is None, "a command that was not run"
+
+
+@pytest.mark.parametrize("heading", INCIDENTS)
+def test_an_incident(incidents: Story, heading: str) -> None:
+    run_section(incidents, heading, INCIDENTS[heading])
+
+
+@pytest.mark.parametrize("heading", ROUTINE)
+def test_routine(routine: Story, heading: str) -> None:
+    run_section(routine, heading, ROUTINE[heading])
+
+
+def test_the_sweep_goes_on_after_the_failover(incidents: Story) -> None:
+    """The job came along, and a window that was open on the old primary is announced."""
+    db = incidents.db
+    waiting = "select count(*) from session_requests where notification_sent_at is null"
+    eventually(lambda: not db.value(waiting), 75)
+    assert {"sweep_scheduled", "sweep_runs", "windows_announced"}.isdisjoint(incidents.failing())
+
+
+def test_the_page_has_no_other_sections_and_explains_each_row_of_health(shared: Database) -> None:
+    assert re.findall(r"^## (.*)$", PAGE, re.MULTILINE) == [*INCIDENTS, *ROUTINE]
+    rows = re.findall(r"^\| (`.*?`) \|", PAGE, re.MULTILINE)
+    explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    health = shared.sql("select check_name from dispatch.health()")
+    assert sorted(explained) == sorted(row["check_name"] for row in health)
+    for target in re.findall(r"\]\(#(.*?)\)", PAGE):
+        assert target in [
+            re.sub(r"[^a-z -]", "", h.lower()).replace(" ", "-") for h in [*INCIDENTS, *ROUTINE]
+        ]
