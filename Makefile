@@ -37,6 +37,7 @@ bench: $(READY)  ## Run the benchmarks
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
 	@$(PYTHON) -m stack.build_types
+	@$(PYTHON) -m stack.build_module
 
 release: check  ## Freeze the migrations as they are; later changes go into new ones
 	@$(PYTHON) -m stack.build_sql --release
@@ -48,6 +49,7 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m sqlfluff lint --disable-progress-bar --nocolor
 	$(PYTHON) -m stack.build_sql --check
 	$(PYTHON) -m stack.build_types --check
+	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.plpgsql_check
 
 .PHONY: help setup demo test up down clean verify bench sql release check
