@@ -3,7 +3,7 @@ import {
   call, followAs, listFavourites, listMyRequests, openCheckout, requestFreeSession,
 } from "./favorites_priority.js";
 import {
-  ago, drawList, find, initials, keepUp, lastSeen, make, me, money, part, run, showConnected,
+  ago, drawList, fill, find, initials, keepUp, lastSeen, me, money, part, run, showConnected,
   showReadError, supabase, tell, tellError,
 } from "./page.js";
 
@@ -18,8 +18,8 @@ let plans = [];
 
 // --- Favourites, and booking one again ---
 
-function drawFavourite({ mechanic_id, display_name, is_online, last_seen }) {
-  const card = make("favourite", {
+function drawFavourite(card, { mechanic_id, display_name, is_online, last_seen }) {
+  fill(card, {
     face: initials(display_name),
     name: display_name,
     presence: is_online ? "Online now" : capitalised(lastSeen(last_seen)),
@@ -27,25 +27,27 @@ function drawFavourite({ mechanic_id, display_name, is_online, last_seen }) {
   part(card, "presence").classList.toggle("online", is_online);
   const book = part(card, "book");
   book.setAttribute("aria-label", `Book again: ${display_name}`);
-  book.onclick = () => run(book, "Checking…", () => bookAgain(mechanic_id, display_name));
-  return card;
+  book.onclick = () => bookAgain(book, mechanic_id, display_name);
 }
 
 const capitalised = (text) => text[0].toUpperCase() + text.slice(1);
 
-async function bookAgain(mechanicId, name) {
-  let status;
-  try {
-    status = await call(supabase, "get_mechanic_status", { mechanic_id: mechanicId });
-  } catch (error) {
-    if (error.cause.details !== "feature_disabled") throw error;
-    await setFavourite(null);
-    return goToLauncher();
-  }
-  const answer = await ask(name, status);
+async function bookAgain(button, mechanicId, name) {
+  const status = await run(button, "Checking…", () => readStatus(mechanicId));
+  if (!status) return;
+  const answer = status.isOff ? "anyone" : await ask(name, status);
   if (!answer) return;
-  await setFavourite(answer === "continue" ? mechanicId : null);
+  await run(button, "Checking…", () => setFavourite(answer === "continue" ? mechanicId : null));
   goToLauncher();
+}
+
+async function readStatus(mechanicId) {
+  try {
+    return await call(supabase, "get_mechanic_status", { mechanic_id: mechanicId });
+  } catch (error) {
+    if (error.cause.details === "feature_disabled") return { isOff: true };
+    throw error;
+  }
 }
 
 function ask(name, { is_online, last_seen }) {
@@ -83,13 +85,13 @@ async function setFavourite(mechanicId) {
 async function drawBanner() {
   const banner = favourite() && plans.length ? await readBanner() : null;
   if (!banner) sessionStorage.removeItem("favourite");
-  find("#banner").replaceChildren(...(banner ? [make("priority", { headline: banner })] : []));
-  if (banner) {
-    part(find("#banner"), "dismiss").onclick = async () => {
+  drawList(find("#banner"), "priority", banner ? [banner] : [], String, (box, headline) => {
+    fill(box, { headline });
+    part(box, "dismiss").onclick = async () => {
       await setFavourite(null);
       find("#launcher-title").focus();
     };
-  }
+  });
 }
 
 async function readBanner() {
@@ -103,8 +105,8 @@ async function readBanner() {
 
 // --- The launcher ---
 
-function drawPlan({ code, title, session_type, price_cents, currency }) {
-  const card = make("plan", {
+function drawPlan(card, { code, title, session_type, price_cents, currency }) {
+  fill(card, {
     title,
     about: ABOUT[session_type],
     price: money(price_cents, currency),
@@ -114,7 +116,6 @@ function drawPlan({ code, title, session_type, price_cents, currency }) {
   start.setAttribute("aria-label", `${start.textContent}: ${title}`);
   const [busy, action] = price_cents === 0 ? ["Starting…", startFree] : ["Opening…", pay];
   start.onclick = () => run(start, busy, () => action(code));
-  return card;
 }
 
 async function startFree(planCode) {
@@ -146,31 +147,30 @@ async function readPlans() {
 
 // --- Sessions under way ---
 
-function drawRequest({ id, plan_code, created_at, status }) {
-  const row = make("request", {
+function drawRequest(row, { id, plan_code, created_at, status }) {
+  fill(row, {
     plan: plans.find((plan) => plan.code === plan_code)?.title ?? "Session",
     when: ago(created_at),
     status: STATUS[status],
   });
-  part(row, "status").classList.add(status);
+  part(row, "status").classList.toggle("accepted", status === "accepted");
   part(row, "link").href = `request.html?id=${id}`;
-  return row;
 }
 
 async function draw() {
   if (!plans.length) {
     plans = await readPlans();
-    drawList(find("#plans"), plans, (plan) => plan.code, drawPlan);
+    drawList(find("#plans"), "plan", plans, (plan) => plan.code, drawPlan);
     await drawBanner();
   }
   const [favourites, requests] = await Promise.all([
     listFavourites(supabase),
     listMyRequests(supabase, me.id),
   ]);
-  drawList(find("#favourites"), favourites, (each) => each.mechanic_id, drawFavourite);
+  drawList(find("#favourites"), "favourite", favourites, (each) => each.mechanic_id, drawFavourite);
   find("#no-favourites").hidden = favourites.length > 0;
   const live = requests.filter((request) => request.status in STATUS);
-  drawList(find("#requests"), live, (request) => request.id, drawRequest);
+  drawList(find("#requests"), "request", live, (request) => request.id, drawRequest);
   find("#live").hidden = live.length === 0;
   showConnected();
 }

@@ -161,7 +161,8 @@ export async function openCheckout(supabase, wish) {
     },
   });
   if (!error) return data;
-  const answer = error.context instanceof Response ? await error.context.json() : error;
+  const isAnswer = error.context instanceof Response;
+  const answer = isAnswer ? await error.context.json().catch(() => error) : error;
   throw new Error(explain(answer), { cause: answer });
 }
 

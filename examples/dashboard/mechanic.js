@@ -1,9 +1,10 @@
 // A mechanic's page: be seen online, and take or decline what is offered.
 import {
-  acceptRequest, completeRequest, declineRequest, followAs, keepPresence, listOpenRequests,
+  WORDS, acceptRequest, completeRequest, declineRequest, followAs, keepPresence, listOpenRequests,
+  timeLeft,
 } from "./favorites_priority.js";
 import {
-  ago, drawList, drawTimes, find, keepUp, make, me, part, run, showConnected, showReadError,
+  ago, drawList, fill, find, keepUp, me, part, run, showConnected, showReadError,
   supabase, tell, tellError,
 } from "./page.js";
 
@@ -35,9 +36,10 @@ find("#online").onchange = (event) => setOnline(event.target.checked);
 
 // --- Open requests ---
 
-function drawOpen({ request_id, plan_code, is_priority, window_ends_at, match_reasons, created_at }) {
+function drawOpen(card, request) {
+  const { request_id, plan_code, is_priority, window_ends_at, match_reasons, created_at } = request;
   const title = titles.get(plan_code) ?? "Session";
-  const card = make("request", {
+  fill(card, {
     plan: title,
     about: [`Asked ${ago(created_at)}`, ...match_reasons].join(" · "),
   });
@@ -45,9 +47,8 @@ function drawOpen({ request_id, plan_code, is_priority, window_ends_at, match_re
   card.classList.toggle("mine", is_priority);
   if (is_priority) part(card, "left").dataset.endsAt = window_ends_at;
   const [accept, decline] = [part(card, "accept"), part(card, "decline")];
-  for (const button of [accept, decline]) {
-    button.setAttribute("aria-label", `${button.textContent}: ${title}`);
-  }
+  accept.setAttribute("aria-label", `Accept: ${title}`);
+  decline.setAttribute("aria-label", `Decline: ${title}`);
   accept.onclick = () => answer(accept, "Accepting…", request_id, async () => {
     jobs.set(request_id, await acceptRequest(supabase, request_id));
     tell("It is yours.");
@@ -59,8 +60,14 @@ function drawOpen({ request_id, plan_code, is_priority, window_ends_at, match_re
       declineRequest(supabase, request_id, reason || undefined),
     );
   };
-  return card;
 }
+
+function drawTimesLeft() {
+  for (const time of document.querySelectorAll("[data-ends-at]")) {
+    fill(time.parentElement, { left: timeLeft(time.dataset.endsAt) });
+  }
+}
+setInterval(drawTimesLeft, 1000);
 
 async function answer(button, busy, requestId, action) {
   mine.add(requestId);
@@ -96,8 +103,8 @@ function tellWhatLeft(open, events) {
 
 // --- Accepted sessions ---
 
-function drawJob({ id, customer_name, customer_email, notes, plan_code }) {
-  const card = make("job", {
+function drawJob(card, { id, customer_name, customer_email, notes, plan_code }) {
+  fill(card, {
     customer: customer_name ?? "Your customer",
     plan: titles.get(plan_code) ?? "Session",
     notes: notes ?? "",
@@ -107,7 +114,6 @@ function drawJob({ id, customer_name, customer_email, notes, plan_code }) {
   part(card, "email").hidden = !customer_email;
   const complete = part(card, "complete");
   complete.onclick = () => answer(complete, "Completing…", id, () => completeRequest(supabase, id));
-  return card;
 }
 
 async function readJobs() {
@@ -133,10 +139,10 @@ async function draw(events) {
   const open = await listOpenRequests(supabase);
   const accepted = await readJobs();
   tellWhatLeft(open, events);
-  drawList(find("#open"), open, (request) => request.request_id, drawOpen);
-  drawTimes();
+  drawList(find("#open"), "request", open, (request) => request.request_id, drawOpen);
+  drawTimesLeft();
   find("#none").hidden = open.length > 0;
-  drawList(find("#accepted"), accepted, (job) => job.id, drawJob);
+  drawList(find("#accepted"), "job", accepted, (job) => job.id, drawJob);
   find("#jobs").hidden = accepted.length === 0;
   document.title = open.length ? `(${open.length}) Open requests` : "Open requests";
   showConnected();
@@ -145,12 +151,13 @@ async function draw(events) {
 async function start() {
   const { data: mechanic } = await supabase
     .from("mechanics")
-    .select("display_name, is_online")
+    .select("display_name, status, is_online")
     .eq("id", me.id)
     .maybeSingle()
     .throwOnError();
-  find("#hello").textContent = `Hello ${mechanic?.display_name ?? ""}`.trim();
-  setOnline(mechanic?.is_online ?? false);
+  if (mechanic?.status !== "approved") return tell(WORDS.not_a_mechanic, "error");
+  find("#hello").textContent = `Hello ${mechanic.display_name}`;
+  setOnline(mechanic.is_online);
   const topicsOf = (userId) => [`mechanic:${userId}`, "session_requests_feed"];
   catchUp = await keepUp(
     followAs(supabase, localStorage, topicsOf, { handle: draw, onError: showReadError }),

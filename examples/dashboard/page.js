@@ -1,6 +1,5 @@
 // What the pages share: who is signed in, drawing, words, and staying up to date.
 import { OPTIONS, SIGN_IN_URL, SUPABASE_ANON_KEY, SUPABASE_URL } from "./config.js";
-import { timeLeft } from "./favorites_priority.js";
 
 export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, OPTIONS);
 
@@ -19,44 +18,36 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 // --- Drawing ---
 
-// A copy of a <template>, its parts named by data-part filled with text.
-export function make(template, texts) {
-  const [node] = find(`#${template}`).content.cloneNode(true).children;
-  for (const [name, text] of Object.entries(texts)) part(node, name).textContent = text;
-  return node;
-}
-
 export const part = (node, name) => node.querySelector(`[data-part="${name}"]`);
 
-// Draws only what changed, so that whoever is about to press a button does not lose it.
-export function drawList(list, items, keyOf, draw) {
-  const before = new Map([...list.children].map((node) => [node.dataset.key, node]));
-  const nodes = items.map((item) => {
-    const drawn = JSON.stringify(item);
-    let node = before.get(keyOf(item));
-    if (node?.dataset.drawn !== drawn) {
-      const hadFocus = node?.contains(document.activeElement);
-      node = draw(item);
-      node.dataset.key = keyOf(item);
-      node.dataset.drawn = drawn;
-      node.dataset.hadFocus = hadFocus ?? false;
-    }
-    return node;
-  });
-  if (nodes.length !== before.size || nodes.some((node, at) => node !== list.children[at])) {
-    list.replaceChildren(...nodes);
-    list.querySelector("[data-had-focus=true] button")?.focus();
+// Fills the parts of a node, named by data-part. What has not changed stays untouched, so that a
+// screen reader says only what is new.
+export function fill(node, texts) {
+  for (const [name, text] of Object.entries(texts)) {
+    if (part(node, name).textContent !== text) part(node, name).textContent = text;
   }
-  list.removeAttribute("aria-busy");
 }
 
-// Shows the time that is left in each <time data-ends-at>, each second.
-export function drawTimes() {
-  for (const time of document.querySelectorAll("time[data-ends-at]")) {
-    time.textContent = timeLeft(time.dataset.endsAt);
-  }
+export const make = (template) => find(`#${template}`).content.cloneNode(true).children[0];
+
+// One node for each item, kept as long as its item is there: whoever is about to press a button
+// does not lose it.
+export function drawList(list, template, items, keyOf, draw) {
+  const focused = list.contains(document.activeElement) && document.activeElement;
+  const before = new Map([...list.children].map((node) => [node.dataset.key, node]));
+  items.forEach((item, at) => {
+    const key = String(keyOf(item));
+    const node = before.get(key) ?? make(template);
+    before.delete(key);
+    node.dataset.key = key;
+    draw(node, item);
+    if (list.children[at] !== node) list.insertBefore(node, list.children[at]);
+  });
+  before.forEach((node) => node.remove());
+  list.querySelectorAll(":scope > :not([data-key])").forEach((node) => node.remove());
+  if (focused?.isConnected) focused.focus();
+  list.removeAttribute("aria-busy");
 }
-setInterval(drawTimes, 1000);
 
 // --- Words ---
 
@@ -85,17 +76,21 @@ export const lastSeen = (date) => (date ? `last seen ${ago(date)}` : "not seen y
 // --- News and errors ---
 
 export function tell(text, kind = "news") {
-  const note = make("note", { text });
+  const box = find(kind === "error" ? "#errors" : "#news");
+  if ([...box.children].some((note) => part(note, "text").textContent === text)) return;
+  const note = make("note");
+  fill(note, { text });
   note.classList.add(kind);
   part(note, "close").onclick = () => note.remove();
   // Errors stay until they are read.
   if (kind === "news") setTimeout(() => note.remove(), 8000);
-  find(kind === "error" ? "#errors" : "#news").append(note);
+  box.append(note);
 }
 
 const causeOf = (error) => error.cause ?? error;
-// PostgREST gives every error of its own a code.
-const isAway = (error) => !navigator.onLine || causeOf(error).code === "";
+// As Chrome, Firefox, Safari and supabase-js put it.
+const AWAY = /failed to (fetch|send)|networkerror|load failed/i;
+const isAway = (error) => !navigator.onLine || AWAY.test(causeOf(error).message);
 
 export function tellError(error) {
   if (/^(not_signed_in|PGRST30\d)$/.test(causeOf(error).details || causeOf(error).code)) {
@@ -108,16 +103,18 @@ export function tellError(error) {
 export async function run(button, busy, action) {
   if (button.getAttribute("aria-busy") === "true") return;
   find("#errors").replaceChildren();
-  const text = button.textContent;
+  const { textContent, ariaLabel } = button;
   button.textContent = busy;
+  button.ariaLabel = null;
   // Not `disabled`, which would take the focus away from whoever uses a keyboard.
   button.setAttribute("aria-busy", "true");
   try {
-    await action();
+    return await action();
   } catch (error) {
     tellError(error);
   } finally {
-    button.textContent = text;
+    button.textContent = textContent;
+    button.ariaLabel = ariaLabel;
     button.removeAttribute("aria-busy");
   }
 }
@@ -125,10 +122,10 @@ export async function run(button, busy, action) {
 // --- Staying up to date ---
 
 export function showReadError(error) {
+  if (isAway(error)) find("#away").hidden = false;
   // Realtime's errors have no code: without it the state is read every few seconds.
-  if (!("code" in causeOf(error))) console.debug(error);
-  else if (isAway(error)) find("#away").hidden = false;
-  else tellError(error);
+  else if ("code" in causeOf(error)) tellError(error);
+  else console.debug(error);
 }
 
 // Keeps up to date what `follow` follows: by its notices, and by reading while there are none.

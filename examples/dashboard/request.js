@@ -1,9 +1,9 @@
 // A customer's request while it lives: who is told, how long they have, and who accepted.
 import {
-  askEveryoneNow, cancelRequest, followAs, listMyRequests, readTimeline, windowEndsAt,
+  askEveryoneNow, cancelRequest, followAs, listMyRequests, readTimeline, timeLeft, windowEndsAt,
 } from "./favorites_priority.js";
 import {
-  drawList, drawTimes, find, keepUp, make, me, part, run, showConnected, showReadError, supabase,
+  drawList, fill, find, keepUp, me, part, run, showConnected, showReadError, supabase,
   tellError,
 } from "./page.js";
 
@@ -99,36 +99,28 @@ function headline(request, endsAt, favourite, winner) {
   }[request.status];
 }
 
-function drawStep({ what, why, at }) {
+function drawStep(step, { what, why, at }) {
   const when = new Date(at);
-  const step = make("step", {
-    what,
-    why,
-    when: when.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit" }),
-  });
+  const time = when.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
+  fill(step, { what, why, when: time });
   part(step, "why").hidden = !why;
   part(step, "when").dateTime = when.toISOString();
-  return step;
 }
 
-// What has not changed stays untouched, so that a screen reader says only what is new.
-function write(selector, text) {
-  if (find(selector).textContent !== text) find(selector).textContent = text;
-}
+// The favourite's window as it was last read.
+let clock = null;
 
-function drawClock(endsAt, request, favourite) {
-  find("#clock").hidden = !endsAt;
-  if (!endsAt) return delete find("#left").dataset.endsAt;
-  write("#clock-label", `left for ${favourite}`);
-  find("#left").dataset.endsAt = endsAt.toISOString();
-  const part = (endsAt - Date.now()) / (request.priority_window_minutes * 60_000);
-  find("#clock").style.setProperty("--left", Math.max(0, part));
-  drawTimes();
+function drawClock() {
+  find("#clock").hidden = !clock;
+  if (!clock) return;
+  const left = clock.endsAt - Date.now();
+  find("#clock").style.setProperty("--left", Math.max(0, left / clock.length));
+  fill(find("#clock"), { time: timeLeft(clock.endsAt), label: `left for ${clock.favourite}` });
 }
+setInterval(drawClock, 1000);
 
 function show(title, about) {
-  write("#headline", title);
-  write("#about", about);
+  fill(find("#session"), { title, about });
   document.title = title;
   find("#session").removeAttribute("aria-busy");
 }
@@ -157,8 +149,9 @@ async function draw() {
   });
 
   show(...headline(request, endsAt, favourite, winner));
-  drawClock(endsAt, request, favourite);
-  drawList(find("#steps"), steps, (step) => String(step.id), drawStep);
+  clock = endsAt && { endsAt, favourite, length: request.priority_window_minutes * 60_000 };
+  drawClock();
+  drawList(find("#steps"), "step", steps, (step) => step.id, drawStep);
   find("#session").dataset.status = request.status;
   find("#everyone").hidden = !endsAt;
   find("#cancel").hidden = request.status !== "pending";
