@@ -20,6 +20,11 @@ test: $(READY)  ## Run every test
 up: $(READY)  ## Start the stack and leave it running; its settings go to .local/env
 	@$(PYTHON) -m stack up
 
+dashboard: up  ## Turn the flag on in that stack and say how to use its pages
+	@. ./.local/env; \
+	psql "$$DATABASE_URL" -X -q -o /dev/null -c 'select dispatch.set_favorites_priority(true)'; \
+	echo "The flag is on. Open $$DASHBOARD_URL twice: be Carla in one tab, Frank in the other."
+
 down: $(READY)  ## Stop the stack; its data stays in .local/
 	@$(PYTHON) -m stack down
 
@@ -52,4 +57,4 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.plpgsql_check
 
-.PHONY: help setup demo test up down clean verify bench sql release check
+.PHONY: help setup demo test up dashboard down clean verify bench sql release check

@@ -23,9 +23,7 @@ def session_of(env: Mapping[str, str], user_id: str, email: str, name: str) -> S
     """What supabase-js keeps in the browser of someone who has signed in."""
     metadata = {"full_name": name}
     claims = {"email": email, "user_metadata": metadata}
-    token = sign(
-        "authenticated", user_id, secret=env["JWT_SECRET"], seconds=TEN_YEARS, **claims
-    )
+    token = sign("authenticated", user_id, secret=env["JWT_SECRET"], seconds=TEN_YEARS, **claims)
     return {
         "access_token": token,
         "refresh_token": "unused",

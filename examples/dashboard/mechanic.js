@@ -4,8 +4,8 @@ import {
   timeLeft,
 } from "./favorites_priority.js";
 import {
-  ago, drawList, fill, find, keepUp, me, part, run, showConnected, showReadError,
-  supabase, tell, tellError,
+  ago, drawList, fill, find, keepUp, me, part, run, showConnected, showReadError, supabase, tell,
+  tellError,
 } from "./page.js";
 
 const LEFT = {
@@ -155,7 +155,11 @@ async function start() {
     .eq("id", me.id)
     .maybeSingle()
     .throwOnError();
-  if (mechanic?.status !== "approved") return tell(WORDS.not_a_mechanic, "error");
+  if (mechanic?.status !== "approved") {
+    find("#hello").textContent = WORDS.not_a_mechanic;
+    document.querySelectorAll("main section, .switch").forEach((node) => (node.hidden = true));
+    return;
+  }
   find("#hello").textContent = `Hello ${mechanic.display_name}`;
   setOnline(mechanic.is_online);
   const topicsOf = (userId) => [`mechanic:${userId}`, "session_requests_feed"];

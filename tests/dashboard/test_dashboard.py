@@ -190,7 +190,7 @@ def test_flag_off_leaves_the_old_launcher(stage: Stage) -> None:
 
     with page.expect_request("**/functions/v1/create-checkout") as asked:
         page.get_by_role("button", name="Continue to payment: Quick chat").click()
-    assert set(asked.value.post_data_json) == {"plan_code", "attempt"}
+    assert (asked.value.post_data_json or {}).keys() == {"plan_code", "attempt"}
     page.get_by_role("button", name="Pay", exact=True).click()
     expect(headline(page)).to_have_text("Asking every mechanic")
     stored = stage.world.request(request_id(page))
