@@ -20,6 +20,11 @@ test: $(READY)  ## Run every test
 up: $(READY)  ## Start the stack and leave it running; its settings go to .local/env
 	@$(PYTHON) -m stack up
 
+dashboard: up  ## Turn the flag on in that stack and say how to use its pages
+	@. ./.local/env; \
+	psql "$$DATABASE_URL" -X -q -o /dev/null -c 'select dispatch.set_favorites_priority(true)'; \
+	echo "The flag is on. Open $$DASHBOARD_URL twice: be Carla in one tab, Frank in the other."
+
 down: $(READY)  ## Stop the stack; its data stays in .local/
 	@$(PYTHON) -m stack down
 
@@ -37,6 +42,7 @@ bench: $(READY)  ## Run the benchmarks
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
 	@$(PYTHON) -m stack.build_types
+	@$(PYTHON) -m stack.build_module
 
 release: check  ## Freeze the migrations as they are; later changes go into new ones
 	@$(PYTHON) -m stack.build_sql --release
@@ -48,6 +54,7 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m sqlfluff lint --disable-progress-bar --nocolor
 	$(PYTHON) -m stack.build_sql --check
 	$(PYTHON) -m stack.build_types --check
+	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.plpgsql_check
 
-.PHONY: help setup demo test up down clean verify bench sql release check
+.PHONY: help setup demo test up dashboard down clean verify bench sql release check

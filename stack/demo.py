@@ -507,7 +507,7 @@ def main() -> int:
             demo.cast()
             play(demo)
             holds = summary(demo)
-            screen.print("`make up` starts the same stack and leaves it running.")
+            screen.print("`make dashboard` starts the same stack, with pages for a browser.")
             return 0 if holds else 1
     except KeyboardInterrupt:
         screen.print("\nInterrupted; the demo's stack is stopped and removed.")

@@ -1,4 +1,6 @@
-"""The stack's processes: PostgreSQL, PostgREST, nginx and the webhook app."""
+"""The stack's processes: PostgreSQL, PostgREST, nginx, the webhook app, and the dashboard's.
+
+The dashboard's are the Edge Function under Deno and a stand-in for Stripe's Checkout."""
 
 import json
 import os
@@ -113,6 +115,7 @@ def postgrest(directory: Path, db_uri: str, port: int, jwt_secret: str) -> Servi
 
 # Supabase's clients send an apikey, and a user's token only when someone is signed in.
 NGINX = """\
+{user}
 pid nginx.pid;
 error_log stderr;
 events {{}}
@@ -137,7 +140,7 @@ http {{
         default $http_authorization;
     }}
     upstream postgrest {{
-        server 127.0.0.1:{upstream} max_fails=0;
+        server 127.0.0.1:{postgrest_port} max_fails=0;
         keepalive 16;
     }}
     server {{
@@ -149,21 +152,85 @@ http {{
             proxy_set_header Host $http_host;
             proxy_set_header Authorization $bearer;
         }}
+        location /functions/v1/create-checkout {{
+            proxy_pass http://127.0.0.1:{function_port}/;
+            proxy_set_header Authorization $bearer;
+        }}
         location / {{
             return 404;
+        }}
+    }}
+
+    # The dashboard as a team would serve it, with this stack's config.js and sign-in page.
+    server {{
+        listen 127.0.0.1:{dashboard_port};
+        charset utf-8;
+        charset_types text/css text/javascript;
+        types {{
+            text/html html;
+            text/css css;
+            text/javascript js;
+            application/json json;
+            image/svg+xml svg;
+        }}
+        add_header Cache-Control no-cache;
+        root {root}/examples/dashboard;
+        location = /config.js {{
+            alias {here}/config.js;
+        }}
+        location = /vendor/supabase.js {{
+            alias {root}/stack/node_modules/@supabase/supabase-js/dist/umd/supabase.js;
+        }}
+        location /sign-in/ {{
+            alias {root}/stack/sign_in/;
+        }}
+        location = /sign-in/people.json {{
+            alias {here}/people.json;
         }}
     }}
 }}
 """
 
+DASHBOARD_CONFIG = """\
+export const SUPABASE_URL = {url};
+export const SUPABASE_ANON_KEY = {key};
+export const SIGN_IN_URL = "/sign-in/";
 
-def nginx(directory: Path, port: int, upstream: int) -> Service:
-    """The front door on 127.0.0.1:`port`: /rest/v1/ leads to PostgREST on port `upstream`."""
+// Each tab has a person of its own.
+export const OPTIONS = {{ auth: {{ storage: sessionStorage }} }};
+"""
+
+
+def nginx(
+    directory: Path,
+    port: int,
+    dashboard_port: int,
+    *,
+    postgrest_port: int,
+    function_port: int,
+    anon_key: str,
+) -> Service:
+    """The front door on 127.0.0.1:`port`, as Supabase's is, and the dashboard on another."""
+    url = f"http://127.0.0.1:{port}"
+    (directory / "config.js").write_text(
+        DASHBOARD_CONFIG.format(url=json.dumps(url), key=json.dumps(anon_key))
+    )
     config = directory / "nginx.conf"
-    config.write_text(NGINX.format(port=port, upstream=upstream))
+    config.write_text(
+        NGINX.format(
+            # Its workers would else be nobody, who cannot read what lies in root's home.
+            user="user root;" if os.geteuid() == 0 else "",
+            root=ROOT,
+            here=directory,
+            port=port,
+            dashboard_port=dashboard_port,
+            postgrest_port=postgrest_port,
+            function_port=function_port,
+        )
+    )
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     argv = [program, "-e", "stderr", "-p", f"{directory}/", "-c", str(config), "-g", "daemon off;"]
-    return Service("nginx", directory, argv, lambda: answers(f"http://127.0.0.1:{port}/rest/v1/"))
+    return Service("nginx", directory, argv, lambda: answers(f"{url}/rest/v1/"))
 
 
 def webhook(directory: Path, db_uri: str, port: int, secret: str) -> Service:
@@ -180,6 +247,59 @@ def webhook(directory: Path, db_uri: str, port: int, secret: str) -> Service:
         directory,
         [*argv, "--bind", f"127.0.0.1:{port}"],
         lambda: answers(f"http://127.0.0.1:{port}/healthz"),
+        environment,
+    )
+
+
+STRIPE_SECRET_KEY = "sk_test_local"  # noqa: S105  (the stand-in takes no other)
+
+
+def stripe_checkout(directory: Path, port: int, webhook_url: str, secret: str) -> Service:
+    """The stand-in for Stripe's API and its page, on 127.0.0.1:`port`."""
+    environment = {
+        "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
+        "STRIPE_WEBHOOK_SECRET": secret,
+        "WEBHOOK_URL": webhook_url,
+        "PYTHONPATH": str(ROOT),
+    }
+    # One worker: it keeps the sessions in its memory.
+    argv = [sys.executable, "-m", "gunicorn", "--threads", "4", "--no-control-socket"]
+    return Service(
+        "stripe",
+        directory,
+        [*argv, "--bind", f"127.0.0.1:{port}", "stack.stripe_checkout:app"],
+        lambda: listens(port),
+        environment,
+    )
+
+
+def create_checkout(
+    directory: Path, port: int, *, api_url: str, anon_key: str, site_url: str, stripe_url: str
+) -> Service:
+    """The Edge Function under Deno, on 127.0.0.1:`port`."""
+    # Deno looks for npm packages beside the code.
+    home = directory / "functions"
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(ROOT / "supabase/functions", home)
+    shutil.copy(ROOT / "stack/package.json", home)
+    (home / "node_modules").symlink_to(ROOT / "stack/node_modules")
+    program = ROOT / "stack/node_modules/@deno/linux-x64-glibc/deno"
+    argv = [str(program), "run", "--no-prompt", "--node-modules-dir=manual"]
+    environment = {
+        "DENO_DIR": str(directory / "deno"),
+        "DENO_NO_UPDATE_CHECK": "1",
+        "DENO_SERVE_ADDRESS": f"tcp:127.0.0.1:{port}",
+        "SUPABASE_URL": api_url,
+        "SUPABASE_ANON_KEY": anon_key,
+        "SITE_URL": site_url,
+        "STRIPE_API_URL": stripe_url,
+        "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
+    }
+    return Service(
+        "create-checkout",
+        directory,
+        [*argv, "--allow-env", "--allow-net", str(home / "create-checkout/index.ts")],
+        lambda: listens(port),
         environment,
     )
 
@@ -206,13 +326,14 @@ class Stack:
         self.cluster: Cluster | None = None
         self.services: list[Service] = []
         self.first_sweep: subprocess.Popen[bytes] | None = None
-        wanted = (54322, 54321, 54324, 0) if fixed_ports else (0, 0, 0, 0)
-        self.ports = free_ports(*wanted)
+        wanted = (54322, 54321, 54324, 54325) if fixed_ports else (0, 0, 0, 0)
+        self.ports = free_ports(*wanted, 0, 0, 0)
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         keys = load_secrets(self.directory / "secrets.json")
-        db_port, api_port, webhook_port, postgrest_port = self.ports
+        db_port, api_port, webhook_port, dashboard_port, *inner = self.ports
+        postgrest_port, function_port, stripe_port = inner
 
         self.report("Starting PostgreSQL")
         self.cluster = Cluster(self.directory / "postgres", port=db_port, fsync=self.fsync)
@@ -230,10 +351,31 @@ class Stack:
 
         here = self.directory
         jwt_secret, stripe_secret = keys["JWT_SECRET"], keys["STRIPE_WEBHOOK_SECRET"]
+        anon_key = keys["SUPABASE_ANON_KEY"]
+        api_url, webhook_url, dashboard_url, stripe_url = (
+            f"http://127.0.0.1:{port}"
+            for port in (api_port, webhook_port, dashboard_port, stripe_port)
+        )
         self.services = [
             postgrest(here, self.cluster.dsn("authenticator"), postgrest_port, jwt_secret),
-            nginx(here, api_port, postgrest_port),
+            nginx(
+                here,
+                api_port,
+                dashboard_port,
+                postgrest_port=postgrest_port,
+                function_port=function_port,
+                anon_key=anon_key,
+            ),
             webhook(here, self.cluster.dsn("webhook_app"), webhook_port, stripe_secret),
+            stripe_checkout(here, stripe_port, webhook_url, stripe_secret),
+            create_checkout(
+                here,
+                function_port,
+                api_url=api_url,
+                anon_key=anon_key,
+                site_url=dashboard_url,
+                stripe_url=stripe_url,
+            ),
         ]
         for service in self.services:
             self.report(f"Starting {service.name}")
@@ -241,8 +383,9 @@ class Stack:
             service.wait_ready()
         self.env = {
             "DATABASE_URL": dsn,
-            "SUPABASE_URL": f"http://127.0.0.1:{api_port}",
-            "WEBHOOK_URL": f"http://127.0.0.1:{webhook_port}",
+            "SUPABASE_URL": api_url,
+            "WEBHOOK_URL": webhook_url,
+            "DASHBOARD_URL": dashboard_url,
             **keys,
         }
 
@@ -332,6 +475,12 @@ def answers(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on 127.0.0.1:`port`."""
+    with socket.socket() as candidate:
+        return candidate.connect_ex(("127.0.0.1", port)) == 0
 
 
 def tail(path: Path, lines: int = 20) -> str:

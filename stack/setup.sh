@@ -49,6 +49,9 @@ list_missing() {
     have setpriv || missing+=(util-linux)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     have npm || missing+=(nodejs npm)
+    # What npm's Chromium needs, and a typeface for it.
+    [ -e /usr/lib/x86_64-linux-gnu/libnss3.so ] || missing+=(libnss3)
+    [ -e /usr/share/fonts/truetype/liberation ] || missing+=(fonts-liberation)
 }
 
 # Only the programs are wanted: no cluster of Debian's own, no service started or enabled. What
@@ -109,5 +112,9 @@ say "Installing the Python packages into .venv"
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 
-say "Installing PostgREST, the Supabase CLI and supabase-js"
+say "Installing PostgREST, the Supabase CLI, supabase-js, Deno and Chromium"
 npm ci --prefix stack --silent --no-audit --no-fund || fail "npm could not install stack/package-lock.json."
+# The browser's package unpacks it where temporary files go; here it stays with the package.
+(cd stack && TMPDIR=$PWD/node_modules/@sparticuz/chromium/bin \
+    node -e 'import("@sparticuz/chromium").then((package) => package.default.executablePath())') ||
+    fail "Chromium could not be unpacked."

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stack import ROOT
+from stack.demo_people import add_demo_people, write_demo_people
 from stack.services import Stack, tail, write_private
 
 LOCAL = ROOT / ".local"
@@ -20,7 +21,7 @@ PID = LOCAL / "supervisor.pid"  # locked exactly while its process lives
 LOG = LOCAL / "supervisor.log"
 PATIENCE = 120
 PARTITIONS_EVERY = 6 * 3600
-SHOWN = ("DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL")
+SHOWN = ("DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL", "DASHBOARD_URL")
 
 
 def up() -> int:
@@ -177,6 +178,8 @@ def supervise() -> int:
         signal.signal(signal.SIGTERM, stop)
         report = lambda text: print(text, flush=True)  # noqa: E731
         with Stack(LOCAL, fsync=True, fixed_ports=True, report=report) as stack:
+            add_demo_people(stack.env)
+            write_demo_people(stack.env, LOCAL / "people.json")
             write_private(ENV, "".join(f"{k}={v}\n" for k, v in stack.env.items()))
             os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
             partitions_due = time.monotonic() + PARTITIONS_EVERY

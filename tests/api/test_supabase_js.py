@@ -15,18 +15,8 @@ from tests.api.realtime import realtime
 from tests.api.world import World
 
 SOURCES = ROOT / "tests/js"
-PAGE = ROOT / "docs/supabase.md"
+MODULE = ROOT / "examples/dashboard/favorites_priority.js"  # the page's code
 FILES = sorted(path.name for path in SOURCES.glob("*.test.mjs"))
-
-
-def code_of(page: str) -> str:
-    """A page's JavaScript, each line where it stands on the page."""
-    code, is_code = [], False
-    for line in page.splitlines():
-        is_fence = line.startswith("```")
-        is_code = not is_code and line == "```js" if is_fence else is_code
-        code.append(line if is_code and not is_fence else "")
-    return "\n".join(code)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +24,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tests beside the page's code and the npm packages, where Node looks for them."""
     directory = tmp_path_factory.mktemp("js") / "tests"
     shutil.copytree(SOURCES, directory)
-    (directory / "page.mjs").write_text(code_of(PAGE.read_text()))
+    shutil.copy(MODULE, directory / "page.mjs")
     (directory / "node_modules").symlink_to(ROOT / "stack/node_modules")
     return directory
 

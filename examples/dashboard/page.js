@@ -1,0 +1,142 @@
+// What the pages share: who is signed in, drawing, words, and staying up to date.
+import { OPTIONS, SIGN_IN_URL, SUPABASE_ANON_KEY, SUPABASE_URL } from "./config.js";
+
+export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, OPTIONS);
+
+const { data } = await supabase.auth.getSession();
+if (!data.session) {
+  location.replace(SIGN_IN_URL);
+  await new Promise(() => {}); // nothing of this page may run any more
+}
+export const me = data.session.user;
+
+export const find = (selector) => document.querySelector(selector);
+find("#account").href = SIGN_IN_URL;
+
+// A page kept for the back button would show what was true when it was left.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+
+// --- Drawing ---
+
+export const part = (node, name) => node.querySelector(`[data-part="${name}"]`);
+
+// Fills the parts of a node, named by data-part. What has not changed stays untouched, so that a
+// screen reader says only what is new.
+export function fill(node, texts) {
+  for (const [name, text] of Object.entries(texts)) {
+    if (part(node, name).textContent !== text) part(node, name).textContent = text;
+  }
+}
+
+export const make = (template) => find(`#${template}`).content.cloneNode(true).children[0];
+
+// One node for each item, kept as long as its item is there: whoever is about to press a button
+// does not lose it.
+export function drawList(list, template, items, keyOf, draw) {
+  const focused = list.contains(document.activeElement) && document.activeElement;
+  const before = new Map([...list.children].map((node) => [node.dataset.key, node]));
+  items.forEach((item, at) => {
+    const key = String(keyOf(item));
+    const node = before.get(key) ?? make(template);
+    before.delete(key);
+    node.dataset.key = key;
+    draw(node, item);
+    if (list.children[at] !== node) list.insertBefore(node, list.children[at]);
+  });
+  before.forEach((node) => node.remove());
+  list.querySelectorAll(":scope > :not([data-key])").forEach((node) => node.remove());
+  if (focused?.isConnected) focused.focus();
+  list.removeAttribute("aria-busy");
+}
+
+// --- Words ---
+
+export function initials(name) {
+  const words = (name ?? "?").split(/\s+/);
+  return words.map((word) => word[0]).slice(0, 2).join("").toUpperCase();
+}
+
+export function money(cents, currency) {
+  if (cents === 0) return "Free";
+  return new Intl.NumberFormat("en", { style: "currency", currency }).format(cents / 100);
+}
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+export function ago(date) {
+  const seconds = Math.max(0, (Date.now() - Date.parse(date)) / 1000);
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
+  if (seconds < 86_400) return relative.format(-Math.floor(seconds / 3600), "hour");
+  return relative.format(-Math.floor(seconds / 86_400), "day");
+}
+
+export const lastSeen = (date) => (date ? `last seen ${ago(date)}` : "not seen yet");
+
+// --- News and errors ---
+
+export function tell(text, kind = "news") {
+  const box = find(kind === "error" ? "#errors" : "#news");
+  if ([...box.children].some((note) => part(note, "text").textContent === text)) return;
+  const note = make("note");
+  fill(note, { text });
+  note.classList.add(kind);
+  part(note, "close").onclick = () => note.remove();
+  // Errors stay until they are read.
+  if (kind === "news") setTimeout(() => note.remove(), 8000);
+  box.append(note);
+}
+
+const causeOf = (error) => error.cause ?? error;
+// As Chrome, Firefox, Safari and supabase-js put it.
+const AWAY = /failed to (fetch|send)|networkerror|load failed/i;
+const isAway = (error) => !navigator.onLine || AWAY.test(causeOf(error).message);
+
+export function tellError(error) {
+  if (/^(not_signed_in|PGRST30\d)$/.test(causeOf(error).details || causeOf(error).code)) {
+    location.replace(SIGN_IN_URL);
+  }
+  tell(isAway(error) ? "There is no connection. Please try again." : error.message, "error");
+}
+
+// Runs what a button does; meanwhile it says so and cannot be pressed again.
+export async function run(button, busy, action) {
+  if (button.getAttribute("aria-busy") === "true") return;
+  find("#errors").replaceChildren();
+  const { textContent, ariaLabel } = button;
+  button.textContent = busy;
+  button.ariaLabel = null;
+  // Not `disabled`, which would take the focus away from whoever uses a keyboard.
+  button.setAttribute("aria-busy", "true");
+  try {
+    return await action();
+  } catch (error) {
+    tellError(error);
+  } finally {
+    button.textContent = textContent;
+    button.ariaLabel = ariaLabel;
+    button.removeAttribute("aria-busy");
+  }
+}
+
+// --- Staying up to date ---
+
+export function showReadError(error) {
+  if (isAway(error)) find("#away").hidden = false;
+  // Realtime's errors have no code: without it the state is read every few seconds.
+  else if ("code" in causeOf(error)) tellError(error);
+  else console.debug(error);
+}
+
+// Keeps up to date what `follow` follows: by its notices, and by reading while there are none.
+export async function keepUp(following, every = 2000) {
+  const { catchUp } = await following;
+  const hears = () => supabase.getChannels().every((channel) => channel.state === "joined");
+  setInterval(() => !document.hidden && !hears() && catchUp(), every);
+  addEventListener("online", catchUp);
+  document.addEventListener("visibilitychange", () => !document.hidden && catchUp());
+  await catchUp();
+  return catchUp;
+}
+
+export const showConnected = () => (find("#away").hidden = true);

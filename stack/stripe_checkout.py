@@ -1,0 +1,121 @@
+"""A stand-in for Stripe's Checkout: its API, its page, and the signed event once it is paid."""
+
+import os
+import uuid
+from collections.abc import Mapping
+from threading import Thread
+from typing import Any
+
+from flask import Flask, jsonify, redirect, render_template_string, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from stack.clients import paid_checkout, post_event
+
+app = Flask(__name__)
+sessions: dict[str, dict[str, Any]] = {}
+by_key: dict[str, tuple[Mapping[str, str], str]] = {}  # what was asked with an idempotency key
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Checkout (stand-in)</title>
+<style>
+  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+  body { display: grid; gap: 1rem; max-width: 24rem; margin: 12vh auto; padding: 1rem }
+  button { font: inherit; font-weight: 600; padding: .7rem 1rem }
+</style>
+<h1>{{ name }}</h1>
+<p>{{ amount }} {{ currency }}</p>
+{% if session.payment_status == "paid" %}
+<p>This is paid already.</p>
+{% else %}
+<form method="post"><button>Pay</button></form>
+{% endif %}
+<a href="{{ session.cancel_url }}">Back</a>
+<p>This page stands in for Stripe's. No money moves.</p>
+"""
+
+
+class StripeError(Exception):
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        self.status = status
+        self.answer = {"error": {"type": kind, "message": message}}
+
+
+@app.errorhandler(StripeError)
+def refuse(error: StripeError) -> tuple[Response, int]:
+    return jsonify(error.answer), error.status
+
+
+@app.errorhandler(HTTPException)
+def unknown(error: HTTPException) -> tuple[Response, int]:
+    return refuse(StripeError(error.code or 500, "invalid_request_error", str(error)))
+
+
+@app.post("/v1/checkout/sessions")
+def create_session() -> Response:
+    if request.headers.get("Authorization") != f"Bearer {os.environ['STRIPE_SECRET_KEY']}":
+        raise StripeError(401, "invalid_request_error", "Invalid API Key provided")
+    asked = request.form.to_dict()
+    key = request.headers.get("Idempotency-Key", str(uuid.uuid4()))
+    before, session_id = by_key.setdefault(key, (asked, f"cs_test_{uuid.uuid4().hex}"))
+    if before != asked:
+        raise StripeError(400, "idempotency_error", "This key came with other parameters")
+    sessions.setdefault(
+        session_id,
+        {
+            "id": session_id,
+            "object": "checkout.session",
+            "url": url_for("show", session_id=session_id, _external=True),
+            "mode": asked["mode"],
+            "payment_status": "unpaid",
+            "amount_total": int(asked["line_items[0][price_data][unit_amount]"]),
+            "currency": asked["line_items[0][price_data][currency]"],
+            "metadata": {
+                name.removeprefix("metadata[").removesuffix("]"): value
+                for name, value in asked.items()
+                if name.startswith("metadata[")
+            },
+            "success_url": asked["success_url"],
+            "cancel_url": asked["cancel_url"],
+            "product": asked["line_items[0][price_data][product_data][name]"],
+        },
+    )
+    return jsonify(sessions[session_id])
+
+
+@app.get("/v1/checkout/sessions/<session_id>")
+def read_session(session_id: str) -> Response:
+    return jsonify(find(session_id))
+
+
+@app.get("/pay/<session_id>")
+def show(session_id: str) -> str:
+    session = find(session_id)
+    return render_template_string(
+        PAGE,
+        session=session,
+        name=session["product"],
+        amount=f"{session['amount_total'] / 100:.2f}",
+        currency=session["currency"].upper(),
+    )
+
+
+@app.post("/pay/<session_id>")
+def pay(session_id: str) -> Response:
+    session = find(session_id)
+    if session["payment_status"] == "unpaid":
+        session["payment_status"] = "paid"
+        event = paid_checkout(session["metadata"], id=session_id)
+        # Stripe does not wait for its event to be taken before it sends the customer back.
+        Thread(target=post_event, args=(os.environ, event)).start()
+    return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id), 303)
+
+
+def find(session_id: str) -> dict[str, Any]:
+    if session_id not in sessions:
+        raise StripeError(404, "invalid_request_error", f"No such checkout.session: {session_id}")
+    return sessions[session_id]

@@ -1,0 +1,93 @@
+// Creates a Stripe Checkout Session for whoever is signed in. The price and the metadata are the
+// database's, never the browser's.
+import { createClient } from "npm:@supabase/supabase-js@2.109.0";
+import Stripe from "npm:stripe@23.1.0";
+
+const env = (name: string) => {
+  const value = Deno.env.get(name);
+  if (!value) throw new Error(`${name} is not set`);
+  return value;
+};
+const SUPABASE_URL = env("SUPABASE_URL");
+const SUPABASE_ANON_KEY = env("SUPABASE_ANON_KEY");
+const SITE_URL = env("SITE_URL");
+
+const api = new URL(Deno.env.get("STRIPE_API_URL") ?? "https://api.stripe.com");
+const isHttp = api.protocol === "http:";
+const stripe = new Stripe(env("STRIPE_SECRET_KEY"), {
+  protocol: isHttp ? "http" : "https",
+  host: api.hostname,
+  port: api.port || (isHttp ? 80 : 443),
+});
+
+const CORS = {
+  "Access-Control-Allow-Origin": new URL(SITE_URL).origin,
+  "Access-Control-Allow-Headers": "authorization, apikey, content-type, x-client-info",
+  "Access-Control-Allow-Methods": "POST",
+};
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+const answer = (body: unknown, status = 200) => Response.json(body, { status, headers: CORS });
+
+Deno.serve(async (request) => {
+  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
+  if (request.method !== "POST") return answer({ message: "only POST" }, 405);
+  const wish = await request.json().catch(() => null);
+  if (!UUID.test(wish?.attempt)) return answer({ message: "attempt must be a UUID" }, 400);
+
+  const Authorization = request.headers.get("Authorization") ?? `Bearer ${SUPABASE_ANON_KEY}`;
+  const supabase = createClient(SUPABASE_URL, SUPABASE_ANON_KEY, {
+    global: { headers: { Authorization } },
+  });
+  const favourite = wish.preferred_mechanic_id;
+  const { data: checkout, error, status } = await supabase.rpc("prepare_checkout", {
+    plan_code: wish.plan_code,
+    skip_if_offline: wish.skip_if_offline ?? false,
+    ...(favourite && { preferred_mechanic_id: favourite, routing_type: "priority_broadcast" }),
+  });
+  if (error) return answer(error, status || 502);
+
+  try {
+    const session = await createSession(checkout, wish.attempt);
+    return answer({ url: session.url, banner: checkout.banner });
+  } catch (error) {
+    console.error(error);
+    return answer({ message: "Stripe did not answer as it should" }, 502);
+  }
+});
+
+async function createSession({ plan, metadata }: Checkout, attempt: string) {
+  return await stripe.checkout.sessions.create(
+    {
+      mode: "payment",
+      line_items: [
+        {
+          quantity: 1,
+          price_data: {
+            currency: plan.currency,
+            unit_amount: plan.price_cents,
+            product_data: { name: plan.title },
+          },
+        },
+      ],
+      metadata,
+      success_url: `${SITE_URL}/request.html?checkout={CHECKOUT_SESSION_ID}`,
+      cancel_url: `${SITE_URL}/index.html?cancelled`,
+    },
+    { idempotencyKey: await digest([attempt, plan, metadata]) },
+  );
+}
+
+// The same attempt at the same booking is the same session; Stripe refuses a key that comes again
+// with another booking.
+async function digest(value: unknown) {
+  const text = new TextEncoder().encode(JSON.stringify(value));
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
+  return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+type Checkout = {
+  plan: { code: string; title: string; price_cents: number; currency: string };
+  metadata: Record<string, string>;
+  banner: string | null;
+};

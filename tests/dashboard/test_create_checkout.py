@@ -1,0 +1,106 @@
+"""The Edge Function under Deno: what it asks the database, and what it gives to Stripe."""
+
+import re
+import uuid
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from stack.services import STRIPE_SECRET_KEY
+from tests.api.world import Metadata, Person, World
+
+PATH = "/functions/v1/create-checkout"
+
+
+@pytest.fixture(scope="module")
+def carla(_world: World) -> Person:
+    return _world.customer()
+
+
+@pytest.fixture(scope="module")
+def frank(_world: World) -> Person:
+    return _world.mechanic()
+
+
+def ask(person: Person, **wish: object) -> httpx.Response:
+    """As supabase-js calls it; a new attempt unless the wish names one."""
+    headers = {"apikey": person.env["SUPABASE_ANON_KEY"]}
+    if person.token:
+        headers["Authorization"] = f"Bearer {person.token}"
+    url = person.env["SUPABASE_URL"] + PATH
+    wish = {"plan_code": "quick-chat", "attempt": str(uuid.uuid4())} | wish
+    return httpx.post(url, json=wish, headers=headers)
+
+
+def session_of(answer: httpx.Response) -> dict[str, object]:
+    """The Checkout Session as Stripe has it."""
+    assert answer.status_code == 200, answer.text
+    page = urlsplit(answer.json()["url"])
+    session_id = page.path.rpartition("/")[2]
+    session: dict[str, object] = httpx.get(
+        f"http://{page.netloc}/v1/checkout/sessions/{session_id}",
+        headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"},
+    ).json()
+    return session
+
+
+def test_stripe_gets_the_database_s_price_and_metadata(
+    world: World, carla: Person, frank: Person
+) -> None:
+    wish = {"preferred_mechanic_id": frank.id, "routing_type": "broadcast"}
+    mine: Metadata = {"customer_id": frank.id, "plan_code": "free-diagnostic"}
+    answer = ask(carla, **wish, metadata=mine, price_cents=1, customer_id=frank.id)
+    session = session_of(answer)
+    assert answer.json()["banner"] == "Booking with Mia (Priority)"
+    assert session["metadata"] == world.metadata(carla, frank)
+    assert (session["amount_total"], session["currency"]) == (999, "usd")
+    dashboard = world.env["DASHBOARD_URL"]
+    assert session["success_url"] == f"{dashboard}/request.html?checkout={{CHECKOUT_SESSION_ID}}"
+
+
+def test_offline_favourites_may_be_skipped(world: World, carla: Person, frank: Person) -> None:
+    session = session_of(ask(carla, preferred_mechanic_id=frank.id, skip_if_offline=True))
+    assert session["metadata"] == world.metadata(carla, frank) | {"skip_if_offline": "true"}
+
+
+def test_without_a_favourite_or_with_the_flag_off(
+    world: World, carla: Person, frank: Person
+) -> None:
+    plain = world.metadata(carla)
+    assert session_of(ask(carla))["metadata"] == plain
+    world.turn(False)
+    answer = ask(carla, preferred_mechanic_id=frank.id)
+    assert session_of(answer)["metadata"] == plain
+    assert answer.json()["banner"] is None
+
+
+def test_one_attempt_is_one_session(world: World, carla: Person, frank: Person) -> None:
+    attempt = str(uuid.uuid4())
+    first = ask(carla, attempt=attempt).json()["url"]
+    assert ask(carla, attempt=attempt).json()["url"] == first
+    others = [
+        ask(carla, attempt=attempt, plan_code="expert-video"),
+        ask(carla, attempt=attempt, preferred_mechanic_id=frank.id),
+        ask(world.customer(), attempt=attempt),
+        ask(carla),
+    ]
+    assert len({first} | {session_of(other)["url"] for other in others}) == 5
+
+
+def test_refusals_keep_their_words(world: World, carla: Person) -> None:
+    answer = ask(carla, plan_code="unknown")
+    assert (answer.status_code, answer.json()["details"]) == (422, "invalid_plan")
+    nobody = world.anyone("authenticated")
+    answer = ask(nobody)
+    assert (answer.status_code, answer.json()["details"]) == (401, "not_signed_in")
+    assert ask(world.anyone()).status_code == 401
+    assert ask(carla, attempt="again").status_code == 400
+    assert httpx.get(world.env["SUPABASE_URL"] + PATH).status_code == 405
+
+
+def test_only_the_site_may_call_it_from_a_browser(world: World) -> None:
+    answer = httpx.options(world.env["SUPABASE_URL"] + PATH)
+    assert answer.headers["Access-Control-Allow-Origin"] == world.env["DASHBOARD_URL"]
+    allowed = answer.headers["Access-Control-Allow-Headers"]
+    assert {"authorization", "apikey", "content-type"} <= set(re.split(", ", allowed))

@@ -1,0 +1,400 @@
+"""The dashboard in a real browser: what a customer and a mechanic see, on the real stack."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.api.world import Metadata
+from tests.dashboard.conftest import Stage
+
+WAITING = "Waiting for Frank Öberg"
+
+
+def book_again(page: Page, name: str, answer: str) -> Locator:
+    """Press `Book again` and answer the dialog, which is returned as it was before."""
+    page.get_by_role("button", name=f"Book again: {name}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name=answer).click()
+    expect(dialog).to_be_hidden()
+    return dialog
+
+
+def start_free(stage: Stage, page: Page) -> str:
+    """Book Frank again, free of charge; the request's id."""
+    book_again(page, "Frank", "Continue with Frank Öberg")
+    expect(banner(page)).to_be_visible()
+    page.get_by_role("button", name="Start now").click()
+    expect(page.get_by_role("heading", name=WAITING)).to_be_visible()
+    return request_id(page)
+
+
+def request_id(page: Page) -> str:
+    found = re.search(r"request\.html\?id=([0-9a-f-]{36})$", page.url)
+    assert found, page.url
+    return found[1]
+
+
+def banner(page: Page) -> Locator:
+    return page.get_by_text("Booking with Frank Öberg (Priority)")
+
+
+def paid_metadata(stage: Stage, page: Page) -> Metadata:
+    """What Stripe was given for the request on the page, as it came back with the payment."""
+    (found,) = stage.world.sql(
+        "select e.payload #> '{data,object,metadata}' as metadata"
+        " from dispatch.stripe_events as e inner join public.session_requests as r"
+        " on r.metadata ->> 'stripe_checkout_session_id' = e.payload #>> '{data,object,id}'"
+        " where r.id = %s",
+        request_id(page),
+    )
+    metadata: Metadata = found["metadata"]
+    return metadata
+
+
+def headline(page: Page) -> Locator:
+    return page.get_by_role("heading", level=1)
+
+
+def steps(page: Page) -> Locator:
+    return page.get_by_label("What happened").get_by_role("listitem")
+
+
+def offer(page: Page) -> Locator:
+    return page.locator("#open > [data-key]")
+
+
+@contextmanager
+def blind(page: Page) -> Iterator[None]:
+    """The page cannot read the open requests meanwhile, as when its connection is slow."""
+    pattern = "**/rpc/list_open_session_requests"
+    page.route(pattern, lambda route: route.abort())
+    yield
+    page.unroute(pattern)
+
+
+# --- Booking ---
+
+
+def test_dialog_says_who_is_there_and_takes_no_for_an_answer(stage: Stage) -> None:
+    stage.frank.rpc("set_presence", status="online")
+    page = stage.open(stage.carla)
+    frank, mona = page.locator("#favourites > li").all()
+    expect(frank).to_contain_text("Online now")
+    expect(mona).to_contain_text("Last seen just now")
+
+    again = page.get_by_role("button", name="Book again: Mona")
+    again.click()
+    dialog = page.get_by_role("dialog", name="Book Mona Ricci again")
+    expect(dialog).to_contain_text("Currently offline (last seen just now)")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
+    expect(again).to_be_focused()
+    expect(again).to_have_text("Book again")
+
+    page.get_by_role("button", name="Book again: Frank").click()
+    dialog = page.get_by_role("dialog", name="Book Frank Öberg again")
+    expect(dialog).to_contain_text("Available now")
+    dialog.get_by_role("button", name="Find available now").click()
+    expect(page.get_by_role("heading", name="Start a session")).to_be_focused()
+    expect(banner(page)).to_have_count(0)
+
+
+def test_banner_stands_at_the_launcher_until_it_is_dismissed(stage: Stage) -> None:
+    page = stage.open(stage.carla, viewport={"width": 390, "height": 500})
+    expect(page.get_by_role("heading", name="Start a session")).not_to_be_in_viewport()
+    book_again(page, "Frank", "Continue with Frank Öberg")
+    expect(banner(page)).to_be_in_viewport()
+    expect(page.get_by_role("heading", name="Start a session")).to_be_focused()
+    words = "They'll be notified first. If unavailable, we'll find you another mechanic."
+    expect(page.get_by_text(words)).to_be_visible()
+    page.reload()
+    expect(banner(page)).to_be_visible()
+    page.get_by_role("button", name="Ask everyone instead").click()
+    expect(banner(page)).to_have_count(0)
+
+    page.get_by_role("button", name="Start now").click()
+    expect(headline(page)).to_have_text("Asking every mechanic")
+    expect(steps(page)).to_have_count(1)
+    assert stage.world.request(request_id(page))["preferred_mechanic_id"] is None
+
+
+def test_paid_booking_from_the_favourite_s_card_to_the_end_of_the_session(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    mona = stage.open(stage.mona, "mechanic.html")
+    frank = stage.open(stage.frank, "mechanic.html")
+    book_again(page, "Frank", "Continue with Frank Öberg")
+    expect(banner(page)).to_be_visible()
+    page.get_by_role("button", name="Continue to payment: Quick chat").click()
+
+    expect(page.get_by_text("9.99 USD")).to_be_visible()
+    page.get_by_role("link", name="Back").click()
+    expect(page.get_by_text("Nothing was paid.")).to_be_visible()
+    expect(banner(page)).to_be_visible()
+    page.get_by_role("button", name="Continue to payment: Quick chat").click()
+    page.get_by_role("button", name="Pay", exact=True).click()
+
+    expect(headline(page)).to_have_text(WAITING)
+    expect(steps(page)).to_contain_text(["Told first: Frank Öberg"])
+    expect(page.get_by_role("timer", name="left for Frank Öberg")).to_contain_text(
+        re.compile(r"(10:00|9:\d\d)")
+    )
+    assert paid_metadata(stage, page) == stage.world.metadata(stage.carla, stage.frank)
+    expect(offer(frank)).to_contain_text("You first, for ")
+    expect(mona.get_by_text("Nothing at the moment")).to_be_visible()
+
+    frank.get_by_role("button", name="Accept: Quick chat").click()
+    expect(frank.locator("#accepted")).to_contain_text("Carla Customer")
+    expect(headline(page)).to_have_text("Frank Öberg accepted")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    frank.reload()
+    expect(frank.locator("#accepted")).to_contain_text("Carla Customer")
+    frank.get_by_role("button", name="Session complete").click()
+    expect(frank.locator("#jobs")).to_be_hidden()
+    expect(headline(page)).to_have_text("Session complete")
+    expect(steps(page)).to_contain_text(
+        ["Told first: Frank Öberg", "Frank Öberg accepted", "Session complete"]
+    )
+
+
+def test_pressing_pay_twice_is_one_payment(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    page.get_by_role("button", name="Continue to payment: Quick chat").click()
+    page.wait_for_url("**/pay/**")
+    first = page.url
+    page.go_back()
+    page.get_by_role("button", name="Continue to payment: Quick chat").click()
+    page.wait_for_url("**/pay/**")
+    assert page.url == first
+    page.go_back()
+    page.get_by_role("button", name="Continue to payment: Expert").click()
+    expect(page.get_by_text("29.99 USD")).to_be_visible()
+    assert page.url != first
+
+
+def test_flag_off_leaves_the_old_launcher(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    book_again(page, "Frank", "Continue with Frank Öberg")
+    expect(banner(page)).to_be_visible()
+    stage.world.turn(False)
+    page.reload()
+    expect(page.get_by_role("button", name="Start now")).to_be_visible()
+    expect(banner(page)).to_have_count(0)
+    with page.expect_request("**/functions/v1/create-checkout") as asked:
+        page.get_by_role("button", name="Continue to payment: Quick chat").click()
+    assert (asked.value.post_data_json or {}).keys() == {"plan_code", "attempt"}
+    page.get_by_role("button", name="Pay", exact=True).click()
+    expect(headline(page)).to_have_text("Asking every mechanic")
+    stored = stage.world.request(request_id(page))
+    assert paid_metadata(stage, page) == stage.world.metadata(stage.carla)
+    assert (stored["preferred_mechanic_id"], stored["priority_notified_at"]) == (None, None)
+
+    page.get_by_role("link", name="All sessions").click()
+    page.get_by_role("button", name="Book again: Frank").click()
+    expect(page.get_by_role("heading", name="Start a session")).to_be_focused()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(banner(page)).to_have_count(0)
+
+
+# --- Waiting ---
+
+
+def test_everyone_is_asked_when_the_customer_says_so(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    mona = stage.open(stage.mona, "mechanic.html")
+    start_free(stage, page)
+    page.get_by_role("button", name="Ask everyone now").click()
+    expect(headline(page)).to_have_text("Asking every mechanic")
+    expect(steps(page)).to_contain_text(["Told first: Frank", "We asked everyone As you wished."])
+    expect(page.get_by_role("button", name="Ask everyone now")).to_be_hidden()
+    expect(page.get_by_role("timer")).to_be_hidden()
+    mona.get_by_role("button", name="Accept").click()
+    expect(headline(page)).to_have_text("Mona Ricci accepted")
+
+
+def test_everyone_is_asked_when_the_window_ends(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    stage.world.end_window(start_free(stage, page))
+    expect(headline(page)).to_have_text("Asking every mechanic")
+    expect(steps(page)).to_contain_text(
+        ["Told first: Frank", "We asked everyone Frank Öberg did not answer in time."]
+    )
+
+
+def test_waiting_survives_reload_lost_connection_and_the_back_button(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    booked = start_free(stage, page)
+    page.reload()
+    expect(headline(page)).to_have_text(WAITING)
+
+    page.go_back()
+    session = page.get_by_role("link", name="Free diagnostic")
+    expect(session).to_contain_text("Waiting")
+    expect(banner(page)).to_have_count(0)
+    session.click()
+    expect(headline(page)).to_have_text(WAITING)
+
+    page.context.set_offline(True)
+    away = page.get_by_text("No connection. Your request is safe with us")
+    expect(away).to_be_visible()
+    page.get_by_role("button", name="Ask everyone now").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is no connection.")
+    stage.frank.rpc("accept_session_request", request_id=booked)
+    page.context.set_offline(False)
+    expect(headline(page)).to_have_text("Frank Öberg accepted")
+    expect(away).to_be_hidden()
+
+
+def test_cancel_asks_first(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    frank = stage.open(stage.frank, "mechanic.html")
+    start_free(stage, page)
+    expect(offer(frank)).to_have_count(1)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(headline(page)).to_have_text(WAITING)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the request").click()
+    expect(headline(page)).to_have_text("Request closed")
+    expect(page.get_by_role("link", name="Back to the start")).to_be_visible()
+    expect(offer(frank)).to_have_count(0)
+    expect(frank.get_by_role("status").filter(has_text="no longer open")).to_be_visible()
+
+
+def test_another_customer_s_request_is_not_shown(stage: Stage) -> None:
+    booked = stage.world.book(stage.carla)  # Mona may take it, so she sees its row
+    page = stage.open(stage.mona, f"request.html?id={booked}")
+    expect(headline(page)).to_have_text("We cannot find this session")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+# --- The mechanic's page ---
+
+
+def test_declined_with_a_reason_that_the_customer_does_not_see(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    frank = stage.open(stage.frank, "mechanic.html")
+    booked = start_free(stage, page)
+    decline = frank.get_by_role("button", name="Decline: Free diagnostic")
+    decline.click()
+    frank.keyboard.press("Escape")
+    expect(decline).to_be_focused()
+    decline.click()
+    frank.get_by_role("textbox", name="Something else").fill("gone fishing")
+    frank.get_by_role("button", name="Decline", exact=True).click()
+    expect(offer(frank)).to_have_count(0)
+    expect(steps(page)).to_contain_text(
+        ["Told first: Frank", "We asked everyone Frank Öberg cannot take it."]
+    )
+    expect(page.get_by_text("fishing")).to_have_count(0)
+    (event,) = stage.world.sql(
+        "select payload ->> 'decline_reason' as reason from dispatch.request_events"
+        " where request_id = %s and event = 'request_declined'",
+        booked,
+    )
+    assert event["reason"] == "gone fishing"
+
+
+def test_reserved_requests_come_first_and_a_taken_one_leaves(stage: Stage) -> None:
+    frank = stage.open(stage.frank, "mechanic.html")
+    everyones = stage.world.book(stage.carla)
+    reserved = stage.world.book(stage.carla, stage.frank)
+    expect(offer(frank)).to_have_count(2)
+    keys = [each.get_attribute("data-key") for each in offer(frank).all()]
+    assert keys == [reserved, everyones]
+    stage.mona.rpc("accept_session_request", request_id=everyones)
+    expect(offer(frank)).to_have_count(1)
+    expect(frank.get_by_role("status").filter(has_text="no longer open")).to_be_visible()
+
+
+def test_a_loser_is_told_why(stage: Stage) -> None:
+    booked = stage.world.book(stage.carla)
+    frank = stage.open(stage.frank, "mechanic.html")
+    expect(offer(frank)).to_have_count(1)
+    with blind(frank):
+        stage.mona.rpc("accept_session_request", request_id=booked)
+        frank.get_by_role("button", name="Accept").click()
+        expect(frank.get_by_role("alert")).to_contain_text("Another mechanic was faster.")
+    expect(offer(frank)).to_have_count(0)
+
+
+def test_online_switch_keeps_the_heart_beating(stage: Stage) -> None:
+    page = stage.open(stage.frank, "mechanic.html")
+    switch = page.get_by_role("switch", name="Online")
+    expect(switch).not_to_be_checked()
+    page.clock.install()
+    with page.expect_request("**/rpc/set_presence") as first:
+        switch.check()
+    assert first.value.post_data_json == {"status": "online"}
+    with page.expect_request("**/rpc/set_presence") as beat:
+        page.clock.run_for(31_000)
+    assert beat.value.post_data_json == {"status": "online"}
+    page.reload()
+    expect(switch).to_be_checked()
+    with page.expect_request("**/rpc/set_presence") as last:
+        switch.uncheck()
+    assert last.value.post_data_json == {"status": "offline"}
+
+
+# --- Whoever uses it ---
+
+
+def test_books_by_keyboard_alone(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    again = page.get_by_role("button", name="Book again: Frank")
+    expect(again).to_be_visible()
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if again.evaluate("node => node === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Continue with Frank")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(banner(page)).to_be_visible()
+    expect(page.get_by_role("heading", name="Start a session")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Ask everyone instead")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(headline(page)).to_have_text(WAITING)
+
+
+def test_says_that_it_is_loading(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    again = page.locator("#favourites button").first
+    expect(again).to_have_text("Book again")
+    held: list[Route] = []
+    page.route("**/rpc/get_mechanic_status", lambda route: held.append(route))
+    again.click()
+    expect(again).to_have_text("Checking…")
+    expect(again).to_have_attribute("aria-busy", "true")
+    again.click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    (asked,) = held
+    asked.continue_()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(again).to_have_text("Book again")
+
+
+def test_errors_are_words(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    pay = page.get_by_role("button", name="Continue to payment: Quick chat")
+    expect(pay).to_be_visible()
+    stage.world.sql("update public.service_plans set is_active = false where code = 'quick-chat'")
+    try:
+        pay.click()
+        expect(page.get_by_role("alert")).to_contain_text(
+            "This plan cannot be booked. Please choose another."
+        )
+    finally:
+        stage.world.sql("update public.service_plans set is_active = true")
+    expect(pay).to_have_text("Continue to payment")
+
+
+def test_nobody_signed_in_is_sent_to_the_sign_in_page(stage: Stage) -> None:
+    page = stage.browser.new_page(base_url=stage.env["DASHBOARD_URL"])
+    page.goto("/mechanic.html")
+    expect(page).to_have_url(re.compile("/sign-in/$"))

@@ -1,0 +1,109 @@
+"""Every screen, light on a desktop and dark on a phone: axe finds nothing to say against it.
+
+With SCREENSHOTS set to a directory, the screens are kept there to be looked at.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from stack.demo_people import add_demo_people, write_demo_people
+from stack.services import Stack
+from tests.dashboard.conftest import AXE, DESKTOP, PHONE, Stage
+from tests.dashboard.test_dashboard import banner, book_again, headline, offer, start_free
+
+LOOKS = [
+    pytest.param({"viewport": DESKTOP, "color_scheme": "light"}, id="desktop-light"),
+    pytest.param({"viewport": PHONE, "color_scheme": "dark"}, id="phone-dark"),
+]
+RUN_AXE = """async () => {
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html)}`);
+}"""
+Look = dict[str, Any]
+
+
+@pytest.fixture
+def check(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Whether a screen is accessible and fits; it is kept under its name."""
+
+    def check(page: Page, name: str) -> None:
+        page.wait_for_function("() => document.getAnimations().every((each) => !each.pending)")
+        if directory := os.environ.get("SCREENSHOTS"):
+            look = request.node.callspec.id
+            page.screenshot(path=Path(directory) / f"{name}-{look}.png")
+        page.add_script_tag(path=AXE)
+        assert page.evaluate(RUN_AXE) == []
+        root = "document.documentElement"
+        assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth"), "scrolls sideways"
+
+    return check
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_customer_s_screens(stage: Stage, look: Look, check: Callable[[Page, str], None]) -> None:
+    stage.frank.rpc("set_presence", status="online")
+    page = stage.open(stage.carla, **look)
+    page.get_by_role("button", name="Book again: Frank").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    check(page, "dialog")
+    page.keyboard.press("Escape")
+    book_again(page, "Frank", "Continue with Frank Öberg")
+    expect(banner(page)).to_be_visible()
+    check(page, "launcher")
+    start_free(stage, page)
+    check(page, "waiting")
+    page.get_by_role("button", name="Cancel").click()
+    check(page, "cancel")
+    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Ask everyone now").click()
+    expect(headline(page)).to_have_text("Asking every mechanic")
+    check(page, "everyone")
+    page.go_back()
+    expect(page.locator("#requests")).to_contain_text("Free diagnostic")
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Start now").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is no connection.")
+    check(page, "offline")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_mechanic_s_screens(stage: Stage, look: Look, check: Callable[[Page, str], None]) -> None:
+    stage.world.book(stage.carla)
+    stage.world.book(stage.carla, stage.frank)
+    page = stage.open(stage.frank, "mechanic.html", **look)
+    page.get_by_role("switch", name="Online").check()
+    expect(offer(page)).to_have_count(2)
+    check(page, "offers")
+    page.get_by_role("button", name="Decline").first.click()
+    check(page, "decline")
+    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Accept").first.click()
+    expect(page.locator("#accepted")).to_contain_text("Carla Customer")
+    check(page, "accepted")
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_sign_in_page_of_the_local_stack(
+    stack: Stack, stage: Stage, look: Look, check: Callable[[Page, str], None]
+) -> None:
+    add_demo_people(stack.env)
+    write_demo_people(stack.env, stack.directory / "people.json")
+    page = stage.browser.new_context(base_url=stack.env["DASHBOARD_URL"], **look).new_page()
+    page.goto("/")
+    expect(page.get_by_role("button", name="Carla")).to_be_visible()
+    check(page, "sign-in")
+    page.get_by_role("button", name="Carla").click()
+    expect(page.get_by_role("button", name="Book again: Frank")).to_be_visible()
+    page.get_by_role("link", name="Switch user").click()
+    page.get_by_role("button", name="Frank").click()
+    expect(headline(page)).to_have_text("Hello Frank")
+    page.get_by_role("link", name="Switch user").click()
+    page.get_by_role("button", name="Nina").click()
+    expect(headline(page)).to_have_text("Only approved mechanics can do this.")
+    expect(page.get_by_role("switch")).to_be_hidden()
+    check(page, "not-a-mechanic")
