@@ -2,6 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 DURATION := 60
+INPUTS := 2000
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -38,6 +39,9 @@ bench: $(READY)  ## Run the benchmarks
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
 	@$(PYTHON) -m chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
 
+fuzz: $(READY)  ## Try $INPUTS random inputs (2000) in each of the tests in tests/fuzz
+	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)
+
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
 	@$(PYTHON) -m stack.build_types
@@ -54,4 +58,4 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_types --check
 	$(PYTHON) -m stack.plpgsql_check
 
-.PHONY: help setup demo test up down clean verify bench chaos sql release check
+.PHONY: help setup demo test up down clean verify bench chaos fuzz sql release check
