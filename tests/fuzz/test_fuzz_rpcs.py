@@ -48,6 +48,7 @@ class Marketplace(RuleBasedStateMachine):
         self.db.empty()
         self.db.sql("select dispatch.set_favorites_priority(true)")
         self.model = Model()
+        self.gone: set[str] = set()
         self.client = self.db.open()
 
     def teardown(self) -> None:
@@ -121,11 +122,14 @@ class Marketplace(RuleBasedStateMachine):
         answer = rpc(self.client, "process_stripe_event", event=event)
         session = event["data"]["object"]
         request_id = answer["request_id"]
-        if request_id is None or request_id in self.model.requests:
+        metadata = session["metadata"]
+        if metadata["customer_id"] in self.gone:
+            assert request_id is None and answer["outcome"] in ("error", "duplicate")
+            return multiple()
+        if request_id in self.model.requests:
             assert answer["outcome"] == "duplicate" and not answer["created"]
             return multiple()
         assert answer["outcome"] == "request_created" and answer["created"]
-        metadata = session["metadata"]
         wanted = metadata.get("preferred_mechanic_id")
         payment = session["payment_intent"]
         return self.booked(request_id, metadata["customer_id"], wanted, payment)
@@ -196,6 +200,7 @@ class Marketplace(RuleBasedStateMachine):
     def delete(self, user: str) -> None:
         self.db.sql("delete from auth.users where id = %s", user)
         self.model.delete(user)
+        self.gone.add(user)
 
     @invariant()
     def the_table_is_as_the_model(self) -> None:
