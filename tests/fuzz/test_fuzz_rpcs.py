@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -24,7 +25,7 @@ from chaos import checks, record
 from tests.database import Database, become, checkout, refund, rpc
 from tests.fuzz.model import Model, Request
 
-STEPS = 30
+STEPS = 40
 UNKNOWN = str(uuid.UUID(int=0))
 COMMANDS: dict[str, Callable[[Model, str, str], str | None]] = {
     "accept_session_request": Model.accept,
@@ -49,6 +50,7 @@ class Marketplace(RuleBasedStateMachine):
         self.db.sql("select dispatch.set_favorites_priority(true)")
         self.model = Model()
         self.gone: set[str] = set()
+        self.steps = 0
         self.client = self.db.open()
 
     def teardown(self) -> None:
@@ -144,13 +146,26 @@ class Marketplace(RuleBasedStateMachine):
 
     # What clients ask for.
 
-    @rule(
-        function=st.sampled_from(sorted(COMMANDS)), request=requests | st.just(UNKNOWN), user=users
-    )
     def command(self, function: str, request: str, user: str) -> None:
         refused = COMMANDS[function](self.model, request, user)
         answer = self.call(user, function, request_id=request)
         assert (answer[0] if isinstance(answer, tuple) else None) == refused
+
+    @rule(request=requests, user=users)
+    def accept(self, request: str, user: str) -> None:
+        self.command("accept_session_request", request, user)
+
+    @rule(request=requests, user=users)
+    def decline(self, request: str, user: str) -> None:
+        self.command("decline_session_request", request, user)
+
+    @rule(function=st.sampled_from(sorted(COMMANDS)), request=requests, user=users)
+    def ask_for_anything(self, function: str, request: str, user: str) -> None:
+        self.command(function, request, user)
+
+    @rule(function=st.sampled_from(sorted(COMMANDS)), user=users)
+    def ask_for_what_is_not_there(self, function: str, user: str) -> None:
+        self.command(function, UNKNOWN, user)
 
     @rule(user=users, after=st.integers(-1, 100), most=st.integers(-1, 100))
     def read_events(self, user: str, after: int, most: int) -> None:
@@ -196,6 +211,7 @@ class Marketplace(RuleBasedStateMachine):
         if self.db.sql("update mechanics set status = 'approved' where id = %s returning 1", user):
             self.model.approved.add(user)
 
+    @precondition(lambda self: len(self.model.requests) > 5)
     @rule(user=consumes(users))
     def delete(self, user: str) -> None:
         self.db.sql("delete from auth.users where id = %s", user)
@@ -217,8 +233,10 @@ class Marketplace(RuleBasedStateMachine):
         }
 
     @invariant()
-    def mechanics_see_what_is_open_to_them(self) -> None:
-        for user in sorted(self.model.approved):
+    def a_mechanic_sees_what_is_open_to_them(self) -> None:
+        self.steps += 1
+        approved = sorted(self.model.approved)
+        for user in approved[self.steps % len(approved) :][:1] if approved else ():
             listed = self.call(user, "list_open_session_requests")
             assert {row["request_id"] for row in listed} == self.model.open_to(user)
             query = b"select id::text from session_requests where status = 'pending'"
@@ -235,5 +253,5 @@ def marketplace(db: Database) -> type[Marketplace]:
 def test_any_sequence_of_calls(marketplace: type[Marketplace], inputs: int) -> None:
     run_state_machine_as_test(
         marketplace,
-        settings=settings(max_examples=max(1, inputs // STEPS), stateful_step_count=STEPS),
+        settings=settings(max_examples=max(10, inputs // STEPS), stateful_step_count=STEPS),
     )
