@@ -159,6 +159,12 @@ class Marketplace(RuleBasedStateMachine):
     def decline(self, request: str, user: str) -> None:
         self.command("decline_session_request", request, user)
 
+    @rule(function=st.sampled_from(sorted(COMMANDS)), request=requests)
+    def the_favourite_answers(self, function: str, request: str) -> None:
+        favourite = request in self.model.requests and self.model.requests[request].favourite
+        if favourite:
+            self.command(function, request, favourite)
+
     @rule(function=st.sampled_from(sorted(COMMANDS)), request=requests, user=users)
     def ask_for_anything(self, function: str, request: str, user: str) -> None:
         self.command(function, request, user)

@@ -30,7 +30,9 @@ KINDS = (
 )
 
 text = st.text(max_size=20)
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | text | st.just(CANARY)
+# Numbers that are JSON to Python and not to PostgreSQL are among them.
+awkward = st.sampled_from([CANARY, float("nan"), float("inf"), 10**400, "\x00", "\ud800", ""])
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | text | awkward
 anything = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
@@ -39,14 +41,14 @@ anything = st.recursive(
 
 
 def objects(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    """Objects with these fields; in one of eight, one is left out, is anything, or is one more."""
+    """Objects with these fields; in one of four, one is left out, is anything, or is one more."""
     whole = st.fixed_dictionaries(fields)
     names = st.sampled_from(sorted(fields))
     without = names.flatmap(
         lambda name: st.fixed_dictionaries({k: v for k, v in fields.items() if k != name})
     )
     other = st.builds(lambda each, name, any_: each | {name: any_}, whole, names | text, anything)
-    return st.integers(0, 15).flatmap(lambda n: {0: without, 1: other}.get(n, whole))
+    return st.integers(0, 15).flatmap(lambda n: without if n == 0 else other if n < 4 else whole)
 
 
 def ids(prefix: str) -> st.SearchStrategy[str]:
@@ -112,7 +114,7 @@ def test_any_event(db: Database, client: FlaskClient, inputs: int) -> None:
         assert response.status_code in (200, 400, 500), response.text
         assert CANARY not in response.text
         if response.status_code == 500:
-            # The one that the contract names: kept with its error.
+            # The one that the contract names: kept with its error. Another is not there.
             (row,) = db.sql("select * from dispatch.stripe_events where id = %s", event["id"])
             assert row["outcome"] == "error" and row["error"] and row["processed_at"] is None
         if response.status_code == 200:
