@@ -1,6 +1,8 @@
 # Favorites Priority. Each target first installs what the machine lacks.
 PYTHON := .venv/bin/python
 READY := .venv/.ready
+DURATION := 60
+INPUTS := 2000
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -39,6 +41,12 @@ verify: $(READY)  ## Check the installation in $DATABASE_URL, else in the stack 
 bench: $(READY)  ## Run the benchmarks
 	@$(PYTHON) -m bench
 
+chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
+	@$(PYTHON) -m chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(READY)  ## Try $INPUTS random inputs (2000) in each of the tests in tests/fuzz
+	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)
+
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
 	@$(PYTHON) -m stack.build_types
@@ -57,4 +65,4 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.plpgsql_check
 
-.PHONY: help setup demo test up dashboard down clean verify bench sql release check
+.PHONY: help setup demo test up dashboard down clean verify bench chaos fuzz sql release check

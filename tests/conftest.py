@@ -15,6 +15,14 @@ from tests.database import (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--inputs",
+        type=int,
+        help="how many random inputs each test in tests/fuzz tries; else a few, always the same",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
 

@@ -718,6 +718,17 @@ begin
     end if;
     perform pg_advisory_xact_lock(1178687058, -2);
     if enabled <> dispatch.favorites_priority_enabled() then
+        if enabled then
+            -- What was open to all while the flag was off, and could not be announced because
+            -- somebody held the row, must not be reserved again.
+            perform r.id
+            from dispatch.pending_windows('infinity', null) as w
+            inner join public.session_requests as r on r.id = w.request_id
+            for update of r;
+            while dispatch.sweep(10000) > 0 loop
+                null;
+            end loop;
+        end if;
         -- The predicate is the setting: replacing it reaches every client's next statement.
         execute format(
             'create or replace function dispatch.favorites_priority_enabled() returns boolean '

@@ -183,3 +183,17 @@ def test_only_the_owner_may_turn_it(db: Database, role: str) -> None:
 def test_null_is_no_setting(db: Database) -> None:
     with refused("22004"):
         db.sql(SET, None)
+
+
+def test_what_was_open_to_all_is_not_reserved_again(db: Database) -> None:
+    """The flag goes off and on again while another holds a request that was reserved."""
+    request = db.make_request(preferred=db.make_mechanic())
+    holder, operator = db.open(), db.open()
+    with ThreadPoolExecutor() as pool:
+        with holder.transaction():
+            holder.execute("select from session_requests where id = %s for update", [request])
+            db.sql(SET, False)
+            turned = pool.submit(rows, operator, SET, True)
+            db.wait_until_blocked(operator)
+        turned.result()
+    assert db.log(request) == ["priority_request", "new_request:flag_off"]

@@ -1,0 +1,276 @@
+"""Whether a record and the database agree, and what they say was allowed.
+
+Each check yields one line for each violation. Where a client and the database may have met at
+either side of a moment (a window's end, say), the check lets both pass.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from chaos.record import LOST, OK, Database, Record, Row
+
+Check = Callable[[Record, Database], Iterator[str]]
+
+# The contract's words for what a client cannot do.
+REFUSALS = {
+    "not_signed_in",
+    "not_a_mechanic",
+    "not_yours",
+    "feature_disabled",
+    "request_not_found",
+    "request_taken",
+    "request_not_pending",
+    "request_cancelled",
+    "request_expired",
+}
+FALLBACK_REASONS = {"window_ended", "declined", "customer", "flag_off", "mechanic_gone"}
+# Where each event leads from each state of a request.
+TRANSITIONS = {
+    "": {
+        "priority_request": "reserved",
+        "priority_skipped": "skipped",
+        "new_request": "open",
+        "request_cancelled": "over",  # refunded before it was booked
+    },
+    "skipped": {"new_request": "open"},
+    "reserved": {
+        "new_request": "open",
+        "request_declined": "reserved",
+        "request_accepted": "accepted",
+        "request_cancelled": "over",
+    },
+    "open": {
+        "request_declined": "open",
+        "request_accepted": "accepted",
+        "request_cancelled": "over",
+    },
+    "accepted": {"request_completed": "completed", "request_cancelled": "over"},
+    "completed": {},
+    "over": {},
+}
+STATUSES = {
+    "reserved": {"pending"},
+    "open": {"pending"},
+    "accepted": {"accepted"},
+    "completed": {"completed"},
+    "over": {"cancelled", "expired"},
+}
+PAID = {"checkout.session.completed", "checkout.session.async_payment_succeeded"}
+# From a window's end to its announcement, once all is quiet.
+GRACE = 3
+# How long a transaction may wait for a lock.
+LONGEST = 20
+
+
+def violations(record: Record, database: Database) -> list[str]:
+    return [f"{check.__name__}: {line}" for check in CHECKS for line in check(record, database)]
+
+
+def answers_are_the_contracts(record: Record, _: Database) -> Iterator[str]:
+    for answer in record.answers:
+        if answer.outcome not in REFUSALS | {OK, LOST}:
+            yield f"{answer.action} of {answer.request} by {answer.user}: {answer.outcome}"
+    for posting in record.postings:
+        if posting.outcome not in {OK, LOST}:
+            yield f"{posting.kind} {posting.event}: {posting.outcome}"
+
+
+def each_paid_session_has_one_request(record: Record, database: Database) -> Iterator[str]:
+    booked = Counter(row["checkout"] for row in database.requests.values() if row["checkout"])
+    for checkout, count in booked.items():
+        if count > 1:
+            yield f"{checkout} has {count} requests"
+    deleted = record.users("deleted")
+    paid = {
+        posting.checkout
+        for posting in record.postings
+        if posting.kind in PAID and posting.customer not in deleted
+    }
+    for checkout in paid:
+        if not booked[checkout]:
+            yield f"{checkout} was paid and has no request"
+    for event in {posting.event for posting in record.postings if posting.outcome == OK}:
+        if event not in database.ledger or not database.ledger[event]["processed_at"]:
+            yield f"{event} was acknowledged and is not in the ledger as processed"
+
+
+def nothing_refunded_is_offered(record: Record, database: Database) -> Iterator[str]:
+    refunded = {
+        posting.payment
+        for posting in record.postings
+        if posting.kind == "charge.refunded" and posting.outcome == OK
+    }
+    for request, row in database.requests.items():
+        if row["payment"] in refunded and row["status"] == "pending":
+            yield f"{request} is refunded and pending"
+
+
+def each_request_has_one_winner(record: Record, database: Database) -> Iterator[str]:
+    deleted = record.users("deleted")
+    winners = {}
+    for request, events in database.events.items():
+        found = [winner_of(event) for event in events if event["event"] == "request_accepted"]
+        if len(found) > 1:
+            yield f"{request} was accepted by {found}"
+        if found:
+            winners[request] = found[-1]
+    for request, row in database.requests.items():
+        winner = winners.get(request)
+        if row["mechanic_id"] != winner and not (winner in deleted and not row["mechanic_id"]):
+            yield f"{request} is {row['mechanic_id']}'s, and {winner} accepted it"
+    for answer in record.answers:
+        winner = winners.get(answer.request or "")
+        if answer.action == "accept" and answer.outcome == OK and winner != answer.user:
+            yield f"{answer.user} was told to have {answer.request}, which is {winner}'s"
+        if answer.outcome == "request_taken" and winner is None:
+            yield f"{answer.user} was told that {answer.request} is taken, which it never was"
+
+
+def nobody_is_let_in(record: Record, database: Database) -> Iterator[str]:
+    """Nobody but the favourite and the customer meets a request while it is reserved."""
+    reserved = {
+        request: (reserved_until(record, events), frozenset(events[0]["topics"][:2]))
+        for request, events in database.events.items()
+        if events[0]["event"] == "priority_request"
+    }
+
+    def is_shut(request: str | None, user: str, at: float) -> bool:
+        until, topics = reserved.get(request or "", (0, frozenset()))
+        # The backend, who is nobody, may see all.
+        return user != "" and at < until and not topics & {f"mechanic:{user}", f"customer:{user}"}
+
+    for answer in record.answers:
+        for request in answer.shown:
+            if is_shut(request, answer.user, answer.ended):
+                yield f"{answer.user} saw {request} by {answer.action}, reserved for another"
+        if (
+            answer.action in {"accept", "decline", "complete"}
+            and is_shut(answer.request, answer.user, answer.ended)
+            and answer.outcome not in {LOST, "request_not_found", "not_a_mechanic"}
+        ):
+            yield (
+                f"{answer.user} was answered {answer.outcome} to {answer.action} of"
+                f" {answer.request}, reserved for another"
+            )
+    for notice in record.notices:
+        if is_shut(notice.request, notice.user, notice.at):
+            yield f"{notice.user} heard of {notice.request}, reserved for another"
+    for request, (_, topics) in reserved.items():
+        events = database.events[request]
+        until = reserved_until(record, events, waited=LONGEST)
+        for event in itertools.takewhile(is_no_broadcast, events):
+            if event["at"] < until and not topics.issuperset(event["topics"]):
+                yield f"{event['event']} of {request}, reserved, went to {event['topics']}"
+        row = database.requests.get(request)
+        if row and row["preferred_mechanic_id"]:  # null once that mechanic is deleted
+            told = {f"customer:{row['customer_id']}", f"mechanic:{row['preferred_mechanic_id']}"}
+            if topics != told:
+                yield f"{request} was announced to {set(topics)}, and not to {told}"
+
+
+def each_window_is_announced(record: Record, database: Database) -> Iterator[str]:
+    for request, events in database.events.items():
+        first, *later = events
+        if (
+            first["event"] == "priority_request"
+            and first["window_ends"] < database.now - GRACE
+            and all(event["event"] == "request_declined" for event in later)
+        ):
+            yield f"the window of {request} ended, and nobody was told"
+        for event in events:
+            if event["delivered_at"] is None:
+                yield f"event {event['id']} of {request} was not delivered"
+
+
+def transitions_make_sense(_: Record, database: Database) -> Iterator[str]:
+    for request, events in database.events.items():
+        state, declined = "", set()
+        for event in events:
+            after = TRANSITIONS[state].get(event["event"])
+            if after is None:
+                yield f"{request} is {state or 'new'}, and then {event['event']}"
+                break
+            if event["event"] == "new_request":
+                is_fallback = event["payload"].get("is_fallback_broadcast")
+                has_reason = event["payload"].get("reason") in FALLBACK_REASONS
+                if not (is_fallback is has_reason is (state == "reserved")):
+                    yield f"{request} is {state or 'new'}, and broadcast as {event['payload']}"
+            if event["event"] == "request_declined":
+                if event["actor_id"] in declined:
+                    yield f"{request} was declined twice by {event['actor_id']}"
+                declined.add(event["actor_id"])
+            state = after
+        else:
+            was_broadcast = any(event["event"] == "new_request" for event in events)
+            yield from fits(request, state, was_broadcast, database.requests.get(request))
+    for request in database.requests.keys() - database.events.keys():
+        yield f"{request} has no event"
+
+
+def fits(request: str, state: str, was_broadcast: bool, row: Row | None) -> Iterator[str]:
+    """Whether the row is as the events left it."""
+    if row is None:
+        if state not in {"completed", "over"}:
+            yield f"{request} is gone, and nobody was told"
+    elif row["status"] not in STATUSES.get(state, set()):
+        yield f"{request} is {row['status']}, and its events say {state}"
+    elif was_broadcast != bool(row["notification_sent_at"]):
+        yield f"{request} was broadcast at {row['notification_sent_at']}; its events differ"
+
+
+def listeners_miss_nothing(record: Record, database: Database) -> Iterator[str]:
+    log = {event["id"]: event for event in itertools.chain.from_iterable(database.events.values())}
+    for user, listed in record.listed.items():
+        topics = set(record.topics[user])
+        addressed = {event for event, row in log.items() if topics & set(row["topics"])}
+        if missed := addressed - set(listed):
+            yield f"{user} was never listed the events {sorted(missed)[:10]}"
+        if strange := set(listed) - addressed:
+            yield f"{user} was listed the events {sorted(strange)[:10]} of others, or of nobody"
+        if listed != sorted(set(listed)):
+            yield f"{user} was listed events out of order, or twice"
+    for notice in record.notices:
+        row = log.get(notice.event)
+        if row is None or notice.topic not in row["topics"] or row["request_id"] != notice.request:
+            yield f"{notice.user} heard event {notice.event} on {notice.topic}: not in the log"
+
+
+CHECKS: tuple[Check, ...] = (
+    answers_are_the_contracts,
+    each_paid_session_has_one_request,
+    nothing_refunded_is_offered,
+    each_request_has_one_winner,
+    nobody_is_let_in,
+    each_window_is_announced,
+    transitions_make_sense,
+    listeners_miss_nothing,
+)
+
+
+def winner_of(accepted: Row) -> str:
+    # The customer's topic comes first, then the winner's.
+    return str(accepted["topics"][1]).removeprefix("mechanic:")
+
+
+def is_no_broadcast(event: Row) -> bool:
+    return bool(event["event"] != "new_request")
+
+
+def reserved_until(record: Record, events: list[Row], waited: float = 0) -> float:
+    """Until when, at least, nobody but the favourite may meet this request.
+
+    An event's time is when its transaction began. One that then waited for a lock met the flag and
+    the favourite as they were so much later.
+    """
+    first = events[0]
+    favourite = str(first["topics"][1]).removeprefix("mechanic:")
+    ends = [first["window_ends"]]
+    ends += [event["at"] for event in events if event["event"] == "new_request"]
+    # A window that the flag or the favourite's leaving ended is over before anyone is told.
+    ends += [
+        max(first["at"], each.began - waited)
+        for each in record.interventions
+        if (each.kind == "flag off" or each.user == favourite) and each.ended > first["at"]
+    ]
+    return float(min(ends))

@@ -1,0 +1,125 @@
+"""What the clients did, were answered and heard, and what was done to them.
+
+Times are Unix times; the clients and the database share one machine's clock.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+Row = Mapping[str, Any]
+
+OK = "ok"
+# No answer, or one that says that the server is in trouble: it may have been done, or not.
+LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a user was answered: OK, LOST, the contract's word, or else the answer itself."""
+
+    user: str
+    action: str
+    outcome: str
+    began: float
+    ended: float
+    request: str | None = None
+    shown: frozenset[str] = frozenset()  # the requests in the answer
+
+
+@dataclass(frozen=True)
+class Posting:
+    """One delivery of an event to the webhook; `outcome` as in Answer."""
+
+    event: str
+    kind: str
+    customer: str
+    checkout: str | None
+    payment: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a listener heard by NOTIFY."""
+
+    user: str
+    topic: str
+    event: int
+    request: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What an operator did: the flag turned off, a user suspended or deleted."""
+
+    kind: str
+    user: str | None
+    began: float
+    ended: float
+
+
+@dataclass
+class Record:
+    """Filled by many threads: appending to a list is atomic."""
+
+    answers: list[Answer] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    interventions: list[Intervention] = field(default_factory=list)
+    # For each listener the topics it may hear, and the ids of the events it was listed.
+    topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    listed: dict[str, list[int]] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def operations(self) -> int:
+        return len(self.answers) + len(self.postings)
+
+    def users(self, kind: str) -> set[str]:
+        """Those to whom this was done."""
+        return {each.user for each in self.interventions if each.kind == kind and each.user}
+
+
+@dataclass
+class Database:
+    """What is in the database when all is quiet."""
+
+    requests: Mapping[str, Row]
+    events: Mapping[str, list[Row]]  # of each request, oldest first
+    ledger: Mapping[str, Row]
+    now: float
+
+    @classmethod
+    def read(cls, dsn: str) -> "Database":
+        with psycopg.connect(dsn, row_factory=dict_row) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            events: dict[str, list[Row]] = {}
+            for row in connection.execute(
+                "select id, request_id::text, event, actor_id::text, topics, payload, delivered_at,"
+                " date_part('epoch', created_at) as at,"
+                " date_part('epoch', (payload ->> 'window_ends_at')::timestamptz) as window_ends"
+                " from dispatch.request_events order by id"
+            ):
+                events.setdefault(row["request_id"], []).append(row)
+            requests = connection.execute(
+                "select id::text, customer_id::text, mechanic_id::text, status::text,"
+                " preferred_mechanic_id::text, notification_sent_at,"
+                " metadata ->> 'stripe_checkout_session_id' as checkout,"
+                " metadata ->> 'stripe_payment_intent' as payment from public.session_requests"
+            ).fetchall()
+            ledger = connection.execute(
+                "select id, outcome, processed_at from dispatch.stripe_events"
+            ).fetchall()
+            (now,) = connection.execute("select date_part('epoch', now()) as now").fetchall()
+        return cls(
+            {row["id"]: row for row in requests},
+            events,
+            {row["id"]: row for row in ledger},
+            now["now"],
+        )

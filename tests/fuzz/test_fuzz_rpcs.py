@@ -1,0 +1,263 @@
+"""Any sequence of calls: each is answered as the model says, and the tables are as it says."""
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from chaos import checks, record
+from tests.database import Database, become, checkout, refund, rpc
+from tests.fuzz.model import Model, Request
+
+STEPS = 40
+UNKNOWN = str(uuid.UUID(int=0))
+COMMANDS: dict[str, Callable[[Model, str, str], str | None]] = {
+    "accept_session_request": Model.accept,
+    "decline_session_request": Model.decline,
+    "complete_session_request": Model.complete,
+    "cancel_session_request": Model.cancel,
+    "broadcast_session_request_now": Model.broadcast_now,
+    "get_session_request_timeline": Model.timeline,
+}
+
+
+class Marketplace(RuleBasedStateMachine):
+    db: Database  # set by the test
+
+    users = Bundle("users")
+    requests = Bundle("requests")
+    events = Bundle("events")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.db.empty()
+        self.db.sql("select dispatch.set_favorites_priority(true)")
+        self.model = Model()
+        self.gone: set[str] = set()
+        self.steps = 0
+        self.client = self.db.open()
+
+    def teardown(self) -> None:
+        try:
+            found = record.Database.read(self.db.dsn())
+            assert list(checks.transitions_make_sense(record.Record(), found)) == []
+        finally:
+            self.client.close()
+
+    def call(self, user: str, function: str, **arguments: object) -> Any:
+        """The answer, or the error's detail as (word,); neither has another person's text."""
+        become(self.client, user)
+        answer: Any
+        try:
+            answer = rpc(self.client, function, **arguments)
+            text = str(answer)
+        except psycopg.Error as error:
+            if not (error.sqlstate or "").startswith("PT"):
+                raise
+            answer, text = (error.diag.message_detail,), str(error)
+        for request_id in re.findall(r"secret of ([-0-9a-f]+)", text):
+            request = self.model.requests[request_id]
+            assert user in (request.customer, request.winner)
+        return answer
+
+    def booked(
+        self, request_id: str, customer: str, wanted: str | None, payment: str | None
+    ) -> str:
+        favourite = self.model.favourite_of(customer, wanted)
+        self.model.book(Request(request_id, customer, favourite, payment))
+        secret = f"secret of {request_id}"
+        self.db.sql(
+            "update session_requests set customer_name = %s, customer_email = %s, notes = %s"
+            " where id = %s",
+            *(secret, secret, secret, request_id),
+        )
+        return request_id
+
+    @initialize(target=users)
+    def make_users(self) -> Any:
+        mechanics = [self.db.make_mechanic() for _ in range(3)]
+        self.model.approved |= set(mechanics)
+        return multiple(*mechanics, *(self.db.make_customer() for _ in range(2)))
+
+    # Bookings, in all the ways there are.
+
+    @rule(target=requests, customer=users, wanted=st.none() | users, minutes=st.integers(1, 60))
+    def insert(self, customer: str, wanted: str | None, minutes: int) -> str:
+        request_id = self.db.make_request(customer, wanted, minutes)
+        return self.booked(request_id, customer, wanted, None)
+
+    @rule(target=requests, customer=users, wanted=st.none() | users)
+    def book_free(self, customer: str, wanted: str | None) -> Any:
+        kind = "priority_broadcast" if wanted else "broadcast"
+        answer = self.call(
+            customer,
+            "request_free_session",
+            plan_code="free-diagnostic",
+            preferred_mechanic_id=wanted,
+            routing_type=kind,
+        )
+        return self.booked(answer["id"], customer, wanted, None)
+
+    @rule(target=events, customer=users, wanted=st.none() | users)
+    def check_out(self, customer: str, wanted: str | None) -> dict[str, Any]:
+        return checkout(customer, wanted)
+
+    @rule(target=requests, event=events)
+    def pay(self, event: dict[str, Any]) -> Any:
+        become(self.client, role="service_role")
+        answer = rpc(self.client, "process_stripe_event", event=event)
+        session = event["data"]["object"]
+        request_id = answer["request_id"]
+        metadata = session["metadata"]
+        if metadata["customer_id"] in self.gone:
+            assert request_id is None and answer["outcome"] in ("error", "duplicate")
+            return multiple()
+        if request_id in self.model.requests:
+            assert answer["outcome"] == "duplicate" and not answer["created"]
+            return multiple()
+        assert answer["outcome"] == "request_created" and answer["created"]
+        wanted = metadata.get("preferred_mechanic_id")
+        payment = session["payment_intent"]
+        return self.booked(request_id, metadata["customer_id"], wanted, payment)
+
+    @rule(event=events)
+    def refund(self, event: dict[str, Any]) -> None:
+        payment = event["data"]["object"]["payment_intent"]
+        become(self.client, role="service_role")
+        answer = rpc(self.client, "process_stripe_event", event=refund(payment))
+        assert answer["outcome"] == "refunded"
+        self.model.refund(payment)
+
+    # What clients ask for.
+
+    def command(self, function: str, request: str, user: str) -> None:
+        refused = COMMANDS[function](self.model, request, user)
+        answer = self.call(user, function, request_id=request)
+        assert (answer[0] if isinstance(answer, tuple) else None) == refused
+
+    @rule(request=requests, user=users)
+    def accept(self, request: str, user: str) -> None:
+        self.command("accept_session_request", request, user)
+
+    @rule(request=requests, user=users)
+    def decline(self, request: str, user: str) -> None:
+        self.command("decline_session_request", request, user)
+
+    @rule(function=st.sampled_from(sorted(COMMANDS)), request=requests)
+    def the_favourite_answers(self, function: str, request: str) -> None:
+        favourite = request in self.model.requests and self.model.requests[request].favourite
+        if favourite:
+            self.command(function, request, favourite)
+
+    @rule(function=st.sampled_from(sorted(COMMANDS)), request=requests, user=users)
+    def ask_for_anything(self, function: str, request: str, user: str) -> None:
+        self.command(function, request, user)
+
+    @rule(function=st.sampled_from(sorted(COMMANDS)), user=users)
+    def ask_for_what_is_not_there(self, function: str, user: str) -> None:
+        self.command(function, UNKNOWN, user)
+
+    @rule(user=users, after=st.integers(-1, 100), most=st.integers(-1, 100))
+    def read_events(self, user: str, after: int, most: int) -> None:
+        topics = {f"customer:{user}"}
+        if user in self.model.approved:
+            topics |= {f"mechanic:{user}", "session_requests_feed"}
+        answer = self.call(user, "list_session_request_events", after=after, max_rows=most)
+        addressed = [event["id"] for event in self.db.events() if topics & set(event["topics"])]
+        wanted = [event for event in addressed if event > after][: max(most, 0)]
+        assert [row["event_id"] for row in answer] == wanted
+
+    # What happens without them.
+
+    @rule(request=requests)
+    def end_the_window(self, request: str) -> None:
+        if request in self.model.requests and self.model.requests[request].status == "pending":
+            self.db.end_window(request)
+            self.model.requests[request].window_over = True
+
+    @rule(request=requests)
+    def let_it_grow_stale(self, request: str) -> None:
+        if request in self.model.requests and self.model.requests[request].status == "pending":
+            self.db.sql("update session_requests set expires_at = now() where id = %s", request)
+            self.model.requests[request].stale = True
+
+    @rule()
+    def sweep(self) -> None:
+        self.db.sweep()
+        self.model.sweep()
+
+    @rule(enabled=st.booleans())
+    def turn_the_flag(self, enabled: bool) -> None:
+        self.db.sql("select dispatch.set_favorites_priority(%s)", enabled)
+        self.model.turn(enabled)
+
+    @rule(user=users)
+    def suspend(self, user: str) -> None:
+        self.db.sql("update mechanics set status = 'suspended' where id = %s", user)
+        self.model.suspend(user)
+
+    @rule(user=users)
+    def approve(self, user: str) -> None:
+        if self.db.sql("update mechanics set status = 'approved' where id = %s returning 1", user):
+            self.model.approved.add(user)
+
+    @precondition(lambda self: len(self.model.requests) > 5)
+    @rule(user=consumes(users))
+    def delete(self, user: str) -> None:
+        self.db.sql("delete from auth.users where id = %s", user)
+        self.model.delete(user)
+        self.gone.add(user)
+
+    @invariant()
+    def the_table_is_as_the_model(self) -> None:
+        found = {
+            row["id"]: (row["status"], row["mechanic_id"], row["broadcast"])
+            for row in self.db.sql(
+                "select id::text, status::text, mechanic_id::text,"
+                " notification_sent_at is not null as broadcast from session_requests"
+            )
+        }
+        assert found == {
+            each.id: (each.status, each.winner, each.broadcast)
+            for each in self.model.requests.values()
+        }
+
+    @invariant()
+    def a_mechanic_sees_what_is_open_to_them(self) -> None:
+        self.steps += 1
+        approved = sorted(self.model.approved)
+        for user in approved[self.steps % len(approved) :][:1] if approved else ():
+            listed = self.call(user, "list_open_session_requests")
+            assert {row["request_id"] for row in listed} == self.model.open_to(user)
+            query = b"select id::text from session_requests where status = 'pending'"
+            own = {r.id for r in self.model.pending() if r.customer == user}
+            assert {row[0] for row in self.client.execute(query)} - own == self.model.open_to(user)
+
+
+@pytest.fixture
+def marketplace(db: Database) -> type[Marketplace]:
+    Marketplace.db = db
+    return Marketplace
+
+
+def test_any_sequence_of_calls(marketplace: type[Marketplace], inputs: int) -> None:
+    run_state_machine_as_test(
+        marketplace,
+        settings=settings(max_examples=max(10, inputs // STEPS), stateful_step_count=STEPS),
+    )
