@@ -9,10 +9,10 @@ import psycopg
 
 from stack import ROOT
 from stack.postgres import run_psql
+from stack.services import TEN_YEARS, write_private
 from stack.tokens import sign
 
 Session = dict[str, Any]
-TEN_YEARS = 10 * 365 * 24 * 3600
 
 
 def add_demo_people(env: Mapping[str, str]) -> None:
@@ -51,5 +51,4 @@ def write_demo_people(env: Mapping[str, str], path: Path) -> None:
         }
         for user_id, email, name, status in rows
     ]
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(people, indent=4) + "\n")
+    write_private(path, json.dumps(people, indent=4) + "\n")

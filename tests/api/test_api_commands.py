@@ -22,6 +22,7 @@ NAMES = {
     "SUPABASE_SERVICE_ROLE_KEY",
     "JWT_SECRET",
     "WEBHOOK_URL",
+    "DASHBOARD_URL",
     "STRIPE_WEBHOOK_SECRET",
 }
 
@@ -31,7 +32,7 @@ class Checkout:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name in ("functions", "sql", "stack", "webhook_app"):
+        for name in ("examples", "functions", "sql", "stack", "supabase", "webhook_app"):
             ignored = shutil.ignore_patterns("node_modules", "__pycache__")
             shutil.copytree(ROOT / name, path / name, ignore=ignored)
         for name in ("Makefile", "requirements.lock"):
@@ -76,11 +77,11 @@ def test_up_and_down(checkout: Checkout) -> None:
     said = checkout.make("up")
     env = checkout.env()
     assert set(env) == NAMES
-    for name in ("DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL"):
+    for name in ("DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL", "DASHBOARD_URL"):
         assert env[name] in said
     for name in ("SUPABASE_SERVICE_ROLE_KEY", "JWT_SECRET", "STRIPE_WEBHOOK_SECRET"):
         assert env[name] not in said
-    for file in ("env", "secrets.json"):
+    for file in ("env", "people.json", "secrets.json"):
         assert stat.S_IMODE((checkout.local / file).stat().st_mode) == 0o600, file
     assert "up already" in checkout.make("up")
     assert checkout.env() == env
@@ -98,6 +99,14 @@ def test_up_and_down(checkout: Checkout) -> None:
         enabled = owner.execute("select dispatch.favorites_priority_enabled()").fetchone()
         assert enabled == (False,)
 
+    people = httpx.get(f"{env['DASHBOARD_URL']}/sign-in/people.json").json()
+    assert {"Carla", "Frank"} <= {person["name"] for person in people}
+    said = checkout.make("dashboard")
+    assert f"Open {env['DASHBOARD_URL']}" in said
+    with psycopg.connect(env["DATABASE_URL"]) as owner:
+        enabled = owner.execute("select dispatch.favorites_priority_enabled()").fetchone()
+        assert enabled == (True,)
+
     with World(env) as world:
         carla, frank = world.customer(), world.mechanic()
         event = paid_checkout(world.metadata(carla, frank))
@@ -111,7 +120,7 @@ def test_up_and_down(checkout: Checkout) -> None:
 
     checkout.make("up")
     again = checkout.env()
-    kept = NAMES - {"DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL"}
+    kept = NAMES - {"DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL", "DASHBOARD_URL"}
     assert {name: again[name] for name in kept} == {name: env[name] for name in kept}
     with World(again) as world:
         frank = world.person(frank.id)  # its port may be another
