@@ -494,7 +494,12 @@ begin
         v_is_wanted := dispatch.favorites_priority_enabled();
     end if;
     if v_is_wanted then
-        select m.id, m.status into v_mechanic from public.mechanics as m where m.id = v_wanted_id;
+        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees this
+        -- request and announces it.
+        select m.id, m.status into v_mechanic
+        from public.mechanics as m
+        where m.id = v_wanted_id
+        for share;
         if v_mechanic.id is null then
             v_reason := 'unknown_mechanic';
         elsif v_mechanic.id = new.customer_id then

@@ -259,3 +259,38 @@ def test_payment_and_refund_at_once(shared: Database, order: int, rolled_back: b
     assert shared.log()[-1] == "request_cancelled:refunded"
     offered = [event for event in shared.events() if event["event"] == "new_request"]
     assert bool(offered) == ((order == 1) != rolled_back)
+
+
+LEAVING = {
+    "suspended": "update mechanics set status = 'suspended' where id = %s",
+    "deleted": "delete from auth.users where id = %s",
+}
+
+
+@pytest.mark.parametrize("leaving", LEAVING)
+def test_the_favourite_leaves_while_being_booked(shared: Database, leaving: str) -> None:
+    """The booking comes first: whoever leaves waits for it, and the request is announced."""
+    customer, mechanic = shared.make_customer(), shared.make_mechanic()
+    backend, superuser = shared.connect(role="service_role"), shared.superuser()
+    with ThreadPoolExecutor() as pool:
+        with backend.transaction():
+            request = shared.make_request(customer, mechanic, connection=backend)
+            gone = pool.submit(superuser.execute, LEAVING[leaving].encode(), (mechanic,))
+            shared.wait_until_blocked(superuser)
+        gone.result()
+    assert shared.log(request) == ["priority_request", "new_request:mechanic_gone"]
+
+
+@pytest.mark.parametrize("leaving", LEAVING)
+def test_a_favourite_who_is_leaving_is_booked(shared: Database, leaving: str) -> None:
+    """The booking waits, and finds that there is nobody to reserve it for."""
+    customer, mechanic = shared.make_customer(), shared.make_mechanic()
+    backend, superuser = shared.connect(role="service_role"), shared.superuser()
+    with ThreadPoolExecutor() as pool:
+        with superuser.transaction():
+            superuser.execute(LEAVING[leaving].encode(), (mechanic,))
+            booking = pool.submit(shared.make_request, customer, mechanic, connection=backend)
+            shared.wait_until_blocked(backend)
+        request = booking.result()
+    reason = {"suspended": "not_approved", "deleted": "unknown_mechanic"}[leaving]
+    assert shared.log(request) == [f"priority_skipped:{reason}", "new_request"]
