@@ -487,7 +487,11 @@ begin
     execute
         $q$select
             count(*),
-            max(coalesce(d.start_time, now())) filter (where d.status <> 'failed') as good_at,
+            max(coalesce(d.start_time, now())) filter (
+                where d.status <> 'failed'
+                -- Ended with the server, not by a fault of its own.
+                or d.return_message ~ 'terminating background worker|server restarted'
+            ) as good_at,
             (array_agg(d.status || coalesce(', ' || left(d.return_message, 200), '')
             order by d.runid desc))[1] as outcome
         from cron.job_run_details as d
