@@ -68,7 +68,7 @@ begin
     end if;
 
     if v_outcome = 'request_created' then
-        begin
+        begin  -- as dispatch.to_uuid, without the price of a call in every booking
             v_customer_id := (v_object #>> '{metadata,customer_id}')::uuid;
         exception
             when invalid_text_representation then null;

@@ -8,7 +8,7 @@ as $$
 begin
     return p_text::uuid;
 exception
-    -- A tenth of what matching a regular expression costs.
+    -- Trying is cheaper than matching a pattern first, and knows every form PostgreSQL takes.
     when invalid_text_representation then
         return null;
 end;

@@ -483,7 +483,7 @@ begin
     end;
     if not v_is_wanted then
         v_is_wanted := v_wish ->> 'routing_type' = 'priority_broadcast';
-        begin
+        begin  -- as dispatch.to_uuid, without the price of a call in every booking
             v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
         exception
             when invalid_text_representation then null;  -- unknown, like an id that is nobody's

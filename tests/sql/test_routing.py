@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -215,3 +216,11 @@ def test_the_platform_alone_broadcasts(platform_db: Database, role: str) -> None
     assert request["notification_sent_at"] == request["created_at"]
     assert request["metadata"] == {"kept": 1}
     assert platform_db.log(request_id) == ["new_request"]
+
+
+def test_of_a_payment_the_platform_alone_keeps_stripes_ids(platform_db: Database) -> None:
+    request_id = by_webhook(platform_db, platform_db.make_customer(), str(uuid4()), notes="private")
+    assert set(platform_db.request(request_id)["metadata"]) == {
+        "stripe_checkout_session_id",
+        "stripe_payment_intent",
+    }
