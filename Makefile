@@ -17,7 +17,7 @@ demo: $(READY)  ## Show the whole job on real parts
 	@$(PYTHON) -m stack demo
 
 test: $(READY)  ## Run every test
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2
 
 up: $(READY)  ## Start the stack and leave it running; its settings go to .local/env
 	@$(PYTHON) -m stack up

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from stack.install import PLATFORM, install, install_webhook_role
 from stack.postgres import Cluster
@@ -25,6 +27,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
+
+
+class Halves(LoadScopeScheduling):
+    """For the two processes of `make test`: the tests of the SQL are half of the whole.
+
+    What a session starts is started once, and tests stay in order.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return str(nodeid.startswith("tests/sql/"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves:
+    return Halves(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -198,7 +198,7 @@ def test_reserved_is_not_revealed(world: World, state: str) -> None:
             is_refused(world, stranger, rpc, code, detail, request_id=request_id)
 
 
-@pytest.mark.parametrize("request_id", [None, str(uuid.uuid4())])
+@pytest.mark.parametrize("request_id", [None, str(uuid.uuid4())], ids=["null", "nobody's"])
 @pytest.mark.parametrize("rpc", [rpc for rpc in USER_RPCS if "request_id" in USER_RPCS[rpc]])
 def test_unknown(world: World, rpc: str, request_id: str | None) -> None:
     is_refused(world, world.mechanic(), rpc, "PT404", "request_not_found", request_id=request_id)
