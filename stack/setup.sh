@@ -49,7 +49,8 @@ list_missing() {
     have setpriv || missing+=(util-linux)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     have npm || missing+=(nodejs npm)
-    # What npm's Chromium needs, and a typeface for it.
+    # What Playwright's driver and npm's Chromium need, and a typeface for it.
+    [ -e /usr/lib/x86_64-linux-gnu/libatomic.so.1 ] || missing+=(libatomic1)
     [ -e /usr/lib/x86_64-linux-gnu/libnss3.so ] || missing+=(libnss3)
     [ -e /usr/share/fonts/truetype/liberation ] || missing+=(fonts-liberation)
 }
