@@ -64,5 +64,9 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_types --check
 	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.plpgsql_check
+	$(PYTHON) -m stack.audit --if-reachable
 
-.PHONY: help setup demo test up dashboard down clean verify bench chaos fuzz sql release check
+audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail if they do not answer
+	@$(PYTHON) -m stack.audit
+
+.PHONY: help setup demo test up dashboard down clean verify bench chaos fuzz sql release check audit

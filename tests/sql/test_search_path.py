@@ -2,6 +2,7 @@
 operators of the same names, and then calls what runs as its owner."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -62,10 +63,8 @@ Arm = Callable[[Connection], None]
 def shadow(connection: Connection) -> None:
     connection.execute(SPRING.format(schema="pg_temp").encode())
     for row in rows(connection, SHADOWS):
-        try:
+        with suppress(psycopg.errors.InvalidTableDefinition):  # a column of a pseudo-type
             connection.execute(row["trap"].encode())
-        except psycopg.errors.InvalidTableDefinition:  # a column of a pseudo-type
-            pass
 
 
 def put_first(connection: Connection) -> None:
