@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 DURATION := 60
-INPUTS := 2000
+INPUTS := 100000
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -44,7 +44,7 @@ bench: $(READY)  ## Run the benchmarks
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
 	@$(PYTHON) -m chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(READY)  ## Try $INPUTS random inputs (2000) in each of the tests in tests/fuzz
+fuzz: $(READY)  ## Try $INPUTS random inputs (100000) on API, webhook and SQL
 	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)
 
 sql: $(READY)  ## Rebuild the generated files
@@ -64,5 +64,9 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_types --check
 	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.plpgsql_check
+	$(PYTHON) -m stack.audit --if-reachable
 
-.PHONY: help setup demo test up dashboard down clean verify bench chaos fuzz sql release check
+audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail if they do not answer
+	@$(PYTHON) -m stack.audit
+
+.PHONY: help setup demo test up dashboard down clean verify bench chaos fuzz sql release check audit

@@ -6,7 +6,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by the guard
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic_id uuid := auth.uid();

@@ -3,7 +3,7 @@ returns text
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not exists (select from public.service_plans as p where p.code = p_plan_code) then

@@ -7,7 +7,7 @@ returns table (mechanic_id uuid, score integer, reasons text[])
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;

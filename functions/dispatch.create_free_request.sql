@@ -9,7 +9,7 @@ language plpgsql
 volatile
 -- definer: clients have no INSERT on session_requests; the caller books for themselves only
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();

@@ -6,7 +6,7 @@ language plpgsql
 stable
 -- definer: clients cannot read the event log; the caller is checked by require_own_request
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;

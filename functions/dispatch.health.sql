@@ -8,7 +8,7 @@ returns table (check_name text, ok boolean, detail text)
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_enough constant integer := 1000;

@@ -4,7 +4,7 @@ language plpgsql
 -- volatile: each query below must see the state of its own moment, in this order
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_last bigint := coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0);

@@ -7,7 +7,7 @@ language plpgsql
 stable
 -- definer: a favourite who is suspended stays in the list, though RLS hides their row
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();

@@ -7,7 +7,7 @@ language plpgsql
 stable
 -- definer: reads the event log and the flag; the caller is checked by require_mechanic
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();

@@ -7,7 +7,7 @@ language plpgsql
 volatile
 -- definer: clients cannot read the event log; only the caller's own topics are listed
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.require_user();

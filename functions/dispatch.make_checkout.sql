@@ -10,7 +10,7 @@ language plpgsql
 stable
 -- definer: reads the flag; the caller books for nobody but themselves
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();

@@ -4,7 +4,7 @@ language plpgsql
 stable
 -- definer: policies run as the client, who cannot read the event log or the flag
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.caller_id();

@@ -6,7 +6,7 @@ language plpgsql
 stable
 -- definer: policies run as the client, who may not see every row of mechanics
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.caller_id();

@@ -4,7 +4,7 @@ language plpgsql
 stable
 -- definer: reads the flag; tells no more of a mechanic than an approved one shows anyway
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic public.mechanics;

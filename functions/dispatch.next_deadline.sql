@@ -3,7 +3,7 @@ returns timestamptz
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The index has the order already: a plan made while the table was small would sort all that waits.
 set enable_sort = off
 as $$

@@ -7,7 +7,7 @@ returns table (request_id uuid, ends_at timestamptz)
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The index has the order already: a plan made while the table was small would sort all windows.
 set enable_sort = off
 as $$

@@ -6,7 +6,7 @@ language plpgsql
 volatile
 -- definer: service_role and the webhook's role cannot write the ledger themselves
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_id text := p_event ->> 'id';

@@ -8,7 +8,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_before constant timestamptz := p_now - p_older_than;

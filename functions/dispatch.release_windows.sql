@@ -4,7 +4,7 @@ language plpgsql
 volatile
 -- definer: whoever may suspend a mechanic need not be allowed to write requests
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- The guard on session_requests sees that the mechanic is gone, and broadcasts.

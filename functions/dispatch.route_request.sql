@@ -8,7 +8,7 @@ language plpgsql
 volatile
 -- definer: the writer may be service_role, which has no business in dispatch
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_wish jsonb := coalesce(new.metadata -> 'checkout', new.metadata);

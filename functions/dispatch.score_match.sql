@@ -9,7 +9,7 @@ returns record
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select
         coalesce(sum(points) filter (where applies), 0)::integer,

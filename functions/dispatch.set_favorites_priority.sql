@@ -3,7 +3,7 @@ returns boolean
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if enabled is null then
@@ -26,7 +26,7 @@ begin
         -- The predicate is the setting: replacing it reaches every client's next statement.
         execute format(
             'create or replace function dispatch.favorites_priority_enabled() returns boolean '
-            'language plpgsql stable security invoker set search_path = '''' as %L',
+            'language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as %L',
             format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
         );
     end if;

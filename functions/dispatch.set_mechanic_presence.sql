@@ -5,7 +5,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on is_online; the caller is checked by require_mechanic
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();

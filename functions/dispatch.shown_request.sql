@@ -3,7 +3,7 @@ returns public.session_requests
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between

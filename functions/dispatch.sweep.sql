@@ -8,7 +8,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The index on the deadline is right for every p_now; planning each tick anew would cost more
 -- than the tick itself.
 set plan_cache_mode = 'force_generic_plan'

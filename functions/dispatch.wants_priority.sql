@@ -6,7 +6,7 @@ returns boolean
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_routing_type is null or p_routing_type not in ('broadcast', 'priority_broadcast') then

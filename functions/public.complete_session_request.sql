@@ -3,7 +3,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.complete_request(request_id);

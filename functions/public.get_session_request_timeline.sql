@@ -5,7 +5,7 @@ returns table (
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select t.event_id, t.event, t.actor, t.reason, t.created_at
     from dispatch.get_request_timeline(request_id) as t;

@@ -6,7 +6,7 @@ returns table (
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at
     from dispatch.list_favorites() as f;

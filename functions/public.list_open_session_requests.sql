@@ -6,7 +6,7 @@ returns table (
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select
         l.request_id, l.session_type, l.plan_code, l.is_priority, l.window_ends_at, l.created_at,

@@ -8,7 +8,7 @@ returns table (
 language sql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select e.event_id, e.event, e.request_id, e.payload, e.created_at
     from dispatch.list_request_events(after, max_rows) as e;

@@ -7,7 +7,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);

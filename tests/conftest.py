@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--inputs",
         type=int,
-        help="how many random inputs each test in tests/fuzz tries; else a few, always the same",
+        help="how many random inputs tests/fuzz tries in all; else a few, always the same",
     )
 
 

@@ -174,12 +174,13 @@ select
     'search_path of the functions',
     count(*) filter (where x.is_open) = 0,
     coalesce(
-        'not empty: ' || string_agg(x.signature, ', ') filter (where x.is_open), 'empty in all'
+        'not pg_catalog, pg_temp: ' || string_agg(x.signature, ', ') filter (where x.is_open),
+        'pg_catalog, pg_temp in all'
     )
 from (
     select
         p.oid::regprocedure::text as signature,
-        not coalesce(p.proconfig @> array['search_path=""'], false) as is_open
+        not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false) as is_open
     from pg_catalog.pg_proc as p
     where p.pronamespace = to_regnamespace('dispatch')
 ) as x;
@@ -272,7 +273,7 @@ insert into pg_temp.checks (check_name, ok, detail)
 select
     'rpc ' || split_part(w.signature, '(', 1),
     coalesce(
-        not p.prosecdef and p.proconfig @> array['search_path=""']
+        not p.prosecdef and p.proconfig @> array['search_path=pg_catalog, pg_temp']
         and p.proowner = n.nspowner
         and case p.provolatile when 's' then 'reads' when 'v' then 'writes' end = w.kind
         and has_function_privilege(w.grantee, p.oid, 'execute')

@@ -10,7 +10,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return false;
@@ -27,7 +27,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return;
@@ -40,7 +40,7 @@ begin
         volatile
         -- definer: the writer may be service_role, which has no business in dispatch
         security definer
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             if new.status = 'pending' then
@@ -66,7 +66,7 @@ begin
         volatile
         -- definer: the writer may be service_role, which has no business in dispatch
         security definer
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             if new.status = 'pending' then
@@ -86,7 +86,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return;
@@ -101,7 +101,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return null;

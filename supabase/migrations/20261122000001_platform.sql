@@ -283,6 +283,10 @@ create schema if not exists dispatch;
 comment on schema dispatch is
 'Routing of session requests to mechanics: logic, event log, Stripe ledger. Not exposed.';
 
+-- The search_path of every function is pg_catalog, pg_temp. An empty one is not enough: types and
+-- tables are then looked up in pg_temp first, and a caller's own domain `text` would be taken for
+-- ours, its check run as our owner.
+
 -- Advisory locks of this product are of the class 1178687058 ("FAVR"). The second key is the floor
 -- of an event in flight, -1 the right to deliver inline (both dispatch.record_event),
 -- -2 turning the flag.
@@ -450,7 +454,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return false;
@@ -467,7 +471,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return;
@@ -480,7 +484,7 @@ begin
         volatile
         -- definer: the writer may be service_role, which has no business in dispatch
         security definer
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             if new.status = 'pending' then
@@ -506,7 +510,7 @@ begin
         volatile
         -- definer: the writer may be service_role, which has no business in dispatch
         security definer
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             if new.status = 'pending' then
@@ -526,7 +530,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return;
@@ -541,7 +545,7 @@ begin
         language plpgsql
         stable
         security invoker
-        set search_path = ''
+        set search_path = pg_catalog, pg_temp
         as $$
         begin
             return null;
@@ -587,7 +591,7 @@ returns void
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_status text;
@@ -668,7 +672,7 @@ returns uuid
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return p_text::uuid;
@@ -687,7 +691,7 @@ returns timestamptz
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return p_now - interval '2 minutes';
@@ -704,7 +708,7 @@ returns boolean
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Silence is offline, whether or not the sweep has marked it yet.
@@ -724,7 +728,7 @@ returns uuid
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return auth.uid();
@@ -748,7 +752,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by the guard
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic_id uuid := auth.uid();
@@ -789,7 +793,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_id uuid;
@@ -852,7 +856,7 @@ returns uuid
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
@@ -919,7 +923,7 @@ returns text
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not exists (select from public.service_plans as p where p.code = p_plan_code) then
@@ -946,7 +950,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;
@@ -979,7 +983,7 @@ returns uuid
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request_id uuid;
@@ -1015,7 +1019,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;
@@ -1048,7 +1052,7 @@ returns table (mechanic_id uuid, score integer, reasons text[])
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;
@@ -1078,7 +1082,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;
@@ -1115,7 +1119,7 @@ language plpgsql
 volatile
 -- definer: clients have no INSERT on session_requests; the caller books for themselves only
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();
@@ -1167,7 +1171,7 @@ language plpgsql
 volatile
 -- definer: clients cannot write the event log; the caller is checked by require_mechanic
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
@@ -1226,7 +1230,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_count integer;
@@ -1296,7 +1300,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_id uuid;
@@ -1343,7 +1347,7 @@ returns table (
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;
@@ -1442,7 +1446,7 @@ returns bigint
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_low bigint;
@@ -1483,7 +1487,7 @@ language plpgsql
 stable
 -- definer: clients cannot read the event log; the caller is checked by require_own_request
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request public.session_requests;
@@ -1522,7 +1526,7 @@ language plpgsql
 volatile
 -- definer: the writer may be service_role, which has no business in dispatch
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
@@ -1603,7 +1607,7 @@ returns table (check_name text, ok boolean, detail text)
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_enough constant integer := 1000;
@@ -1787,7 +1791,7 @@ returns boolean
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
@@ -1807,7 +1811,7 @@ language plpgsql
 -- volatile: each query below must see the state of its own moment, in this order
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_last bigint := coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0);
@@ -1845,7 +1849,7 @@ language plpgsql
 stable
 -- definer: a favourite who is suspended stays in the list, though RLS hides their row
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();
@@ -1877,7 +1881,7 @@ language plpgsql
 stable
 -- definer: reads the event log and the flag; the caller is checked by require_mechanic
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
@@ -1917,7 +1921,7 @@ language plpgsql
 volatile
 -- definer: clients cannot read the event log; only the caller's own topics are listed
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.require_user();
@@ -1963,7 +1967,7 @@ language plpgsql
 volatile
 -- definer: the writer may be service_role, which has no business in dispatch
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer text;
@@ -2066,7 +2070,7 @@ language plpgsql
 stable
 -- definer: reads the flag; the caller books for nobody but themselves
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();
@@ -2134,7 +2138,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_silent_since timestamptz := dispatch.silent_since(p_now);
@@ -2173,7 +2177,7 @@ language plpgsql
 stable
 -- definer: policies run as the client, who cannot read the event log or the flag
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.caller_id();
@@ -2199,7 +2203,7 @@ language plpgsql
 stable
 -- definer: policies run as the client, who may not see every row of mechanics
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.caller_id();
@@ -2241,7 +2245,7 @@ language plpgsql
 stable
 -- definer: reads the flag; tells no more of a mechanic than an approved one shows anyway
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic public.mechanics;
@@ -2269,7 +2273,7 @@ returns timestamptz
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The index has the order already: a plan made while the table was small would sort all that waits.
 set enable_sort = off
 as $$
@@ -2296,7 +2300,7 @@ returns text
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return case
@@ -2319,7 +2323,7 @@ returns jsonb
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (
@@ -2361,7 +2365,7 @@ language plpgsql
 volatile
 -- definer: service_role and the webhook's role cannot write the ledger themselves
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_id text := p_event ->> 'id';
@@ -2478,7 +2482,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_count integer;
@@ -2522,7 +2526,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_before constant timestamptz := p_now - p_older_than;
@@ -2568,7 +2572,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_count integer;
@@ -2622,7 +2626,7 @@ returns bigint
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_event_id bigint;
@@ -2710,7 +2714,7 @@ returns text
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_window record;
@@ -2761,7 +2765,7 @@ returns jsonb
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_payload jsonb;
@@ -2787,7 +2791,7 @@ returns uuid
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (
@@ -2807,7 +2811,7 @@ returns uuid
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.require_user();
@@ -2831,7 +2835,7 @@ returns void
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := dispatch.require_user();
@@ -2869,7 +2873,7 @@ returns uuid
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_user_id uuid := auth.uid();
@@ -2896,7 +2900,7 @@ returns record
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select
         coalesce(sum(points) filter (where applies), 0)::integer,
@@ -2936,7 +2940,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on is_online; the caller is checked by require_mechanic
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
@@ -2971,7 +2975,7 @@ returns public.session_requests
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between
@@ -3000,7 +3004,7 @@ returns integer
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The index on the deadline is right for every p_now; planning each tick anew would cost more
 -- than the tick itself.
 set plan_cache_mode = 'force_generic_plan'
@@ -3036,7 +3040,7 @@ returns record
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := clock_timestamp();
@@ -3086,7 +3090,7 @@ returns boolean
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if p_routing_type is null or p_routing_type not in ('broadcast', 'priority_broadcast') then
@@ -3112,7 +3116,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.accept_request(request_id);
@@ -3132,7 +3136,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.broadcast_request_now(request_id);
@@ -3152,7 +3156,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.cancel_request(request_id);
@@ -3172,7 +3176,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.complete_request(request_id);
@@ -3195,7 +3199,7 @@ returns jsonb
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.decline_request(request_id, reason);
@@ -3217,7 +3221,7 @@ returns jsonb
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.mechanic_status(mechanic_id);
@@ -3238,7 +3242,7 @@ returns table (
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select t.event_id, t.event, t.actor, t.reason, t.created_at
     from dispatch.get_request_timeline(request_id) as t;
@@ -3259,7 +3263,7 @@ returns table (
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at
     from dispatch.list_favorites() as f;
@@ -3279,7 +3283,7 @@ returns table (
 language sql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select
         l.request_id, l.session_type, l.plan_code, l.is_priority, l.window_ends_at, l.created_at,
@@ -3304,7 +3308,7 @@ returns table (
 language sql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select e.event_id, e.event, e.request_id, e.payload, e.created_at
     from dispatch.list_request_events(after, max_rows) as e;
@@ -3329,7 +3333,7 @@ returns jsonb
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.make_checkout(
@@ -3352,7 +3356,7 @@ returns jsonb
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.process_stripe_event(event);
@@ -3377,7 +3381,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);
@@ -3396,7 +3400,7 @@ returns jsonb
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.set_mechanic_presence(status);

@@ -433,7 +433,7 @@ returns record
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if
@@ -460,7 +460,7 @@ language plpgsql
 volatile
 -- definer: the writer may be service_role, which has no business in dispatch
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_wish jsonb := coalesce(new.metadata -> 'checkout', new.metadata);
@@ -552,7 +552,7 @@ language plpgsql
 volatile
 -- definer: the writer may be service_role, which has no business in dispatch
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
@@ -600,7 +600,7 @@ returns table (request_id uuid, ends_at timestamptz)
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The index has the order already: a plan made while the table was small would sort all windows.
 set enable_sort = off
 as $$
@@ -639,7 +639,7 @@ returns text
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return case
@@ -693,7 +693,7 @@ language plpgsql
 volatile
 -- definer: whoever may suspend a mechanic need not be allowed to write requests
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- The guard on session_requests sees that the mechanic is gone, and broadcasts.
@@ -714,7 +714,7 @@ returns boolean
 language plpgsql
 volatile
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if enabled is null then
@@ -737,7 +737,7 @@ begin
         -- The predicate is the setting: replacing it reaches every client's next statement.
         execute format(
             'create or replace function dispatch.favorites_priority_enabled() returns boolean '
-            'language plpgsql stable security invoker set search_path = '''' as %L',
+            'language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as %L',
             format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
         );
     end if;

@@ -142,7 +142,7 @@ returns jsonb
 language plpgsql
 volatile
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_answer jsonb := dispatch.decline_request(p_request_id, p_reason);

@@ -1,8 +1,17 @@
-"""How many inputs each test tries: a few that are always the same, or as many random ones as
-`--inputs` says."""
+"""How many inputs are tried: a few for each test, always the same, or as many random ones in all
+as `--inputs` says, divided evenly."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
+from _pytest.terminal import TerminalReporter
 from hypothesis import HealthCheck, settings
+
+from stack.postgres import Cluster
+from stack.services import free_ports, postgrest
+from tests.database import fresh_database
+from tests.fuzz.callers import ROLES, SECRET, Api, Caller
 
 FEW = 200
 
@@ -19,6 +28,47 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("fuzz")
 
 
+@pytest.fixture
+def inputs(request: pytest.FixtureRequest) -> int:
+    """How many this test is to try."""
+    total = request.config.getoption("inputs")
+    tests = sum("inputs" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    return -(-total // tests) if total else FEW
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Iterator[Callable[[], int]]:
+    """To be called with each input."""
+    numbers = count()
+    yield lambda: next(numbers)
+    record_property("inputs", next(numbers))
+
+
 @pytest.fixture(scope="session")
-def inputs(pytestconfig: pytest.Config) -> int:
-    return pytestconfig.getoption("inputs") or FEW
+def api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """PostgREST over a database of its own, as some callers may empty it."""
+    (port,) = free_ports(0)
+    with fresh_database(cluster) as database:
+        service = postgrest(
+            tmp_path_factory.mktemp("postgrest"), database.dsn("authenticator"), port, SECRET
+        )
+        service.start()
+        service.wait_ready()
+        yield Api(f"http://127.0.0.1:{port}", database)
+        service.stop()
+
+
+@pytest.fixture(params=ROLES)
+def caller(api: Api, request: pytest.FixtureRequest) -> Iterator[Caller]:
+    with api.caller(request.param) as caller:
+        yield caller
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    reports = [each for kind in terminalreporter.stats.values() for each in kind]
+    tried = sum(
+        dict(report.user_properties).get("inputs", 0)
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+    )
+    terminalreporter.write_line(f"{tried} inputs tried in tests/fuzz")

@@ -38,7 +38,9 @@ COMMANDS: dict[str, Callable[[Model, str, str], str | None]] = {
 
 
 class Marketplace(RuleBasedStateMachine):
-    db: Database  # set by the test
+    # Set by the test.
+    db: Database
+    tried: Callable[[], int]
 
     users = Bundle("users")
     requests = Bundle("requests")
@@ -241,6 +243,7 @@ class Marketplace(RuleBasedStateMachine):
     @invariant()
     def a_mechanic_sees_what_is_open_to_them(self) -> None:
         self.steps += 1
+        self.tried()
         approved = sorted(self.model.approved)
         for user in approved[self.steps % len(approved) :][:1] if approved else ():
             listed = self.call(user, "list_open_session_requests")
@@ -251,8 +254,8 @@ class Marketplace(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def marketplace(db: Database) -> type[Marketplace]:
-    Marketplace.db = db
+def marketplace(db: Database, tried: Callable[[], int]) -> type[Marketplace]:
+    Marketplace.db, Marketplace.tried = db, staticmethod(tried)
     return Marketplace
 
 

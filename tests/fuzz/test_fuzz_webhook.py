@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -100,7 +101,9 @@ def signed(body: str) -> dict[str, str]:
     return {"Stripe-Signature": WebhookSignature.generate_signature_header(body, SECRET)}
 
 
-def test_any_event(db: Database, client: FlaskClient, inputs: int) -> None:
+def test_any_event(
+    db: Database, client: FlaskClient, inputs: int, tried: Callable[[], int]
+) -> None:
     customers = [db.make_customer() for _ in range(2)]
     mechanics = [db.make_mechanic(), db.make_mechanic("suspended")]
     refunded: set[str] = set()
@@ -109,6 +112,7 @@ def test_any_event(db: Database, client: FlaskClient, inputs: int) -> None:
     @settings(max_examples=inputs)
     @given(events(customers, mechanics))
     def post(event: Any) -> None:
+        tried()
         body = json.dumps(event)
         response = client.post(PATH, data=body.encode(), headers=signed(body))
         assert response.status_code in (200, 400, 500), response.text
@@ -140,7 +144,9 @@ def test_any_event(db: Database, client: FlaskClient, inputs: int) -> None:
 
 
 @pytest.mark.parametrize("place", ["body", "headers"])
-def test_any_body_and_headers(db: Database, client: FlaskClient, inputs: int, place: str) -> None:
+def test_any_body_and_headers(
+    client: FlaskClient, inputs: int, place: str, tried: Callable[[], int]
+) -> None:
     known = json.dumps(stripe_event("invoice.paid", id="in_1"))
     header = signed(known)["Stripe-Signature"]
     bodies: dict[str, st.SearchStrategy[bytes]] = {
@@ -164,6 +170,7 @@ def test_any_body_and_headers(db: Database, client: FlaskClient, inputs: int, pl
     @settings(max_examples=inputs)
     @given(bodies[place], headers if place == "headers" else st.none())
     def post(body: bytes, header: str | None) -> None:
+        tried()
         if header is None:
             header = signed(body.decode(errors="replace"))["Stripe-Signature"]
         response = client.post(PATH, data=body, headers={"Stripe-Signature": header})

@@ -292,9 +292,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         "alter function dispatch.sweep owner to supabase_auth_admin",
         {"owner of the functions"},
     ),
-    (
-        "alter function dispatch.guard_request() reset search_path",
-        {"search_path of the functions"},
+    *(
+        (f"alter function dispatch.guard_request() {path}", {"search_path of the functions"})
+        for path in ("reset search_path", "set search_path = ''")
     ),
     (
         "alter function dispatch.accept_request(uuid) security invoker",
@@ -505,7 +505,7 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
     assert set(names) == {path.stem for path in FILES} | {"dispatch.favorites_priority_enabled"}
     for row in found:
         assert row["comment"], row["name"]
-        assert 'search_path=""' in row["settings"], row["name"]
+        assert "search_path=pg_catalog, pg_temp" in row["settings"], row["name"]
 
 
 def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -> None:

@@ -1,0 +1,162 @@
+"""Names that shadow ours: an attacker with SQL of their own makes types, tables, functions and
+operators of the same names, and then calls what runs as its owner."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import psycopg
+import pytest
+
+from tests.database import Connection, Database, become, checkout, refund, rows, rpc
+
+ATTACKERS = ["webhook_app", "authenticated"]
+# Whoever evaluates a trap is told.
+SPRING = """
+    create function {schema}.spring(anyelement) returns boolean language plpgsql
+    as $$ begin raise notice 'sprung as %', current_user; return true; end $$
+"""
+# Types and relations are looked up in pg_temp first, unless the search_path says otherwise. What a
+# view calls runs as whoever reads it.
+SHADOWS = """
+    select format(
+        'create domain pg_temp.%1$I as pg_catalog.%1$I check (pg_temp.spring(value))', typname
+    ) as trap
+    from pg_catalog.pg_type
+    where typnamespace = 'pg_catalog'::regnamespace and typtype = 'b' and typcategory <> 'A'
+    union all
+    select format(
+        'create view pg_temp.%1$I as select t.* from %2$I.%1$I as t where pg_temp.spring(1)',
+        relname, relnamespace::regnamespace
+    )
+    from pg_catalog.pg_class
+    where
+        relkind in ('r', 'v') and has_table_privilege(oid, 'select')
+        and relnamespace::regnamespace::text in ('pg_catalog', 'public')
+"""
+# The rest is looked up in a schema of the attacker's, if the path has it first.
+LOOKALIKES = """
+    create schema attacker;
+    create function attacker.now() returns timestamptz language plpgsql
+    as $$ begin perform attacker.spring(1); return pg_catalog.now(); end $$;
+    create function attacker.pg_notify(text, text) returns void language plpgsql
+    as $$ begin perform attacker.spring(1); end $$;
+    create function attacker.length(text) returns integer language plpgsql
+    as $$ begin perform attacker.spring(1); return 1; end $$;
+    create function attacker.same(uuid, uuid) returns boolean language plpgsql
+    as $$ begin return attacker.spring(1); end $$;
+    create operator attacker.= (leftarg = uuid, rightarg = uuid, function = attacker.same);
+    create function attacker.field(jsonb, text) returns text language plpgsql
+    as $$ begin perform attacker.spring(1); return $1 operator(pg_catalog.->>) $2; end $$;
+    create operator attacker.->> (leftarg = jsonb, rightarg = text, function = attacker.field);
+    grant usage on schema attacker to public;
+"""
+# As an unwary author would write it.
+CARELESS = """
+    create function public.careless(given text) returns text language plpgsql security definer
+    set search_path = '' as $$ declare v_given text := given; begin return v_given; end $$;
+    create function public.more_careless() returns timestamptz language plpgsql security definer
+    as $$ begin return now(); end $$;
+"""
+Arm = Callable[[Connection], None]
+
+
+def shadow(connection: Connection) -> None:
+    connection.execute(SPRING.format(schema="pg_temp").encode())
+    for row in rows(connection, SHADOWS):
+        with suppress(psycopg.errors.InvalidTableDefinition):  # a column of a pseudo-type
+            connection.execute(row["trap"].encode())
+
+
+def put_first(connection: Connection) -> None:
+    connection.execute("set search_path = attacker, pg_catalog, public")
+
+
+arms = pytest.mark.parametrize("arm", [shadow, put_first])
+
+
+@pytest.fixture
+def victim(db: Database) -> Database:
+    owner = db.superuser()
+    owner.execute(LOOKALIKES.encode())
+    owner.execute(SPRING.format(schema="attacker").encode())
+    db.sql(CARELESS)
+    return db
+
+
+@pytest.fixture
+def sprung() -> set[str]:
+    """As whom the traps were sprung."""
+    return set()
+
+
+def attack(db: Database, arm: Arm, sprung: set[str], role: str, user: str = "") -> Connection:
+    """A session of the attacker's, the traps set before anything of ours is called."""
+    connection = db.open("webhook_app" if role == "webhook_app" else "authenticator")
+    connection.add_notice_handler(
+        lambda notice: sprung.add((notice.message_primary or "").removeprefix("sprung as "))
+    )
+    if role != "webhook_app":
+        become(connection, user, role)
+    arm(connection)
+    return connection
+
+
+@arms
+@pytest.mark.parametrize("role", ATTACKERS)
+def test_the_traps_work(victim: Database, arm: Arm, sprung: set[str], role: str) -> None:
+    connection = attack(victim, arm, sprung, role)
+    rows(connection, "select public.careless('x'), public.more_careless()")
+    assert "postgres" in sprung
+
+
+@arms
+def test_the_webhooks_role(victim: Database, arm: Arm, sprung: set[str]) -> None:
+    connection = attack(victim, arm, sprung, "webhook_app")
+    customer, mechanic = victim.make_customer(), victim.make_mechanic()
+    paid = checkout(customer, mechanic, payment="pi_1", skip_if_offline="true")
+    events = [
+        paid,
+        paid,
+        refund("pi_1"),
+        checkout(customer, plan="gold"),
+        checkout(None),
+        checkout("no uuid", reference=customer),
+        checkout(customer, mechanic, priority_window_minutes="ninety"),
+        checkout(customer, kind="checkout.session.expired"),
+    ]
+    for event in events:
+        rpc(connection, "process_stripe_event", event=event)
+    with pytest.raises(psycopg.Error):
+        rpc(connection, "process_stripe_event", event={})
+    assert victim.value("select count(*) from session_requests") == 3
+    assert sprung <= {"webhook_app"}
+
+
+@arms
+def test_signed_in_with_sql_of_their_own(victim: Database, arm: Arm, sprung: set[str]) -> None:
+    customer, mechanic = victim.make_customer(), victim.make_mechanic()
+    as_customer = attack(victim, arm, sprung, "authenticated", customer)
+    as_mechanic = attack(victim, arm, sprung, "authenticated", mechanic)
+
+    def book() -> str:
+        wish = {"preferred_mechanic_id": mechanic, "routing_type": "priority_broadcast"}
+        plan = "free-diagnostic"
+        rpc(as_customer, "prepare_checkout", plan_code=plan, **wish)
+        return str(rpc(as_customer, "request_free_session", plan_code=plan, **wish)["id"])
+
+    accepted, declined, opened, cancelled = (book() for _ in range(4))
+    rpc(as_mechanic, "set_presence", status="online")
+    assert len(rpc(as_mechanic, "list_open_session_requests")) == 4
+    rpc(as_mechanic, "accept_session_request", request_id=accepted)
+    rpc(as_mechanic, "complete_session_request", request_id=accepted)
+    rpc(as_mechanic, "decline_session_request", request_id=declined, reason="no")
+    rpc(as_customer, "broadcast_session_request_now", request_id=opened)
+    rpc(as_customer, "cancel_session_request", request_id=cancelled)
+    rpc(as_customer, "get_session_request_timeline", request_id=accepted)
+    rpc(as_customer, "get_mechanic_status", mechanic_id=mechanic)
+    rpc(as_customer, "list_favorite_mechanics")
+    for connection in (as_customer, as_mechanic):
+        assert rpc(connection, "list_session_request_events")
+        assert rows(connection, "select id from public.session_requests")
+        rows(connection, "select dispatch.may_use_topic('join', 'session_requests_feed', 'x')")
+    assert sprung <= {"authenticated"}
