@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from chaos.record import LOST, OK, Database, Notice, Record, Row
+from chaos.record import LOST, OK, Database, Intervention, Notice, Record, Row
 
 Check = Callable[[Record, Database], Iterator[str]]
 
@@ -114,11 +114,13 @@ def nothing_refunded_is_offered(record: Record, database: Database) -> Iterator[
             continue
         if row["status"] == "pending":
             yield f"{request} is refunded and pending"
-        events = database.events.get(request, [])
-        if events and events[0]["at"] > refunded[row["payment"]]:
-            for event in events:
-                if event["event"] != "request_cancelled":
-                    yield f"{event['event']} of {request}, which was refunded before"
+        for event in database.events.get(request, []):
+            # Accepted before, it stays, as the work is being done.
+            if event["at"] > refunded[row["payment"]] and event["event"] not in {
+                "request_cancelled",
+                "request_completed",
+            }:
+                yield f"{event['event']} of {request}, which was refunded before"
 
 
 def each_request_has_one_winner(record: Record, database: Database) -> Iterator[str]:
@@ -204,8 +206,6 @@ def nobody_suspended_is_let_in(record: Record, _: Database) -> Iterator[str]:
 
 
 def each_window_is_announced(record: Record, database: Database) -> Iterator[str]:
-    offs = [each.began for each in record.interventions if each.kind == "flag off" and each.done]
-    last_off = max(offs, default=0)
     met: dict[str, float] = {}  # when each request was there at the latest
     for answer in record.answers:
         for request in answer.shown:
@@ -215,21 +215,38 @@ def each_window_is_announced(record: Record, database: Database) -> Iterator[str
 
     for request, events in database.events.items():
         first, *later = events
-        if first["event"] == "priority_request" and all(
-            event["event"] == "request_declined" for event in later
-        ):
+        if first["event"] == "priority_request":
             favourite = favourite_of(first)
-            if first["window_ends"] < database.now - GRACE:
-                yield f"the window of {request} ended, and nobody was told"
-            if favourite not in database.approved:
-                yield f"{request} is reserved for {favourite}, who is gone, and nobody was told"
-            if any(event["actor_id"] == favourite for event in later):
-                yield f"{request} was declined by {favourite}, and nobody was told"
-            if met.get(request, math.inf) < last_off:
-                yield f"the flag was off, and nobody was told of {request}"
+            # When the next was heard of it.
+            news = next((e["at"] for e in later if e["event"] != "request_declined"), math.inf)
+            if news == math.inf:
+                if first["window_ends"] < database.now - GRACE:
+                    yield f"the window of {request} ended, and nobody was told"
+                if favourite not in database.approved:
+                    yield f"{request} is reserved for {favourite}, who is gone"
+            for event in later:
+                if event["actor_id"] == favourite and event["at"] < news:
+                    yield f"{request} was declined by {favourite}, and nobody was told then"
+            for began, ended, what in endings(record, favourite):
+                if met.get(request, math.inf) < began and news > ended:
+                    yield f"{what} ended the window of {request}, and nobody was told then"
         for event in events:
             if event["delivered_at"] is None:
                 yield f"event {event['id']} of {request} was not delivered"
+
+
+def endings(record: Record, favourite: str) -> Iterator[tuple[float, float, str]]:
+    """What ended every window of this favourite's that was open when it began."""
+    off: Intervention | None = None
+    for each in record.interventions:
+        if each.done and each.kind in {"suspended", "deleted"} and each.subject == favourite:
+            yield each.began, each.ended, each.kind
+        # A row that somebody locked is announced a little later, before the flag is on again.
+        elif each.done and each.kind == "flag off":
+            off = each
+        elif each.done and each.kind == "flag on" and off:
+            yield off.began, each.ended, "flag off"
+            off = None
 
 
 def transitions_make_sense(_: Record, database: Database) -> Iterator[str]:

@@ -265,7 +265,7 @@ def turn_the_flag(scene: Scene) -> None:
 
 
 def turn_on(scene: Scene) -> None:
-    with scene.connection() as connection:
+    with scene.connection() as connection, scene.intervention("flag on"):
         connection.execute("select dispatch.set_favorites_priority(true)")
 
 

@@ -7,7 +7,6 @@ reconnect. What they heard and read goes to a journal, from which the next proce
 import itertools
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -24,7 +23,7 @@ from chaos.record import Answer, Listening, Notice, Record
 from chaos.threads import Threads
 from stack import ROOT
 from stack.clients import Env
-from stack.services import Service
+from stack.services import Service, tail
 
 NAME = "listeners"
 
@@ -140,10 +139,16 @@ def journal_path(directory: Path) -> Path:
     return directory / f"{NAME}.jsonl"
 
 
+def is_over(journal: Path) -> Path:
+    """The file that tells the listeners so; a signal might come before they can take it."""
+    return journal.with_suffix(".over")
+
+
 def service(directory: Path, env: Env, topics: dict[str, tuple[str, ...]]) -> Service:
-    """All the listeners; told to stop when all is quiet, they read to the end first."""
+    """All the listeners; see `finish`."""
     path = journal_path(directory)
     path.write_text("")
+    is_over(path).unlink(missing_ok=True)
     return Service(
         NAME,
         directory,
@@ -153,11 +158,17 @@ def service(directory: Path, env: Env, topics: dict[str, tuple[str, ...]]) -> Se
     )
 
 
+def finish(service: Service) -> None:
+    """All is quiet: they read to the end, and end."""
+    is_over(journal_path(service.directory)).touch()
+    assert service.process
+    if service.process.wait(120) != 0:
+        raise RuntimeError(f"The listeners did not finish: {tail(service.log)}")
+
+
 def main(path: Path, topics: dict[str, list[str]], env: Env) -> None:
     record = Record(listed={user: [] for user in topics})
     read_journal(path, record)
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
     journal = Journal(path)
     listeners = [
         Listener(env, journal, user, tuple(each), max(record.listed[user], default=0))
@@ -166,7 +177,8 @@ def main(path: Path, topics: dict[str, list[str]], env: Env) -> None:
     with Threads() as listening:
         for listener in listeners:
             listening.repeat(listener.act, 0.1)
-        over.wait()
+        while not is_over(path).exists():
+            time.sleep(0.1)
     with ThreadPoolExecutor(len(listeners)) as finishing:
         list(finishing.map(Listener.finish, listeners))
 

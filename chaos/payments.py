@@ -42,6 +42,8 @@ class Stripe:
             checkout = paid["data"]["object"]
             paid["data"]["object"] = checkout | {"payment_status": "unpaid"}
             events.append(stripe_event("checkout.session.async_payment_succeeded", **checkout))
+        elif self.random.random() < 0.1:  # Stripe may make two events of one thing
+            events.append(stripe_event(paid["type"], **paid["data"]["object"]))
         if self.random.random() < 0.1:
             events.append(stripe_event("charge.refunded", payment_intent=payment, refunded=True))
         for event in events:

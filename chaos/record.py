@@ -73,7 +73,7 @@ class Listening:
 class Intervention:
     """What an operator did; if it failed, it may have been done all the same."""
 
-    kind: str  # flag off, suspended, deleted, plan added
+    kind: str  # flag off, flag on, suspended, deleted, plan added
     subject: str | None
     began: float
     ended: float

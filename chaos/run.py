@@ -97,9 +97,10 @@ def listening(stack: Stack, record: Record) -> Iterator[None]:
     stack.services.append(service)
     try:
         yield
+        listeners.finish(service)
     finally:
         stack.services.remove(service)
-        service.stop(seconds=60)
+        service.stop()
     listeners.read_journal(listeners.journal_path(stack.directory), record)
 
 

@@ -155,7 +155,14 @@ def suspend_and_let_accept(scene: Scene) -> None:
 
 
 def turn_the_flag_off_and_forget(scene: Scene) -> None:
-    scene.intervene("flag off", None, 450)
+    scene.intervene("flag off", None, 420)
+    scene.intervene("flag on", None, 422)
+    announce(scene, 430)
+
+
+def suspend_and_announce_late(scene: Scene) -> None:
+    scene.intervene("suspended", FRANK, 420)
+    announce(scene, 430)
 
 
 def decline_and_forget(scene: Scene) -> None:
@@ -304,6 +311,11 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
     ),
     (
         "each_window_is_announced",
+        "the favourite was suspended, and everyone was told later",
+        suspend_and_announce_late,
+    ),
+    (
+        "each_window_is_announced",
         "the favourite declined, and nobody was told",
         decline_and_forget,
     ),
@@ -413,18 +425,20 @@ def suspend_the_favourite(scene: Scene) -> None:
     scene.intervene("suspended", FRANK, 420)
     scene.leave(FRANK)
     scene.answer(MONA, "list", OK, 420.5, shown={"reserved"})
-    announce(scene, 430)
+    announce(scene, 420.8)
 
 
 def turn_the_flag_off(scene: Scene) -> None:
     scene.intervene("flag off", None, 420)
+    scene.intervene("flag on", None, 430)
     scene.answer(MONA, "list", OK, 420.5, shown={"reserved"})
-    announce(scene, 430)
+    announce(scene, 430.5)
 
 
 def book_while_the_flag_goes(scene: Scene) -> None:
     """Met by nobody until it was on again."""
-    scene.intervene("flag off", None, 409.9)
+    scene.intervene("flag off", None, 399)
+    scene.intervene("flag on", None, 401)
     scene.record.notices = [each for each in scene.record.notices if each.event != 4]
     scene.events("reserved")[0]["committed"] = 495
 
