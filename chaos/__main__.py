@@ -4,13 +4,14 @@ Exit 1 if something was lost, or someone let in.
 """
 
 import argparse
+import itertools
 import secrets
 import sys
 import time
 from collections import Counter
 
+from chaos.breakable import breakable_stack
 from chaos.run import run
-from stack.temporary import temporary_stack
 
 
 def main() -> int:
@@ -25,17 +26,22 @@ def main() -> int:
         print(f"{time.monotonic() - began:7.1f} s  {text}", flush=True)
 
     print(f"Seed {options.seed}: the same faults come again with --seed {options.seed}")
-    with temporary_stack(fsync=True, report=report) as stack:
+    with breakable_stack(report) as stack:
         result = run(stack, options.seconds, options.seed, report=report)
     record, database = result.record, result.database
     for fault, count in sorted(record.faults.items()):
         print(f"{count:6} times  {fault}")
-    outcomes = Counter(answer.outcome for answer in record.answers)
-    outcomes.update(posting.outcome for posting in record.postings)
+    outcomes = Counter(" ".join((each.outcome, each.trouble)) for each in record.answers)
+    outcomes.update(f"{each.outcome} (Stripe)" for each in record.postings)
     for outcome, count in outcomes.most_common():
         print(f"{count:6} answers  {outcome}")
-    transitions = sum(map(len, database.events.values()))
-    print(f"{len(record.notices)} notices heard of {transitions} transitions")
+    events = list(itertools.chain.from_iterable(database.events.values()))
+    transitions = Counter(
+        " ".join(filter(None, (each["event"], each["payload"].get("reason")))) for each in events
+    )
+    for transition, count in transitions.most_common():
+        print(f"{count:6} times  {transition}")
+    print(f"{len(record.notices)} notices heard of {len(events)} transitions")
     violations = result.violations
     for line in violations:
         print(line)

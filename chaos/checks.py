@@ -5,10 +5,11 @@ either side of a moment (a window's end, say), the check lets both pass.
 """
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from chaos.record import LOST, OK, Database, Record, Row
+from chaos.record import LOST, OK, Database, Intervention, Notice, Record, Row
 
 Check = Callable[[Record, Database], Iterator[str]]
 
@@ -71,8 +72,15 @@ def answers_are_the_contracts(record: Record, _: Database) -> Iterator[str]:
     for answer in record.answers:
         if answer.outcome not in REFUSALS | {OK, LOST}:
             yield f"{answer.action} of {answer.request} by {answer.user}: {answer.outcome}"
+    deleted = record.subjects("deleted")
+    added = {each.subject: each for each in record.interventions if each.kind == "plan added"}
     for posting in record.postings:
-        if posting.outcome not in {OK, LOST}:
+        # Kept with its error: its customer is gone, or its plan is not there yet.
+        plan = added.get(posting.plan)
+        is_excused = posting.customer in deleted or (plan and posting.began < plan.ended)
+        if posting.outcome not in {OK, LOST} and not (
+            posting.outcome == "not_processed" and is_excused
+        ):
             yield f"{posting.kind} {posting.event}: {posting.outcome}"
 
 
@@ -81,7 +89,7 @@ def each_paid_session_has_one_request(record: Record, database: Database) -> Ite
     for checkout, count in booked.items():
         if count > 1:
             yield f"{checkout} has {count} requests"
-    deleted = record.users("deleted")
+    deleted = record.subjects("deleted")
     paid = {
         posting.checkout
         for posting in record.postings
@@ -96,18 +104,27 @@ def each_paid_session_has_one_request(record: Record, database: Database) -> Ite
 
 
 def nothing_refunded_is_offered(record: Record, database: Database) -> Iterator[str]:
-    refunded = {
-        posting.payment
-        for posting in record.postings
-        if posting.kind == "charge.refunded" and posting.outcome == OK
-    }
+    refunded: dict[str, float] = {}
+    for posting in record.postings:
+        if posting.kind == "charge.refunded" and posting.outcome == OK:
+            earlier = refunded.get(posting.payment, posting.ended)
+            refunded[posting.payment] = min(earlier, posting.ended)
     for request, row in database.requests.items():
-        if row["payment"] in refunded and row["status"] == "pending":
+        if row["payment"] not in refunded:
+            continue
+        if row["status"] == "pending":
             yield f"{request} is refunded and pending"
+        for event in database.events.get(request, []):
+            # Accepted before, it stays, as the work is being done.
+            if event["at"] > refunded[row["payment"]] and event["event"] not in {
+                "request_cancelled",
+                "request_completed",
+            }:
+                yield f"{event['event']} of {request}, which was refunded before"
 
 
 def each_request_has_one_winner(record: Record, database: Database) -> Iterator[str]:
-    deleted = record.users("deleted")
+    deleted = record.subjects("deleted")
     winners = {}
     for request, events in database.events.items():
         found = [winner_of(event) for event in events if event["event"] == "request_accepted"]
@@ -121,8 +138,12 @@ def each_request_has_one_winner(record: Record, database: Database) -> Iterator[
             yield f"{request} is {row['mechanic_id']}'s, and {winner} accepted it"
     for answer in record.answers:
         winner = winners.get(answer.request or "")
-        if answer.action == "accept" and answer.outcome == OK and winner != answer.user:
-            yield f"{answer.user} was told to have {answer.request}, which is {winner}'s"
+        if (
+            answer.action in {"accept", "complete"}
+            and answer.outcome == OK
+            and winner != answer.user
+        ):
+            yield f"{answer.user} was told {answer.action} of {answer.request}: {winner}'s"
         if answer.outcome == "request_taken" and winner is None:
             yield f"{answer.user} was told that {answer.request} is taken, which it never was"
 
@@ -169,18 +190,63 @@ def nobody_is_let_in(record: Record, database: Database) -> Iterator[str]:
                 yield f"{request} was announced to {set(topics)}, and not to {told}"
 
 
+def nobody_suspended_is_let_in(record: Record, _: Database) -> Iterator[str]:
+    since = {
+        each.subject: each.ended
+        for each in record.interventions
+        if each.kind == "suspended" and each.done
+    }
+    for answer in record.answers:
+        if (
+            answer.began > since.get(answer.user, math.inf)
+            and answer.outcome == OK
+            and (answer.shown or answer.action in {"accept", "decline", "complete"})
+        ):
+            yield f"{answer.user}, suspended, was answered {answer.action} of {answer.request}"
+
+
 def each_window_is_announced(record: Record, database: Database) -> Iterator[str]:
+    met: dict[str, float] = {}  # when each request was there at the latest
+    for answer in record.answers:
+        for request in answer.shown:
+            met[request] = min(met.get(request, math.inf), answer.ended)
+    for notice in record.notices:
+        met[notice.request] = min(met.get(notice.request, math.inf), notice.at)
+
     for request, events in database.events.items():
         first, *later = events
-        if (
-            first["event"] == "priority_request"
-            and first["window_ends"] < database.now - GRACE
-            and all(event["event"] == "request_declined" for event in later)
-        ):
-            yield f"the window of {request} ended, and nobody was told"
+        if first["event"] == "priority_request":
+            favourite = favourite_of(first)
+            # When the next was heard of it.
+            news = next((e["at"] for e in later if e["event"] != "request_declined"), math.inf)
+            if news == math.inf:
+                if first["window_ends"] < database.now - GRACE:
+                    yield f"the window of {request} ended, and nobody was told"
+                if favourite not in database.approved:
+                    yield f"{request} is reserved for {favourite}, who is gone"
+            for event in later:
+                if event["actor_id"] == favourite and event["at"] < news:
+                    yield f"{request} was declined by {favourite}, and nobody was told then"
+            for began, ended, what in endings(record, favourite):
+                if met.get(request, math.inf) < began and news > ended:
+                    yield f"{what} ended the window of {request}, and nobody was told then"
         for event in events:
             if event["delivered_at"] is None:
                 yield f"event {event['id']} of {request} was not delivered"
+
+
+def endings(record: Record, favourite: str) -> Iterator[tuple[float, float, str]]:
+    """What ended every window of this favourite's that was open when it began."""
+    off: Intervention | None = None
+    for each in record.interventions:
+        if each.done and each.kind in {"suspended", "deleted"} and each.subject == favourite:
+            yield each.began, each.ended, each.kind
+        # A row that somebody locked is announced a little later, before the flag is on again.
+        elif each.done and each.kind == "flag off":
+            off = each
+        elif each.done and each.kind == "flag on" and off:
+            yield off.began, each.ended, "flag off"
+            off = None
 
 
 def transitions_make_sense(_: Record, database: Database) -> Iterator[str]:
@@ -236,16 +302,44 @@ def listeners_miss_nothing(record: Record, database: Database) -> Iterator[str]:
             yield f"{notice.user} heard event {notice.event} on {notice.topic}: not in the log"
 
 
+def each_notice_is_heard(record: Record, database: Database) -> Iterator[str]:
+    """By whoever listened all the time: notices come in the order of the commits they leave with,
+    so between two of them none is missing, nor up to the end where a connection was never cut."""
+    heard: dict[str, list[Notice]] = {name: [] for name in record.listening}
+    for notice in record.notices:
+        heard[notice.connection].append(notice)
+    log = {event["id"]: event for event in itertools.chain.from_iterable(database.events.values())}
+    for name, listening in record.listening.items():
+        commits = [log[each.event]["committed"] for each in heard[name] if each.event in log]
+        since = min(commits, default=math.inf)
+        until = max(commits, default=0)
+        if listening.ended is not None:
+            since, until = min(since, listening.began), listening.ended
+        known = {(each.event, each.topic) for each in heard[name]}
+        for event in log.values():
+            if since < event["committed"] < until:
+                for topic in set(record.topics[listening.user]) & set(event["topics"]):
+                    if (event["id"], topic) not in known:
+                        yield f"{listening.user} listened on {topic}, not hearing {event['id']}"
+
+
 CHECKS: tuple[Check, ...] = (
     answers_are_the_contracts,
     each_paid_session_has_one_request,
     nothing_refunded_is_offered,
     each_request_has_one_winner,
     nobody_is_let_in,
+    nobody_suspended_is_let_in,
     each_window_is_announced,
     transitions_make_sense,
     listeners_miss_nothing,
+    each_notice_is_heard,
 )
+
+
+def favourite_of(first: Row) -> str:
+    # The customer's topic comes first, then the favourite's.
+    return str(first["topics"][1]).removeprefix("mechanic:")
 
 
 def winner_of(accepted: Row) -> str:
@@ -264,13 +358,13 @@ def reserved_until(record: Record, events: list[Row], waited: float = 0) -> floa
     the favourite as they were so much later.
     """
     first = events[0]
-    favourite = str(first["topics"][1]).removeprefix("mechanic:")
+    favourite = favourite_of(first)
     ends = [first["window_ends"]]
     ends += [event["at"] for event in events if event["event"] == "new_request"]
     # A window that the flag or the favourite's leaving ended is over before anyone is told.
     ends += [
         max(first["at"], each.began - waited)
         for each in record.interventions
-        if (each.kind == "flag off" or each.user == favourite) and each.ended > first["at"]
+        if (each.kind == "flag off" or each.subject == favourite) and each.ended > first["at"]
     ]
     return float(min(ends))

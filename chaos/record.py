@@ -29,6 +29,7 @@ class Answer:
     ended: float
     request: str | None = None
     shown: frozenset[str] = frozenset()  # the requests in the answer
+    trouble: str = ""  # the SQLSTATE, or PostgREST's code, of what was LOST
 
 
 @dataclass(frozen=True)
@@ -38,30 +39,45 @@ class Posting:
     event: str
     kind: str
     customer: str
+    plan: str | None
     checkout: str | None
     payment: str
     outcome: str
+    began: float
+    ended: float
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What a listener heard by NOTIFY."""
+    """What a listener heard by NOTIFY, on which of its connections."""
 
     user: str
+    connection: str
     topic: str
     event: int
     request: str
     at: float
 
 
+@dataclass
+class Listening:
+    """A connection that listened from `began`; if it was never cut, it had read all at `ended`."""
+
+    user: str
+    connection: str
+    began: float
+    ended: float | None = None
+
+
 @dataclass(frozen=True)
 class Intervention:
-    """What an operator did: the flag turned off, a user suspended or deleted."""
+    """What an operator did; if it failed, it may have been done all the same."""
 
-    kind: str
-    user: str | None
+    kind: str  # flag off, flag on, suspended, deleted, plan added
+    subject: str | None
     began: float
     ended: float
+    done: bool = True
 
 
 @dataclass
@@ -71,6 +87,7 @@ class Record:
     answers: list[Answer] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    listening: dict[str, Listening] = field(default_factory=dict)  # by connection
     interventions: list[Intervention] = field(default_factory=list)
     # For each listener the topics it may hear, and the ids of the events it was listed.
     topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -81,9 +98,9 @@ class Record:
     def operations(self) -> int:
         return len(self.answers) + len(self.postings)
 
-    def users(self, kind: str) -> set[str]:
-        """Those to whom this was done."""
-        return {each.user for each in self.interventions if each.kind == kind and each.user}
+    def subjects(self, kind: str) -> set[str]:
+        """Those to whom this was done, perhaps."""
+        return {each.subject for each in self.interventions if each.kind == kind and each.subject}
 
 
 @dataclass
@@ -93,6 +110,7 @@ class Database:
     requests: Mapping[str, Row]
     events: Mapping[str, list[Row]]  # of each request, oldest first
     ledger: Mapping[str, Row]
+    approved: frozenset[str]  # mechanics
     now: float
 
     @classmethod
@@ -100,8 +118,10 @@ class Database:
         with psycopg.connect(dsn, row_factory=dict_row) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             events: dict[str, list[Row]] = {}
+            # The last to write an event's row was the delivery, with which its notices left.
             for row in connection.execute(
                 "select id, request_id::text, event, actor_id::text, topics, payload, delivered_at,"
+                " date_part('epoch', pg_xact_commit_timestamp(xmin)) as committed,"
                 " date_part('epoch', created_at) as at,"
                 " date_part('epoch', (payload ->> 'window_ends_at')::timestamptz) as window_ends"
                 " from dispatch.request_events order by id"
@@ -116,10 +136,14 @@ class Database:
             ledger = connection.execute(
                 "select id, outcome, processed_at from dispatch.stripe_events"
             ).fetchall()
+            approved = connection.execute(
+                "select id::text from public.mechanics where status = 'approved'"
+            ).fetchall()
             (now,) = connection.execute("select date_part('epoch', now()) as now").fetchall()
         return cls(
             {row["id"]: row for row in requests},
             events,
             {row["id"]: row for row in ledger},
+            frozenset(row["id"] for row in approved),
             now["now"],
         )

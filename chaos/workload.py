@@ -1,122 +1,33 @@
-"""Customers, mechanics, a marketplace's backend, Stripe and listeners, each in threads of its own.
+"""Customers, mechanics and a marketplace's backend, each in threads of its own; and all together.
 
 Whoever is answered writes it into the record. All choices come from seeded random numbers; which
 of them meet at one moment is up to the machine.
 """
 
-import heapq
 import itertools
-import json
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
-from typing import Any
 
-import httpx
 import psycopg
-from psycopg import sql
 
-from chaos.record import LOST, OK, Answer, Notice, Posting, Record
+from chaos.client import Client
+from chaos.payments import Stripe
+from chaos.record import Record
 from chaos.threads import Threads
-from stack.clients import (
-    Env,
-    Event,
-    add_mechanic,
-    add_user,
-    paid_checkout,
-    post_event,
-    stripe_event,
-)
-from stack.tokens import sign
+from stack.clients import Env, add_mechanic, add_user
 
 CUSTOMERS, MECHANICS, STRIPES = 4, 6, 3
-LISTENER = "chaos listener"
-TIMEOUT = 20
 
 
-class Person:
-    """A token over HTTP, and what it was answered. One thread's only."""
-
+class Person(Client):
     def __init__(self, world: "World", user: str, role: str = "authenticated") -> None:
-        self.world, self.user = world, user
+        super().__init__(world.env, world.record.answers.append, user, role)
+        self.world = world
         self.random = random.Random(f"{world.seed} {next(world.numbers)}")
-        env = world.env
-        token = sign(role, user or None, secret=env["JWT_SECRET"], seconds=24 * 3600)
-        self.http = httpx.Client(
-            base_url=f"{env['SUPABASE_URL']}/rest/v1",
-            headers={
-                "apikey": env["SUPABASE_ANON_KEY"],
-                "Authorization": f"Bearer {token}",
-                "Prefer": "return=representation",
-            },
-            timeout=TIMEOUT,
-        )
-
-    def close(self) -> None:
-        self.http.close()
-
-    def rpc(self, action: str, function: str, **arguments: object) -> Any:
-        """The answer; None: there was none, or it was refused."""
-        return self.ask(action, "POST", f"/rpc/{function}", json=arguments)
-
-    def ask(self, action: str, method: str, path: str, **options: Any) -> Any:
-        began, data = time.time(), None
-        try:
-            response = self.http.request(method, path, **options)
-        except httpx.TransportError:
-            outcome = LOST
-        else:
-            outcome = outcome_of(response)
-            data = response.json() if outcome == OK else None
-        rows = data if isinstance(data, list) else []
-        shown = {row.get("request_id") or row.get("id") for row in rows}
-        self.world.record.answers.append(
-            Answer(
-                self.user,
-                action,
-                outcome,
-                began,
-                time.time(),
-                (options.get("json") or {}).get("request_id"),
-                frozenset(shown - {None}),
-            )
-        )
-        return data
-
-
-def outcome_of(response: httpx.Response) -> str:
-    if response.is_success:
-        return OK
-    if response.headers["content-type"].startswith("text/html"):  # nginx's: nobody behind it
-        return LOST
-    error = response.json()
-    code = error.get("code") or ""
-    if code.startswith("PT"):
-        return str(error["details"])
-    if is_trouble(code):
-        return LOST
-    return f"{response.status_code} {response.text}"
-
-
-def is_trouble(code: str) -> bool:
-    """What a client may be told while the server is in trouble: ask again."""
-    return code in {
-        "",  # PostgREST's, when its connection breaks off
-        "23503",  # the favourite was deleted at that moment
-        "40P01",  # a deadlock was ended
-        "55P03",  # waited too long for a lock
-        "57014",  # took too long
-        "PGRST000",  # no connection
-        "PGRST001",
-        "PGRST002",  # the schema is not read yet
-        "PGRST003",  # no connection of the pool came free
-    } or code.startswith(("08", "53", "57P"))  # lost; no resources; shutdown or crash
 
 
 class Customer(Person):
@@ -207,159 +118,35 @@ class Mechanic(Person):
 
 
 class Backend(Person):
-    """Writes requests itself; their windows have begun long ago, and end within seconds."""
+    """Writes requests itself."""
 
     def act(self) -> None:
-        customer = self.random.choice(self.world.customers)
-        began = datetime.now(UTC) - timedelta(seconds=60 - self.random.uniform(0.2, 4))
-        rows = self.ask(
-            "insert",
-            "POST",
-            "/session_requests",
-            json={
-                "customer_id": customer,
-                "session_type": "chat",
-                "plan_code": "quick-chat",
-                "preferred_mechanic_id": self.random.choice(self.world.favourites),
-                "priority_window_minutes": 1,
-                "priority_notified_at": began.isoformat(),
-                "expires_at": (datetime.now(UTC) + timedelta(seconds=30)).isoformat(),
-            },
-        )
-        for row in rows or []:
-            self.world.met(customer, row["id"])
-
-
-@dataclass(order=True)
-class Due:
-    at: float
-    number: int
-    event: Event = field(compare=False)
-    customer: str = field(compare=False)
-
-
-class Stripe:
-    """Sends each event until it is acknowledged: late, twice, in any order, and again later."""
-
-    def __init__(self, world: "World") -> None:
-        self.world = world
-        self.random = random.Random(f"{world.seed} stripe")
-        self.lock = threading.Lock()
-        self.waiting: list[Due] = []
-        self.unacknowledged: set[str] = set()
-
-    def pay(self, customer: str, metadata: dict[str, str]) -> None:
-        payment = f"pi_{self.random.getrandbits(64):x}"
-        paid = paid_checkout(metadata, payment_intent=payment)
-        events = [paid]
-        if self.random.random() < 0.3:  # a bank transfer: complete first, paid later
-            checkout = paid["data"]["object"]
-            paid["data"]["object"] = checkout | {"payment_status": "unpaid"}
-            events.append(stripe_event("checkout.session.async_payment_succeeded", **checkout))
-        if self.random.random() < 0.1:
-            events.append(stripe_event("charge.refunded", payment_intent=payment, refunded=True))
-        for event in events:
-            for _ in range(self.random.choice((1, 1, 2, 3))):
-                self.send(event, customer, self.random.expovariate(3))
-            if self.random.random() < 0.05:
-                self.send(event, customer, 5)
-
-    def send(self, event: Event, customer: str, delay: float) -> None:
-        with self.lock:
-            self.unacknowledged.add(event["id"])
-            due = Due(time.monotonic() + delay, next(self.world.numbers), event, customer)
-            heapq.heappush(self.waiting, due)
-
-    def act(self) -> None:
-        with self.lock:
-            if not self.waiting or self.waiting[0].at > time.monotonic():
-                return
-            due = heapq.heappop(self.waiting)
-        event, customer = due.event, due.customer
-        answer: dict[str, Any] = {}
-        try:
-            status, answer = post_event(self.world.env, event, TIMEOUT)
-        except (OSError, HTTPException):
-            outcome = LOST
-        else:
-            outcome = OK if status == 200 else LOST if status >= 500 else f"{status} {answer}"
-        session = event["data"]["object"]
-        self.world.record.postings.append(
-            Posting(
-                event["id"],
-                # Told that it is not paid yet, nobody has a right to a request.
-                "unpaid" if session.get("payment_status") == "unpaid" else event["type"],
-                customer,
-                session.get("id"),
-                session["payment_intent"],
-                outcome,
-            )
-        )
-        if outcome == OK:
-            self.unacknowledged.discard(event["id"])
-            if answer["request_id"]:
-                self.world.met(customer, answer["request_id"])
-        elif customer not in self.world.record.users("deleted"):
-            self.send(event, customer, self.random.uniform(0.1, 1))
-        else:
-            self.unacknowledged.discard(event["id"])
-
-
-class Listener(Person):
-    """Listens, and reads the event log from its cursor after each notice and each reconnect."""
-
-    def __init__(self, world: "World", user: str, *topics: str) -> None:
-        super().__init__(world, user)
-        self.topics, self.cursor, self.behind = topics, 0, True
-        self.connection: psycopg.Connection[Any] | None = None
-        world.record.topics[user] = topics
-        self.listed = world.record.listed.setdefault(user, [])
-
-    def act(self) -> None:
-        try:
-            connection = self.connection or self.listen()
-            for notice in connection.notifies(timeout=0.3, stop_after=1):
-                self.hear(notice)
-        except psycopg.OperationalError:
-            self.connection = None
-            return
-        if self.behind:
-            self.behind = not self.catch_up()
-
-    def listen(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(
-            self.world.env["DATABASE_URL"],
-            autocommit=True,
-            connect_timeout=5,
-            application_name=LISTENER,
-        )
-        for topic in self.topics:
-            connection.execute(sql.SQL("listen {}").format(sql.Identifier(topic)))
-        self.connection, self.behind = connection, True
-        return connection
-
-    def hear(self, notice: psycopg.Notify) -> None:
-        payload = json.loads(notice.payload)
-        self.behind = True
-        self.world.record.notices.append(
-            Notice(
-                self.user, notice.channel, payload["event_id"], payload["request_id"], time.time()
-            )
+        """A window that has begun long ago, and ends within seconds."""
+        self.insert(
+            self.random.choice(self.world.customers),
+            self.random.choice(self.world.favourites),
+            60 - self.random.uniform(0.2, 4),
+            priority_window_minutes=1,
+            expires_at=(datetime.now(UTC) + timedelta(seconds=30)).isoformat(),
         )
 
-    def catch_up(self) -> bool:
-        """Read to the end; False: an answer was lost."""
-        while True:
-            page = self.rpc("catch up", "list_session_request_events", after=self.cursor)
-            if not page:
-                return page is not None
-            self.listed += [row["event_id"] for row in page]
-            self.cursor = page[-1]["event_id"]
-
-    def close(self) -> None:
-        super().close()
-        if self.connection:
-            self.connection.close()
+    def insert(
+        self, customer: str, favourite: str, seconds_ago: float = 0, **columns: object
+    ) -> str | None:
+        """The request's id; None: no answer."""
+        began = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+        request = {
+            "customer_id": customer,
+            "session_type": "chat",
+            "plan_code": "quick-chat",
+            "preferred_mechanic_id": favourite,
+            "priority_notified_at": began.isoformat(),
+        }
+        rows = self.ask("insert", "POST", "/session_requests", json=request | columns)
+        if not rows:
+            return None
+        self.world.met(customer, rows[0]["id"])
+        return str(rows[0]["id"])
 
 
 class World:
@@ -376,11 +163,11 @@ class World:
         self.recent: deque[str] = deque(maxlen=30)
         self.requests: dict[str, deque[str]] = {}
         self.stripe = Stripe(self)
-        self.listeners = [Listener(self, user, f"customer:{user}") for user in self.customers]
-        self.listeners += [
-            Listener(self, user, f"mechanic:{user}", "session_requests_feed")
-            for user in self.mechanics
-        ]
+        record.topics |= {user: (f"customer:{user}",) for user in self.customers}
+        record.topics |= {
+            user: (f"mechanic:{user}", "session_requests_feed") for user in self.mechanics
+        }
+        record.listed |= {user: [] for user in record.topics}
         self.actors: list[tuple[Customer | Mechanic | Backend, float]] = [
             *((Customer(self, user), 0.2) for user in self.customers),
             *((Mechanic(self, user), 0.05) for user in self.mechanics),
@@ -396,23 +183,19 @@ class World:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Everyone acts; at the end clients stop first, and Stripe when all is acknowledged."""
-        with Threads() as listening:
-            for listener in self.listeners:
-                listening.repeat(listener.act, 0.1)
-            with Threads() as paying:
-                for _ in range(STRIPES):
-                    paying.repeat(self.stripe.act, 0.02)
-                with Threads() as acting:
-                    for actor, pause in self.actors:
-                        acting.repeat(actor.act, pause)
-                    yield
-                deadline = time.monotonic() + 60
-                while self.stripe.unacknowledged and time.monotonic() < deadline:
-                    time.sleep(0.05)
+        """Everyone acts; at the end people stop first, and Stripe when all is acknowledged."""
+        with Threads() as paying:
+            for _ in range(STRIPES):
+                paying.repeat(self.stripe.act, 0.02)
+            with Threads() as acting:
+                for actor, pause in self.actors:
+                    acting.repeat(actor.act, pause)
+                yield
+            self.stripe.send_all_now()
+            deadline = time.monotonic() + 60
+            while not self.stripe.is_done and time.monotonic() < deadline:
+                time.sleep(0.05)
 
     def close(self) -> None:
-        for listener in self.listeners:
-            listener.close()
         for actor, _ in self.actors:
             actor.close()

@@ -46,6 +46,7 @@ begin
             r.type = 'charge.refunded' and r.outcome = 'refunded'
             and r.payload #>> '{data,object,payment_intent}' = p_checkout ->> 'payment_intent'
     where p.code = v_metadata ->> 'plan_code' and u.id = p_customer_id
+    for key share of u  -- as the foreign key does: a deletion under way is waited for
     on conflict ((metadata ->> 'stripe_checkout_session_id'))
     where (metadata ->> 'stripe_checkout_session_id') is not null
     do nothing

@@ -17,8 +17,9 @@ declare
     v_wish jsonb := '{}'::jsonb;
     v_request public.session_requests;
 begin
-    -- A token may outlive its account.
-    if not exists (select from auth.users as u where u.id = v_customer_id) then
+    -- A token may outlive its account. Locked, so that a deletion under way is waited for.
+    perform from auth.users as u where u.id = v_customer_id for key share;
+    if not found then
         perform dispatch.raise_error('not_signed_in');
     end if;
     select * into v_plan from public.service_plans

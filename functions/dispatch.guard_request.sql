@@ -35,6 +35,8 @@ begin
         v_is_accept
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
+        -- As the foreign key will, and before the check: a deletion under way is waited for.
+        perform from auth.users as u where u.id = new.mechanic_id for key share;
         if not dispatch.is_approved_mechanic(new.mechanic_id) then
             perform dispatch.raise_error('not_a_mechanic');
         end if;

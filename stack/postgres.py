@@ -82,8 +82,10 @@ class Cluster(Postgresql):
         self._configuration = SETTINGS | {"fsync": "on" if fsync else "off"} | dict(settings or {})
         super().__init__(base_dir=str(directory), port=port)
 
-    def dsn(self, user: str = "postgres", dbname: str = "postgres") -> str:
-        return f"postgresql://{user}@127.0.0.1:{self.settings['port']}/{dbname}"
+    def dsn(
+        self, user: str = "postgres", dbname: str = "postgres", *, port: int | None = None
+    ) -> str:
+        return f"postgresql://{user}@127.0.0.1:{port or self.settings['port']}/{dbname}"
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database owned by postgres, as a copy of another, and return its dsn."""

@@ -20,9 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psycopg
+
 from stack import ROOT
 from stack.install import cron_command, install, install_webhook_role
 from stack.postgres import Cluster
+from stack.proxy import Proxy
 from stack.tokens import sign
 
 TEN_YEARS = 10 * 365 * 24 * 3600
@@ -308,7 +311,8 @@ class Stack:
     """All of it in one directory, on free ports; `env` says where, once it is started.
 
     The data and the secrets stay in the directory. With `fixed_ports` the well-known ones are
-    taken when they are free.
+    taken when they are free. With `proxied` the services and `env` find the database through
+    `network`, which may fail. `settings` are PostgreSQL's.
     """
 
     def __init__(
@@ -317,13 +321,18 @@ class Stack:
         *,
         fsync: bool = False,
         fixed_ports: bool = False,
+        proxied: bool = False,
+        settings: Mapping[str, str] | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self.fsync = fsync
+        self.proxied = proxied
+        self.settings = settings
         self.report = report
         self.env: dict[str, str] = {}
         self.cluster: Cluster | None = None
+        self.network: Proxy | None = None
         self.services: list[Service] = []
         self.first_sweep: subprocess.Popen[bytes] | None = None
         wanted = (54322, 54321, 54324, 54325) if fixed_ports else (0, 0, 0, 0)
@@ -336,7 +345,9 @@ class Stack:
         postgrest_port, function_port, stripe_port = inner
 
         self.report("Starting PostgreSQL")
-        self.cluster = Cluster(self.directory / "postgres", port=db_port, fsync=self.fsync)
+        self.cluster = Cluster(
+            self.directory / "postgres", port=db_port, fsync=self.fsync, settings=self.settings
+        )
         self.report("Installing the SQL")
         dsn = self.cluster.dsn()
         install(dsn)
@@ -349,6 +360,9 @@ class Stack:
             stderr=subprocess.DEVNULL,
         )
 
+        if self.proxied:
+            self.network = Proxy(db_port)
+            db_port = self.network.port
         here = self.directory
         jwt_secret, stripe_secret = keys["JWT_SECRET"], keys["STRIPE_WEBHOOK_SECRET"]
         anon_key = keys["SUPABASE_ANON_KEY"]
@@ -357,7 +371,12 @@ class Stack:
             for port in (api_port, webhook_port, dashboard_port, stripe_port)
         )
         self.services = [
-            postgrest(here, self.cluster.dsn("authenticator"), postgrest_port, jwt_secret),
+            postgrest(
+                here,
+                self.cluster.dsn("authenticator", port=db_port),
+                postgrest_port,
+                jwt_secret,
+            ),
             nginx(
                 here,
                 api_port,
@@ -366,7 +385,9 @@ class Stack:
                 function_port=function_port,
                 anon_key=anon_key,
             ),
-            webhook(here, self.cluster.dsn("webhook_app"), webhook_port, stripe_secret),
+            webhook(
+                here, self.cluster.dsn("webhook_app", port=db_port), webhook_port, stripe_secret
+            ),
             stripe_checkout(here, stripe_port, webhook_url, stripe_secret),
             create_checkout(
                 here,
@@ -382,7 +403,7 @@ class Stack:
             service.start()
             service.wait_ready()
         self.env = {
-            "DATABASE_URL": dsn,
+            "DATABASE_URL": self.cluster.dsn(port=db_port),
             "SUPABASE_URL": api_url,
             "WEBHOOK_URL": webhook_url,
             "DASHBOARD_URL": dashboard_url,
@@ -395,7 +416,8 @@ class Stack:
             self.report("PostgreSQL died, starting it again")
             try:
                 self.cluster.restart()
-            except RuntimeError as error:  # its old processes may not be gone yet
+            # Its old processes may not be gone yet, or it dies again.
+            except (RuntimeError, psycopg.OperationalError) as error:
                 self.report(str(error))
         for service in self.services:
             if not service.alive:
@@ -406,6 +428,8 @@ class Stack:
     def stop(self) -> None:
         for service in reversed(self.services):
             service.stop()
+        if self.network is not None:
+            self.network.close()
         if self.first_sweep is not None:
             self.first_sweep.terminate()
             self.first_sweep.wait()

@@ -896,6 +896,7 @@ begin
             r.type = 'charge.refunded' and r.outcome = 'refunded'
             and r.payload #>> '{data,object,payment_intent}' = p_checkout ->> 'payment_intent'
     where p.code = v_metadata ->> 'plan_code' and u.id = p_customer_id
+    for key share of u  -- as the foreign key does: a deletion under way is waited for
     on conflict ((metadata ->> 'stripe_checkout_session_id'))
     where (metadata ->> 'stripe_checkout_session_id') is not null
     do nothing
@@ -1127,8 +1128,9 @@ declare
     v_wish jsonb := '{}'::jsonb;
     v_request public.session_requests;
 begin
-    -- A token may outlive its account.
-    if not exists (select from auth.users as u where u.id = v_customer_id) then
+    -- A token may outlive its account. Locked, so that a deletion under way is waited for.
+    perform from auth.users as u where u.id = v_customer_id for key share;
+    if not found then
         perform dispatch.raise_error('not_signed_in');
     end if;
     select * into v_plan from public.service_plans
@@ -1557,6 +1559,8 @@ begin
         v_is_accept
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
+        -- As the foreign key will, and before the check: a deletion under way is waited for.
+        perform from auth.users as u where u.id = new.mechanic_id for key share;
         if not dispatch.is_approved_mechanic(new.mechanic_id) then
             perform dispatch.raise_error('not_a_mechanic');
         end if;

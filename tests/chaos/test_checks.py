@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from chaos.checks import CHECKS, violations
-from chaos.record import LOST, OK, Answer, Database, Intervention, Notice, Posting, Record
+from chaos.record import (
+    LOST,
+    OK,
+    Answer,
+    Database,
+    Intervention,
+    Listening,
+    Notice,
+    Posting,
+    Record,
+)
 
 CARLA, FRANK, MONA = "carla", "frank", "mona"
 TOPICS = {
@@ -22,11 +32,13 @@ TAKEN = ["customer:carla", "mechanic:mona", "session_requests_feed"]
 
 class Scene:
     """Carla pays for `r`, reserved for Frank from 100 to 160. Nobody answers, it is broadcast, and
-    Mona accepts. `reserved` is still reserved, until 1000."""
+    Mona accepts. `reserved` is still reserved, until 1000. Everyone listens all the time."""
 
     def __init__(self) -> None:
         self.record = Record(topics=dict(TOPICS), listed={user: [] for user in TOPICS})
-        self.database = Database({}, {}, {"evt": {"processed_at": 101}}, now=500)
+        self.record.listening = {user: Listening(user, user, 90, 490) for user in TOPICS}
+        ledger = {"evt": {"processed_at": 101}}
+        self.database = Database({}, {}, ledger, frozenset({FRANK, MONA}), now=500)
         self.event("r", "priority_request", 100, RESERVED, window_ends=160)
         self.event("r", "new_request", 160, OPEN, is_fallback_broadcast=True, reason="window_ended")
         self.event("r", "request_accepted", 170, TAKEN)
@@ -53,6 +65,7 @@ class Scene:
             "actor_id": columns.pop("actor_id", None),
             "topics": topics,
             "at": at,
+            "committed": at,
             "window_ends": columns.pop("window_ends", None),
             "delivered_at": at,
             "payload": columns,
@@ -76,11 +89,18 @@ class Scene:
         for user, topics in TOPICS.items():
             if heard := set(topics) & set(event["topics"]):
                 self.record.listed[user].append(event["id"])
-                self.hear(user, event, heard.pop())
+                for topic in heard:
+                    self.hear(user, event, topic)
 
     def hear(self, user: str, event: dict[str, Any], topic: str) -> None:
         at = event["at"] + 0.01
-        self.record.notices.append(Notice(user, topic, event["id"], event["request_id"], at))
+        notice = Notice(user, user, topic, event["id"], event["request_id"], at)
+        self.record.notices.append(notice)
+
+    def lose(self, user: str, event: int) -> None:
+        self.record.notices = [
+            notice for notice in self.record.notices if (notice.user, notice.event) != (user, event)
+        ]
 
     def answer(
         self,
@@ -95,15 +115,19 @@ class Scene:
             Answer(user, action, outcome, at - 0.01, at, request, frozenset(shown or ()))
         )
 
-    def post(self, outcome: str, **fields: str) -> None:
-        posting = Posting("evt", "checkout.session.completed", CARLA, "cs", "pi", outcome)
-        self.record.postings.append(replace(posting, **fields))
+    def post(self, outcome: str, at: float = 101, **fields: str) -> None:
+        kind, plan = "checkout.session.completed", "quick-chat"
+        posting = Posting("evt", kind, CARLA, plan, "cs", "pi", outcome, at - 0.01, at)
+        self.record.postings.append(replace(posting, **fields))  # type: ignore[arg-type]
 
     def remove(self, request: str) -> None:
         del self.database.requests[request]  # type: ignore[attr-defined]
 
-    def intervene(self, kind: str, user: str | None, began: float) -> None:
-        self.record.interventions.append(Intervention(kind, user, began, began + 1))
+    def intervene(self, kind: str, subject: str | None, began: float) -> None:
+        self.record.interventions.append(Intervention(kind, subject, began, began + 1))
+
+    def leave(self, mechanic: str) -> None:
+        self.database.approved -= {mechanic}
 
     def found(self) -> set[str]:
         """The names of the checks that found something."""
@@ -112,7 +136,47 @@ class Scene:
 
 def refund_and_leave(scene: Scene) -> None:
     scene.row("reserved")["payment"] = "pi_2"
-    scene.post(OK, kind="charge.refunded", payment="pi_2")
+    scene.post(OK, 450, kind="charge.refunded", payment="pi_2")
+
+
+def refund_and_offer(scene: Scene) -> None:
+    """Before it was booked, and somebody accepted it."""
+    scene.post(OK, 99, kind="charge.refunded", payment="pi")
+
+
+def suspend_and_let_in(scene: Scene) -> None:
+    scene.intervene("suspended", MONA, 300)
+    scene.answer(MONA, "list", OK, 420, shown={"x"})
+
+
+def suspend_and_let_accept(scene: Scene) -> None:
+    scene.intervene("suspended", MONA, 168)
+    scene.answer(MONA, "accept", OK, 172, "r")
+
+
+def turn_the_flag_off_and_forget(scene: Scene) -> None:
+    scene.intervene("flag off", None, 420)
+    scene.intervene("flag on", None, 422)
+    announce(scene, 430)
+
+
+def suspend_and_announce_late(scene: Scene) -> None:
+    scene.intervene("suspended", FRANK, 420)
+    announce(scene, 430)
+
+
+def decline_and_forget(scene: Scene) -> None:
+    scene.event("reserved", "request_declined", 410, [], actor_id=FRANK)
+
+
+def lose_and_cut(scene: Scene) -> None:
+    scene.lose(CARLA, 2)
+    scene.record.listening[CARLA].ended = None
+
+
+def add_the_plan_too_late(scene: Scene) -> None:
+    scene.post("not_processed", 200)
+    scene.intervene("plan added", "quick-chat", 90)
 
 
 def accept_twice(scene: Scene) -> None:
@@ -134,6 +198,16 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
         "answers_are_the_contracts",
         "a signed event refused",
         lambda s: s.post("400 {error: bad_signature}"),
+    ),
+    (
+        "answers_are_the_contracts",
+        "an event not processed",
+        lambda s: s.post("not_processed"),
+    ),
+    (
+        "answers_are_the_contracts",
+        "an event not processed with its plan there",
+        add_the_plan_too_late,
     ),
     (
         "each_paid_session_has_one_request",
@@ -161,7 +235,13 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
         lambda s: s.database.ledger["evt"].update(processed_at=None),  # type: ignore[attr-defined]
     ),
     ("nothing_refunded_is_offered", "a refunded request offered", refund_and_leave),
+    ("nothing_refunded_is_offered", "offered after its refund", refund_and_offer),
     ("each_request_has_one_winner", "two winners", accept_twice),
+    (
+        "each_request_has_one_winner",
+        "completed by another",
+        lambda s: s.answer(FRANK, "complete", OK, 190, "r"),
+    ),
     (
         "each_request_has_one_winner",
         "an accept lost",
@@ -222,6 +302,28 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
         "a window ended, and nobody was told",
         lambda s: s.events("reserved")[0].update(window_ends=450),
     ),
+    ("nobody_suspended_is_let_in", "listed to a suspended mechanic", suspend_and_let_in),
+    ("nobody_suspended_is_let_in", "accepted by a suspended mechanic", suspend_and_let_accept),
+    (
+        "each_window_is_announced",
+        "the favourite is gone, and nobody was told",
+        lambda s: s.leave(FRANK),
+    ),
+    (
+        "each_window_is_announced",
+        "the favourite was suspended, and everyone was told later",
+        suspend_and_announce_late,
+    ),
+    (
+        "each_window_is_announced",
+        "the favourite declined, and nobody was told",
+        decline_and_forget,
+    ),
+    (
+        "each_window_is_announced",
+        "the flag was off, and nobody was told",
+        turn_the_flag_off_and_forget,
+    ),
     (
         "each_window_is_announced",
         "an event was not delivered",
@@ -264,13 +366,17 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
     (
         "listeners_miss_nothing",
         "a notice of nothing",
-        lambda s: s.record.notices.append(Notice(MONA, TOPICS[MONA][0], 99, "r", 200)),
+        lambda s: s.record.notices.append(Notice(MONA, MONA, TOPICS[MONA][0], 99, "r", 200)),
     ),
     (
         "listeners_miss_nothing",
         "a notice on another's topic",
-        lambda s: s.record.notices.append(Notice(MONA, TOPICS[MONA][0], 2, "r", 200)),
+        lambda s: s.record.notices.append(Notice(MONA, MONA, TOPICS[MONA][0], 2, "r", 200)),
     ),
+    ("each_notice_is_heard", "a notice lost", lambda s: s.lose(CARLA, 2)),
+    ("each_notice_is_heard", "a notice lost before a connection was cut", lose_and_cut),
+    ("each_notice_is_heard", "the last notice lost", lambda s: s.lose(CARLA, 4)),
+    ("each_notice_is_heard", "every notice lost", lambda s: s.record.notices.clear()),
 ]
 
 
@@ -306,19 +412,60 @@ def delete_the_winner(scene: Scene) -> None:
     scene.intervene("deleted", MONA, 450)
 
 
+def announce(scene: Scene, at: float) -> None:
+    event = scene.event(
+        "reserved", "new_request", at, OPEN, is_fallback_broadcast=True, reason="mechanic_gone"
+    )
+    scene.tell(event)
+    scene.row("reserved")["notification_sent_at"] = at
+
+
 def suspend_the_favourite(scene: Scene) -> None:
     """The window is over for whoever asks, and its announcement is still to come."""
     scene.intervene("suspended", FRANK, 420)
+    scene.leave(FRANK)
     scene.answer(MONA, "list", OK, 420.5, shown={"reserved"})
+    announce(scene, 420.8)
 
 
 def turn_the_flag_off(scene: Scene) -> None:
     scene.intervene("flag off", None, 420)
+    scene.intervene("flag on", None, 430)
     scene.answer(MONA, "list", OK, 420.5, shown={"reserved"})
+    announce(scene, 430.5)
+
+
+def book_while_the_flag_goes(scene: Scene) -> None:
+    """Met by nobody until it was on again."""
+    scene.intervene("flag off", None, 399)
+    scene.intervene("flag on", None, 401)
+    scene.record.notices = [each for each in scene.record.notices if each.event != 4]
+    scene.events("reserved")[0]["committed"] = 495
+
+
+def add_a_plan(scene: Scene) -> None:
+    scene.post("not_processed", 89, event="evt_2", checkout="cs_2")
+    scene.intervene("plan added", "quick-chat", 90)
+    scene.request("s", status="pending", checkout="cs_2")
+    scene.tell(scene.event("s", "new_request", 160, OPEN, is_fallback_broadcast=False))
+
+
+def cut_off_a_listener(scene: Scene) -> None:
+    scene.record.listening[CARLA].ended = None
+    scene.lose(CARLA, 4)
 
 
 @pytest.mark.parametrize(
-    "happen", [delete_the_customer, delete_the_winner, suspend_the_favourite, turn_the_flag_off]
+    "happen",
+    [
+        delete_the_customer,
+        delete_the_winner,
+        suspend_the_favourite,
+        turn_the_flag_off,
+        book_while_the_flag_goes,
+        add_a_plan,
+        cut_off_a_listener,
+    ],
 )
 def test_what_an_operator_does_is_no_fault(happen: Callable[[Scene], None]) -> None:
     scene = Scene()

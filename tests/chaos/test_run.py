@@ -1,20 +1,22 @@
-"""Short runs: under faults nothing is lost, and what a broken function does is found."""
+"""Short runs: under faults nothing is lost, and what a broken product does is found."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from chaos import faults
-from chaos.run import run
+from chaos.breakable import breakable_stack
+from chaos.run import Result, run
+from stack import ROOT
 from stack.install import install
 from stack.services import Stack
-from stack.temporary import temporary_stack
 from tests.database import Database
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with temporary_stack(fsync=True) as stack:
+    with breakable_stack() as stack:
         yield stack
 
 
@@ -25,7 +27,13 @@ def db(stack: Stack) -> Iterator[Database]:
     with Database(stack.cluster, "postgres") as database:
         database.empty()
         yield database
+        database.empty()  # of what the install would refuse
     install(stack.cluster.dsn())
+
+
+def found(result: Result) -> set[str]:
+    """The checks that found something."""
+    return {line.partition(":")[0] for line in result.violations}
 
 
 def calm(scene: faults.Scene) -> None:
@@ -39,23 +47,197 @@ def test_nothing_is_lost_and_no_one_let_in(stack: Stack, db: Database) -> None:
     assert result.record.operations > 200 and result.record.faults.total() >= 2, lines
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A function with `before` replaced by `after`, and what is needed to notice."""
+
+    check: str
+    function: str
+    before: str
+    after: str
+    also: str = ""  # SQL
+    fault: faults.Fault = calm
+    seconds: float = 4
+
+
 BROKEN = {
-    # Whoever asks first gets it.
-    "nobody_is_let_in": "create or replace function dispatch.refusal("
-    "p_request public.session_requests, p_mechanic_id uuid, p_now timestamptz default now())"
-    " returns text language sql as $$ select null $$",
+    "an error that is not the contract's": Broken(
+        "answers_are_the_contracts", "dispatch.raise_error", "errcode = v_status, ", ""
+    ),
+    "a payment that books nothing": Broken(
+        "each_paid_session_has_one_request",
+        "dispatch.process_stripe_event",
+        "v_request_id := dispatch.book_paid_session(v_object, v_customer_id)",
+        "v_request_id := gen_random_uuid()",
+    ),
+    "an event answered and not recorded": Broken(
+        "each_paid_session_has_one_request",
+        "dispatch.process_stripe_event",
+        "values (v_id, v_type, p_event, now(), v_outcome)",
+        "select v_id, v_type, p_event, now(), v_outcome where v_type <> 'charge.refunded'",
+    ),
+    "two requests for one session": Broken(
+        "each_paid_session_has_one_request",
+        "dispatch.book_paid_session",
+        "    on conflict ((metadata ->> 'stripe_checkout_session_id'))\n"
+        "    where (metadata ->> 'stripe_checkout_session_id') is not null\n"
+        "    do nothing\n",
+        "",
+        also="drop index public.session_requests_stripe_checkout_session_id_key",
+    ),
+    "a refund that cancels nothing": Broken(
+        "nothing_refunded_is_offered",
+        "dispatch.cancel_refunded",
+        "and r.status in ('pending', 'expired')",
+        "and r.status = 'expired'",
+    ),
+    "a refund that was forgotten when its payment came": Broken(
+        "nothing_refunded_is_offered",
+        "dispatch.book_paid_session",
+        "r.type = 'charge.refunded'",
+        "r.type = 'forgotten'",
+        seconds=8,
+    ),
+    "an accept that takes over": Broken(
+        "each_request_has_one_winner",
+        "dispatch.accept_request",
+        "where id = p_request_id and status = 'pending'",
+        "where id = p_request_id and status in ('pending', 'accepted')",
+        also="drop trigger session_requests_guard on public.session_requests",
+    ),
+    "an accept that is answered and not done": Broken(
+        "each_request_has_one_winner",
+        "dispatch.accept_request",
+        "    update public.session_requests\n"
+        "    set status = 'accepted', mechanic_id = v_mechanic_id\n"
+        "    where id = p_request_id and status = 'pending'\n"
+        "    returning * into v_request;\n",
+        "    select * into v_request from public.session_requests as r\n"
+        "    where r.id = p_request_id and r.status = 'pending';\n",
+    ),
+    "no window rule": Broken(
+        "nobody_is_let_in", "dispatch.refusal", "v_window.mechanic_id <> p_mechanic_id", "false"
+    ),
+    "a window that everyone is told of": Broken(
+        "nobody_is_let_in",
+        "dispatch.log_new_request",
+        "array[v_customer, 'mechanic:' || new.preferred_mechanic_id]",
+        "array[v_customer, 'mechanic:' || new.preferred_mechanic_id, 'session_requests_feed']",
+    ),
+    "a suspended mechanic who may go on": Broken(
+        "nobody_suspended_is_let_in",
+        "dispatch.is_approved_mechanic",
+        " and status = 'approved'",
+        "",
+        fault=faults.suspend_a_mechanic,
+        seconds=8,
+    ),
+    "a sweep that forgets": Broken(
+        "each_window_is_announced", "dispatch.announce_fallbacks", "skip locked", "limit 0"
+    ),
+    "a suspension that forgets its windows": Broken(
+        "each_window_is_announced",
+        "dispatch.release_windows",
+        "preferred_mechanic_id = new.id",
+        "false",
+        fault=faults.suspend_a_mechanic,
+    ),
+    "a deletion that forgets its windows": Broken(
+        "each_window_is_announced",
+        "dispatch.guard_request",
+        "new.status = 'pending' and new.notification_sent_at is null\n            and",
+        "false and",
+        fault=faults.delete_a_mechanic,
+    ),
+    "a flag that forgets the open windows": Broken(
+        "each_window_is_announced",
+        "dispatch.set_favorites_priority",
+        "while dispatch.sweep(10000) > 0",
+        "while false",
+        fault=faults.turn_the_flag,
+        seconds=8,
+    ),
+    "a decline that forgets to announce": Broken(
+        "each_window_is_announced",
+        "dispatch.decline_request",
+        "if v_window.mechanic_id = v_mechanic_id",
+        "if false",
+    ),
+    "a delivery that never comes": Broken(
+        "each_window_is_announced", "dispatch.deliver_events", "limit p_limit", "limit 0"
+    ),
+    "a transition without its event": Broken(
+        "transitions_make_sense",
+        "dispatch.log_request_change",
+        "elsif new.status = 'accepted' then",
+        "elsif new.status = 'accepted' then\n        return null;",
+    ),
+    "a transition with two events": Broken(
+        "transitions_make_sense",
+        "dispatch.log_request_change",
+        "        perform dispatch.record_event(\n            new, 'request_accepted'",
+        "        perform dispatch.record_event(new, 'request_accepted', v_topics);\n"
+        "        perform dispatch.record_event(\n            new, 'request_accepted'",
+    ),
     # The plain way to read a log: what commits late stays below the cursors.
-    "listeners_miss_nothing": "create or replace function dispatch.last_settled_event_id()"
-    " returns bigint language sql as $$ select max(id) from dispatch.request_events $$",
-    "transitions_make_sense": "drop trigger session_requests_log_update on session_requests",
-    "each_paid_session_has_one_request": "create or replace function"
-    " dispatch.book_paid_session(p_checkout jsonb, p_customer_id uuid) returns uuid"
-    " language sql as $$ select gen_random_uuid() $$",
+    "a cursor that passes what is not committed": Broken(
+        "listeners_miss_nothing",
+        "dispatch.last_settled_event_id",
+        "return v_last - coalesce(v_distance, 0)",
+        "return v_last",
+    ),
+    "a list that leaves out": Broken(
+        "listeners_miss_nothing",
+        "dispatch.list_request_events",
+        "e.id > coalesce(p_after, 0)",
+        "e.id > coalesce(p_after, 0) + 1",
+    ),
+    "a list with others' events": Broken(
+        "listeners_miss_nothing",
+        "dispatch.list_request_events",
+        "e.topics[1] = v_customer",
+        "true",
+    ),
+    "a delivery that loses every notice": Broken(
+        "each_notice_is_heard", "dispatch.deliver_events", "perform pg_notify", "perform concat"
+    ),
+    "a delivery that loses some notices": Broken(
+        "each_notice_is_heard",
+        "dispatch.deliver_events",
+        "from unnest(v_topics, v_payloads) as n (topic, payload)",
+        "from unnest(v_topics, v_payloads) as n (topic, payload) where random() < 0.9",
+    ),
 }
 
 
-@pytest.mark.parametrize("check", BROKEN)
-def test_a_broken_function_is_found(stack: Stack, db: Database, check: str) -> None:
-    db.sql(BROKEN[check])
-    result = run(stack, 2, seed=1, faults=[calm], sweep_by_hand=True)
-    assert check in {line.partition(":")[0] for line in result.violations}
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_product_is_found(stack: Stack, db: Database, name: str) -> None:
+    broken = BROKEN[name]
+    code = (ROOT / f"functions/{broken.function}.sql").read_text()
+    assert broken.before in code
+    db.sql(code.replace(broken.before, broken.after) + broken.also)
+    result = run(
+        stack,
+        broken.seconds,
+        seed=1,
+        faults=[broken.fault],
+        long_faults=[],
+        sweep_by_hand=True,
+        patience=8,
+    )
+    assert broken.check in found(result), result.violations or result.record.operations
+
+
+def test_what_a_crash_takes_back_is_found(stack: Stack, db: Database) -> None:
+    """A server that answers before the commit is on the disk."""
+    settings = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
+    superuser = db.superuser()
+    for name, setting in settings.items():
+        superuser.execute(f"alter system set {name} = '{setting}'".encode())
+    superuser.execute("select pg_reload_conf()")
+    kill = [faults.kill_postgres]
+    result = run(stack, 12, seed=1, faults=kill, long_faults=[], sweep_by_hand=True, patience=20)
+    superuser = db.superuser()
+    superuser.execute("alter system reset all")
+    superuser.execute("select pg_reload_conf()")
+    assert "each_paid_session_has_one_request" in found(result), result.violations

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.database import Connection, Database, at_once, checkout, refund, rows, rpc
+from tests.database import Connection, Database, at_once, checkout, refund, refused, rows, rpc
 
 CLEAN = {"PT403", "PT404", "PT409", "PT410"}  # PT403: suspended meanwhile
 
@@ -294,3 +294,33 @@ def test_a_favourite_who_is_leaving_is_booked(shared: Database, leaving: str) ->
         request = booking.result()
     reason = {"suspended": "not_approved", "deleted": "unknown_mechanic"}[leaving]
     assert shared.log(request) == [f"priority_skipped:{reason}", "new_request"]
+
+
+def test_a_customer_who_is_leaving_books_nothing(shared: Database) -> None:
+    """Both bookings wait, and find nobody: refused, or kept in the ledger with its error."""
+    customer = shared.make_customer()
+    app, stripe = shared.connect(customer), shared.connect(role="service_role")
+    superuser = shared.superuser()
+    with ThreadPoolExecutor() as pool:
+        with superuser.transaction():
+            superuser.execute(LEAVING["deleted"].encode(), (customer,))
+            free = pool.submit(rpc, app, "request_free_session", plan_code="free-diagnostic")
+            paid = pool.submit(rpc, stripe, "process_stripe_event", event=checkout(customer))
+            shared.wait_until_blocked(app, stripe)
+        with refused("PT401", "not_signed_in"):
+            free.result()
+        assert paid.result()["outcome"] == "error"
+    (event,) = shared.sql("select * from dispatch.stripe_events")
+    assert event["processed_at"] is None and event["error"].startswith("missing_customer")
+
+
+def test_a_mechanic_who_is_leaving_accepts_nothing(shared: Database) -> None:
+    mechanic, request = shared.make_mechanic(), shared.make_request()
+    app, superuser = shared.connect(mechanic), shared.superuser()
+    with ThreadPoolExecutor() as pool:
+        with superuser.transaction():
+            superuser.execute(LEAVING["deleted"].encode(), (mechanic,))
+            accept = pool.submit(rpc, app, "accept_session_request", request_id=request)
+            shared.wait_until_blocked(app)
+        with refused("PT403", "not_a_mechanic"):
+            accept.result()

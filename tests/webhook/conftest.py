@@ -9,8 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 from flask.testing import FlaskClient
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
-from webhook_support import Blocked, Ledger, Metadata, Proxy, Requests, Sql, client_for
+from webhook_support import Blocked, Ledger, Metadata, Requests, Sql, client_for
+
+from stack.proxy import Proxy
 
 
 @pytest.fixture
@@ -46,14 +49,14 @@ def client(webhook_dsn: str) -> FlaskClient:
 
 @pytest.fixture
 def proxy(webhook_dsn: str) -> Iterator[Proxy]:
-    proxy = Proxy(webhook_dsn)
+    proxy = Proxy(int(conninfo_to_dict(webhook_dsn)["port"] or 5432))
     yield proxy
     proxy.close()
 
 
 @pytest.fixture
-def proxied(proxy: Proxy) -> FlaskClient:
-    return client_for(proxy.dsn)
+def proxied(proxy: Proxy, webhook_dsn: str) -> FlaskClient:
+    return client_for(make_conninfo(webhook_dsn, port=proxy.port))
 
 
 @pytest.fixture

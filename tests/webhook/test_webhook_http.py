@@ -20,7 +20,6 @@ from webhook_support import (
     Event,
     Ledger,
     Metadata,
-    Proxy,
     Requests,
     Sql,
     checkout,
@@ -32,6 +31,7 @@ from webhook_support import (
 )
 from werkzeug.test import TestResponse
 
+from stack.proxy import Proxy
 from tests.database import eventually
 
 MIB = 1024 * 1024
