@@ -38,8 +38,8 @@ verify: $(READY)  ## Check the installation in $DATABASE_URL, else in the stack 
 	if [ -z "$$DATABASE_URL" ]; then echo 'Set DATABASE_URL, or run `make up` first.' >&2; exit 1; fi; \
 	psql "$$DATABASE_URL" -X -f sql/favorites_priority/verify.sql || exit 1
 
-bench: $(READY)  ## Run the benchmarks
-	@$(PYTHON) -m bench
+bench: $(READY)  ## Run the benchmarks, or $ONLY of them
+	@$(PYTHON) -m bench $(if $(ONLY),--only $(ONLY))
 
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
 	@$(PYTHON) -m chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
