@@ -4,13 +4,24 @@ import argparse
 import os
 import sys
 
-from bench import accept, growth, intake, lateness, notices, presence, recipients, sweep
+from bench import (
+    accept,
+    growth,
+    intake,
+    lateness,
+    notices,
+    presence,
+    recipients,
+    sweep,
+    webhook,
+)
 from bench.database import own_cluster
 from bench.measure import Size, say
 from bench.report import RESULTS, Report
 
 SUBJECTS = {
     "intake": intake.measure,
+    "webhook": webhook.measure,
     "accept": accept.measure,
     "notices": notices.measure,
     "lateness": lateness.measure,

@@ -19,6 +19,7 @@ QUICK = Size(rounds=1, seconds=0, divisor=1000)
 # How many lines each subject has, how many of them with a goal, and how many curves.
 LINES = {
     "intake": (8, 8, 1),
+    "webhook": (3, 1, 0),
     "accept": (6, 6, 0),
     "notices": (4, 2, 0),
     "lateness": (6, 3, 0),
