@@ -10,6 +10,7 @@ from bench import (
     intake,
     lateness,
     notices,
+    peers,
     presence,
     recipients,
     sweep,
@@ -29,6 +30,7 @@ SUBJECTS = {
     "recipients": recipients.measure,
     "presence": presence.measure,
     "growth": growth.measure,
+    "peers": peers.measure,
 }
 
 

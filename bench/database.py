@@ -115,6 +115,22 @@ class Database:
         while not self.run("select from cron.job_run_details where status = 'running'"):
             time.sleep(0.1)
 
+    @contextmanager
+    def pg_cron_paused(self) -> Iterator[None]:
+        """Its job neither runs nor begins."""
+        jobs = self.run("select jobid from cron.job") if self.has_pg_cron else []
+        for job in jobs:
+            self.run("select cron.alter_job(%s, active => false)", *job)
+        if jobs:
+            self.run(
+                "select pg_terminate_backend(job_pid) from cron.job_run_details"
+                " where status = 'running'",
+                as_superuser=True,
+            )
+        yield
+        for job in jobs:
+            self.run("select cron.alter_job(%s, active => true)", *job)
+
     def settings(self) -> dict[str, str]:
         return {name: self.value("select current_setting(%s)", name) for name in REPORTED}
 
