@@ -13,6 +13,7 @@ from bench import (
     peers,
     presence,
     recipients,
+    soak,
     sweep,
     webhook,
 )
@@ -31,14 +32,19 @@ SUBJECTS = {
     "presence": presence.measure,
     "growth": growth.measure,
     "peers": peers.measure,
+    "soak": soak.measure,
 }
+# It takes --duration seconds alone: only when asked for.
+LONG = "soak"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, help="these subjects alone")
-    subjects = parser.parse_args().only or [*SUBJECTS]
-    size = Size()
+    parser.add_argument("--duration", type=float, default=Size.duration, help="of the soak, in s")
+    options = parser.parse_args()
+    subjects = options.only or [each for each in SUBJECTS if each != LONG]
+    size = Size(duration=options.duration)
     report = Report.read(RESULTS)
     for subject in subjects:
         say(f"== {subject}")

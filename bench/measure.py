@@ -23,6 +23,8 @@ class Size:
     rounds: int = 5
     seconds: float = 3
     divisor: int = 1
+    # The soak's, in seconds.
+    duration: float = 600
 
     def of(self, count: int) -> int:
         """So many rows, connections or samples."""
@@ -131,17 +133,35 @@ def pgbench(
 
 
 @contextmanager
-def load(dsn: str, script: str, *, clients: int = 8, **variables: object) -> Iterator[None]:
-    """The script runs again and again inside the context."""
+def load(
+    dsn: str,
+    script: str,
+    *,
+    clients: int = 8,
+    options: str = "",
+    rate: int | None = None,
+    log: str | None = None,
+    seconds: int | None = None,
+) -> Iterator[None]:
+    """The script runs again and again inside the context, so often a second if `rate` says.
+
+    With `seconds` the context ends when they are over: pgbench writes its log only then.
+    """
+    command = [*_command(script, clients, {}), "-T", str(seconds or 36_000)]
+    command += ["-R", str(rate)] if rate else []
+    command += ["-l", f"--log-prefix={log}"] if log else []
     process = subprocess.Popen(
-        [*_command(script, clients, variables), "-T", "3600", dsn],
+        [*command, dsn],
+        env=os.environ | {"PGOPTIONS": options},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         yield
-        if process.poll() is not None:
+        if seconds:
+            process.wait()
+        if process.poll() is not None and (process.returncode or not seconds):
             assert process.stderr
             raise RuntimeError(f"pgbench {script} ended early:\n{process.stderr.read()}")
     finally:

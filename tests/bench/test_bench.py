@@ -15,7 +15,7 @@ from bench.report import Report
 from stack.postgres import Cluster
 from tests.database import fresh_database
 
-QUICK = Size(rounds=1, seconds=0, divisor=1000)
+QUICK = Size(rounds=1, seconds=0, divisor=1000, duration=2)
 # How many lines each subject has, how many of them with a goal, and how many curves.
 LINES = {
     "intake": (8, 8, 1),
@@ -27,6 +27,7 @@ LINES = {
     "recipients": (2, 2, 1),
     "presence": (2, 1, 0),
     "growth": (6, 5, 4),
+    "soak": (5, 5, 3),
 }
 
 
