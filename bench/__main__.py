@@ -4,38 +4,11 @@ import argparse
 import os
 import sys
 
-from bench import (
-    accept,
-    growth,
-    intake,
-    lateness,
-    notices,
-    peers,
-    presence,
-    recipients,
-    soak,
-    sweep,
-    webhook,
-)
 from bench.database import own_cluster
 from bench.measure import Size, say
+from bench.plots import draw
 from bench.report import RESULTS, Report
-
-SUBJECTS = {
-    "intake": intake.measure,
-    "webhook": webhook.measure,
-    "accept": accept.measure,
-    "notices": notices.measure,
-    "lateness": lateness.measure,
-    "sweep": sweep.measure,
-    "recipients": recipients.measure,
-    "presence": presence.measure,
-    "growth": growth.measure,
-    "peers": peers.measure,
-    "soak": soak.measure,
-}
-# It takes --duration seconds alone: only when asked for.
-LONG = "soak"
+from bench.subjects import LONG, SUBJECTS
 
 
 def main() -> int:
@@ -57,6 +30,8 @@ def main() -> int:
         report.sort([*SUBJECTS])
         # After each, so that ONLY= can go on with a run that was broken off.
         report.write(RESULTS)
+        report.write_page()
+        draw(report)
     print(report.table())
     return 0 if report.has_met(subjects) else 1
 

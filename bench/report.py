@@ -62,10 +62,8 @@ class Report:
             low_to_high = " to ".join(map(number, line["spread"])) if line["spread"] else ""
             cells = (
                 line["name"],
-                ""
-                if line["goal"] == NO_GOAL
-                else line["goal"].replace(">=", "≥").replace("<=", "≤"),
-                f"{number(line['value'])} {unit(line)}".strip(),
+                goal(line),
+                amount(line),
                 low_to_high,
                 "" if line["baseline"] == NO_GOAL else line["baseline"],
                 verdict(line, met="met", missed="**missed**"),
@@ -74,16 +72,12 @@ class Report:
         return "\n".join([*rows, "", self._settings()])
 
     def _settings(self) -> str:
-        return (
-            "Settings: "
-            + ", ".join(f"`{name}` {value}" for name, value in self.settings.items())
-            + "."
-        )
+        return ", ".join(f"`{name}` {value}" for name, value in self.settings.items()) + "."
 
     def write_page(self, page: Path = PAGE) -> None:
         """Put the table between the page's markers."""
         text, replaced = re.subn(
-            r"(<!-- results -->\n).*(\n<!-- end of results -->)",
+            r"(<!-- results -->\n).*(<!-- end of results -->)",
             lambda match: f"{match[1]}\n{self.markdown()}\n{match[2]}",
             page.read_text(),
             flags=re.DOTALL,
@@ -94,11 +88,11 @@ class Report:
 
 def in_words(line: Line) -> str:
     spread = f" ({' to '.join(map(number, line['spread']))})" if line["spread"] else ""
-    goal = "" if line["goal"] == NO_GOAL else f", goal {line['goal']}"
+    aim = f", goal {goal(line)}" if goal(line) else ""
     beside = "" if line["baseline"] == NO_GOAL else f"; {line['baseline']}"
     return (
         f"{verdict(line, met='met', missed='MISSED'):6} {line['name']}: "
-        f"{number(line['value'])} {line['unit']}{spread}{goal}{beside}"
+        f"{amount(line)}{spread}{aim}{beside}"
     )
 
 
@@ -108,8 +102,12 @@ def verdict(line: Line, *, met: str, missed: str) -> str:
     return met if line["met"] else missed
 
 
-def unit(line: Line) -> str:
-    return "" if line["unit"] == "ratio" else str(line["unit"])
+def goal(line: Line) -> str:
+    return "" if line["goal"] == NO_GOAL else line["goal"].replace(">=", "≥").replace("<=", "≤")
+
+
+def amount(line: Line) -> str:
+    return number(line["value"]) + ("" if line["unit"] == "ratio" else f" {line['unit']}")
 
 
 def number(value: float) -> str:
