@@ -1,7 +1,7 @@
 # Favorites Priority. Each target first installs what the machine lacks.
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-DURATION := 60
+BENCH_READY := .venv/.bench-ready
 INPUTS := 100000
 
 help:  ## List the targets
@@ -38,11 +38,15 @@ verify: $(READY)  ## Check the installation in $DATABASE_URL, else in the stack 
 	if [ -z "$$DATABASE_URL" ]; then echo 'Set DATABASE_URL, or run `make up` first.' >&2; exit 1; fi; \
 	psql "$$DATABASE_URL" -X -f sql/favorites_priority/verify.sql || exit 1
 
-bench: $(READY)  ## Run the benchmarks
-	@$(PYTHON) -m bench
+$(BENCH_READY): $(READY) bench/requirements.lock bench/package.json bench/package-lock.json bench/setup.sh
+	@bench/setup.sh
+	@touch $@
+
+bench: $(BENCH_READY)  ## Run the benchmarks, or $ONLY of them; ONLY=soak takes $DURATION seconds (600)
+	@$(PYTHON) -m bench $(if $(ONLY),--only $(ONLY)) --duration $(or $(DURATION),600)
 
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
-	@$(PYTHON) -m chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
+	@$(PYTHON) -m chaos --seconds $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(READY)  ## Try $INPUTS random inputs (100000) on API, webhook and SQL
 	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)

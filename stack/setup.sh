@@ -47,6 +47,7 @@ list_missing() {
     have nginx || missing+=(nginx)
     have pgbouncer || missing+=(pgbouncer)
     have setpriv || missing+=(util-linux)
+    have wrk || missing+=(wrk)  # for the benchmark of the webhook app
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     have npm || missing+=(nodejs npm)
     # What Playwright's driver and npm's Chromium need, and a typeface for it.

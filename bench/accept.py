@@ -1,0 +1,99 @@
+"""A mechanic takes a request: `accept_session_request`, notice included, beside an UPDATE by id."""
+
+import selectors
+import time
+from collections.abc import Iterator
+
+from bench.database import CUSTOMER, MECHANIC, Database, acting_as, user_id
+from bench.measure import Result, Subject, median, pgbench, ratio, rounds, say
+
+# As many as all the rounds can take.
+PENDING = 600_000
+RACERS = 200
+
+
+def measure(db: Database) -> Subject:
+    db.prepare(history=100_000)
+    fill(db, db.size.of(PENDING))
+    with db.sweeping():
+        yield from accept(db, 8, goals=(">= 0.85", ">= 0.75"))
+        yield from accept(db, 32, goals=(">= 0.85",))
+        yield from race(db)
+        db.slow_flush(True)
+        yield from accept(db, 8, ", 1 ms flush", goals=(">= 0.75",))
+        db.slow_flush(False)
+
+
+def fill(db: Database, pending: int) -> None:
+    say("adding pending requests")
+    for table in ("bench", "public"):
+        db.fill(
+            f"insert into {table}.session_requests"
+            " (id, customer_id, session_type, plan_code, notification_sent_at)"
+            " select bench.request_id(1000000 + n), %s, 'chat', 'quick-chat', now()"
+            " from generate_series(1, %s) as n",
+            CUSTOMER,
+            pending,
+        )
+    db.vacuum()
+
+
+def accept(
+    db: Database, clients: int, where: str = "", *, goals: tuple[str, ...]
+) -> Iterator[Result]:
+    def side(script: str, options: str = "") -> float:
+        return pgbench(db.dsn, script, db.size, clients=clients, options=options)
+
+    rates = rounds(
+        db.size,
+        {
+            "accept_bare.sql": lambda: side("accept_bare.sql"),
+            "accept.sql": lambda: side("accept.sql", acting_as(MECHANIC)),
+        },
+    )
+    for goal, level in zip(goals, ("", ", at the least"), strict=False):
+        yield ratio(
+            f"accept, {clients} connections{where}, notice included{level}",
+            goal,
+            rates["accept.sql"],
+            rates["accept_bare.sql"],
+            "bare UPDATE by id",
+        )
+
+
+def race(db: Database) -> Iterator[Result]:
+    """Many mechanics take one request at the same moment."""
+    count = db.size.of(RACERS)
+    racers = [db.connect(options=acting_as(user_id(number))) for number in range(1, count + 1)]
+    times, winners = [], []
+    with selectors.DefaultSelector() as selector:
+        for racer in racers:
+            racer.execute("select")
+            selector.register(racer.pgconn.socket, selectors.EVENT_READ, racer.pgconn)
+        for _ in range(db.size.rounds):
+            request = db.value("select bench.request_id(nextval('bench.turn'))")
+            query = f"select public.accept_session_request('{request}')".encode()
+            began = time.perf_counter()
+            # All questions are under way before the first answer is read.
+            for racer in racers:
+                racer.pgconn.send_query(query)
+            answered = won = 0
+            while answered < count:
+                for key, _ in selector.select():
+                    connection = key.data
+                    connection.consume_input()
+                    while not connection.is_busy():
+                        result = connection.get_result()
+                        if result is None:
+                            answered += 1
+                            break
+                        won += result.ntuples
+            times.append((time.perf_counter() - began) * 1000)
+            winners.append(float(won))
+    yield median(f"accept, {count} at once on one request, until all know", "<= 100", times, "ms")
+    yield Result(
+        f"accept, {count} at once on one request",
+        next((won for won in winners if won != 1), 1),
+        "winners",
+        "= 1",
+    )

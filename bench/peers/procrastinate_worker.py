@@ -1,0 +1,42 @@
+"""Installs procrastinate, or does what is due and prints how many seconds that took."""
+
+import asyncio
+import logging
+import sys
+import time
+
+from procrastinate import App, PsycopgConnector
+from psycopg_pool import AsyncConnectionPool
+
+CONCURRENCY = 10
+
+
+async def install(dsn: str) -> None:
+    app = App(connector=PsycopgConnector(conninfo=dsn))
+    async with app.open_async():
+        await app.schema_manager.apply_schema_async()
+
+
+async def work(dsn: str) -> None:
+    logging.disable()
+    app = App(connector=PsycopgConnector(conninfo=dsn, max_size=CONCURRENCY))
+    async with (
+        app.open_async(),
+        AsyncConnectionPool(
+            dsn, min_size=CONCURRENCY, kwargs={"autocommit": True}, open=False
+        ) as pool,
+    ):
+
+        @app.task(name="fallback", queue="fallback")
+        async def fallback(request_id: str) -> None:
+            async with pool.connection() as connection:
+                await connection.execute("select bench.announce(%s)", (request_id,))
+
+        began = time.perf_counter()
+        await app.run_worker_async(
+            wait=False, concurrency=CONCURRENCY, install_signal_handlers=False
+        )
+        print(time.perf_counter() - began)
+
+
+asyncio.run((install if sys.argv[2:] == ["install"] else work)(sys.argv[1]))

@@ -1,0 +1,31 @@
+"""What `make bench` measures, in the order of its table."""
+
+from bench import (
+    accept,
+    growth,
+    intake,
+    lateness,
+    notices,
+    peers,
+    presence,
+    recipients,
+    soak,
+    sweep,
+    webhook,
+)
+
+SUBJECTS = {
+    "intake": intake.measure,
+    "webhook": webhook.measure,
+    "accept": accept.measure,
+    "notices": notices.measure,
+    "lateness": lateness.measure,
+    "sweep": sweep.measure,
+    "recipients": recipients.measure,
+    "presence": presence.measure,
+    "growth": growth.measure,
+    "peers": peers.measure,
+    "soak": soak.measure,
+}
+# It takes --duration seconds alone: only when asked for.
+LONG = "soak"

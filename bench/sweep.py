@@ -1,0 +1,77 @@
+"""Many windows end at once: the sweep, in its batches, beside one UPDATE of the same rows."""
+
+import time
+from functools import partial
+
+from bench.database import CUSTOMER, MECHANIC, Database
+from bench.measure import Subject, ratio, rounds
+
+DUE = 100_000
+# As pg_cron's loop does it: a batch, a commit, the next batch.
+SWEEP = """
+do $$
+begin
+    while dispatch.sweep(1000) > 0 loop
+        commit;
+    end loop;
+end;
+$$
+"""
+UPDATE = """
+update bench.session_requests
+set
+    notification_sent_at = now(), updated_at = now(),
+    expires_at = now() + interval '24 hours'
+where
+    status = 'pending' and notification_sent_at is null
+    and (
+        (priority_notified_at at time zone 'UTC')
+        + make_interval(mins => priority_window_minutes)
+    ) at time zone 'UTC' <= now()
+"""
+
+
+def measure(db: Database) -> Subject:
+    db.prepare()
+    due = db.size.of(DUE)
+    with db.pg_cron_paused():  # it would sweep them itself
+        rates = rounds(
+            db.size, {"UPDATE": partial(updated, db, due), "sweep": partial(swept, db, due)}
+        )
+    yield ratio(
+        f"sweep of {due:,} due windows", ">= 0.75", rates["sweep"], rates["UPDATE"], "one UPDATE"
+    )
+
+
+def swept(db: Database, due: int) -> float:
+    """Windows a second."""
+    return timed(db, "public.session_requests", SWEEP, due)
+
+
+def updated(db: Database, due: int) -> float:
+    return timed(db, "bench.session_requests", UPDATE, due)
+
+
+def timed(db: Database, table: str, statement: str, due: int) -> float:
+    fill(db, table, due)
+    waiting = f"select count(*) from {table} where notification_sent_at is null"
+    if db.value(waiting) != due:
+        raise RuntimeError("somebody else announces what is due")
+    began = time.perf_counter()
+    db.run(statement)
+    return due / (time.perf_counter() - began)
+
+
+def fill(db: Database, table: str, due: int) -> None:
+    """So many windows that are over, and nothing else."""
+    db.run(f"truncate {table}, dispatch.request_events")
+    db.fill(
+        f"insert into {table} (customer_id, session_type, plan_code, preferred_mechanic_id,"
+        " priority_window_minutes, priority_notified_at)"
+        " select %s, 'chat', 'quick-chat', %s, 10, now() - interval '11 minutes'"
+        " from generate_series(1, %s)",
+        CUSTOMER,
+        MECHANIC,
+        due,
+    )
+    db.run(f"vacuum analyze {table}, dispatch.request_events")
