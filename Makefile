@@ -3,6 +3,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 DURATION := 60
 INPUTS := 2000
+TIMES := 1
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -44,6 +45,10 @@ bench: $(READY)  ## Run the benchmarks
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
 	@$(PYTHON) -m chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
 
+failover: $(READY)  ## Lose the primary of three under load, $TIMES times (1); see failover/
+	@stack/setup.sh failover
+	@$(PYTHON) -m failover --times $(TIMES)
+
 fuzz: $(READY)  ## Try $INPUTS random inputs (2000) in each of the tests in tests/fuzz
 	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)
 
@@ -65,4 +70,4 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.plpgsql_check
 
-.PHONY: help setup demo test up dashboard down clean verify bench chaos fuzz sql release check
+.PHONY: help setup demo test up dashboard down clean verify bench chaos failover fuzz sql release check
