@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from chaos.record import Record
@@ -41,13 +41,15 @@ def main() -> int:
     def report(text: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {text}", flush=True)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped
     directory = Path(tempfile.mkdtemp(prefix="favorites-failover-"))
     directory.chmod(0o711)  # user postgres must get through
     with Cluster(directory, report) as cluster:
         if options.command == "up":
             for name, value in cluster.env.items():
                 print(f"{name}={value}")
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            with suppress(KeyboardInterrupt):
+                signal.pause()
             failed = False
         else:
             if options.asynchronous:

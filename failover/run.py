@@ -72,10 +72,7 @@ def fail_over(cluster: Cluster, world: World, report: Callable[[str], None]) -> 
     (probe,) = open_windows(dsn, world, 1)
     time.sleep(APART)
     wait_until(lambda: is_quiet(dsn, sweep_by_hand=False))
-    for listener in world.listeners:
-        wait_until(listener.catch_up)
-
-    database = Database.read(dsn)
+    database = read_with_listeners(dsn, world)
     found = violations(record, database)
     if not old.was_rewound:
         found.append(f"{old.name} follows, and not by pg_rewind")
@@ -179,6 +176,17 @@ def open_windows(dsn: str, world: World, number: int) -> list[str]:
             [world.customers[0], world.favourites[0], APART, number],
         ).fetchall()
     return [row[0] for row in rows]
+
+
+def read_with_listeners(dsn: str, world: World) -> Database:
+    """The database as it is when all listeners have read to the end; requests still expire."""
+    while True:
+        before = Database.read(dsn)
+        for listener in world.listeners:
+            wait_until(listener.catch_up)
+        after = Database.read(dsn)
+        if before.events == after.events:
+            return after
 
 
 def window_end(database: Database, request: str) -> float:

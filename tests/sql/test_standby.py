@@ -1,11 +1,15 @@
 """What a hot standby answers: which RPCs it may be asked, and that nobody can listen there."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
 from stack.postgres import Cluster
+from stack.services import free_ports, postgrest
+from stack.tokens import sign
 from tests.database import Database, checkout, eventually, refused, rpc
 from tests.standby import Standby
 
@@ -75,6 +79,31 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         elif function != "list_session_request_events":
             with refused(READ_ONLY):
                 rpc(there, function, **arguments)
+
+
+def test_postgrest_in_front_of_it(shared: Database, replica: Database, tmp_path: Path) -> None:
+    mechanic = shared.make_mechanic()
+    request = shared.make_request()
+    catch_up(shared, replica)
+    secret = "s" * 32
+    (port,) = free_ports(0)
+    service = postgrest(tmp_path, replica.dsn("authenticator"), port, secret)
+    service.env = {"PGRST_DB_CHANNEL_ENABLED": "false"}  # it could not listen
+    service.start()
+    try:
+        service.wait_ready()
+        token = sign("authenticated", mechanic, secret=secret)
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/rpc", headers=headers) as api:
+            assert api.post("/list_open_session_requests").json()[0]["request_id"] == request
+            for function, arguments in {
+                "accept_session_request": {"request_id": request},
+                "list_session_request_events": {},
+            }.items():
+                answer = api.post(f"/{function}", json=arguments)
+                assert (answer.status_code, answer.json()["code"]) == (400, "0A000"), answer.text
+    finally:
+        service.stop()
 
 
 def test_the_event_log_is_not_read_there(shared: Database, replica: Database) -> None:
