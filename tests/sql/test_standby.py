@@ -49,7 +49,7 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
     request = shared.make_request(customer, mechanic)
     catch_up(shared, replica)
     favourite = {"preferred_mechanic_id": mechanic, "routing_type": "priority_broadcast"}
-    its_id = {"request_id": request}
+    its_id: dict[str, object] = {"request_id": request}
     calls: dict[str, tuple[str | None, dict[str, object]]] = {
         "accept_session_request": (mechanic, its_id),
         "broadcast_session_request_now": (customer, its_id),
