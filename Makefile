@@ -3,6 +3,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 BENCH_READY := .venv/.bench-ready
 INPUTS := 100000
+TIMES := 1
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -48,6 +49,10 @@ bench: $(BENCH_READY)  ## Run the benchmarks, or $ONLY of them; ONLY=soak takes 
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
 	@$(PYTHON) -m chaos --seconds $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
 
+failover: $(READY)  ## Lose the primary of three under load, $TIMES times (1); see failover/
+	@stack/setup.sh failover
+	@$(PYTHON) -m failover --times $(TIMES)
+
 fuzz: $(READY)  ## Try $INPUTS random inputs (100000) on API, webhook and SQL
 	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)
 
@@ -73,4 +78,5 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail if they do not answer
 	@$(PYTHON) -m stack.audit
 
-.PHONY: help setup demo test up dashboard down clean verify bench chaos fuzz sql release check audit
+.PHONY: help setup demo test up dashboard down clean verify bench chaos failover fuzz sql release
+.PHONY: check audit

@@ -10,6 +10,13 @@ declare
     v_last bigint := coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0);
     v_distance bigint;
 begin
+    -- A standby knows no other server's locks: there, an open transaction would be passed over.
+    if pg_is_in_recovery() then
+        raise feature_not_supported using
+            message = 'the event log is read on the primary only',
+            hint = 'A standby cannot tell which events are still to come.';
+    end if;
+
     -- A transaction that is not in pg_locks now has either committed, and is seen by the caller's
     -- next query, or will get ids above v_last; so will one whose floor is above v_last, which took
     -- its lock after the line above. Locks hold the lower 31 bits of a floor.

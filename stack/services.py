@@ -501,10 +501,10 @@ def answers(url: str) -> bool:
         return False
 
 
-def listens(port: int) -> bool:
-    """Whether somebody takes connections on 127.0.0.1:`port`."""
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody takes connections there."""
     with socket.socket() as candidate:
-        return candidate.connect_ex(("127.0.0.1", port)) == 0
+        return candidate.connect_ex((host, port)) == 0
 
 
 def tail(path: Path, lines: int = 20) -> str:

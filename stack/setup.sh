@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Install what the stack needs and this machine lacks: Debian packages, .venv, npm's packages.
 # What is there already is left alone; apt is not called when nothing is missing.
+# `stack/setup.sh failover` installs what `make failover` needs beside that, and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+purpose=${1:-}
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -46,6 +48,11 @@ list_missing() {
     have pg_prove || missing+=(libtap-parser-sourcehandler-pgtap-perl)
     have nginx || missing+=(nginx)
     have pgbouncer || missing+=(pgbouncer)
+    if [ "$purpose" = failover ]; then
+        have patroni || missing+=(patroni)
+        have etcd || missing+=(etcd-server)
+        have haproxy || missing+=(haproxy)
+    fi
     have setpriv || missing+=(util-linux)
     have wrk || missing+=(wrk)  # for the benchmark of the webhook app
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
@@ -65,6 +72,11 @@ install_packages() {
     local new_services=() temporary=("$no_cluster")
     have nginx || new_services+=(nginx)
     have pgbouncer || new_services+=(pgbouncer)
+    if [ "$purpose" = failover ]; then
+        have patroni || new_services+=(patroni)
+        have etcd || new_services+=(etcd)
+        have haproxy || new_services+=(haproxy)
+    fi
     [ -d /etc/postgresql ] || new_services+=(postgresql)
     [ -e "$no_services" ] || temporary+=("$no_services")
     # shellcheck disable=SC2064  # the list as it is now
@@ -109,6 +121,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
     apt_get update
     install_packages
 fi
+[ "$purpose" != failover ] || exit 0
 
 say "Installing the Python packages into .venv"
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv

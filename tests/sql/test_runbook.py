@@ -15,29 +15,14 @@ import pytest
 
 from stack import ROOT
 from stack.install import install
-from stack.postgres import AS_POSTGRES, SUPERUSER, Cluster, binary
+from stack.postgres import SUPERUSER, Cluster
 from tests.database import Database, checkout, eventually, refund, rpc
+from tests.standby import Standby
 
 PAGE = (ROOT / "docs/runbook.md").read_text()
 BLOCK = re.compile(r"^```(sql|sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The page's ids, which are given to the rows that it is tried on.
 CUSTOMER, PENDING, EXPIRED = (f"5a6f4d1e-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
-
-
-class Standby(Cluster):
-    """A streaming replica of another cluster."""
-
-    def __init__(self, primary: Cluster) -> None:
-        self.primary = primary
-        super().__init__()
-
-    def initialize_database(self) -> None:
-        command = [*AS_POSTGRES, binary("pg_basebackup"), "-D", self.get_data_directory(), "-R"]
-        command += ["-d", self.primary.dsn(SUPERUSER), "--checkpoint=fast", "--no-sync"]
-        subprocess.run(command, check=True, capture_output=True, cwd="/")
-
-    def poststart(self) -> None:
-        pass  # what a primary is given came with the copy
 
 
 class Story:

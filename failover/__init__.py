@@ -1,0 +1,1 @@
+"""Three PostgreSQLs under Patroni, of which the primary is lost under load, and what came of it."""

@@ -1,0 +1,124 @@
+"""What a hot standby answers: which RPCs it may be asked, and that nobody can listen there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from stack.postgres import Cluster
+from stack.services import free_ports, postgrest
+from stack.tokens import sign
+from tests.database import Database, checkout, eventually, refused, rpc
+from tests.standby import Standby
+
+READS = {
+    "get_mechanic_status",
+    "get_session_request_timeline",
+    "list_favorite_mechanics",
+    "list_open_session_requests",
+    "prepare_checkout",
+}
+# What PostgreSQL says where a function would write.
+READ_ONLY = "25006"
+
+
+@pytest.fixture(scope="module")
+def standby(cluster: Cluster) -> Iterator[Cluster]:
+    with Standby(cluster) as standby:
+        yield standby
+
+
+@pytest.fixture
+def replica(shared: Database, standby: Cluster) -> Iterator[Database]:
+    """The shared database, on the standby."""
+    with Database(standby, shared.name) as database:
+        yield database
+
+
+def catch_up(shared: Database, replica: Database) -> None:
+    written = shared.value("select pg_current_wal_lsn()")
+    eventually(lambda: replica.value("select pg_last_wal_replay_lsn() >= %s", written), 60)
+
+
+def test_every_rpc(shared: Database, replica: Database) -> None:
+    """What reads answers as on the primary; the rest is refused."""
+    customer, mechanic = shared.make_customer(), shared.make_mechanic()
+    shared.sql("insert into public.customer_favorites values (%s, %s)", customer, mechanic)
+    request = shared.make_request(customer, mechanic)
+    catch_up(shared, replica)
+    favourite = {"preferred_mechanic_id": mechanic, "routing_type": "priority_broadcast"}
+    its_id: dict[str, object] = {"request_id": request}
+    calls: dict[str, tuple[str | None, dict[str, object]]] = {
+        "accept_session_request": (mechanic, its_id),
+        "broadcast_session_request_now": (customer, its_id),
+        "cancel_session_request": (customer, its_id),
+        "complete_session_request": (mechanic, its_id),
+        "decline_session_request": (mechanic, its_id),
+        "get_mechanic_status": (customer, {"mechanic_id": mechanic}),
+        "get_session_request_timeline": (customer, its_id),
+        "list_favorite_mechanics": (customer, {}),
+        "list_open_session_requests": (mechanic, {}),
+        "list_session_request_events": (mechanic, {}),
+        "prepare_checkout": (customer, {"plan_code": "quick-chat", **favourite}),
+        "process_stripe_event": (None, {"event": checkout(customer)}),
+        "request_free_session": (customer, {"plan_code": "free-diagnostic"}),
+        "set_presence": (mechanic, {"status": "away"}),
+    }
+    found = shared.sql("select proname from pg_proc where pronamespace = 'public'::regnamespace")
+    assert calls.keys() == {row["proname"] for row in found}
+
+    for function, (user, arguments) in calls.items():
+        role = "authenticated" if user else "service_role"
+        there = replica.connect(user, role)
+        if function in READS:
+            here = shared.connect(user, role)
+            answer = rpc(there, function, **arguments)
+            assert answer and answer == rpc(here, function, **arguments), function
+        elif function != "list_session_request_events":
+            with refused(READ_ONLY):
+                rpc(there, function, **arguments)
+
+
+def test_postgrest_in_front_of_it(shared: Database, replica: Database, tmp_path: Path) -> None:
+    mechanic = shared.make_mechanic()
+    request = shared.make_request()
+    catch_up(shared, replica)
+    secret = "s" * 32
+    (port,) = free_ports(0)
+    service = postgrest(tmp_path, replica.dsn("authenticator"), port, secret)
+    service.env = {"PGRST_DB_CHANNEL_ENABLED": "false"}  # it could not listen
+    service.start()
+    try:
+        service.wait_ready()
+        token = sign("authenticated", mechanic, secret=secret)
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/rpc", headers=headers) as api:
+            assert api.post("/list_open_session_requests").json()[0]["request_id"] == request
+            for function, arguments in {
+                "accept_session_request": {"request_id": request},
+                "list_session_request_events": {},
+            }.items():
+                answer = api.post(f"/{function}", json=arguments)
+                assert (answer.status_code, answer.json()["code"]) == (400, "0A000"), answer.text
+    finally:
+        service.stop()
+
+
+def test_the_event_log_is_not_read_there(shared: Database, replica: Database) -> None:
+    """A reader there would pass an event that commits later, with a lower id."""
+    mechanic = shared.make_mechanic()
+    writer = shared.connect(role="service_role")
+    with writer.transaction():
+        shared.make_request(connection=writer)  # takes the lower id
+        shared.make_request()
+        catch_up(shared, replica)
+        assert rpc(shared.connect(mechanic), "list_session_request_events") == []
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match="on the primary only"):
+            rpc(replica.connect(mechanic), "list_session_request_events")
+
+
+def test_nobody_can_listen_there(replica: Database) -> None:
+    with refused(READ_ONLY):
+        replica.sql("listen session_requests_feed")
