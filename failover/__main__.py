@@ -48,7 +48,7 @@ def main() -> int:
         if options.command == "up":
             for name, value in cluster.env.items():
                 print(f"{name}={value}")
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt, SystemExit):
                 signal.pause()
             failed = False
         else:

@@ -103,13 +103,13 @@ def wait_for_others(
     record = world.record
     time.sleep(1)  # answers that were under way are written down meanwhile
     postings, answers = len(record.postings), len(record.answers)
-    notices = len(record.notices)
     dsn = cluster.env["DATABASE_URL"]
-    return moments(
+    seconds = moments(lost_at, report, {PROMOTED: lambda: cluster.primary() is not None})
+    notices = len(record.notices)
+    return seconds | moments(
         lost_at,
         report,
         {
-            PROMOTED: lambda: cluster.primary() is not None,
             # A repeated event is answered without a write; this must be a new one.
             PAID: lambda: bool(
                 {each.event for each in record.postings[postings:] if each.outcome == OK}
