@@ -47,6 +47,8 @@ list_missing() {
     have nginx || missing+=(nginx)
     have pgbouncer || missing+=(pgbouncer)
     have setpriv || missing+=(util-linux)
+    have mkfs.ext4 || missing+=(e2fsprogs)
+    have mount || missing+=(mount)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     have npm || missing+=(nodejs npm)
     # What npm's Chromium needs, and a typeface for it.
