@@ -190,7 +190,7 @@ BROKEN = {
         "listeners_miss_nothing",
         "dispatch.list_request_events",
         "e.id > coalesce(p_after, 0)",
-        "e.id > coalesce(p_after, 0) + 1",
+        "e.id > coalesce(p_after, 0) and e.id % 7 > 0",
     ),
     "a list with others' events": Broken(
         "listeners_miss_nothing",
