@@ -217,14 +217,15 @@ def each_window_is_announced(record: Record, database: Database) -> Iterator[str
         first, *later = events
         if first["event"] == "priority_request":
             favourite = favourite_of(first)
+            declines = list(itertools.takewhile(is_decline, later))
             # When the next was heard of it.
-            news = next((e["at"] for e in later if e["event"] != "request_declined"), math.inf)
+            news = min((event["at"] for event in later[len(declines) :][:1]), default=math.inf)
             if news == math.inf:
                 if first["window_ends"] < database.now - GRACE:
                     yield f"the window of {request} ended, and nobody was told"
                 if favourite not in database.approved:
                     yield f"{request} is reserved for {favourite}, who is gone"
-            for event in later:
+            for event in declines:
                 if event["actor_id"] == favourite and event["at"] < news:
                     yield f"{request} was declined by {favourite}, and nobody was told then"
             for began, ended, what in endings(record, favourite):
@@ -345,6 +346,10 @@ def favourite_of(first: Row) -> str:
 def winner_of(accepted: Row) -> str:
     # The customer's topic comes first, then the winner's.
     return str(accepted["topics"][1]).removeprefix("mechanic:")
+
+
+def is_decline(event: Row) -> bool:
+    return bool(event["event"] == "request_declined")
 
 
 def is_no_broadcast(event: Row) -> bool:

@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -45,29 +45,46 @@ class Journal:
         self.write("answer", **asdict(answer) | {"shown": sorted(answer.shown)})
 
 
+class Recorder(Protocol):
+    def write(self, kind: str, **fields: Any) -> None: ...
+    def keep(self, answer: Answer) -> None: ...
+
+
+class RecordKeeper:
+    """Writes into a record at once, for listeners in the record's own process."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.keep = record.answers.append
+
+    def write(self, kind: str, **fields: Any) -> None:
+        match kind:
+            case "answer":
+                fields["shown"] = frozenset(fields["shown"])
+                self.keep(Answer(**fields))
+            case "notice":
+                self.record.notices.append(Notice(**fields))
+            case "listed":
+                self.record.listed[fields["user"]] += fields["events"]
+            case "listening":
+                listening = Listening(**fields)
+                self.record.listening[listening.connection] = listening
+
+
 def read_journal(path: Path, record: Record) -> None:
     """Add what is in a journal to a record."""
+    keeper = RecordKeeper(record)
     for line in path.read_text().splitlines():
         try:
             fields = json.loads(line)
         except ValueError:
             continue
-        match fields.pop("kind"):
-            case "answer":
-                fields["shown"] = frozenset(fields["shown"])
-                record.answers.append(Answer(**fields))
-            case "notice":
-                record.notices.append(Notice(**fields))
-            case "listed":
-                record.listed[fields["user"]] += fields["events"]
-            case "listening":
-                listening = Listening(**fields)
-                record.listening[listening.connection] = listening
+        keeper.write(fields.pop("kind"), **fields)
 
 
 class Listener(Client):
     def __init__(
-        self, env: Env, journal: Journal, user: str, topics: tuple[str, ...], cursor: int
+        self, env: Env, journal: Recorder, user: str, topics: tuple[str, ...], cursor: int
     ) -> None:
         super().__init__(env, journal.keep, user)
         self.env, self.journal = env, journal
@@ -75,6 +92,11 @@ class Listener(Client):
         self.numbers = itertools.count()
         self.connection: psycopg.Connection[Any] | None = None
         self.listening = Listening(user, "", 0)
+
+    def close(self) -> None:
+        super().close()
+        if self.connection:
+            self.connection.close()
 
     def act(self) -> None:
         self.hear(0.3, stop_after=1)
@@ -166,14 +188,19 @@ def finish(service: Service) -> None:
         raise RuntimeError(f"The listeners did not finish: {tail(service.log)}")
 
 
+def listeners_of(record: Record, env: Env, journal: Recorder) -> list[Listener]:
+    """One for each user of the record's topics, who goes on where the record ends."""
+    return [
+        Listener(env, journal, user, topics, max(record.listed[user], default=0))
+        for user, topics in record.topics.items()
+    ]
+
+
 def main(path: Path, topics: dict[str, list[str]], env: Env) -> None:
     record = Record(listed={user: [] for user in topics})
     read_journal(path, record)
-    journal = Journal(path)
-    listeners = [
-        Listener(env, journal, user, tuple(each), max(record.listed[user], default=0))
-        for user, each in topics.items()
-    ]
+    record.topics |= {user: tuple(each) for user, each in topics.items()}
+    listeners = listeners_of(record, env, Journal(path))
     with Threads() as listening:
         for listener in listeners:
             listening.repeat(listener.act, 0.1)

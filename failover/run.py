@@ -1,18 +1,22 @@
 """One failover: the primary is lost under load, another takes over, the lost one comes back."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 
 from chaos.checks import violations
+from chaos.listeners import Listener, RecordKeeper, listeners_of
 from chaos.record import OK, Database
-from chaos.run import is_quiet, wait_until
+from chaos.run import is_announced, is_delivered, wait_until
 from chaos.threads import Threads
 from chaos.workload import World
 from failover import acknowledged
 from failover.cluster import PATIENCE, Cluster, Machine
+from stack.clients import Env
 
 LOAD = 3  # seconds of it before the loss, and at the end
 # Between the network and the power: what is committed meanwhile reaches no other machine.
@@ -20,6 +24,7 @@ CUT_OFF = 0.3
 WINDOWS = 60  # that end one after another, from the loss on
 APART = 0.3  # seconds
 MOST_LATE = 2  # seconds, with pg_cron at work
+QUIET = 90  # seconds to wait for it: pg_cron begins at a full minute
 
 PROMOTED = "another primary"
 PAID = "a payment acknowledged"
@@ -54,25 +59,26 @@ class Failover:
 def fail_over(cluster: Cluster, world: World, report: Callable[[str], None]) -> Failover:
     dsn, record = cluster.env["DATABASE_URL"], world.record
     old = cluster.require_primary()
-    with world.at_work(), Threads() as storm:
-        storm.repeat(lambda: book(world), 0.05)
-        time.sleep(LOAD)
-        windows = open_windows(dsn, world, WINDOWS)
-        old.cut_off()
-        time.sleep(CUT_OFF)
-        old.lose()
-        lost_at = time.time()
-        report(f"{old.name} is lost")
-        seconds = wait_for_others(cluster, world, lost_at, report)
-        new = cluster.require_primary()
-        seconds |= bring_back(cluster, old, lost_at, report)
-        time.sleep(LOAD)
-    wait_until(lambda: cron_began(dsn, lost_at) is not None)
-    wait_until(lambda: is_quiet(dsn, sweep_by_hand=False))
-    (probe,) = open_windows(dsn, world, 1)
-    time.sleep(APART)
-    wait_until(lambda: is_quiet(dsn, sweep_by_hand=False))
-    database = read_with_listeners(dsn, world)
+    with listening(world, cluster.env) as listeners:
+        with world.at_work(), Threads() as storm:
+            storm.repeat(lambda: book(world), 0.05)
+            time.sleep(LOAD)
+            windows = open_windows(dsn, world, WINDOWS)
+            old.cut_off()
+            time.sleep(CUT_OFF)
+            old.lose()
+            lost_at = time.time()
+            report(f"{old.name} is lost")
+            seconds = wait_for_others(cluster, world, lost_at, report)
+            new = cluster.require_primary()
+            seconds |= bring_back(cluster, old, lost_at, report)
+            time.sleep(LOAD)
+        wait_until(lambda: cron_began(dsn, lost_at) is not None, QUIET)
+        wait_until(lambda: is_announced(dsn, sweep_by_hand=False), QUIET)
+        (probe,) = open_windows(dsn, world, 1)
+        time.sleep(APART)
+        wait_until(lambda: is_announced(dsn, sweep_by_hand=False), QUIET)
+    database = read_with_listeners(dsn, listeners)
     found = violations(record, database)
     if not old.was_rewound:
         found.append(f"{old.name} follows, and not by pg_rewind")
@@ -178,15 +184,27 @@ def open_windows(dsn: str, world: World, number: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def read_with_listeners(dsn: str, world: World) -> Database:
-    """The database as it is when all listeners have read to the end; requests still expire."""
-    while True:
-        before = Database.read(dsn)
-        for listener in world.listeners:
-            wait_until(listener.catch_up)
-        after = Database.read(dsn)
-        if before.events == after.events:
-            return after
+@contextmanager
+def listening(world: World, env: Env) -> Iterator[list[Listener]]:
+    """Everyone with a topic listens; afterwards they have not yet read to the end."""
+    listeners = listeners_of(world.record, env, RecordKeeper(world.record))
+    with Threads() as threads:
+        for listener in listeners:
+            threads.repeat(listener.act, 0.1)
+        yield listeners
+
+
+def read_with_listeners(dsn: str, listeners: list[Listener]) -> Database:
+    """The database as it is when all listeners have read to the end."""
+    with psycopg.connect(dsn) as owner, ThreadPoolExecutor(len(listeners)) as finishing:
+        # What expires now would be news while they read.
+        owner.execute("lock table public.session_requests in share mode")
+        wait_until(lambda: is_delivered(dsn, sweep_by_hand=False), QUIET)
+        list(finishing.map(Listener.finish, listeners))
+        database = Database.read(dsn)
+    for listener in listeners:
+        listener.close()
+    return database
 
 
 def window_end(database: Database, request: str) -> float:

@@ -55,6 +55,8 @@ list_missing() {
     fi
     have setpriv || missing+=(util-linux)
     have wrk || missing+=(wrk)  # for the benchmark of the webhook app
+    have mkfs.ext4 || missing+=(e2fsprogs)
+    have mount || missing+=(mount)
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     have npm || missing+=(nodejs npm)
     # What Playwright's driver and npm's Chromium need, and a typeface for it.

@@ -443,6 +443,12 @@ def book_while_the_flag_goes(scene: Scene) -> None:
     scene.events("reserved")[0]["committed"] = 495
 
 
+def decline_at_the_end_of_the_window(scene: Scene) -> None:
+    """The sweep has the row; the decline began earlier, and waits for it."""
+    announce(scene, 430)
+    scene.tell(scene.event("reserved", "request_declined", 429, [], actor_id=FRANK))
+
+
 def add_a_plan(scene: Scene) -> None:
     scene.post("not_processed", 89, event="evt_2", checkout="cs_2")
     scene.intervene("plan added", "quick-chat", 90)
@@ -463,6 +469,7 @@ def cut_off_a_listener(scene: Scene) -> None:
         suspend_the_favourite,
         turn_the_flag_off,
         book_while_the_flag_goes,
+        decline_at_the_end_of_the_window,
         add_a_plan,
         cut_off_a_listener,
     ],

@@ -40,6 +40,17 @@ def calm(scene: faults.Scene) -> None:
     scene.wait(0, 0.1)
 
 
+def commit_late(scene: faults.Scene) -> None:
+    """An event's id is given long before it is seen."""
+    with scene.connection() as connection, connection.transaction():
+        connection.execute(
+            "insert into public.session_requests (customer_id, session_type, plan_code)"
+            " values (%s, 'chat', 'quick-chat')",
+            [scene.world.customers[0]],
+        )
+        scene.wait(0.5, 1)
+
+
 def test_nothing_is_lost_and_no_one_let_in(stack: Stack, db: Database) -> None:
     lines: list[str] = []
     result = run(stack, 9, seed=1, sweep_by_hand=True, report=lines.append)
@@ -185,12 +196,13 @@ BROKEN = {
         "dispatch.last_settled_event_id",
         "return v_last - coalesce(v_distance, 0)",
         "return v_last",
+        fault=commit_late,
     ),
     "a list that leaves out": Broken(
         "listeners_miss_nothing",
         "dispatch.list_request_events",
         "e.id > coalesce(p_after, 0)",
-        "e.id > coalesce(p_after, 0) + 1",
+        "e.id > coalesce(p_after, 0) and e.id % 7 > 0",
     ),
     "a list with others' events": Broken(
         "listeners_miss_nothing",
@@ -240,4 +252,10 @@ def test_what_a_crash_takes_back_is_found(stack: Stack, db: Database) -> None:
     superuser = db.superuser()
     superuser.execute("alter system reset all")
     superuser.execute("select pg_reload_conf()")
-    assert "each_paid_session_has_one_request" in found(result), result.violations
+    # Payments acknowledged, accepts answered, or events listed: whichever came last.
+    lost = {
+        "each_paid_session_has_one_request",
+        "each_request_has_one_winner",
+        "listeners_miss_nothing",
+    }
+    assert found(result) & lost, result.record.operations

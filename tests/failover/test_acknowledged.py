@@ -13,7 +13,8 @@ from failover.acknowledged import count, lost
 
 
 def posting(event: str, outcome: str) -> Posting:
-    return Posting(event, "checkout.session.completed", "carla", "cs", "pi", outcome)
+    kind = "checkout.session.completed"
+    return Posting(event, kind, "carla", "quick-chat", "cs", "pi", outcome, 0, 1)
 
 
 def answer(user: str, action: str, outcome: str, request: str | None, *shown: str) -> Answer:
@@ -59,7 +60,7 @@ class Scene:
         )
 
     def lost(self) -> list[str]:
-        return list(lost(self.record, Database({}, self.events, self.ledger, now=2)))
+        return list(lost(self.record, Database({}, self.events, self.ledger, frozenset(), now=2)))
 
 
 def unprocessed(scene: Scene) -> None:
