@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from stack.postgres import Cluster
-from tests.database import TEMPLATE, Database, Row, fresh_database
+from tests.database import TEMPLATE, Database, Row, become, fresh_database, rows
 
 # What a full scan and sort would choose, by the rules themselves.
 ALL = """
@@ -20,6 +20,41 @@ ALL = """
         r.id = %(request)s and m.status = 'approved'
         and dispatch.refusal(r, m.id, %(now)s::timestamptz) is null
     order by s.score desc, m.id
+"""
+# What the list must be, asking the rule of each request.
+LIST = """
+    select
+        r.id as request_id, r.session_type, r.plan_code,
+        coalesce(w.ends_at > now(), false) as is_priority,
+        case when w.ends_at > now() then w.ends_at end as window_ends_at,
+        r.created_at, s.score as match_score, s.reasons as match_reasons
+    from public.mechanics as m
+    cross join public.session_requests as r
+    cross join dispatch.priority_window(r) as w
+    cross join dispatch.score_match(
+        m, r.requested_brand, r.customer_city, r.customer_country, now()
+    ) as s
+    where m.id = %s and r.status = 'pending' and dispatch.refusal(r, m.id) is null
+    order by is_priority desc, s.score desc, r.created_at, r.id
+"""
+# Of the requests, some are in their windows, some past them and some expired.
+MOVED = """
+    set local session_replication_role = replica;
+    update public.session_requests as r
+    set
+        expires_at = r.expires_at + moved.by,
+        priority_notified_at = r.priority_notified_at + moved.by,
+        notification_sent_at = r.notification_sent_at + moved.by
+    from (
+        select
+            o.id,
+            now() - '2026-03-14 12:00Z'::timestamptz
+            - make_interval(mins => (array[5, 15, 31])[1 + abs(hashtext(o.id::text)) % 3]) as by
+        from public.session_requests as o
+    ) as moved
+    where moved.id = r.id;
+    update public.mechanics
+    set updated_at = updated_at + (now() - '2026-03-14 12:00Z'::timestamptz)
 """
 BRANDS = ["Saab", "SAAB", "saab", "Škoda", "Land Rover", "d'Or", 'a"b\\c', "{x,y}", "NULL", ""]
 CITIES = ["Turku", "TURKU", "Åbo", "Saab", "fi", ""]
@@ -108,3 +143,22 @@ def test_the_best_are_those_of_a_full_scan(crowd: Database, now: str) -> None:
             assert chosen == wanted[:limit], (row["id"], limit)
         found += len(wanted)
     assert (found > 0) is (now != "2026-03-14 12:30Z")
+
+
+def test_the_list_is_what_the_rule_says_of_each_request(crowd: Database) -> None:
+    connection, found = crowd.superuser(), 0
+    preferred = "select preferred_mechanic_id from session_requests where status = 'pending'"
+    mechanics = crowd.sql(
+        "select id from mechanics where status = 'approved'"
+        f" order by (id in ({preferred})) is true desc, id limit 40"
+    )
+    with connection.transaction(force_rollback=True):
+        connection.execute(MOVED.encode())
+        for mechanic in mechanics:
+            wanted = rows(connection, LIST, mechanic["id"])
+            become(connection, mechanic["id"])
+            listed = rows(connection, "select * from public.list_open_session_requests()")
+            connection.execute("reset role")
+            assert listed == wanted, mechanic["id"]
+            found += any(row["is_priority"] for row in listed)
+    assert found
