@@ -4,7 +4,7 @@
 create or replace function dispatch.match_tiers(p_request public.session_requests)
 returns table (available boolean, words text[], score integer, reasons text[])
 language plpgsql
-stable
+immutable
 security invoker
 set search_path = ''
 as $$

@@ -235,7 +235,7 @@ from (
             'booking_error', 'caller_id', 'choose_recipients', 'explain_routing',
             'fallback_reason', 'favorites_priority_enabled', 'find_mechanics',
             'first_event_id_since', 'get_request_timeline', 'health', 'is_approved_mechanic',
-            'is_online', 'list_favorites', 'list_open_requests', 'make_checkout', 'match_tiers',
+            'is_online', 'list_favorites', 'list_open_requests', 'make_checkout',
             'may_see_request', 'may_use_topic', 'mechanic_status', 'next_deadline',
             'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
             'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
@@ -244,7 +244,7 @@ from (
     ),
     (
         6, 'immutable functions', 'immutable',
-        array['match_score', 'not_pending', 'shown_request', 'to_uuid']
+        array['match_score', 'match_tiers', 'not_pending', 'shown_request', 'to_uuid']
     )
 ) as w (number, check_name, kind, names)
 cross join

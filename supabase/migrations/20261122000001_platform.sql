@@ -2418,7 +2418,7 @@ from public, anon, authenticated, service_role;
 create or replace function dispatch.match_tiers(p_request public.session_requests)
 returns table (available boolean, words text[], score integer, reasons text[])
 language plpgsql
-stable
+immutable
 security invoker
 set search_path = ''
 as $$
