@@ -1051,16 +1051,16 @@ security invoker
 set search_path = ''
 as $$
 declare
-    v_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+    v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request public.session_requests;
     v_only uuid;
     v_besides uuid[];
     v_tier record;
     v_last_score integer;
     v_ids uuid[];
-    v_found uuid[] := '{}';
-    v_scores integer[] := '{}';
-    v_reasons text[] := '{}';
+    v_found uuid[] := '{}'::uuid[];
+    v_scores integer[] := '{}'::integer[];
+    v_reasons text[] := '{}'::text[];
 begin
     select * into v_request from public.session_requests as r where r.id = p_request_id;
 
