@@ -10,16 +10,72 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request public.session_requests;
+    v_only uuid;
+    v_besides uuid[];
+    v_tier record;
+    v_last_score integer;
+    v_ids uuid[];
+    v_found uuid[] := '{}'::uuid[];
+    v_scores integer[] := '{}'::integer[];
+    v_reasons text[] := '{}'::text[];
 begin
     select * into v_request from public.session_requests as r where r.id = p_request_id;
-    -- refusal() leaves the preferred mechanic alone in the window, and nobody once it is taken.
+
+    -- What is closed to somebody who has nothing to do with it is open to the preferred mechanic
+    -- at most.
+    if dispatch.refusal(v_request, v_nobody, p_now) is not null then
+        v_only := (dispatch.priority_window(v_request)).mechanic_id;
+        return query
+        select m.id, s.score, s.reasons
+        from public.mechanics as m
+        cross join
+            dispatch.score_match(
+                m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
+            ) as s
+        where
+            m.id = v_only and m.status = 'approved'
+            and dispatch.refusal(v_request, m.id, p_now) is null
+        limit p_limit;
+        return;
+    end if;
+
+    if p_limit is null then
+        return query
+        select m.id, s.score, s.reasons
+        from public.mechanics as m
+        cross join
+            dispatch.score_match(
+                m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
+            ) as s
+        where m.status = 'approved' and dispatch.refusal(v_request, m.id, p_now) is null
+        order by s.score desc, m.id;
+        return;
+    end if;
+
+    -- A look-up also finds those who match better. They stand in an earlier tier, which was read
+    -- to its end: else there were enough. So what is new in a tier matches just so.
+    v_besides := array(
+        select e.actor_id from dispatch.request_events as e
+        where e.request_id = p_request_id and e.event = 'request_declined'
+    ) || v_request.customer_id;
+    for v_tier in select * from dispatch.match_tiers(v_request) loop
+        -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
+        exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
+        v_last_score := v_tier.score;
+        v_ids := dispatch.find_mechanics(
+            v_tier.available, v_tier.words, v_besides || v_found, p_limit, p_now
+        );
+        v_found := v_found || v_ids;
+        v_scores := v_scores || array_fill(v_tier.score, array[cardinality(v_ids)]);
+        v_reasons := v_reasons || array_fill(v_tier.reasons::text, array[cardinality(v_ids)]);
+    end loop;
+
     return query
-    select m.id, s.score, s.reasons
-    from public.mechanics as m
-    cross join dispatch.score_match(m, v_request, p_now) as s
-    where m.status = 'approved' and dispatch.refusal(v_request, m.id, p_now) is null
-    order by s.score desc, m.id
+    select f.id, f.score, f.reasons::text[]
+    from unnest(v_found, v_scores, v_reasons) as f (id, score, reasons)
+    order by f.score desc, f.id
     limit p_limit;
 end;
 $$;

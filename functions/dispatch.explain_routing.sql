@@ -78,7 +78,10 @@ begin
             nullif(array_to_string(s.reasons, ', '), '')
         )
     from public.mechanics as m
-    cross join dispatch.score_match(m, v_request, p_now) as s
+    cross join
+        dispatch.score_match(
+            m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
+        ) as s
     cross join
         lateral (
             select

@@ -13,23 +13,58 @@ declare
     v_mechanic_id uuid := dispatch.require_mechanic();
 begin
     return query
+    with open_requests as (
+        select
+            r.id,
+            r.session_type,
+            r.plan_code,
+            r.created_at,
+            case
+                when r.notification_sent_at is null
+                    then (select w.ends_at from dispatch.priority_window(r) as w)
+            end as ends_at,
+            -- In one array, as nulls are equal there.
+            array[r.requested_brand, r.customer_city, r.customer_country] as sought
+        from public.session_requests as r
+        where
+            r.status = 'pending'
+            -- Of what was broadcast, dispatch.refusal says no more than this. Asking it of each of
+            -- thousands would take longer than all the rest.
+            and case
+                when r.notification_sent_at is null
+                    then dispatch.refusal(r, v_mechanic_id) is null
+                else
+                    r.customer_id <> v_mechanic_id
+                    and (r.expires_at <= now()) is not true
+                    and r.id not in (
+                        select e.request_id from dispatch.request_events as e
+                        where e.event = 'request_declined' and e.actor_id = v_mechanic_id
+                    )
+            end
+    ),
+
+    -- Many requests seek the same.
+    scores as (
+        select d.sought, s.score, s.reasons
+        from (select distinct o.sought from open_requests as o) as d
+        cross join public.mechanics as m
+        cross join
+            lateral dispatch.score_match(m, d.sought[1], d.sought[2], d.sought[3], now()) as s
+        where m.id = v_mechanic_id
+    )
+
     select
-        r.id,
-        r.session_type,
-        r.plan_code,
-        coalesce(w.ends_at > now(), false),
-        case when w.ends_at > now() then w.ends_at end,
-        r.created_at,
+        o.id,
+        o.session_type,
+        o.plan_code,
+        coalesce(o.ends_at > now(), false),
+        case when o.ends_at > now() then o.ends_at end,
+        o.created_at,
         s.score,
         s.reasons
-    from public.mechanics as m
-    cross join public.session_requests as r
-    cross join dispatch.priority_window(r) as w
-    cross join dispatch.score_match(m, r, now()) as s
-    where
-        m.id = v_mechanic_id and r.status = 'pending'
-        and dispatch.refusal(r, v_mechanic_id) is null
-    order by 4 desc, s.score desc, r.created_at, r.id;
+    from open_requests as o
+    inner join scores as s on s.sought = o.sought
+    order by 4 desc, s.score desc, o.created_at, o.id;
 end;
 $$;
 

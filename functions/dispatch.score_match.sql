@@ -1,43 +1,37 @@
 create or replace function dispatch.score_match(
     p_mechanic public.mechanics,
-    p_request public.session_requests,
+    p_requested_brand text,
+    p_customer_city text,
+    p_customer_country text,
     p_now timestamptz,
     out score integer,
     out reasons text[]
 )
 returns record
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-    select
-        coalesce(sum(points) filter (where applies), 0)::integer,
-        coalesce(array_agg(reason order by points desc) filter (where applies), '{}')
-    from (
-        values
-        (50, 'Available now', dispatch.is_online(p_mechanic, p_now)),
-        (
-            30,
-            'Works on ' || p_request.requested_brand,
-            lower(p_request.requested_brand) = any (lower(p_mechanic.brands::text)::text[])
-        ),
-        (
-            20,
-            'Same city',
-            lower(p_request.customer_city) = lower(p_mechanic.city)
-            -- London is not London when the countries are known to differ.
-            and coalesce(lower(p_request.customer_country) = lower(p_mechanic.country), true)
-        ),
-        (10, 'Same country', lower(p_request.customer_country) = lower(p_mechanic.country))
-    ) as criteria (points, reason, applies);
+declare
+    v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
+    v_match record;
+begin
+    v_match := dispatch.match_score(
+        dispatch.is_online(p_mechanic, p_now),
+        lower(p_requested_brand) = any(lower(p_mechanic.brands::text)::text[]),
+        -- London is not London when the countries are known to differ.
+        lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
+        v_same_country,
+        p_requested_brand
+    );
+    score := v_match.score;
+    reasons := v_match.reasons;
+end;
 $$;
 
-comment on function dispatch.score_match(
-    public.mechanics, public.session_requests, timestamptz
-) is
-'How well a mechanic fits a request at p_now: points (available 50, brand 30, city 20, country '
-'10) and the reasons in words.';
-revoke all on function dispatch.score_match(
-    public.mechanics, public.session_requests, timestamptz
-) from public, anon, authenticated, service_role;
+comment on function dispatch.score_match(public.mechanics, text, text, text, timestamptz) is
+'How well a mechanic fits a request for this brand, city and country at p_now: points and '
+'reasons, by dispatch.match_score.';
+revoke all on function dispatch.score_match(public.mechanics, text, text, text, timestamptz)
+from public, anon, authenticated, service_role;

@@ -235,16 +235,19 @@ from (
         5, 'stable functions', 'stable',
         array[
             'booking_error', 'caller_id', 'choose_recipients', 'explain_routing',
-            'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
-            'get_request_timeline', 'health', 'is_approved_mechanic', 'is_online',
-            'list_favorites', 'list_open_requests', 'make_checkout', 'may_see_request',
-            'may_use_topic', 'mechanic_status', 'next_deadline', 'pending_windows',
-            'policy_fingerprints', 'priority_window', 'refusal', 'request_of_checkout',
-            'require_mechanic', 'require_own_request', 'require_user', 'score_match',
-            'silent_since', 'wants_priority'
+            'fallback_reason', 'favorites_priority_enabled', 'find_mechanics',
+            'first_event_id_since', 'get_request_timeline', 'health', 'is_approved_mechanic',
+            'is_online', 'list_favorites', 'list_open_requests', 'make_checkout',
+            'may_see_request', 'may_use_topic', 'mechanic_status', 'next_deadline',
+            'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
+            'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
+            'score_match', 'silent_since', 'wants_priority'
         ]
     ),
-    (6, 'immutable functions', 'immutable', array['not_pending', 'shown_request', 'to_uuid'])
+    (
+        6, 'immutable functions', 'immutable',
+        array['match_score', 'match_tiers', 'not_pending', 'shown_request', 'to_uuid']
+    )
 ) as w (number, check_name, kind, names)
 cross join
     lateral (

@@ -27,6 +27,7 @@ begin;
 \ir ../../functions/dispatch.deliver_events.sql
 \ir ../../functions/dispatch.expire_requests.sql
 \ir ../../functions/dispatch.explain_routing.sql
+\ir ../../functions/dispatch.find_mechanics.sql
 \ir ../../functions/dispatch.first_event_id_since.sql
 \ir ../../functions/dispatch.get_request_timeline.sql
 \ir ../../functions/dispatch.guard_request.sql
@@ -39,6 +40,8 @@ begin;
 \ir ../../functions/dispatch.log_request_change.sql
 \ir ../../functions/dispatch.make_checkout.sql
 \ir ../../functions/dispatch.mark_silent_mechanics_offline.sql
+\ir ../../functions/dispatch.match_score.sql
+\ir ../../functions/dispatch.match_tiers.sql
 \ir ../../functions/dispatch.may_see_request.sql
 \ir ../../functions/dispatch.may_use_topic.sql
 \ir ../../functions/dispatch.mechanic_status.sql

@@ -1056,16 +1056,72 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request public.session_requests;
+    v_only uuid;
+    v_besides uuid[];
+    v_tier record;
+    v_last_score integer;
+    v_ids uuid[];
+    v_found uuid[] := '{}'::uuid[];
+    v_scores integer[] := '{}'::integer[];
+    v_reasons text[] := '{}'::text[];
 begin
     select * into v_request from public.session_requests as r where r.id = p_request_id;
-    -- refusal() leaves the preferred mechanic alone in the window, and nobody once it is taken.
+
+    -- What is closed to somebody who has nothing to do with it is open to the preferred mechanic
+    -- at most.
+    if dispatch.refusal(v_request, v_nobody, p_now) is not null then
+        v_only := (dispatch.priority_window(v_request)).mechanic_id;
+        return query
+        select m.id, s.score, s.reasons
+        from public.mechanics as m
+        cross join
+            dispatch.score_match(
+                m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
+            ) as s
+        where
+            m.id = v_only and m.status = 'approved'
+            and dispatch.refusal(v_request, m.id, p_now) is null
+        limit p_limit;
+        return;
+    end if;
+
+    if p_limit is null then
+        return query
+        select m.id, s.score, s.reasons
+        from public.mechanics as m
+        cross join
+            dispatch.score_match(
+                m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
+            ) as s
+        where m.status = 'approved' and dispatch.refusal(v_request, m.id, p_now) is null
+        order by s.score desc, m.id;
+        return;
+    end if;
+
+    -- A look-up also finds those who match better. They stand in an earlier tier, which was read
+    -- to its end: else there were enough. So what is new in a tier matches just so.
+    v_besides := array(
+        select e.actor_id from dispatch.request_events as e
+        where e.request_id = p_request_id and e.event = 'request_declined'
+    ) || v_request.customer_id;
+    for v_tier in select * from dispatch.match_tiers(v_request) loop
+        -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
+        exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
+        v_last_score := v_tier.score;
+        v_ids := dispatch.find_mechanics(
+            v_tier.available, v_tier.words, v_besides || v_found, p_limit, p_now
+        );
+        v_found := v_found || v_ids;
+        v_scores := v_scores || array_fill(v_tier.score, array[cardinality(v_ids)]);
+        v_reasons := v_reasons || array_fill(v_tier.reasons::text, array[cardinality(v_ids)]);
+    end loop;
+
     return query
-    select m.id, s.score, s.reasons
-    from public.mechanics as m
-    cross join dispatch.score_match(m, v_request, p_now) as s
-    where m.status = 'approved' and dispatch.refusal(v_request, m.id, p_now) is null
-    order by s.score desc, m.id
+    select f.id, f.score, f.reasons::text[]
+    from unnest(v_found, v_scores, v_reasons) as f (id, score, reasons)
+    order by f.score desc, f.id
     limit p_limit;
 end;
 $$;
@@ -1413,7 +1469,10 @@ begin
             nullif(array_to_string(s.reasons, ', '), '')
         )
     from public.mechanics as m
-    cross join dispatch.score_match(m, v_request, p_now) as s
+    cross join
+        dispatch.score_match(
+            m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
+        ) as s
     cross join
         lateral (
             select
@@ -1437,6 +1496,119 @@ comment on function dispatch.explain_routing(uuid, timestamptz, integer) is
 'and whether and why it is open to them at p_now. The favourite and the winner come first, then '
 'who may accept, best first; p_limit rows, null for all. Raises PT404 request_not_found.';
 revoke all on function dispatch.explain_routing(uuid, timestamptz, integer)
+from public, anon, authenticated, service_role;
+
+-- Reads little more than p_limit rows, however many mechanics there are. An index by words gives
+-- rows in no order, so that all that it finds must be read to know the lowest ids: it is asked for
+-- the ids that begin with 000 first, then 00, then 0. The expression is that of the indexes.
+create or replace function dispatch.find_mechanics(
+    p_available boolean,
+    p_words text[],
+    p_besides uuid[],
+    p_limit integer,
+    p_now timestamptz
+)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- The indexes are right for every word; planning each look-up anew would cost more than it does.
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off
+as $$
+declare
+    v_silent_since constant timestamptz := dispatch.silent_since(p_now);
+    v_prefix text;
+    v_words text[];
+    v_found uuid[];
+begin
+    if p_words = '{}' and p_available then
+        return array(
+            select m.id from public.mechanics as m
+            where
+                m.status = 'approved' and m.is_online and m.updated_at > v_silent_since
+                and m.id <> all(p_besides)
+            order by m.id
+            limit p_limit
+        );
+    elsif p_words = '{}' then
+        return array(
+            select m.id from public.mechanics as m
+            where m.status = 'approved' and m.id <> all(p_besides)
+            order by m.id
+            limit p_limit
+        );
+    end if;
+
+    foreach v_prefix in array array['ID 000', 'ID 00', 'ID 0', null] loop
+        continue when v_prefix = 'ID 00' and cardinality(v_found) * 16 < p_limit;
+        v_words := array_remove(p_words || v_prefix, null);
+        -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
+        if p_available then
+            v_found := array(
+                select f.id
+                from (
+                    select m.id from public.mechanics as m
+                    where
+                        m.status = 'approved' and m.is_online and m.updated_at > v_silent_since
+                        and m.id <> all(p_besides)
+                        and (
+                            tsvector_to_array(lower(array_to_tsvector(array_replace(
+                                array_replace(m.brands, '', chr(1)), null, chr(2)
+                            ))::text)::tsvector)
+                            || array[
+                                'COUNTRY ' || lower(m.country),
+                                'CITY ' || lower(m.city),
+                                'CITY ' || lower(m.city)
+                                || coalesce(' COUNTRY ' || lower(m.country), ' ANYWHERE'),
+                                'ID ' || left(m.id::text, 1),
+                                'ID ' || left(m.id::text, 2),
+                                'ID ' || left(m.id::text, 3)
+                            ]
+                        ) @> v_words
+                    offset 0
+                ) as f
+                order by f.id
+                limit p_limit
+            );
+        else
+            v_found := array(
+                select f.id
+                from (
+                    select m.id from public.mechanics as m
+                    where
+                        m.status = 'approved' and m.id <> all(p_besides)
+                        and (
+                            tsvector_to_array(lower(array_to_tsvector(array_replace(
+                                array_replace(m.brands, '', chr(1)), null, chr(2)
+                            ))::text)::tsvector)
+                            || array[
+                                'COUNTRY ' || lower(m.country),
+                                'CITY ' || lower(m.city),
+                                'CITY ' || lower(m.city)
+                                || coalesce(' COUNTRY ' || lower(m.country), ' ANYWHERE'),
+                                'ID ' || left(m.id::text, 1),
+                                'ID ' || left(m.id::text, 2),
+                                'ID ' || left(m.id::text, 3)
+                            ]
+                        ) @> v_words
+                    offset 0
+                ) as f
+                order by f.id
+                limit p_limit
+            );
+        end if;
+        exit when cardinality(v_found) = p_limit;
+    end loop;
+    return v_found;
+end;
+$$;
+
+comment on function dispatch.find_mechanics(boolean, text[], uuid[], integer, timestamptz) is
+'The first p_limit approved mechanics by id who have all these words (dispatch.match_tiers) and '
+'are not among p_besides; with p_available only those available at p_now.';
+revoke all on function dispatch.find_mechanics(boolean, text[], uuid[], integer, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Finds a time in the event log by halving the range of ids, so that the log needs no index on
@@ -1898,23 +2070,58 @@ declare
     v_mechanic_id uuid := dispatch.require_mechanic();
 begin
     return query
+    with open_requests as (
+        select
+            r.id,
+            r.session_type,
+            r.plan_code,
+            r.created_at,
+            case
+                when r.notification_sent_at is null
+                    then (select w.ends_at from dispatch.priority_window(r) as w)
+            end as ends_at,
+            -- In one array, as nulls are equal there.
+            array[r.requested_brand, r.customer_city, r.customer_country] as sought
+        from public.session_requests as r
+        where
+            r.status = 'pending'
+            -- Of what was broadcast, dispatch.refusal says no more than this. Asking it of each of
+            -- thousands would take longer than all the rest.
+            and case
+                when r.notification_sent_at is null
+                    then dispatch.refusal(r, v_mechanic_id) is null
+                else
+                    r.customer_id <> v_mechanic_id
+                    and (r.expires_at <= now()) is not true
+                    and r.id not in (
+                        select e.request_id from dispatch.request_events as e
+                        where e.event = 'request_declined' and e.actor_id = v_mechanic_id
+                    )
+            end
+    ),
+
+    -- Many requests seek the same.
+    scores as (
+        select d.sought, s.score, s.reasons
+        from (select distinct o.sought from open_requests as o) as d
+        cross join public.mechanics as m
+        cross join
+            lateral dispatch.score_match(m, d.sought[1], d.sought[2], d.sought[3], now()) as s
+        where m.id = v_mechanic_id
+    )
+
     select
-        r.id,
-        r.session_type,
-        r.plan_code,
-        coalesce(w.ends_at > now(), false),
-        case when w.ends_at > now() then w.ends_at end,
-        r.created_at,
+        o.id,
+        o.session_type,
+        o.plan_code,
+        coalesce(o.ends_at > now(), false),
+        case when o.ends_at > now() then o.ends_at end,
+        o.created_at,
         s.score,
         s.reasons
-    from public.mechanics as m
-    cross join public.session_requests as r
-    cross join dispatch.priority_window(r) as w
-    cross join dispatch.score_match(m, r, now()) as s
-    where
-        m.id = v_mechanic_id and r.status = 'pending'
-        and dispatch.refusal(r, v_mechanic_id) is null
-    order by 4 desc, s.score desc, r.created_at, r.id;
+    from open_requests as o
+    inner join scores as s on s.sought = o.sought
+    order by 4 desc, s.score desc, o.created_at, o.id;
 end;
 $$;
 
@@ -2180,6 +2387,96 @@ comment on function dispatch.mark_silent_mechanics_offline(integer, timestamptz)
 'Sets is_online to false for up to p_limit mechanics silent for 2 minutes at p_now. Returns how '
 'many.';
 revoke all on function dispatch.mark_silent_mechanics_offline(integer, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- The points and their words stand here alone: dispatch.score_match asks it of one mechanic, and
+-- dispatch.match_tiers of every way to match.
+create or replace function dispatch.match_score(
+    p_available boolean,
+    p_brand boolean,
+    p_city boolean,
+    p_country boolean,
+    p_requested_brand text,
+    out score integer,
+    out reasons text[]
+)
+returns record
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+    score := case when p_available then 50 else 0 end + case when p_brand then 30 else 0 end
+    + case when p_city then 20 else 0 end + case when p_country then 10 else 0 end;
+    reasons := array_remove(
+        array[
+            case when p_available then 'Available now' end,
+            case when p_brand then 'Works on ' || p_requested_brand end,
+            case when p_city then 'Same city' end,
+            case when p_country then 'Same country' end
+        ],
+        null
+    );
+end;
+$$;
+
+comment on function dispatch.match_score(boolean, boolean, boolean, boolean, text) is
+'The points for what a mechanic and a request have in common (available 50, brand 30, city 20, '
+'country 10) and the reasons in words, best first.';
+revoke all on function dispatch.match_score(boolean, boolean, boolean, boolean, text)
+from public, anon, authenticated, service_role;
+
+-- The words are those that the indexes mechanics_words_idx and mechanics_online_words_idx have of
+-- each mechanic. A brand is lower case there and the other words are not, so that none is taken
+-- for another.
+create or replace function dispatch.match_tiers(p_request public.session_requests)
+returns table (available boolean, words text[], score integer, reasons text[])
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+    v_brand text := lower(p_request.requested_brand);
+    v_city text := 'CITY ' || lower(p_request.customer_city);
+    v_country text := 'COUNTRY ' || lower(p_request.customer_country);
+begin
+    return query
+    select
+        a.available,
+        array_remove(array[b.word, p.word], null),
+        s.score,
+        s.reasons
+    from (values (true), (false)) as a (available)
+    cross join (
+        values
+        (true, coalesce(nullif(v_brand, ''), case when v_brand = '' then chr(1) end)),
+        (false, null)
+    ) as b (brand, word)
+    cross join (
+        values
+        (true, true, v_city || ' ' || v_country),
+        -- A city counts unless the countries are known to differ.
+        (true, false, v_city || case when v_country is null then '' else ' ANYWHERE' end),
+        (false, true, v_country),
+        (false, false, null)
+    ) as p (city, country, word)
+    cross join
+        lateral dispatch.match_score(
+            a.available, b.brand, p.city, p.country, p_request.requested_brand
+        ) as s
+    where
+        (b.word is not null or not b.brand)
+        and (p.word is not null or not (p.city or p.country))
+    order by s.score desc;
+end;
+$$;
+
+comment on function dispatch.match_tiers(public.session_requests) is
+'Every way in which a mechanic can match a request, best first: whether available, the words to '
+'find such mechanics by in the index (they may match better still), score and reasons.';
+revoke all on function dispatch.match_tiers(public.session_requests)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.may_see_request(p_request public.session_requests)
@@ -2902,76 +3199,81 @@ revoke all on function dispatch.require_user() from public, anon, authenticated,
 
 create or replace function dispatch.score_match(
     p_mechanic public.mechanics,
-    p_request public.session_requests,
+    p_requested_brand text,
+    p_customer_city text,
+    p_customer_country text,
     p_now timestamptz,
     out score integer,
     out reasons text[]
 )
 returns record
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-    select
-        coalesce(sum(points) filter (where applies), 0)::integer,
-        coalesce(array_agg(reason order by points desc) filter (where applies), '{}')
-    from (
-        values
-        (50, 'Available now', dispatch.is_online(p_mechanic, p_now)),
-        (
-            30,
-            'Works on ' || p_request.requested_brand,
-            lower(p_request.requested_brand) = any (lower(p_mechanic.brands::text)::text[])
-        ),
-        (
-            20,
-            'Same city',
-            lower(p_request.customer_city) = lower(p_mechanic.city)
-            -- London is not London when the countries are known to differ.
-            and coalesce(lower(p_request.customer_country) = lower(p_mechanic.country), true)
-        ),
-        (10, 'Same country', lower(p_request.customer_country) = lower(p_mechanic.country))
-    ) as criteria (points, reason, applies);
+declare
+    v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
+    v_match record;
+begin
+    v_match := dispatch.match_score(
+        dispatch.is_online(p_mechanic, p_now),
+        lower(p_requested_brand) = any(lower(p_mechanic.brands::text)::text[]),
+        -- London is not London when the countries are known to differ.
+        lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
+        v_same_country,
+        p_requested_brand
+    );
+    score := v_match.score;
+    reasons := v_match.reasons;
+end;
 $$;
 
-comment on function dispatch.score_match(
-    public.mechanics, public.session_requests, timestamptz
-) is
-'How well a mechanic fits a request at p_now: points (available 50, brand 30, city 20, country '
-'10) and the reasons in words.';
-revoke all on function dispatch.score_match(
-    public.mechanics, public.session_requests, timestamptz
-) from public, anon, authenticated, service_role;
+comment on function dispatch.score_match(public.mechanics, text, text, text, timestamptz) is
+'How well a mechanic fits a request for this brand, city and country at p_now: points and '
+'reasons, by dispatch.match_score.';
+revoke all on function dispatch.score_match(public.mechanics, text, text, text, timestamptz)
+from public, anon, authenticated, service_role;
 
 -- Changes public.mechanics.
 create or replace function dispatch.set_mechanic_presence(p_status text)
 returns jsonb
 language plpgsql
 volatile
--- definer: clients have no UPDATE on is_online; the caller is checked by require_mechanic
+-- definer: clients have no UPDATE on is_online; only the caller's own row is changed
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_mechanic_id uuid := dispatch.require_mechanic();
+    v_mechanic_id uuid := auth.uid();
     v_online boolean := p_status = 'online';
+    v_mechanic record;
 begin
+    select m.status, m.is_online, m.updated_at into v_mechanic
+    from public.mechanics as m
+    where m.id = v_mechanic_id;
+    -- As dispatch.require_mechanic, which then says why; its price is not paid in every heartbeat.
+    if v_mechanic.status is distinct from 'approved' then
+        perform dispatch.require_mechanic();
+    end if;
     if p_status is null or p_status not in ('online', 'busy', 'away', 'offline') then
         perform dispatch.raise_error('invalid_status');
     end if;
     -- Seen a moment ago with the same status: no row is written. (A marketplace's own table may
     -- have nulls.)
-    update public.mechanics
-    set is_online = v_online, updated_at = now()
-    where
-        id = v_mechanic_id
-        and (is_online = v_online and updated_at > now() - interval '20 seconds') is not true;
-
-    return (
-        select jsonb_build_object('is_online', m.is_online, 'last_seen', m.updated_at)
-        from public.mechanics as m
+    if
+        (
+            v_mechanic.is_online = v_online
+            and v_mechanic.updated_at > now() - interval '20 seconds'
+        ) is not true
+    then
+        update public.mechanics as m
+        set is_online = v_online, updated_at = now()
         where m.id = v_mechanic_id
+        returning m.is_online, m.updated_at into v_mechanic.is_online, v_mechanic.updated_at;
+    end if;
+    return jsonb_build_object(
+        'is_online', v_mechanic.is_online, 'last_seen', v_mechanic.updated_at
     );
 end;
 $$;
@@ -3652,6 +3954,44 @@ and not metadata ? 'refunded_at';
 -- touches no index and its update stays HOT.
 create index if not exists mechanics_online_idx
 on public.mechanics (id) where is_online;
+
+-- For dispatch.find_mechanics: what a mechanic is found by, as words. Brands become lower case by
+-- way of a tsvector: the plain way, by text, is not immutable, and a function of our own would have
+-- to be open to everyone who writes to the table. A heartbeat changes neither words nor predicates.
+create index if not exists mechanics_words_idx
+on public.mechanics using gin ((
+    tsvector_to_array(lower(array_to_tsvector(array_replace(
+        array_replace(brands, '', chr(1)), null, chr(2)
+    ))::text)::tsvector)
+    || array[
+        'COUNTRY ' || lower(country),
+        'CITY ' || lower(city),
+        'CITY ' || lower(city) || coalesce(' COUNTRY ' || lower(country), ' ANYWHERE'),
+        'ID ' || left(id::text, 1),
+        'ID ' || left(id::text, 2),
+        'ID ' || left(id::text, 3)
+    ]
+))
+-- Without a list of pending entries, which each look-up would have to read.
+with (fastupdate = off)
+where status = 'approved';
+
+create index if not exists mechanics_online_words_idx
+on public.mechanics using gin ((
+    tsvector_to_array(lower(array_to_tsvector(array_replace(
+        array_replace(brands, '', chr(1)), null, chr(2)
+    ))::text)::tsvector)
+    || array[
+        'COUNTRY ' || lower(country),
+        'CITY ' || lower(city),
+        'CITY ' || lower(city) || coalesce(' COUNTRY ' || lower(country), ' ANYWHERE'),
+        'ID ' || left(id::text, 1),
+        'ID ' || left(id::text, 2),
+        'ID ' || left(id::text, 3)
+    ]
+))
+with (fastupdate = off)
+where status = 'approved' and is_online;
 
 -- Who declined a request. Few do, so that most events do not touch this index.
 create index if not exists request_events_declined_idx

@@ -1,0 +1,263 @@
+"""What each hot path costs, without a clock: statements run, rows and pages read, indexes used."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from stack.postgres import Cluster
+from tests.database import TEMPLATE, Database, become, checkout, fresh_database
+
+MECHANIC = "00000000-0000-4000-8000-000000000001"
+CUSTOMER = "00000000-0000-4000-8000-0000000f0001"
+SOUGHT = "10000000-0000-4000-8000-000000000001"
+# 500 mechanics, 50 of them online; 10,000 requests, of which 200 are open and 200 in the window
+# of another mechanic; an event of each, delivered.
+ROWS = """
+    set session_replication_role = replica;
+    insert into auth.users (id)
+    select ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid
+    from generate_series(1, 500) as n
+    union all select '00000000-0000-4000-8000-0000000f0001';
+    insert into public.mechanics (id, status, is_online, brands, city, country, updated_at)
+    select
+        ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'approved', n % 10 = 1,
+        array['Brand ' || n % 7, 'Brand ' || n % 11], 'City ' || n % 200, 'Country ' || n % 20,
+        now()
+    from generate_series(1, 500) as n;
+    insert into public.session_requests (
+        id, customer_id, session_type, plan_code, status, notification_sent_at, expires_at,
+        requested_brand, customer_city, customer_country,
+        preferred_mechanic_id, priority_notified_at, priority_window_minutes
+    )
+    select
+        ('10000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+        '00000000-0000-4000-8000-0000000f0001', 'chat', 'quick-chat',
+        case when n > 400 then 'completed' else 'pending' end::public.session_request_status,
+        case when n not between 201 and 400 then now() end, now() + interval '1 day',
+        'Brand 3', 'City 7', 'Country 7',
+        case when n between 201 and 400 then '00000000-0000-4000-8000-000000000002'::uuid end,
+        case when n between 201 and 400 then now() end,
+        case when n between 201 and 400 then 60 end
+    from generate_series(1, 10000) as n;
+    insert into dispatch.request_events (request_id, event, topics, payload, delivered_at)
+    select id, 'new_request', array['customer:' || gen_random_uuid(), 'elsewhere'], '{}', now()
+    from public.session_requests;
+"""
+
+
+@dataclass
+class Cost:
+    """What one call did, as auto_explain tells of it and of every statement within it."""
+
+    plans: list[Any] = field(default_factory=list)
+
+    @property
+    def statements(self) -> int:
+        return len(self.plans)
+
+    @property
+    def notifying(self) -> int:
+        """Statements that send notices."""
+        return sum(
+            "select pg_notify(" in plan["Query Text"].lower() and plan["Plan"]["Actual Rows"] > 0
+            for plan in self.plans
+        )
+
+    @property
+    def buffers(self) -> int:
+        plan = self.plans[-1]["Plan"]
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The nodes of all plans."""
+        found, waiting = [], [plan["Plan"] for plan in self.plans]
+        while waiting:
+            found.append(node := waiting.pop())
+            waiting += node.get("Plans", [])
+        return found
+
+    @property
+    def rows(self) -> int:
+        """Rows read from tables, those thrown away included."""
+        return sum(
+            node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+            for node in self.nodes
+            if "Relation Name" in node and node["Node Type"].endswith("Scan")
+        )
+
+    @property
+    def indexes(self) -> set[str]:
+        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
+
+
+class Watched:
+    """A connection that is told what its statements cost."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.connection = db.superuser()
+        self.connection.execute(
+            "load 'auto_explain';"
+            " set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;"
+            " set auto_explain.log_analyze = on; set auto_explain.log_buffers = on;"
+            " set auto_explain.log_timing = off; set auto_explain.log_format = json;"
+            " set auto_explain.log_level = notice"
+        )
+        self.connection.add_notice_handler(self._hear)
+        self._plans: list[Any] = []
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        before, _, plan = (notice.message_primary or "").partition("  plan:\n")
+        if before.startswith("duration: "):
+            self._plans.append(json.loads(plan))
+
+    def cost(self, path: "Path") -> Cost:
+        """The second time; the first also reads the catalogue. Both are undone."""
+        for _ in range(2):
+            # No delivery was made in this tick of 20 ms.
+            self.db.sql("select setval('dispatch.last_inline_delivery', 0, false)")
+            self.connection.execute("reset role")
+            become(self.connection, path.user, path.role)
+            with self.connection.transaction(force_rollback=True):
+                self._plans.clear()
+                self.connection.execute(path.call.encode(), path.given)
+                cost = Cost([*self._plans])
+        return cost
+
+
+@dataclass
+class Path:
+    """A hot path, and the most that it may cost."""
+
+    name: str
+    call: str
+    role: str
+    user: str | None
+    statements: int
+    rows: int
+    buffers: int
+    indexes: set[str]
+    notifying: int = 0
+    given: list[object] | None = None
+
+    def faults(self, cost: Cost) -> list[str]:
+        most = {
+            "statements": self.statements,
+            "rows": self.rows,
+            "buffers": self.buffers,
+            "notifying": self.notifying,
+        }
+        found = [
+            f"{what}: {getattr(cost, what)}, at most {limit}"
+            for what, limit in most.items()
+            if getattr(cost, what) > limit
+        ]
+        return found + [f"does not use {index}" for index in self.indexes - cost.indexes]
+
+
+PATHS = [
+    Path(
+        "recipients",
+        "select * from dispatch.choose_recipients(%s, 10)",
+        *("postgres", None, 20, 60, 150, {"mechanics_online_words_idx"}),
+        given=[SOUGHT],
+    ),
+    Path(
+        "more recipients than are online",
+        "select * from dispatch.choose_recipients(%s, 60)",
+        *("postgres", None, 45, 400, 800, {"mechanics_words_idx"}),
+        given=[SOUGHT],
+    ),
+    Path(
+        "list",
+        "select * from public.list_open_session_requests()",
+        *("authenticated", MECHANIC, 204, 620, 700, {"request_events_declined_idx"}),
+    ),
+    Path(
+        "a tick with nothing due",
+        "select dispatch.sweep()",
+        *("postgres", None, 6, 0, 10, {"session_requests_priority_deadline_idx"}),
+    ),
+    Path(
+        "the next deadline",
+        "select dispatch.next_deadline()",
+        "postgres",
+        *(None, 3, 2, 12),
+        {"session_requests_priority_deadline_idx", "session_requests_expiry_idx"},
+    ),
+    Path(
+        "nothing to deliver",
+        "select dispatch.deliver_events()",
+        *("postgres", None, 3, 0, 10, {"request_events_undelivered_idx"}),
+    ),
+    Path(
+        "catch-up",
+        "select * from public.list_session_request_events(9990)",
+        *("authenticated", MECHANIC, 5, 20, 20, {"request_events_pkey"}),
+    ),
+    Path(
+        "a heartbeat too many",
+        "select public.set_presence('online')",
+        *("authenticated", MECHANIC, 2, 1, 6, {"mechanics_pkey"}),
+    ),
+    Path(
+        "accept",
+        "select public.accept_session_request(%s)",
+        *("authenticated", MECHANIC, 18, 12, 100, {"request_events_declined_idx"}),
+        notifying=1,
+        given=[SOUGHT],
+    ),
+    Path(
+        "intake",
+        "select public.process_stripe_event(%s)",
+        *("service_role", None, 20, 12, 120, {"request_events_undelivered_idx"}),
+        notifying=1,
+        given=[Jsonb(checkout(CUSTOMER))],
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def watched(cluster: Cluster) -> Iterator[Watched]:
+    with fresh_database(cluster, TEMPLATE) as db:
+        superuser = db.superuser()
+        superuser.execute(ROWS)
+        superuser.execute(
+            "vacuum analyze public.session_requests, public.mechanics, dispatch.request_events"
+        )
+        yield Watched(db)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_a_hot_path_costs_no_more(watched: Watched, path: Path) -> None:
+    assert path.faults(watched.cost(path)) == []
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_without_its_index_it_would_be_noticed(watched: Watched, path: Path) -> None:
+    for index in path.indexes:
+        table = f"public.{index.removesuffix('_pkey')}".replace("public.req", "dispatch.req")
+        drop = (
+            f"alter table {table} drop constraint {index} cascade"
+            if index.endswith("_pkey")
+            else f"drop index {table}"
+        )
+        with watched.connection.transaction(force_rollback=True):
+            watched.connection.execute("reset role")
+            watched.connection.execute(drop.encode())
+            assert path.faults(watched.cost(path))
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path.notifying], ids=lambda p: p.name)
+def test_only_one_at_a_time_notifies(watched: Watched, path: Path) -> None:
+    """NOTIFY stops all commits meanwhile: the rest leave it to the loop."""
+    assert watched.cost(path).notifying == 1
+    with watched.db.owner.transaction():
+        watched.db.sql("select pg_advisory_xact_lock(1178687058, -1)")
+        assert watched.cost(path).notifying == 0
