@@ -17,6 +17,10 @@ from stack.postgres import SUPERUSER, Cluster, run_psql
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "max_connections": "500"}
 CUSTOMER = "00000000-0000-4000-8000-000000001001"
 MECHANIC = "00000000-0000-4000-8000-000000000001"
+TABLES = (
+    "auth.users, public.mechanics, public.session_requests, dispatch.request_events,"
+    " dispatch.stripe_events, bench.mechanics, bench.session_requests, bench.log, bench.ledger"
+)
 REPORTED = ("server_version", "fsync", "synchronous_commit", "wal_level", *SETTINGS)
 
 Connection = psycopg.Connection[Any]
@@ -75,7 +79,7 @@ class Database:
         self.run("drop schema realtime cascade", as_superuser=True)
 
     def vacuum(self) -> None:
-        self.run("vacuum analyze", as_superuser=True)
+        self.run(f"vacuum analyze {TABLES}", as_superuser=True)
 
     def slow_flush(self, on: bool) -> None:
         """Have each commit wait 1 ms, as on a network disk; from each session's next start on."""
