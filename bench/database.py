@@ -125,15 +125,18 @@ class Database:
         jobs = self.run("select jobid from cron.job") if self.has_pg_cron else []
         for job in jobs:
             self.run("select cron.alter_job(%s, active => false)", *job)
-        if jobs:
+        self.end_pg_cron_runs()
+        yield
+        for job in jobs:
+            self.run("select cron.alter_job(%s, active => true)", *job)
+
+    def end_pg_cron_runs(self) -> None:
+        if self.has_pg_cron:
             self.run(
                 "select pg_terminate_backend(job_pid) from cron.job_run_details"
                 " where status = 'running'",
                 as_superuser=True,
             )
-        yield
-        for job in jobs:
-            self.run("select cron.alter_job(%s, active => true)", *job)
 
     def settings(self) -> dict[str, str]:
         return {name: self.value("select current_setting(%s)", name) for name in REPORTED}
