@@ -41,6 +41,8 @@ def fill(db: Database, pending: int) -> None:
 def accept(
     db: Database, clients: int, where: str = "", *, goals: tuple[str, ...]
 ) -> Iterator[Result]:
+    clients = db.size.of(clients)
+
     def side(script: str, options: str = "") -> float:
         return pgbench(db.dsn, script, db.size, clients=clients, options=options)
 

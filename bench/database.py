@@ -17,6 +17,10 @@ from stack.postgres import SUPERUSER, Cluster, run_psql
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "max_connections": "500"}
 CUSTOMER = "00000000-0000-4000-8000-000000001001"
 MECHANIC = "00000000-0000-4000-8000-000000000001"
+TABLES = (
+    "auth.users, public.mechanics, public.session_requests, dispatch.request_events,"
+    " dispatch.stripe_events, bench.mechanics, bench.session_requests, bench.log, bench.ledger"
+)
 REPORTED = ("server_version", "fsync", "synchronous_commit", "wal_level", *SETTINGS)
 
 Connection = psycopg.Connection[Any]
@@ -75,7 +79,7 @@ class Database:
         self.run("drop schema realtime cascade", as_superuser=True)
 
     def vacuum(self) -> None:
-        self.run("vacuum analyze", as_superuser=True)
+        self.run(f"vacuum analyze {TABLES}", as_superuser=True)
 
     def slow_flush(self, on: bool) -> None:
         """Have each commit wait 1 ms, as on a network disk; from each session's next start on."""
@@ -121,15 +125,18 @@ class Database:
         jobs = self.run("select jobid from cron.job") if self.has_pg_cron else []
         for job in jobs:
             self.run("select cron.alter_job(%s, active => false)", *job)
-        if jobs:
+        self.end_pg_cron_runs()
+        yield
+        for job in jobs:
+            self.run("select cron.alter_job(%s, active => true)", *job)
+
+    def end_pg_cron_runs(self) -> None:
+        if self.has_pg_cron:
             self.run(
                 "select pg_terminate_backend(job_pid) from cron.job_run_details"
                 " where status = 'running'",
                 as_superuser=True,
             )
-        yield
-        for job in jobs:
-            self.run("select cron.alter_job(%s, active => true)", *job)
 
     def settings(self) -> dict[str, str]:
         return {name: self.value("select current_setting(%s)", name) for name in REPORTED}

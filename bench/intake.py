@@ -33,6 +33,7 @@ def intake(
     db: Database, clients: int, where: str = "", *, beside_row: str = "", beside_three: str = ""
 ) -> Iterator[Result]:
     """Both sides at so many connections; a line for each baseline that has a goal."""
+    clients = db.size.of(clients)
     baselines = [
         (goal, script, baseline, beside)
         for goal, script, baseline, beside in (

@@ -78,7 +78,7 @@ class Report:
         """Put the table between the page's markers."""
         text, replaced = re.subn(
             r"(<!-- results -->\n).*(<!-- end of results -->)",
-            lambda match: f"{match[1]}\n{self.markdown()}\n{match[2]}",
+            lambda match: f"{match[1]}\n{self.markdown()}\n\n{match[2]}",
             page.read_text(),
             flags=re.DOTALL,
         )

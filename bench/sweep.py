@@ -55,8 +55,9 @@ def updated(db: Database, due: int) -> float:
 def timed(db: Database, table: str, statement: str, due: int) -> float:
     fill(db, table, due)
     waiting = f"select count(*) from {table} where notification_sent_at is null"
-    if db.value(waiting) != due:
-        raise RuntimeError("somebody else announces what is due")
+    while db.value(waiting) != due:  # pg_cron had begun a run just before it was paused
+        db.end_pg_cron_runs()
+        fill(db, table, due)
     began = time.perf_counter()
     db.run(statement)
     return due / (time.perf_counter() - began)
