@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 DURATION := 60
-INPUTS := 100000
+INPUTS := 110000
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -44,7 +44,7 @@ bench: $(READY)  ## Run the benchmarks
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
 	@$(PYTHON) -m chaos --seconds $(DURATION) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(READY)  ## Try $INPUTS random inputs (100000) on API, webhook and SQL
+fuzz: $(READY)  ## Try $INPUTS random inputs (110000) on API, webhook and SQL
 	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)
 
 sql: $(READY)  ## Rebuild the generated files
