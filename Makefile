@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 BENCH_READY := .venv/.bench-ready
-INPUTS := 100000
+INPUTS := 110000
 TIMES := 1
 
 help:  ## List the targets
@@ -53,7 +53,7 @@ failover: $(READY)  ## Lose the primary of three under load, $TIMES times (1); s
 	@stack/setup.sh failover
 	@$(PYTHON) -m failover --times $(TIMES)
 
-fuzz: $(READY)  ## Try $INPUTS random inputs (100000) on API, webhook and SQL
+fuzz: $(READY)  ## Try $INPUTS random inputs (110000) on API, webhook and SQL
 	@$(PYTHON) -m pytest tests/fuzz --inputs $(INPUTS)
 
 sql: $(READY)  ## Rebuild the generated files

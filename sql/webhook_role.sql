@@ -1,5 +1,5 @@
--- The webhook app's own login: it can call one function and nothing else. Give it a password
--- outside of version control: alter role webhook_app login password '…';
+-- The webhook app's own login: it can call one function and nothing else. Let it log in, and give
+-- it a password by psql's \password, which sends a hash: many servers log statements.
 -- One statement, as `supabase db query` takes no more.
 do $$
 begin

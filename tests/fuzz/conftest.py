@@ -13,7 +13,7 @@ from stack.services import free_ports, postgrest
 from tests.database import fresh_database
 from tests.fuzz.callers import ROLES, SECRET, Api, Caller
 
-FEW = 200
+FEW = 100
 
 
 def pytest_configure(config: pytest.Config) -> None:

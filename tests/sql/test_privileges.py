@@ -1,13 +1,16 @@
 """Who may do what: every function, table and column against every role, and real refusals."""
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from stack import ROOT
 from stack.install import install, install_webhook_role
-from stack.postgres import Cluster, run_psql
+from stack.postgres import SUPERUSER, Cluster, run_psql
 from tests.database import TEMPLATE, Database, fresh_database, refused, rows
 
 ROLES = ["anon", "authenticated", "service_role", "webhook_app"]
@@ -367,3 +370,24 @@ def test_cron_jobs_cannot_be_touched_by_clients(cluster: Cluster, role: str) -> 
         ):
             with refused("42501"):
                 rows(connection, statement)
+
+
+def test_a_password_given_by_psql_is_in_no_log(cluster: Cluster) -> None:
+    """As the README has it for the webhook's role, on a server that logs every statement."""
+    log = Path(cluster.base_dir) / "Cluster.log"
+    with Database(cluster, "postgres") as database:
+        database.sql("create role new_app login")
+        try:
+            subprocess.run(
+                ["psql", "-X", "-d", cluster.dsn(SUPERUSER), "-c", r"\password new_app"],
+                env=os.environ | {"PGOPTIONS": "-c log_statement=all"},
+                input="hunter2\nhunter2\n",
+                text=True,
+                check=True,
+                start_new_session=True,  # else it asks at the terminal
+            )
+            stored = "select rolpassword from pg_authid where rolname = 'new_app'"
+            assert rows(database.superuser(), stored)[0]["rolpassword"].startswith("SCRAM-SHA-256")
+        finally:
+            database.sql("drop role new_app")
+    assert "new_app PASSWORD 'SCRAM" in log.read_text() and "hunter2" not in log.read_text()

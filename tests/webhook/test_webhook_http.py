@@ -32,7 +32,7 @@ from webhook_support import (
 from werkzeug.test import TestResponse
 
 from stack.proxy import Proxy
-from tests.database import eventually
+from tests.database import Connection, eventually
 
 MIB = 1024 * 1024
 
@@ -429,6 +429,38 @@ def test_statement_timeout(
         answer = in_thread(lambda: post(client, paid), wait=20)
         refused(answer(), 503, "database_unavailable")
     assert not requests_of(session_id(paid))
+    assert outcome(post(client, paid)) == CREATED
+
+
+def test_event_log_locked(
+    webhook_dsn: str, metadata: Metadata, owner: Connection, requests_of: Requests, sql: Sql
+) -> None:
+    client, paid = client_for(webhook_dsn, db_timeout=1), checkout(metadata)
+    with owner.transaction():
+        sql("lock table dispatch.request_events in access exclusive mode")
+        refused(post(client, paid), 503, "database_unavailable")
+    assert not requests_of(session_id(paid))
+    assert outcome(post(client, paid)) == CREATED
+
+
+def test_a_commit_that_fails(
+    client: FlaskClient, metadata: Metadata, requests_of: Requests, sql: Sql
+) -> None:
+    """As it does when the queue of notices is full: the error comes at the very end."""
+    paid = checkout(metadata)
+    sql(
+        "create function public.fail() returns trigger language plpgsql as"
+        " 'begin raise program_limit_exceeded; end'"
+    )
+    sql(
+        "create constraint trigger fail after insert on dispatch.request_events"
+        " deferrable initially deferred for each row execute function public.fail()"
+    )
+    try:
+        refused(post(client, paid), 503, "database_unavailable")
+        assert not requests_of(session_id(paid))
+    finally:
+        sql("drop function public.fail() cascade")
     assert outcome(post(client, paid)) == CREATED
 
 
