@@ -12,7 +12,7 @@ returns uuid[]
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The indexes are right for every word; planning each look-up anew would cost more than it does.
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off

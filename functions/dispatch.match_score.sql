@@ -13,7 +13,7 @@ returns record
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     score := case when p_available then 50 else 0 end + case when p_brand then 30 else 0 end

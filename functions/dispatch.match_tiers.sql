@@ -6,7 +6,7 @@ returns table (available boolean, words text[], score integer, reasons text[])
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_brand text := lower(p_request.requested_brand);

@@ -1512,7 +1512,7 @@ returns uuid[]
 language plpgsql
 stable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- The indexes are right for every word; planning each look-up anew would cost more than it does.
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = off
@@ -2404,7 +2404,7 @@ returns record
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     score := case when p_available then 50 else 0 end + case when p_brand then 30 else 0 end
@@ -2435,7 +2435,7 @@ returns table (available boolean, words text[], score integer, reasons text[])
 language plpgsql
 immutable
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_brand text := lower(p_request.requested_brand);
