@@ -121,7 +121,8 @@ class Database:
             # The last to write an event's row was the delivery, with which its notices left.
             for row in connection.execute(
                 "select id, request_id::text, event, actor_id::text, topics, payload, delivered_at,"
-                " date_part('epoch', pg_xact_commit_timestamp(xmin)) as committed,"
+                " case when current_setting('track_commit_timestamp') = 'on'"
+                " then date_part('epoch', pg_xact_commit_timestamp(xmin)) end as committed,"
                 " date_part('epoch', created_at) as at,"
                 " date_part('epoch', (payload ->> 'window_ends_at')::timestamptz) as window_ends"
                 " from dispatch.request_events order by id"

@@ -107,13 +107,14 @@ def crowd(cluster: Cluster) -> Iterator[Database]:
                 mechanics,
             )
             cursor.executemany(
-                "insert into session_requests (customer_id, session_type, requested_brand,"
+                "insert into session_requests (id, customer_id, session_type, requested_brand,"
                 " customer_city, customer_country, status, notification_sent_at, expires_at,"
                 " preferred_mechanic_id, priority_notified_at, priority_window_minutes)"
-                " values (%s, 'chat', %s, %s, %s, %s, %s, '2026-03-14 12:30Z', %s,"
+                " values (%s, %s, 'chat', %s, %s, %s, %s, %s, '2026-03-14 12:30Z', %s,"
                 " '2026-03-14 12:00Z', 10)",
                 [
                     (
+                        f"{rng.getrandbits(128):032x}",
                         rng.choice(mechanics)["id"],
                         some(rng, BRANDS),
                         some(rng, CITIES),
