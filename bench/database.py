@@ -112,11 +112,11 @@ class Database:
 
     @property
     def has_pg_cron(self) -> bool:
-        return bool(self.run("select from pg_extension where extname = 'pg_cron'"))
+        return bool(self.run("select 1 from pg_extension where extname = 'pg_cron'"))
 
     def wait_for_pg_cron(self) -> None:
         """Until its loop has taken over from the one begun by hand."""
-        while not self.run("select from cron.job_run_details where status = 'running'"):
+        while not self.run("select 1 from cron.job_run_details where status = 'running'"):
             time.sleep(0.1)
 
     @contextmanager

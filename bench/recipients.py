@@ -49,7 +49,10 @@ def requests(db: Database) -> None:
 
 
 def grow(db: Database, count: int) -> None:
-    """So many mechanics in 400 cities of 20 countries; one in twenty is online."""
+    """So many mechanics in 400 cities of 20 countries; one in twenty is online.
+
+    Their ids are as Supabase Auth gives them, all over the range: look-ups rely on that.
+    """
     have = db.value("select count(*) from public.mechanics")
     numbers = (
         f" from generate_series({have} + 1, {count}) as n"
@@ -57,13 +60,13 @@ def grow(db: Database, count: int) -> None:
         " cross join lateral (select case when n > 1000 then n + 20000 else n end as id) as u"
     )
     db.fill(
-        "insert into auth.users (id, email) select bench.user_id(u.id), u.id || '@example.com'"
+        "insert into auth.users (id, email) select md5(u.id::text)::uuid, u.id || '@example.com'"
         f"{numbers} on conflict do nothing"
     )
     db.fill(
         "insert into public.mechanics"
         " (id, display_name, status, is_online, brands, country, city)"
-        " select bench.user_id(u.id), 'Mechanic ' || n, 'approved', n %% 20 = 0,"
+        " select md5(u.id::text)::uuid, 'Mechanic ' || n, 'approved', n %% 20 = 0,"
         " array[(%s::text[])[1 + n * 7 %% 15], (%s::text[])[1 + n * 11 %% 15]],"
         " 'country ' || n %% 20, 'city ' || n %% 400"
         f"{numbers} on conflict do nothing",
