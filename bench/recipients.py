@@ -54,22 +54,18 @@ def grow(db: Database, count: int) -> None:
     Their ids are as Supabase Auth gives them, all over the range: look-ups rely on that.
     """
     have = db.value("select count(*) from public.mechanics")
-    numbers = (
-        f" from generate_series({have} + 1, {count}) as n"
-        # The customers' numbers begin after the first thousand mechanics.
-        " cross join lateral (select case when n > 1000 then n + 20000 else n end as id) as u"
-    )
+    numbers = f" from generate_series({have} + 1, {count}) as n"
     db.fill(
-        "insert into auth.users (id, email) select md5(u.id::text)::uuid, u.id || '@example.com'"
-        f"{numbers} on conflict do nothing"
+        "insert into auth.users (id, email)"
+        f" select md5(n::text)::uuid, n || '@mechanics.example'{numbers}"
     )
     db.fill(
         "insert into public.mechanics"
         " (id, display_name, status, is_online, brands, country, city)"
-        " select md5(u.id::text)::uuid, 'Mechanic ' || n, 'approved', n %% 20 = 0,"
+        " select md5(n::text)::uuid, 'Mechanic ' || n, 'approved', n %% 20 = 0,"
         " array[(%s::text[])[1 + n * 7 %% 15], (%s::text[])[1 + n * 11 %% 15]],"
         " 'country ' || n %% 20, 'city ' || n %% 400"
-        f"{numbers} on conflict do nothing",
+        f"{numbers}",
         BRANDS,
         BRANDS,
     )

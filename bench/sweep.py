@@ -53,7 +53,6 @@ def updated(db: Database, due: int) -> float:
 
 
 def timed(db: Database, table: str, statement: str, due: int) -> float:
-    db.end_pg_cron_runs()
     fill(db, table, due)
     waiting = f"select count(*) from {table} where notification_sent_at is null"
     while db.value(waiting) != due:  # pg_cron began a run after all
