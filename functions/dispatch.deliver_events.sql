@@ -44,22 +44,9 @@ begin
         order by d.id, t.position
     ) as n;
 
-    perform pg_notify(n.topic, n.payload)
-    from unnest(v_topics, v_payloads) as n (topic, payload);
-
-    -- A name in a schema that may not be used raises, even in to_regprocedure.
-    if v_count > 0 and has_schema_privilege(to_regnamespace('realtime'), 'usage') then
-        begin
-            if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-                perform realtime.send(n.payload::jsonb, n.event, n.topic, true)
-                from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
-            end if;
-        exception
-            -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
-            -- missing grant) must not undo the paid request being announced.
-            when others then
-                raise warning 'Broadcast of % notices failed: %', cardinality(v_topics), sqlerrm;
-        end;
+    if v_count > 0 then
+        perform setval('dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 50)::bigint);
+        perform dispatch.send_notices(v_topics, v_events, v_payloads);
     end if;
     return v_count;
 end;

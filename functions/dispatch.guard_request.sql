@@ -37,7 +37,13 @@ begin
     then
         -- As the foreign key will, and before the check: a deletion under way is waited for.
         perform from auth.users as u where u.id = new.mechanic_id for key share;
-        if not dispatch.is_approved_mechanic(new.mechanic_id) then
+        -- As dispatch.is_approved_mechanic, without the price of a call in every accept.
+        if
+            not exists (
+                select from public.mechanics as m
+                where m.id = new.mechanic_id and m.status = 'approved'
+            )
+        then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         v_refusal := dispatch.refusal(old, new.mechanic_id);
@@ -47,20 +53,23 @@ begin
     end if;
 
     if old.status = 'pending' and old.notification_sent_at is null then
-        v_old_window := dispatch.priority_window(old);
-        v_new_window := dispatch.priority_window(new);
-        if v_old_window.mechanic_id <> v_new_window.mechanic_id then
-            -- The reservation itself is not handed on either: the new one was never told.
-            perform dispatch.raise_error('not_yours');
-        end if;
-        -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended, the
-        -- flag is off, or a writer cleared a column. It is open to everyone now, and so announced.
-        if
-            new.status = 'pending' and new.notification_sent_at is null
-            and dispatch.fallback_reason(old, new) is not null
-            and v_new_window.ends_at is null
-        then
-            new.notification_sent_at := now();
+        if new.notification_sent_at is null then
+            v_old_window := dispatch.priority_window(old);
+            v_new_window := dispatch.priority_window(new);
+            if v_old_window.mechanic_id <> v_new_window.mechanic_id then
+                -- The reservation itself is not handed on either: the new one was never told.
+                perform dispatch.raise_error('not_yours');
+            end if;
+            -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
+            -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
+            -- announced.
+            if
+                new.status = 'pending'
+                and v_new_window.ends_at is null
+                and dispatch.fallback_reason(old, new) is not null
+            then
+                new.notification_sent_at := now();
+            end if;
         end if;
         if new.notification_sent_at is not null then
             new.expires_at := coalesce(

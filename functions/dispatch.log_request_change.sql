@@ -26,6 +26,31 @@ begin
     end if;
 
     v_customer := 'customer:' || old.customer_id;
+    if
+        old.notification_sent_at is null
+        and new.notification_sent_at is not null
+        and new.status = 'pending'
+    then
+        v_reason := dispatch.fallback_reason(old, new);
+        perform dispatch.record_event(
+            new,
+            'new_request',
+            array[v_customer, 'session_requests_feed'],
+            jsonb_strip_nulls(
+                jsonb_build_object(
+                    'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
+                    -- For whoever asks how late the sweep was.
+                    'window_ends_at', case
+                        when v_reason = 'window_ended' then (dispatch.priority_window(old)).ends_at
+                    end
+                )
+            )
+        );
+    end if;
+    if new.status = old.status then
+        return null;
+    end if;
+
     if old.notification_sent_at is null then
         v_window := dispatch.priority_window(old);
         v_window_minutes := v_window.window_minutes;
@@ -33,26 +58,8 @@ begin
         if v_window_ends_at > now() then
             v_told := 'mechanic:' || v_window.mechanic_id;
         end if;
-        if new.notification_sent_at is not null and new.status = 'pending' then
-            v_reason := dispatch.fallback_reason(old, new);
-            perform dispatch.record_event(
-                new,
-                'new_request',
-                array[v_customer, 'session_requests_feed'],
-                jsonb_strip_nulls(
-                    jsonb_build_object(
-                        'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
-                        -- For whoever asks how late the sweep was.
-                        'window_ends_at', case v_reason when 'window_ended' then v_window_ends_at end
-                    )
-                )
-            );
-        end if;
     end if;
-
-    if new.status = old.status then
-        return null;
-    elsif new.status = 'accepted' then
+    if new.status = 'accepted' then
         v_winner := 'mechanic:' || new.mechanic_id;
         v_topics := array[v_customer, v_winner];
         if v_told <> v_winner then

@@ -1,5 +1,6 @@
 -- Changes dispatch.stripe_events and public.session_requests, in one transaction: a paid session is
 -- either recorded with its request or not at all, and then Stripe sends it again.
+-- Every booking goes this way: few statements, and no function called that is not needed.
 create or replace function dispatch.process_stripe_event(p_event jsonb)
 returns jsonb
 language plpgsql
@@ -12,7 +13,10 @@ declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';
     v_object jsonb := p_event #> '{data,object}';
+    v_metadata jsonb := v_object -> 'metadata';
+    v_payment text := v_object ->> 'payment_intent';
     v_customer_id uuid;
+    v_refunded_at timestamptz;
     v_outcome text := 'ignored';
     v_request_id uuid;
     v_error text;
@@ -33,21 +37,21 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
-    -- Payment and refund of one payment wait for each other, so that each sees what the other did.
-    perform pg_advisory_xact_lock(
-        hashtextextended(v_object ->> 'payment_intent', 1178687058)
-    );
-
     if v_type = 'checkout.session.completed' then
-        v_outcome := 'waiting_for_payment';
-        if v_object ->> 'payment_status' in ('paid', 'no_payment_required') then
-            v_outcome := 'request_created';
-        end if;
+        v_outcome := case
+            when v_object ->> 'payment_status' in ('paid', 'no_payment_required')
+                then 'request_created'
+            else 'waiting_for_payment'
+        end;
     elsif v_type = 'checkout.session.async_payment_succeeded' then
         v_outcome := 'request_created';
     elsif v_type = 'charge.refunded' and v_object @> '{"refunded": true}' then
         v_outcome := 'refunded';
     end if;
+
+    -- Payment and refund of one payment wait for each other, so that each sees what the other did.
+    -- (Not "perform", which would plan and run a query.)
+    v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
 
     -- The event's id is what makes it happen once: a second delivery waits here for the first.
     insert into dispatch.stripe_events (id, type, payload, processed_at, outcome)
@@ -68,30 +72,79 @@ begin
     end if;
 
     if v_outcome = 'request_created' then
-        begin  -- as dispatch.to_uuid, without the price of a call in every booking
-            v_customer_id := (v_object #>> '{metadata,customer_id}')::uuid;
+        begin  -- as dispatch.to_uuid, without the price of a call
+            v_customer_id := (v_metadata ->> 'customer_id')::uuid;
         exception
             when invalid_text_representation then null;
         end;
         if v_customer_id is null then
             v_customer_id := dispatch.to_uuid(v_object ->> 'client_reference_id');
         end if;
-        v_request_id := dispatch.book_paid_session(v_object, v_customer_id);
+        -- As the foreign key does, and before it: a deletion under way is waited for.
+        select u.id into v_customer_id from auth.users as u where u.id = v_customer_id for key share;
+        -- Refunded before it was booked: recorded, and never offered to anyone.
+        select r.received_at into v_refunded_at
+        from dispatch.stripe_events as r
+        where
+            r.type = 'charge.refunded' and r.outcome = 'refunded'
+            and (r.payload #>> '{data,object,payment_intent}') = v_payment;
+
+        insert into public.session_requests (
+            customer_id, session_type, plan_code, status, customer_name, customer_email, notes,
+            requested_brand, customer_country, customer_city, metadata
+        )
+        select
+            v_customer_id,
+            p.session_type,
+            p.code,
+            case when v_refunded_at is null then 'pending' else 'cancelled' end
+            ::public.session_request_status,
+            v_object #>> '{customer_details,name}',
+            v_object #>> '{customer_details,email}',
+            v_metadata ->> 'notes',
+            v_metadata ->> 'requested_brand',
+            coalesce(
+                v_metadata ->> 'customer_country',
+                v_object #>> '{customer_details,address,country}'
+            ),
+            coalesce(
+                v_metadata ->> 'customer_city', v_object #>> '{customer_details,address,city}'
+            ),
+            jsonb_strip_nulls(jsonb_build_object(
+                'stripe_checkout_session_id', v_object -> 'id',
+                'stripe_payment_intent', v_object -> 'payment_intent',
+                'refunded_at', v_refunded_at,
+                -- For dispatch.route_request, which finds the wish for a favourite there.
+                'checkout', case when v_refunded_at is null then v_metadata end
+            ))
+        from public.service_plans as p
+        where p.code = v_metadata ->> 'plan_code' and v_customer_id is not null
+        on conflict ((metadata ->> 'stripe_checkout_session_id'))
+        where (metadata ->> 'stripe_checkout_session_id') is not null
+        do nothing
+        returning id into v_request_id;
+
         if v_request_id is null then
             -- Booked by the session's other event, or not to be booked at all.
             v_request_id := dispatch.request_of_checkout(v_object ->> 'id');
-            v_error := case
-                when v_request_id is null
-                    then dispatch.booking_error(v_object #>> '{metadata,plan_code}', v_customer_id)
-            end;
             v_outcome := case when v_request_id is null then 'error' else 'duplicate' end;
+            if v_request_id is null then
+                v_error := dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id);
+            end if;
+        elsif v_refunded_at is not null then
+            perform dispatch.record_event(
+                r, 'request_cancelled', array['customer:' || v_customer_id],
+                '{"reason": "refunded"}'
+            )
+            from public.session_requests as r
+            where r.id = v_request_id;
         end if;
     elsif v_outcome = 'refunded' then
-        v_request_id := dispatch.cancel_refunded(v_object ->> 'payment_intent');
+        v_request_id := dispatch.cancel_refunded(v_payment);
     end if;
 
     -- It went another way than its type promised, or was tried again after an error.
-    if v_outcome in ('duplicate', 'error') or not v_is_new then
+    if not v_is_new or v_outcome in ('duplicate', 'error') then
         update dispatch.stripe_events
         set
             processed_at = case when v_outcome <> 'error' then now() end,

@@ -1,8 +1,8 @@
 -- Changes dispatch.request_events; sends notices when that is cheap now.
 -- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
--- notifying commit wakes every listener. So at most one transaction in 20 ms sends its own
--- notices; the others leave them to the sweep's loop, which sends them in batches. On an idle
--- system notices go out with the commit; on a busy one intake keeps its speed.
+-- notifying commit wakes every listener. So a transaction sends its own notices only if nobody sent
+-- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
+-- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
 create or replace function dispatch.record_event(
     p_request public.session_requests,
     p_event text,
@@ -19,7 +19,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_event_id bigint;
-    -- How this transaction delivers: inline, or batch (dispatch.sweep does it at its end).
+    v_payload jsonb;
+    -- How this transaction delivers: now (dispatch.sweep does), or later.
     v_delivery text := current_setting('dispatch.delivery', true);
     v_tick bigint;  -- of 20 ms
 begin
@@ -38,6 +39,35 @@ begin
             then nextval('dispatch.request_events_id_seq')
     end;
 
+    if v_delivery is null or v_delivery = '' then
+        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
+        if abs(v_tick - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) > 1 then
+            -- A full queue would fail the commit, and with it a paid request.
+            if
+                pg_notification_queue_usage() <= 0.5
+                and pg_try_advisory_xact_lock(1178687058, -1)
+            then
+                perform setval('dispatch.last_delivery', v_tick);
+                v_delivery := set_config('dispatch.delivery', 'now', true);
+                -- What others left, if the loop has not sent it for so long (it may have stopped).
+                if exists (select from dispatch.request_events where delivered_at is null) then
+                    perform dispatch.deliver_events(100);
+                end if;
+            end if;
+        end if;
+    end if;
+
+    v_payload := jsonb_build_object(
+        'event', p_event,
+        'event_id', v_event_id,
+        'request_id', p_request.id,
+        'priority', coalesce(p_window_ends_at > now(), false),
+        'window_minutes', p_window_minutes,
+        'window_ends_at', p_window_ends_at,
+        'session_type', p_request.session_type,
+        'plan_code', left(p_request.plan_code, 64),
+        'created_at', p_request.created_at
+    ) || p_extra;
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
     )
@@ -48,35 +78,16 @@ begin
         p_event,
         auth.uid(),
         p_topics,
-        jsonb_build_object(
-            'event', p_event,
-            'event_id', v_event_id,
-            'request_id', p_request.id,
-            'priority', coalesce(p_window_ends_at > now(), false),
-            'window_minutes', p_window_minutes,
-            'window_ends_at', p_window_ends_at,
-            'session_type', p_request.session_type,
-            'plan_code', left(p_request.plan_code, 64),
-            'created_at', p_request.created_at
-        ) || p_extra,
-        case when p_topics = '{}' then now() end
+        v_payload,
+        case when v_delivery = 'now' or p_topics = '{}' then clock_timestamp() end
     );
 
-    if coalesce(v_delivery, '') = '' then
-        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
-        if v_tick <> coalesce(pg_sequence_last_value('dispatch.last_inline_delivery'), 0) then
-            -- A full queue would fail the commit, and with it a paid request.
-            if
-                pg_notification_queue_usage() <= 0.5
-                and pg_try_advisory_xact_lock(1178687058, -1)
-            then
-                perform setval('dispatch.last_inline_delivery', v_tick);
-                v_delivery := set_config('dispatch.delivery', 'inline', true);
-            end if;
-        end if;
-    end if;
-    if v_delivery = 'inline' then
-        perform dispatch.deliver_events(100);
+    if v_delivery = 'now' then
+        perform dispatch.send_notices(
+            p_topics,
+            array_fill(p_event, array[cardinality(p_topics)]),
+            array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])
+        );
     end if;
     return v_event_id;
 end;

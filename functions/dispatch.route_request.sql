@@ -31,17 +31,16 @@ begin
     end;
     if not v_is_wanted then
         v_is_wanted := v_wish ->> 'routing_type' = 'priority_broadcast';
-        begin  -- as dispatch.to_uuid, without the price of a call in every booking
-            v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
-        exception
-            when invalid_text_representation then null;  -- unknown, like an id that is nobody's
-        end;
     end if;
 
-    if v_is_wanted then
-        v_is_wanted := dispatch.favorites_priority_enabled();
-    end if;
-    if v_is_wanted then
+    if v_is_wanted and dispatch.favorites_priority_enabled() then
+        if v_wanted_id is null then
+            begin  -- as dispatch.to_uuid, without the price of a call in every booking
+                v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
+            exception
+                when invalid_text_representation then null;  -- unknown, as an id that is nobody's
+            end;
+        end if;
         -- Locked, so that a suspension or deletion under way is waited for, and a later one sees this
         -- request and announces it.
         select m.id, m.status into v_mechanic

@@ -16,13 +16,14 @@ as $$
 declare
     v_done integer;
 begin
-    -- The triggers leave the notices to one batch at the end.
-    perform set_config('dispatch.delivery', 'batch', true);
+    -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
+    perform set_config(
+        'dispatch.delivery',
+        case when pg_notification_queue_usage() > 0.9 then 'later' else 'now' end,
+        true
+    );
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
     perform set_config('dispatch.delivery', '', true);
-    if v_done > 0 then
-        perform dispatch.deliver_events(p_limit);
-    end if;
     return v_done;
 end;
 $$;

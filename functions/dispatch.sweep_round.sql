@@ -32,7 +32,8 @@ begin
             );
         end if;
     end if;
-    if v_done >= 1000 or dispatch.deliver_events(1000) >= 1000 then
+    -- What the sweep told goes out with the commit that comes now, before what others left is sent.
+    if v_done > 0 or dispatch.deliver_events(1000) >= 1000 then
         next_round := v_now;
     elsif v_deadline > v_now then
         next_round := least(next_round, v_deadline);

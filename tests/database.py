@@ -1,5 +1,6 @@
 """A test's own database: who acts in it, what they book, and what must be refused."""
 
+import json
 import re
 import subprocess
 import threading
@@ -128,7 +129,7 @@ class Database:
                 "delete from public.service_plans where code not in "
                 "('free-diagnostic', 'quick-chat', 'expert-video')"
             )
-            connection.execute("select setval('dispatch.last_inline_delivery', 0, false)")
+            connection.execute("select setval('dispatch.last_delivery', 0, false)")
 
     def sql(self, query: str, *params: object) -> list[Row]:
         return rows(self.owner, query, *params)
@@ -274,6 +275,23 @@ def dump(database: Database, *options: str) -> str:
     command += ["-n", "public", "-n", "dispatch"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
+
+
+def listen(db: Database, *topics: str) -> Connection:
+    connection = db.open()
+    for topic in topics:
+        connection.execute(f'listen "{topic}"'.encode())
+    return connection
+
+
+def heard(connection: Connection, expected: int) -> list[tuple[str, Any]]:
+    found = [
+        (each.channel, json.loads(each.payload))
+        for each in connection.notifies(timeout=5, stop_after=expected)
+    ]
+    found += [(e.channel, json.loads(e.payload)) for e in connection.notifies(timeout=0)]
+    assert len(found) == expected, found
+    return found
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:

@@ -47,7 +47,7 @@ begin
                 new.notification_sent_at := now();
                 new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
                 -- Where the feature was, a wish for a favourite may still come with a payment, and
-                -- dispatch.book_paid_session hands over what Stripe brought in any case.
+                -- dispatch.process_stripe_event hands over what Stripe brought in any case.
                 new.metadata := case jsonb_typeof(new.metadata)
                     when 'object' then new.metadata - array[
                         'checkout', 'routing_type', 'preferred_mechanic_id',

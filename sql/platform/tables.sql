@@ -96,9 +96,9 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- When the last inline delivery happened, in ticks of 20 ms since 1970. A sequence, because reading
--- and setting it takes no row lock.
-create sequence if not exists dispatch.last_inline_delivery minvalue 0 start with 0;
+-- When notices were last sent, in ticks of 20 ms since 1970. A sequence, because reading and
+-- setting it takes no row lock.
+create sequence if not exists dispatch.last_delivery minvalue 0 start with 0;
 
 create table if not exists dispatch.stripe_events (
     id text not null constraint stripe_events_pkey primary key,
@@ -117,8 +117,8 @@ comment on column dispatch.request_events.topics is
 'Who is told, the customer''s topic first; empty: logged only.';
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
-comment on sequence dispatch.last_inline_delivery is
-'Time of the last inline delivery, in ticks of 20 ms since 1970.';
+comment on sequence dispatch.last_delivery is
+'When notices were last sent, in ticks of 20 ms since 1970.';
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 

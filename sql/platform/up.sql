@@ -15,7 +15,6 @@ begin;
 \ir ../../functions/dispatch.caller_id.sql
 \ir ../../functions/dispatch.accept_request.sql
 \ir ../../functions/dispatch.announce_fallbacks.sql
-\ir ../../functions/dispatch.book_paid_session.sql
 \ir ../../functions/dispatch.booking_error.sql
 \ir ../../functions/dispatch.broadcast_request_now.sql
 \ir ../../functions/dispatch.cancel_refunded.sql
@@ -60,6 +59,7 @@ begin;
 \ir ../../functions/dispatch.require_own_request.sql
 \ir ../../functions/dispatch.require_user.sql
 \ir ../../functions/dispatch.score_match.sql
+\ir ../../functions/dispatch.send_notices.sql
 \ir ../../functions/dispatch.set_mechanic_presence.sql
 \ir ../../functions/dispatch.shown_request.sql
 \ir ../../functions/dispatch.sweep.sql

@@ -393,9 +393,9 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- When the last inline delivery happened, in ticks of 20 ms since 1970. A sequence, because reading
--- and setting it takes no row lock.
-create sequence if not exists dispatch.last_inline_delivery minvalue 0 start with 0;
+-- When notices were last sent, in ticks of 20 ms since 1970. A sequence, because reading and
+-- setting it takes no row lock.
+create sequence if not exists dispatch.last_delivery minvalue 0 start with 0;
 
 create table if not exists dispatch.stripe_events (
     id text not null constraint stripe_events_pkey primary key,
@@ -414,8 +414,8 @@ comment on column dispatch.request_events.topics is
 'Who is told, the customer''s topic first; empty: logged only.';
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
-comment on sequence dispatch.last_inline_delivery is
-'Time of the last inline delivery, in ticks of 20 ms since 1970.';
+comment on sequence dispatch.last_delivery is
+'When notices were last sent, in ticks of 20 ms since 1970.';
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 
@@ -491,7 +491,7 @@ begin
                 new.notification_sent_at := now();
                 new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
                 -- Where the feature was, a wish for a favourite may still come with a payment, and
-                -- dispatch.book_paid_session hands over what Stripe brought in any case.
+                -- dispatch.process_stripe_event hands over what Stripe brought in any case.
                 new.metadata := case jsonb_typeof(new.metadata)
                     when 'object' then new.metadata - array[
                         'checkout', 'routing_type', 'preferred_mechanic_id',
@@ -778,7 +778,13 @@ begin
             perform dispatch.raise_error(dispatch.refusal(v_request, v_mechanic_id));
         end if;
     end if;
-    return dispatch.shown_request(v_request);
+    -- As dispatch.shown_request, without the price of a call.
+    v_request.metadata := case jsonb_typeof(v_request.metadata)
+        when 'object'
+            then v_request.metadata - array['stripe_checkout_session_id', 'stripe_payment_intent']
+        else '{}'
+    end;
+    return v_request;
 end;
 $$;
 
@@ -846,77 +852,6 @@ $$;
 comment on function dispatch.announce_fallbacks(integer, timestamptz) is
 'Broadcasts up to p_limit requests whose priority window is over at p_now. Returns how many.';
 revoke all on function dispatch.announce_fallbacks(integer, timestamptz)
-from public, anon, authenticated, service_role;
-
--- Changes public.session_requests.
--- The check that plan and customer exist is the insert's own source: one statement on the hot path.
--- What is wrong with a session that could not be booked is found out by dispatch.booking_error.
-create or replace function dispatch.book_paid_session(p_checkout jsonb, p_customer_id uuid)
-returns uuid
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_metadata jsonb := p_checkout -> 'metadata';
-    v_request record;
-begin
-    insert into public.session_requests (
-        customer_id, session_type, plan_code, status, customer_name, customer_email, notes,
-        requested_brand, customer_country, customer_city, metadata
-    )
-    select
-        u.id,
-        p.session_type,
-        p.code,
-        -- Refunded before it was booked: recorded, and never offered to anyone.
-        case when r.id is null then 'pending' else 'cancelled' end::public.session_request_status,
-        p_checkout #>> '{customer_details,name}',
-        p_checkout #>> '{customer_details,email}',
-        v_metadata ->> 'notes',
-        v_metadata ->> 'requested_brand',
-        coalesce(
-            v_metadata ->> 'customer_country', p_checkout #>> '{customer_details,address,country}'
-        ),
-        coalesce(
-            v_metadata ->> 'customer_city', p_checkout #>> '{customer_details,address,city}'
-        ),
-        jsonb_strip_nulls(jsonb_build_object(
-            'stripe_checkout_session_id', p_checkout -> 'id',
-            'stripe_payment_intent', p_checkout -> 'payment_intent',
-            'refunded_at', r.received_at,
-            -- For dispatch.route_request, which finds the wish for a favourite there.
-            'checkout', case when r.id is null then v_metadata end
-        ))
-    from public.service_plans as p
-    cross join auth.users as u
-    left join dispatch.stripe_events as r
-        on
-            r.type = 'charge.refunded' and r.outcome = 'refunded'
-            and r.payload #>> '{data,object,payment_intent}' = p_checkout ->> 'payment_intent'
-    where p.code = v_metadata ->> 'plan_code' and u.id = p_customer_id
-    for key share of u  -- as the foreign key does: a deletion under way is waited for
-    on conflict ((metadata ->> 'stripe_checkout_session_id'))
-    where (metadata ->> 'stripe_checkout_session_id') is not null
-    do nothing
-    returning id, status into v_request;
-
-    if v_request.status = 'cancelled' then
-        perform dispatch.record_event(
-            r, 'request_cancelled', array['customer:' || p_customer_id], '{"reason": "refunded"}'
-        )
-        from public.session_requests as r
-        where r.id = v_request.id;
-    end if;
-    return v_request.id;
-end;
-$$;
-
-comment on function dispatch.book_paid_session(jsonb, uuid) is
-'Makes the request of a paid Checkout Session. Returns its id; null: there was one already, or '
-'plan or customer are unknown.';
-revoke all on function dispatch.book_paid_session(jsonb, uuid)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.booking_error(p_plan_code text, p_customer_id uuid)
@@ -1327,22 +1262,9 @@ begin
         order by d.id, t.position
     ) as n;
 
-    perform pg_notify(n.topic, n.payload)
-    from unnest(v_topics, v_payloads) as n (topic, payload);
-
-    -- A name in a schema that may not be used raises, even in to_regprocedure.
-    if v_count > 0 and has_schema_privilege(to_regnamespace('realtime'), 'usage') then
-        begin
-            if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-                perform realtime.send(n.payload::jsonb, n.event, n.topic, true)
-                from unnest(v_topics, v_events, v_payloads) as n (topic, event, payload);
-            end if;
-        exception
-            -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
-            -- missing grant) must not undo the paid request being announced.
-            when others then
-                raise warning 'Broadcast of % notices failed: %', cardinality(v_topics), sqlerrm;
-        end;
+    if v_count > 0 then
+        perform setval('dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 50)::bigint);
+        perform dispatch.send_notices(v_topics, v_events, v_payloads);
     end if;
     return v_count;
 end;
@@ -1733,7 +1655,13 @@ begin
     then
         -- As the foreign key will, and before the check: a deletion under way is waited for.
         perform from auth.users as u where u.id = new.mechanic_id for key share;
-        if not dispatch.is_approved_mechanic(new.mechanic_id) then
+        -- As dispatch.is_approved_mechanic, without the price of a call in every accept.
+        if
+            not exists (
+                select from public.mechanics as m
+                where m.id = new.mechanic_id and m.status = 'approved'
+            )
+        then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         v_refusal := dispatch.refusal(old, new.mechanic_id);
@@ -1743,20 +1671,23 @@ begin
     end if;
 
     if old.status = 'pending' and old.notification_sent_at is null then
-        v_old_window := dispatch.priority_window(old);
-        v_new_window := dispatch.priority_window(new);
-        if v_old_window.mechanic_id <> v_new_window.mechanic_id then
-            -- The reservation itself is not handed on either: the new one was never told.
-            perform dispatch.raise_error('not_yours');
-        end if;
-        -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended, the
-        -- flag is off, or a writer cleared a column. It is open to everyone now, and so announced.
-        if
-            new.status = 'pending' and new.notification_sent_at is null
-            and dispatch.fallback_reason(old, new) is not null
-            and v_new_window.ends_at is null
-        then
-            new.notification_sent_at := now();
+        if new.notification_sent_at is null then
+            v_old_window := dispatch.priority_window(old);
+            v_new_window := dispatch.priority_window(new);
+            if v_old_window.mechanic_id <> v_new_window.mechanic_id then
+                -- The reservation itself is not handed on either: the new one was never told.
+                perform dispatch.raise_error('not_yours');
+            end if;
+            -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
+            -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
+            -- announced.
+            if
+                new.status = 'pending'
+                and v_new_window.ends_at is null
+                and dispatch.fallback_reason(old, new) is not null
+            then
+                new.notification_sent_at := now();
+            end if;
         end if;
         if new.notification_sent_at is not null then
             new.expires_at := coalesce(
@@ -2207,6 +2138,31 @@ begin
     end if;
 
     v_customer := 'customer:' || old.customer_id;
+    if
+        old.notification_sent_at is null
+        and new.notification_sent_at is not null
+        and new.status = 'pending'
+    then
+        v_reason := dispatch.fallback_reason(old, new);
+        perform dispatch.record_event(
+            new,
+            'new_request',
+            array[v_customer, 'session_requests_feed'],
+            jsonb_strip_nulls(
+                jsonb_build_object(
+                    'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
+                    -- For whoever asks how late the sweep was.
+                    'window_ends_at', case
+                        when v_reason = 'window_ended' then (dispatch.priority_window(old)).ends_at
+                    end
+                )
+            )
+        );
+    end if;
+    if new.status = old.status then
+        return null;
+    end if;
+
     if old.notification_sent_at is null then
         v_window := dispatch.priority_window(old);
         v_window_minutes := v_window.window_minutes;
@@ -2214,26 +2170,8 @@ begin
         if v_window_ends_at > now() then
             v_told := 'mechanic:' || v_window.mechanic_id;
         end if;
-        if new.notification_sent_at is not null and new.status = 'pending' then
-            v_reason := dispatch.fallback_reason(old, new);
-            perform dispatch.record_event(
-                new,
-                'new_request',
-                array[v_customer, 'session_requests_feed'],
-                jsonb_strip_nulls(
-                    jsonb_build_object(
-                        'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
-                        -- For whoever asks how late the sweep was.
-                        'window_ends_at', case v_reason when 'window_ended' then v_window_ends_at end
-                    )
-                )
-            );
-        end if;
     end if;
-
-    if new.status = old.status then
-        return null;
-    elsif new.status = 'accepted' then
+    if new.status = 'accepted' then
         v_winner := 'mechanic:' || new.mechanic_id;
         v_topics := array[v_customer, v_winner];
         if v_told <> v_winner then
@@ -2667,6 +2605,7 @@ from public, anon, authenticated, service_role;
 
 -- Changes dispatch.stripe_events and public.session_requests, in one transaction: a paid session is
 -- either recorded with its request or not at all, and then Stripe sends it again.
+-- Every booking goes this way: few statements, and no function called that is not needed.
 create or replace function dispatch.process_stripe_event(p_event jsonb)
 returns jsonb
 language plpgsql
@@ -2679,7 +2618,10 @@ declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';
     v_object jsonb := p_event #> '{data,object}';
+    v_metadata jsonb := v_object -> 'metadata';
+    v_payment text := v_object ->> 'payment_intent';
     v_customer_id uuid;
+    v_refunded_at timestamptz;
     v_outcome text := 'ignored';
     v_request_id uuid;
     v_error text;
@@ -2700,21 +2642,21 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
-    -- Payment and refund of one payment wait for each other, so that each sees what the other did.
-    perform pg_advisory_xact_lock(
-        hashtextextended(v_object ->> 'payment_intent', 1178687058)
-    );
-
     if v_type = 'checkout.session.completed' then
-        v_outcome := 'waiting_for_payment';
-        if v_object ->> 'payment_status' in ('paid', 'no_payment_required') then
-            v_outcome := 'request_created';
-        end if;
+        v_outcome := case
+            when v_object ->> 'payment_status' in ('paid', 'no_payment_required')
+                then 'request_created'
+            else 'waiting_for_payment'
+        end;
     elsif v_type = 'checkout.session.async_payment_succeeded' then
         v_outcome := 'request_created';
     elsif v_type = 'charge.refunded' and v_object @> '{"refunded": true}' then
         v_outcome := 'refunded';
     end if;
+
+    -- Payment and refund of one payment wait for each other, so that each sees what the other did.
+    -- (Not "perform", which would plan and run a query.)
+    v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
 
     -- The event's id is what makes it happen once: a second delivery waits here for the first.
     insert into dispatch.stripe_events (id, type, payload, processed_at, outcome)
@@ -2735,30 +2677,79 @@ begin
     end if;
 
     if v_outcome = 'request_created' then
-        begin  -- as dispatch.to_uuid, without the price of a call in every booking
-            v_customer_id := (v_object #>> '{metadata,customer_id}')::uuid;
+        begin  -- as dispatch.to_uuid, without the price of a call
+            v_customer_id := (v_metadata ->> 'customer_id')::uuid;
         exception
             when invalid_text_representation then null;
         end;
         if v_customer_id is null then
             v_customer_id := dispatch.to_uuid(v_object ->> 'client_reference_id');
         end if;
-        v_request_id := dispatch.book_paid_session(v_object, v_customer_id);
+        -- As the foreign key does, and before it: a deletion under way is waited for.
+        select u.id into v_customer_id from auth.users as u where u.id = v_customer_id for key share;
+        -- Refunded before it was booked: recorded, and never offered to anyone.
+        select r.received_at into v_refunded_at
+        from dispatch.stripe_events as r
+        where
+            r.type = 'charge.refunded' and r.outcome = 'refunded'
+            and (r.payload #>> '{data,object,payment_intent}') = v_payment;
+
+        insert into public.session_requests (
+            customer_id, session_type, plan_code, status, customer_name, customer_email, notes,
+            requested_brand, customer_country, customer_city, metadata
+        )
+        select
+            v_customer_id,
+            p.session_type,
+            p.code,
+            case when v_refunded_at is null then 'pending' else 'cancelled' end
+            ::public.session_request_status,
+            v_object #>> '{customer_details,name}',
+            v_object #>> '{customer_details,email}',
+            v_metadata ->> 'notes',
+            v_metadata ->> 'requested_brand',
+            coalesce(
+                v_metadata ->> 'customer_country',
+                v_object #>> '{customer_details,address,country}'
+            ),
+            coalesce(
+                v_metadata ->> 'customer_city', v_object #>> '{customer_details,address,city}'
+            ),
+            jsonb_strip_nulls(jsonb_build_object(
+                'stripe_checkout_session_id', v_object -> 'id',
+                'stripe_payment_intent', v_object -> 'payment_intent',
+                'refunded_at', v_refunded_at,
+                -- For dispatch.route_request, which finds the wish for a favourite there.
+                'checkout', case when v_refunded_at is null then v_metadata end
+            ))
+        from public.service_plans as p
+        where p.code = v_metadata ->> 'plan_code' and v_customer_id is not null
+        on conflict ((metadata ->> 'stripe_checkout_session_id'))
+        where (metadata ->> 'stripe_checkout_session_id') is not null
+        do nothing
+        returning id into v_request_id;
+
         if v_request_id is null then
             -- Booked by the session's other event, or not to be booked at all.
             v_request_id := dispatch.request_of_checkout(v_object ->> 'id');
-            v_error := case
-                when v_request_id is null
-                    then dispatch.booking_error(v_object #>> '{metadata,plan_code}', v_customer_id)
-            end;
             v_outcome := case when v_request_id is null then 'error' else 'duplicate' end;
+            if v_request_id is null then
+                v_error := dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id);
+            end if;
+        elsif v_refunded_at is not null then
+            perform dispatch.record_event(
+                r, 'request_cancelled', array['customer:' || v_customer_id],
+                '{"reason": "refunded"}'
+            )
+            from public.session_requests as r
+            where r.id = v_request_id;
         end if;
     elsif v_outcome = 'refunded' then
-        v_request_id := dispatch.cancel_refunded(v_object ->> 'payment_intent');
+        v_request_id := dispatch.cancel_refunded(v_payment);
     end if;
 
     -- It went another way than its type promised, or was tried again after an error.
-    if v_outcome in ('duplicate', 'error') or not v_is_new then
+    if not v_is_new or v_outcome in ('duplicate', 'error') then
         update dispatch.stripe_events
         set
             processed_at = case when v_outcome <> 'error' then now() end,
@@ -2919,9 +2910,9 @@ from public, anon, authenticated, service_role;
 
 -- Changes dispatch.request_events; sends notices when that is cheap now.
 -- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
--- notifying commit wakes every listener. So at most one transaction in 20 ms sends its own
--- notices; the others leave them to the sweep's loop, which sends them in batches. On an idle
--- system notices go out with the commit; on a busy one intake keeps its speed.
+-- notifying commit wakes every listener. So a transaction sends its own notices only if nobody sent
+-- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
+-- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
 create or replace function dispatch.record_event(
     p_request public.session_requests,
     p_event text,
@@ -2938,7 +2929,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_event_id bigint;
-    -- How this transaction delivers: inline, or batch (dispatch.sweep does it at its end).
+    v_payload jsonb;
+    -- How this transaction delivers: now (dispatch.sweep does), or later.
     v_delivery text := current_setting('dispatch.delivery', true);
     v_tick bigint;  -- of 20 ms
 begin
@@ -2957,6 +2949,35 @@ begin
             then nextval('dispatch.request_events_id_seq')
     end;
 
+    if v_delivery is null or v_delivery = '' then
+        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
+        if abs(v_tick - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) > 1 then
+            -- A full queue would fail the commit, and with it a paid request.
+            if
+                pg_notification_queue_usage() <= 0.5
+                and pg_try_advisory_xact_lock(1178687058, -1)
+            then
+                perform setval('dispatch.last_delivery', v_tick);
+                v_delivery := set_config('dispatch.delivery', 'now', true);
+                -- What others left, if the loop has not sent it for so long (it may have stopped).
+                if exists (select from dispatch.request_events where delivered_at is null) then
+                    perform dispatch.deliver_events(100);
+                end if;
+            end if;
+        end if;
+    end if;
+
+    v_payload := jsonb_build_object(
+        'event', p_event,
+        'event_id', v_event_id,
+        'request_id', p_request.id,
+        'priority', coalesce(p_window_ends_at > now(), false),
+        'window_minutes', p_window_minutes,
+        'window_ends_at', p_window_ends_at,
+        'session_type', p_request.session_type,
+        'plan_code', left(p_request.plan_code, 64),
+        'created_at', p_request.created_at
+    ) || p_extra;
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
     )
@@ -2967,35 +2988,16 @@ begin
         p_event,
         auth.uid(),
         p_topics,
-        jsonb_build_object(
-            'event', p_event,
-            'event_id', v_event_id,
-            'request_id', p_request.id,
-            'priority', coalesce(p_window_ends_at > now(), false),
-            'window_minutes', p_window_minutes,
-            'window_ends_at', p_window_ends_at,
-            'session_type', p_request.session_type,
-            'plan_code', left(p_request.plan_code, 64),
-            'created_at', p_request.created_at
-        ) || p_extra,
-        case when p_topics = '{}' then now() end
+        v_payload,
+        case when v_delivery = 'now' or p_topics = '{}' then clock_timestamp() end
     );
 
-    if coalesce(v_delivery, '') = '' then
-        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
-        if v_tick <> coalesce(pg_sequence_last_value('dispatch.last_inline_delivery'), 0) then
-            -- A full queue would fail the commit, and with it a paid request.
-            if
-                pg_notification_queue_usage() <= 0.5
-                and pg_try_advisory_xact_lock(1178687058, -1)
-            then
-                perform setval('dispatch.last_inline_delivery', v_tick);
-                v_delivery := set_config('dispatch.delivery', 'inline', true);
-            end if;
-        end if;
-    end if;
-    if v_delivery = 'inline' then
-        perform dispatch.deliver_events(100);
+    if v_delivery = 'now' then
+        perform dispatch.send_notices(
+            p_topics,
+            array_fill(p_event, array[cardinality(p_topics)]),
+            array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])
+        );
     end if;
     return v_event_id;
 end;
@@ -3235,6 +3237,44 @@ comment on function dispatch.score_match(public.mechanics, text, text, text, tim
 revoke all on function dispatch.score_match(public.mechanics, text, text, text, timestamptz)
 from public, anon, authenticated, service_role;
 
+create or replace function dispatch.send_notices(
+    p_topics text[],
+    p_events text[],
+    p_payloads text[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_notify(n.topic, n.payload)
+    from unnest(p_topics, p_payloads) as n (topic, payload);
+
+    -- A name in a schema that may not be used raises, even in to_regprocedure.
+    if has_schema_privilege(to_regnamespace('realtime'), 'usage') then
+        begin
+            if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+                perform realtime.send(n.payload::jsonb, n.event, n.topic, true)
+                from unnest(p_topics, p_events, p_payloads) as n (topic, event, payload);
+            end if;
+        exception
+            -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
+            -- missing grant) must not undo the paid request being announced.
+            when others then
+                raise warning 'Broadcast of % notices failed: %', cardinality(p_topics), sqlerrm;
+        end;
+    end if;
+end;
+$$;
+
+comment on function dispatch.send_notices(text[], text[], text[]) is
+'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY and, '
+'where realtime.send exists, as a private Broadcast.';
+revoke all on function dispatch.send_notices(text[], text[], text[])
+from public, anon, authenticated, service_role;
+
 -- Changes public.mechanics.
 create or replace function dispatch.set_mechanic_presence(p_status text)
 returns jsonb
@@ -3325,13 +3365,14 @@ as $$
 declare
     v_done integer;
 begin
-    -- The triggers leave the notices to one batch at the end.
-    perform set_config('dispatch.delivery', 'batch', true);
+    -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
+    perform set_config(
+        'dispatch.delivery',
+        case when pg_notification_queue_usage() > 0.9 then 'later' else 'now' end,
+        true
+    );
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
     perform set_config('dispatch.delivery', '', true);
-    if v_done > 0 then
-        perform dispatch.deliver_events(p_limit);
-    end if;
     return v_done;
 end;
 $$;
@@ -3376,7 +3417,8 @@ begin
             );
         end if;
     end if;
-    if v_done >= 1000 or dispatch.deliver_events(1000) >= 1000 then
+    -- What the sweep told goes out with the commit that comes now, before what others left is sent.
+    if v_done > 0 or dispatch.deliver_events(1000) >= 1000 then
         next_round := v_now;
     elsif v_deadline > v_now then
         next_round := least(next_round, v_deadline);

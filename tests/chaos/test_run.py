@@ -78,8 +78,9 @@ BROKEN = {
     "a payment that books nothing": Broken(
         "each_paid_session_has_one_request",
         "dispatch.process_stripe_event",
-        "v_request_id := dispatch.book_paid_session(v_object, v_customer_id)",
-        "v_request_id := gen_random_uuid()",
+        "        returning id into v_request_id;\n",
+        "        returning id into v_request_id;\n"
+        "        delete from public.session_requests where id = v_request_id;\n",
     ),
     "an event answered and not recorded": Broken(
         "each_paid_session_has_one_request",
@@ -89,10 +90,10 @@ BROKEN = {
     ),
     "two requests for one session": Broken(
         "each_paid_session_has_one_request",
-        "dispatch.book_paid_session",
-        "    on conflict ((metadata ->> 'stripe_checkout_session_id'))\n"
-        "    where (metadata ->> 'stripe_checkout_session_id') is not null\n"
-        "    do nothing\n",
+        "dispatch.process_stripe_event",
+        "        on conflict ((metadata ->> 'stripe_checkout_session_id'))\n"
+        "        where (metadata ->> 'stripe_checkout_session_id') is not null\n"
+        "        do nothing\n",
         "",
         also="drop index public.session_requests_stripe_checkout_session_id_key",
     ),
@@ -104,7 +105,7 @@ BROKEN = {
     ),
     "a refund that was forgotten when its payment came": Broken(
         "nothing_refunded_is_offered",
-        "dispatch.book_paid_session",
+        "dispatch.process_stripe_event",
         "r.type = 'charge.refunded'",
         "r.type = 'forgotten'",
         seconds=8,
@@ -156,8 +157,8 @@ BROKEN = {
     "a deletion that forgets its windows": Broken(
         "each_window_is_announced",
         "dispatch.guard_request",
-        "new.status = 'pending' and new.notification_sent_at is null\n            and",
-        "false and",
+        "new.status = 'pending'\n                and v_new_window.ends_at is null",
+        "false",
         fault=faults.delete_a_mechanic,
     ),
     "a flag that forgets the open windows": Broken(
@@ -180,8 +181,8 @@ BROKEN = {
     "a transition without its event": Broken(
         "transitions_make_sense",
         "dispatch.log_request_change",
-        "elsif new.status = 'accepted' then",
-        "elsif new.status = 'accepted' then\n        return null;",
+        "if new.status = 'accepted' then",
+        "if new.status = 'accepted' then\n        return null;",
     ),
     "a transition with two events": Broken(
         "transitions_make_sense",
@@ -211,13 +212,13 @@ BROKEN = {
         "true",
     ),
     "a delivery that loses every notice": Broken(
-        "each_notice_is_heard", "dispatch.deliver_events", "perform pg_notify", "perform concat"
+        "each_notice_is_heard", "dispatch.send_notices", "perform pg_notify", "perform concat"
     ),
     "a delivery that loses some notices": Broken(
         "each_notice_is_heard",
-        "dispatch.deliver_events",
-        "from unnest(v_topics, v_payloads) as n (topic, payload)",
-        "from unnest(v_topics, v_payloads) as n (topic, payload) where random() < 0.9",
+        "dispatch.send_notices",
+        "from unnest(p_topics, p_payloads) as n (topic, payload);",
+        "from unnest(p_topics, p_payloads) as n (topic, payload) where random() < 0.9;",
     ),
 }
 

@@ -183,7 +183,7 @@ def test_requests_in_flight_outlive_the_upgrade(
     unpayable = checkout(customer, plan="new-plan")
     assert rpc(backend, "process_stripe_event", event=unpayable)["outcome"] == "error"
     undelivered = db.open()
-    undelivered.execute("select set_config('dispatch.delivery', 'batch', false)")
+    undelivered.execute("select set_config('dispatch.delivery', 'later', false)")
     untold = db.make_request(customer, connection=undelivered)
     (event,) = db.events(untold)
     assert event["delivered_at"] is None

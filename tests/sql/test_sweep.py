@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stack.postgres import Cluster
-from tests.database import Database, eventually, rows, rpc
+from tests.database import Database, eventually, heard, listen, rows, rpc
 
 DUE = "update session_requests set priority_notified_at = now() - interval '1 hour'"
 POISON = """
@@ -39,19 +39,20 @@ def test_it_announces_what_is_due_once_in_batches(shared: Database) -> None:
     assert shared.log(fresh) == ["priority_request"]
 
 
-def test_the_triggers_leave_the_notices_to_one_batch_at_the_end(shared: Database) -> None:
+def test_a_sweep_sends_its_own_notices_and_leaves_the_others_to_the_loop(shared: Database) -> None:
     waiting = requests(shared, 3)
     shared.sql(DUE)
-    shared.value("select setval('dispatch.last_inline_delivery', 1)")  # long ago
+    shared.sql("update dispatch.request_events set delivered_at = null")
+    ears = listen(shared, "session_requests_feed")
     with shared.owner.transaction():
         assert shared.sweep() == 3
-        # None of them claimed the delivery for itself, and yet all are delivered.
-        assert shared.value("select last_value from dispatch.last_inline_delivery") == 1
-        events = [event for request in waiting for event in shared.events(request)]
-        assert len(events) == 6 and all(event["delivered_at"] for event in events)
+        shared.value("select setval('dispatch.last_delivery', 1)")  # long ago
+        events = [shared.events(request) for request in waiting]
+        assert [[bool(e["delivered_at"]) for e in both] for both in events] == [[False, True]] * 3
         # What follows in the transaction sends its own again.
         (event,) = shared.events(shared.make_request())
         assert event["delivered_at"]
+    assert {payload["request_id"] for _, payload in heard(ears, 4)} >= set(waiting)
 
 
 def test_the_next_round_waits_for_more_to_deliver(shared: Database) -> None:
