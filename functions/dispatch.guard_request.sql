@@ -66,7 +66,7 @@ begin
             if
                 new.status = 'pending'
                 and v_new_window.ends_at is null
-                and dispatch.fallback_reason(old, new) is not null
+                and (dispatch.fallback_reason(old, new)).reason is not null
             then
                 new.notification_sent_at := now();
             end if;

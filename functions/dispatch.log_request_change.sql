@@ -16,6 +16,7 @@ declare
     v_window record;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
+    v_fallback record;
     v_reason text;
 begin
     if
@@ -31,18 +32,17 @@ begin
         and new.notification_sent_at is not null
         and new.status = 'pending'
     then
-        v_reason := dispatch.fallback_reason(old, new);
+        v_fallback := dispatch.fallback_reason(old, new);
         perform dispatch.record_event(
             new,
             'new_request',
             array[v_customer, 'session_requests_feed'],
             jsonb_strip_nulls(
                 jsonb_build_object(
-                    'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
+                    'is_fallback_broadcast', v_fallback.reason is not null,
+                    'reason', v_fallback.reason,
                     -- For whoever asks how late the sweep was.
-                    'window_ends_at', case
-                        when v_reason = 'window_ended' then (dispatch.priority_window(old)).ends_at
-                    end
+                    'window_ends_at', v_fallback.window_ended_at
                 )
             )
         );

@@ -18,6 +18,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- The transaction that has its floor.
+    v_floor_of text := current_setting('dispatch.floor_of', true);
     v_event_id bigint;
     v_payload jsonb;
     -- How this transaction delivers: now (dispatch.sweep does), or later.
@@ -26,18 +28,22 @@ declare
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
-    -- (dispatch.last_settled_event_id). The lock must be taken before the id.
-    v_event_id := case
-        when
-            pg_advisory_xact_lock_shared(
-                1178687058,
-                (
-                    coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
-                    & 2147483647
-                )::integer
-            ) is not null
-            then nextval('dispatch.request_events_id_seq')
-    end;
+    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
+    -- lock for each of many events would fill the server's lock table.
+    if v_floor_of is distinct from pg_current_xact_id()::text then
+        v_floor_of := case  -- not "perform", which would plan and run a query for each
+            when
+                pg_advisory_xact_lock_shared(
+                    1178687058,
+                    (
+                        coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                        & 2147483647
+                    )::integer
+                ) is not null
+                then set_config('dispatch.floor_of', pg_current_xact_id()::text, true)
+        end;
+    end if;
+    v_event_id := nextval('dispatch.request_events_id_seq');
 
     if v_delivery is null or v_delivery = '' then
         v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;

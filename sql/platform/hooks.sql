@@ -95,16 +95,18 @@ begin
 
         create or replace function dispatch.fallback_reason(
             p_old public.session_requests,
-            p_new public.session_requests
+            p_new public.session_requests,
+            out reason text,
+            out window_ended_at timestamptz
         )
-        returns text
+        returns record
         language plpgsql
         stable
         security invoker
         set search_path = pg_catalog, pg_temp
         as $$
         begin
-            return null;
+            return;
         end;
         $$;
     end if;

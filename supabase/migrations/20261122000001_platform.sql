@@ -539,16 +539,18 @@ begin
 
         create or replace function dispatch.fallback_reason(
             p_old public.session_requests,
-            p_new public.session_requests
+            p_new public.session_requests,
+            out reason text,
+            out window_ended_at timestamptz
         )
-        returns text
+        returns record
         language plpgsql
         stable
         security invoker
         set search_path = pg_catalog, pg_temp
         as $$
         begin
-            return null;
+            return;
         end;
         $$;
     end if;
@@ -1684,7 +1686,7 @@ begin
             if
                 new.status = 'pending'
                 and v_new_window.ends_at is null
-                and dispatch.fallback_reason(old, new) is not null
+                and (dispatch.fallback_reason(old, new)).reason is not null
             then
                 new.notification_sent_at := now();
             end if;
@@ -2128,6 +2130,7 @@ declare
     v_window record;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
+    v_fallback record;
     v_reason text;
 begin
     if
@@ -2143,18 +2146,17 @@ begin
         and new.notification_sent_at is not null
         and new.status = 'pending'
     then
-        v_reason := dispatch.fallback_reason(old, new);
+        v_fallback := dispatch.fallback_reason(old, new);
         perform dispatch.record_event(
             new,
             'new_request',
             array[v_customer, 'session_requests_feed'],
             jsonb_strip_nulls(
                 jsonb_build_object(
-                    'is_fallback_broadcast', v_reason is not null, 'reason', v_reason,
+                    'is_fallback_broadcast', v_fallback.reason is not null,
+                    'reason', v_fallback.reason,
                     -- For whoever asks how late the sweep was.
-                    'window_ends_at', case
-                        when v_reason = 'window_ended' then (dispatch.priority_window(old)).ends_at
-                    end
+                    'window_ends_at', v_fallback.window_ended_at
                 )
             )
         );
@@ -2928,6 +2930,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- The transaction that has its floor.
+    v_floor_of text := current_setting('dispatch.floor_of', true);
     v_event_id bigint;
     v_payload jsonb;
     -- How this transaction delivers: now (dispatch.sweep does), or later.
@@ -2936,18 +2940,22 @@ declare
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
-    -- (dispatch.last_settled_event_id). The lock must be taken before the id.
-    v_event_id := case
-        when
-            pg_advisory_xact_lock_shared(
-                1178687058,
-                (
-                    coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
-                    & 2147483647
-                )::integer
-            ) is not null
-            then nextval('dispatch.request_events_id_seq')
-    end;
+    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
+    -- lock for each of many events would fill the server's lock table.
+    if v_floor_of is distinct from pg_current_xact_id()::text then
+        v_floor_of := case  -- not "perform", which would plan and run a query for each
+            when
+                pg_advisory_xact_lock_shared(
+                    1178687058,
+                    (
+                        coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                        & 2147483647
+                    )::integer
+                ) is not null
+                then set_config('dispatch.floor_of', pg_current_xact_id()::text, true)
+        end;
+    end if;
+    v_event_id := nextval('dispatch.request_events_id_seq');
 
     if v_delivery is null or v_delivery = '' then
         v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;

@@ -123,6 +123,23 @@ def test_the_log_is_read_in_read_committed_only(shared: Database) -> None:
         follow(reader, 0)
 
 
+def test_many_events_of_a_transaction_take_one_lock(shared: Database) -> None:
+    """Of all the server's locks, which are few: a DBA may delete a hundred thousand requests."""
+    locks = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
+    for _ in range(30):
+        shared.make_request()
+    reader, other = shared.connect(shared.make_mechanic()), shared.open()
+    customer = shared.make_customer()
+    with shared.owner.transaction():
+        with shared.owner.transaction(force_rollback=True):
+            shared.sql("update session_requests set status = 'cancelled'")
+        shared.sql("delete from session_requests")
+        assert shared.value(locks) <= 2  # the other is the right to send notices
+        (later,) = shared.events(shared.make_request(customer, connection=other))
+        assert follow(reader, 0) and later["id"] not in follow(reader, 0)
+    assert follow(reader, 0) == [event["id"] for event in shared.events()]
+
+
 # Delivery.
 
 
