@@ -45,7 +45,9 @@ begin
     ) as n;
 
     if v_count > 0 then
-        perform setval('dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 50)::bigint);
+        perform setval(
+            'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint
+        );
         perform dispatch.send_notices(v_topics, v_events, v_payloads);
     end if;
     return v_count;

@@ -24,7 +24,7 @@ declare
     v_payload jsonb;
     -- How this transaction delivers: now (dispatch.sweep does), or later.
     v_delivery text := current_setting('dispatch.delivery', true);
-    v_tick bigint;  -- of 20 ms
+    v_now bigint;  -- in milliseconds
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
@@ -46,14 +46,15 @@ begin
     v_event_id := nextval('dispatch.request_events_id_seq');
 
     if v_delivery is null or v_delivery = '' then
-        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
-        if abs(v_tick - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) > 1 then
+        v_now := (date_part('epoch', clock_timestamp()) * 1000)::bigint;
+        -- Far in the future it may also be: a clock can be set back.
+        if abs(v_now - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) >= 20 then
             -- A full queue would fail the commit, and with it a paid request.
             if
                 pg_notification_queue_usage() <= 0.5
                 and pg_try_advisory_xact_lock(1178687058, -1)
             then
-                perform setval('dispatch.last_delivery', v_tick);
+                perform setval('dispatch.last_delivery', v_now);
                 v_delivery := set_config('dispatch.delivery', 'now', true);
                 -- What others left, if the loop has not sent it for so long (it may have stopped).
                 if exists (select from dispatch.request_events where delivered_at is null) then

@@ -96,8 +96,8 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- When notices were last sent, in ticks of 20 ms since 1970. A sequence, because reading and
--- setting it takes no row lock.
+-- When notices were last sent, in milliseconds since 1970. A sequence, because reading and setting
+-- it takes no row lock.
 create sequence if not exists dispatch.last_delivery minvalue 0 start with 0;
 
 create table if not exists dispatch.stripe_events (
@@ -118,7 +118,7 @@ comment on column dispatch.request_events.topics is
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
 comment on sequence dispatch.last_delivery is
-'When notices were last sent, in ticks of 20 ms since 1970.';
+'When notices were last sent, in milliseconds since 1970.';
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 

@@ -393,8 +393,8 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- When notices were last sent, in ticks of 20 ms since 1970. A sequence, because reading and
--- setting it takes no row lock.
+-- When notices were last sent, in milliseconds since 1970. A sequence, because reading and setting
+-- it takes no row lock.
 create sequence if not exists dispatch.last_delivery minvalue 0 start with 0;
 
 create table if not exists dispatch.stripe_events (
@@ -415,7 +415,7 @@ comment on column dispatch.request_events.topics is
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
 comment on sequence dispatch.last_delivery is
-'When notices were last sent, in ticks of 20 ms since 1970.';
+'When notices were last sent, in milliseconds since 1970.';
 comment on table dispatch.stripe_events is
 'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
 
@@ -1265,7 +1265,9 @@ begin
     ) as n;
 
     if v_count > 0 then
-        perform setval('dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 50)::bigint);
+        perform setval(
+            'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint
+        );
         perform dispatch.send_notices(v_topics, v_events, v_payloads);
     end if;
     return v_count;
@@ -2936,7 +2938,7 @@ declare
     v_payload jsonb;
     -- How this transaction delivers: now (dispatch.sweep does), or later.
     v_delivery text := current_setting('dispatch.delivery', true);
-    v_tick bigint;  -- of 20 ms
+    v_now bigint;  -- in milliseconds
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
@@ -2958,14 +2960,15 @@ begin
     v_event_id := nextval('dispatch.request_events_id_seq');
 
     if v_delivery is null or v_delivery = '' then
-        v_tick := (date_part('epoch', clock_timestamp()) * 50)::bigint;
-        if abs(v_tick - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) > 1 then
+        v_now := (date_part('epoch', clock_timestamp()) * 1000)::bigint;
+        -- Far in the future it may also be: a clock can be set back.
+        if abs(v_now - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) >= 20 then
             -- A full queue would fail the commit, and with it a paid request.
             if
                 pg_notification_queue_usage() <= 0.5
                 and pg_try_advisory_xact_lock(1178687058, -1)
             then
-                perform setval('dispatch.last_delivery', v_tick);
+                perform setval('dispatch.last_delivery', v_now);
                 v_delivery := set_config('dispatch.delivery', 'now', true);
                 -- What others left, if the loop has not sent it for so long (it may have stopped).
                 if exists (select from dispatch.request_events where delivered_at is null) then

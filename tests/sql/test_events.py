@@ -216,7 +216,7 @@ def test_a_notice_waits_for_the_loop_when_one_was_sent_just_now(db: Database) ->
     db.sql(
         "create function public.deliver_first() returns trigger language plpgsql as $$ begin"
         " perform setval('dispatch.last_delivery',"
-        " (date_part('epoch', clock_timestamp()) * 50)::bigint); return new; end $$;"
+        " (date_part('epoch', clock_timestamp()) * 1000)::bigint); return new; end $$;"
         " create trigger deliver_first before insert on session_requests"
         " for each row execute function deliver_first()"
     )

@@ -120,7 +120,7 @@ class Watched:
     def cost(self, path: "Path") -> Cost:
         """The second time; the first also reads the catalogue. Both are undone."""
         for _ in range(2):
-            # No delivery was made in this tick of 20 ms.
+            # No delivery was made in the last 20 ms.
             self.db.sql("select setval('dispatch.last_delivery', 0, false)")
             self.connection.execute("reset role")
             become(self.connection, path.user, path.role)
