@@ -79,7 +79,8 @@ def _run(
 
     Both are sent at once, and libpq's pipeline makes what is sent at once a transaction: it ends
     without another word from here, so no lock waits for a slow or dead worker. One round trip
-    where BEGIN, SET, SELECT and COMMIT are four; psycopg's own pipeline costs as much as those.
+    where BEGIN, SET, SELECT and COMMIT are four, at a quarter of their price in this process;
+    psycopg's own pipeline, made for longer batches, was at four fifths.
     """
     server = connection.pgconn
     server.enter_pipeline_mode()
