@@ -4,11 +4,12 @@ import json
 import logging
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from .config import Config
@@ -20,6 +21,9 @@ RETRY_AFTER = "10"
 WEBHOOK_PATH = "/stripe/webhook"
 
 log = logging.getLogger("webhook_app")
+
+# What Stripe's ids and types are made of; anything else may be a person's.
+_WORD = re.compile(r"[A-Za-z0-9_.]{1,255}")
 
 # Escapes that are JSON but not jsonb (NUL, half a surrogate pair), next to those to keep.
 _ESCAPE = re.compile(
@@ -51,12 +55,13 @@ def create_app(config: Config) -> Flask:
             result = database.process_event(event)
         except psycopg.Error as error:
             raise _database_refusal(error) from error
-        g.log |= {"outcome": result["outcome"], "request_id": result["request_id"]}
-        if result["outcome"] == "error":
+        answer = {"outcome": result["outcome"], "request_id": result["request_id"]}
+        g.log |= answer
+        if answer["outcome"] == "error":
             raise Refusal(
                 500, "not_processed", "The event is kept with its error; mend the cause, re-send."
             )
-        return jsonify(outcome=result["outcome"], request_id=result["request_id"])
+        return _json(answer)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -64,7 +69,7 @@ def create_app(config: Config) -> Flask:
             database.ping()
         except psycopg.Error as error:
             raise _unavailable(error) from error
-        return jsonify(status="ok")
+        return _json({"status": "ok"})
 
     @app.before_request
     def start_log_line() -> None:
@@ -86,7 +91,7 @@ def create_app(config: Config) -> Flask:
     @app.errorhandler(Refusal)
     def refuse(refusal: Refusal) -> Response:
         headers = {"Retry-After": RETRY_AFTER} if refusal.status == 503 else {}
-        return _refused(refusal, Response(headers=headers))
+        return _refused(refusal, headers)
 
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> Response:
@@ -94,15 +99,14 @@ def create_app(config: Config) -> Flask:
         hint = f"POST {WEBHOOK_PATH} and GET /healthz are all there is."
         if isinstance(error, RequestEntityTooLarge):
             word, hint = "too_large", f"A body has at most {MAX_BODY} bytes."
-        # Werkzeug's response keeps the headers the status asks for, such as Allow.
-        refusal = Refusal(error.code or 500, word, hint)
-        return _refused(refusal, Response(headers=error.get_headers()))
+        # Among Werkzeug's headers are those that the status asks for, such as Allow.
+        return _refused(Refusal(error.code or 500, word, hint), dict(error.get_headers()))
 
     @app.errorhandler(Exception)
     def refuse_bug(error: Exception) -> Response:
         # The type alone: an exception's text may quote the event.
         refusal = Refusal(500, "internal", "The app's log has the reason.", type(error).__name__)
-        return _refused(refusal, Response())
+        return _refused(refusal, {})
 
     return app
 
@@ -130,13 +134,14 @@ def _verified_event(config: Config) -> str:
     if not isinstance(event, dict):
         raise _no_event("not_an_object")
     g.log |= {"event_id": _loggable(event.get("id")), "type": _loggable(event.get("type"))}
+    if r"\u" not in body:
+        return body
     # A name typed with a NUL must not cost its customer the paid session.
     return _ESCAPE.sub(lambda match: match["keep"] or r"\ufffd", body)
 
 
 def _loggable(value: Any) -> str | None:
-    fits = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.]{1,255}", value)
-    return value if fits else None
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def _no_event(reason: str) -> Refusal:
@@ -162,9 +167,12 @@ def _reason(error: psycopg.Error) -> str:
     return " ".join(filter(None, [type(error).__name__, error.sqlstate]))
 
 
-def _refused(refusal: Refusal, response: Response) -> Response:
+def _refused(refusal: Refusal, headers: Mapping[str, str]) -> Response:
     g.log["reason"] = refusal.reason
-    response.status_code = refusal.status
-    response.data = json.dumps({"error": refusal.error, "hint": refusal.hint})
-    response.mimetype = "application/json"
-    return response
+    return _json({"error": refusal.error, "hint": refusal.hint}, refusal.status, headers)
+
+
+def _json(
+    body: Mapping[str, str | None], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(json.dumps(body), status, headers, content_type="application/json")

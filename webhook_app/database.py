@@ -1,9 +1,14 @@
 """The app's one database call, over a pool that outlives restarts of the server."""
 
 import atexit
+import json
 from typing import Any
 
 import psycopg
+from psycopg import generators
+from psycopg.abc import PQGen
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg_pool import ConnectionPool
 
 from .config import Config
@@ -18,8 +23,8 @@ class Database:
             config.database_url,
             kwargs={
                 "autocommit": True,
-                # A transaction-mode pooler gives each transaction another server connection.
-                "prepare_threshold": None,
+                # The event is sent as it came.
+                "client_encoding": "utf8",
                 "connect_timeout": config.db_timeout,
                 # A server that vanishes without a word must not hold a thread for ever.
                 "keepalives_idle": config.db_timeout,
@@ -39,15 +44,14 @@ class Database:
 
     def process_event(self, event: str) -> dict[str, Any]:
         """Hand over one event. What comes back is committed."""
-        result: dict[str, Any] = self._value(
-            "select public.process_stripe_event(%s::jsonb)", (event,), self._timeout
-        )
+        query = b"select public.process_stripe_event($1::jsonb)"
+        result: dict[str, Any] = json.loads(self._value(query, [event.encode()], self._timeout))
         return result
 
     def ping(self) -> None:
-        self._value("select 1", (), PING_TIMEOUT)
+        self._value(b"select 1", [], PING_TIMEOUT)
 
-    def _value(self, query: str, params: tuple[str, ...], timeout: int) -> Any:
+    def _value(self, query: bytes, params: list[bytes], timeout: int) -> bytes:
         self._open()
         with self._pool.connection(timeout) as connection:
             try:
@@ -68,10 +72,40 @@ class Database:
             atexit.register(self._pool.close)
 
 
-def _run(connection: psycopg.Connection, query: str, params: tuple[str, ...], timeout: int) -> Any:
-    # Only a `set local` stays ours: a plain SET would leak to others through a pooler, which also
-    # refuses options sent at connect.
-    with connection.transaction():
-        connection.execute(f"set local statement_timeout = '{timeout}s'")
-        row = connection.execute(query, params).fetchone()
-    return row[0] if row else None
+def _run(
+    connection: psycopg.Connection[Any], query: bytes, params: list[bytes], timeout: int
+) -> bytes:
+    """The query's one value, as text. The timeout and the query are one transaction.
+
+    Both are sent at once, and libpq's pipeline makes what is sent at once a transaction: it ends
+    without another word from here, so no lock waits for a slow or dead worker. One round trip
+    where BEGIN, SET, SELECT and COMMIT are four, at a quarter of their price in this process;
+    psycopg's own pipeline, made for longer batches, was at four fifths.
+    """
+    server = connection.pgconn
+    server.enter_pipeline_mode()
+    # Only a local setting stays ours: a plain SET would leak to others through a pooler, which
+    # also refuses options sent at connect. And SET LOCAL warns when there was no BEGIN.
+    server.send_query_params(
+        b"select pg_catalog.set_config('statement_timeout', $1, true)", [b"%ds" % timeout]
+    )
+    # A parameter, not a literal: PostgreSQL logs the text of a statement that fails.
+    server.send_query_params(query, params)
+    server.pipeline_sync()
+    results = connection.wait(_results(server))
+    if server.status == ConnStatus.OK:
+        server.exit_pipeline_mode()
+    for result in results:
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result)
+    # Three, no fewer: the last says that it is committed.
+    _, answer, _ = results
+    return bytes(answer.get_value(0, 0) or b"")
+
+
+def _results(server: PGconn) -> PQGen[list[PGresult]]:
+    """Everything up to the transaction's end, the error of a commit that fails included."""
+    results: list[PGresult] = yield from generators.execute(server)
+    while server.status == ConnStatus.OK and results[-1].status != ExecStatus.PIPELINE_SYNC:
+        results += yield from generators.fetch_many(server)
+    return results

@@ -421,6 +421,26 @@ def test_lost_midway(
     assert len(requests_of(session_id(paid))) == 1
 
 
+def test_ended_midway(
+    client: FlaskClient, metadata: Metadata, blocked: Blocked, requests_of: Requests, sql: Sql
+) -> None:
+    """As by an administrator, or by a shutdown: the server says so before it hangs up."""
+    paid = checkout(metadata)
+    waits = """
+        select l.pid from pg_locks as l
+        join pg_database as d on d.oid = l.database and d.datname = current_database()
+        where not l.granted
+    """
+    with blocked() as waiting:
+        answer = in_thread(lambda: post(client, paid))
+        eventually(lambda: waiting() == 1, 30)
+        first = sql(waits)
+        sql("select pg_terminate_backend(%s)", first[0]["pid"])
+        eventually(lambda: waiting() == 1 and sql(waits) != first, 30)
+    assert outcome(answer()) == CREATED
+    assert len(requests_of(session_id(paid))) == 1
+
+
 def test_statement_timeout(
     webhook_dsn: str, metadata: Metadata, blocked: Blocked, requests_of: Requests
 ) -> None:

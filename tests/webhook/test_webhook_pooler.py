@@ -79,3 +79,7 @@ def test_transaction_pooler(pooled_dsn: str, metadata: Metadata, requests_of: Re
 
     assert outcomes == {"200 request_created": 20, "200 duplicate": 20}
     assert all(len(requests_of(session_id(event))) == 1 for event in events)
+    # The app's timeout is on neither of the pooler's connections, which others use after it.
+    with psycopg.connect(pooled_dsn) as one, psycopg.connect(pooled_dsn) as other:
+        for connection in (one, other):
+            assert connection.execute("show statement_timeout").fetchone() == ("0",)
