@@ -46,6 +46,10 @@ $(BENCH_READY): $(READY) bench/requirements.lock bench/package.json bench/packag
 bench: $(BENCH_READY)  ## Run the benchmarks, or $ONLY of them; ONLY=soak takes $DURATION seconds (600)
 	@$(PYTHON) -m bench $(if $(ONLY),--only $(ONLY)) --duration $(or $(DURATION),600)
 
+profile: $(READY)  ## Count the processor instructions of a booking and an accept, part by part
+	@stack/setup.sh profile
+	@$(PYTHON) -m bench.profile
+
 chaos: $(READY)  ## Run the stack under load and faults for $DURATION seconds (60); then check all
 	@$(PYTHON) -m chaos --seconds $(or $(DURATION),60) $(if $(SEED),--seed $(SEED))
 
@@ -78,5 +82,5 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail if they do not answer
 	@$(PYTHON) -m stack.audit
 
-.PHONY: help setup demo test up dashboard down clean verify bench chaos failover fuzz sql release
+.PHONY: help setup demo test up dashboard down clean verify bench profile chaos failover fuzz sql release
 .PHONY: check audit

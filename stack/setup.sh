@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Install what the stack needs and this machine lacks: Debian packages, .venv, npm's packages.
 # What is there already is left alone; apt is not called when nothing is missing.
-# `stack/setup.sh failover` installs what `make failover` needs beside that, and nothing else.
+# `stack/setup.sh failover` installs what `make failover` needs beside that, and nothing else; so does
+# `stack/setup.sh profile` for `make profile`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 purpose=${1:-}
@@ -53,6 +54,7 @@ list_missing() {
         have etcd || missing+=(etcd-server)
         have haproxy || missing+=(haproxy)
     fi
+    [ "$purpose" != profile ] || have valgrind || missing+=(valgrind)
     have setpriv || missing+=(util-linux)
     have wrk || missing+=(wrk)  # for the benchmark of the webhook app
     have mkfs.ext4 || missing+=(e2fsprogs)
@@ -123,7 +125,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
     apt_get update
     install_packages
 fi
-[ "$purpose" != failover ] || exit 0
+[ -z "$purpose" ] || exit 0
 
 say "Installing the Python packages into .venv"
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv

@@ -1,0 +1,146 @@
+"""Where a booking's and an accept's time goes, in processor instructions: `make profile`.
+
+PostgreSQL in single-user mode runs a statement under valgrind so many times, and then more often:
+the difference is what one costs. Unlike times, instructions are the same on a busy machine. What a
+part costs is seen by leaving it out.
+"""
+
+import os
+import random
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import accept
+from bench.database import MECHANIC, Database, acting_as
+from bench.measure import SQL, Size, say
+from stack.install import install
+from stack.postgres import AS_POSTGRES, Cluster, binary
+
+# By then every plan is a generic one, and every cache is warm.
+WARM, MORE = 20, 50
+PENDING = 2_000
+VARIABLES = {"client_id": (1, 9), "n": (1, 2_000_000_000), "customer": (1001, 11000)}
+VARIABLES |= {"mechanic": (1, 1000)}
+# As on a busy system: notices are left to the loop.
+BUSY = "set dispatch.delivery = 'later'"
+TRIGGERS = "alter table public.session_requests {} trigger session_requests_{}"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    script: str
+    without: tuple[str, ...] = ()  # triggers
+    replace: tuple[str, str] = ("", "")  # in the script
+    before: str = BUSY
+
+
+BOOKING = (
+    Step("bare INSERT of the row", "intake_bare.sql"),
+    Step("INSERT of the row, a narrow log row and a narrow ledger row", "intake_three_rows.sql"),
+    Step(
+        "an event that books nothing: read, checked, kept in the ledger",
+        "intake.sql",
+        replace=("checkout.session.completed", "customer.created"),
+    ),
+    Step("a booking without routing and log", "intake.sql", ("route", "log_insert")),
+    Step("a booking without the log", "intake.sql", ("log_insert",)),
+    Step("a booking", "intake.sql"),
+)
+AS_MECHANIC = f"{BUSY};\n\nset request.jwt.claims = '{acting_as(MECHANIC).partition('claims=')[2]}'"
+ACCEPT = (
+    Step("bare UPDATE by id", "accept_bare.sql"),
+    Step(
+        "an accept without guard and log", "accept.sql", ("guard", "log_update"), before=AS_MECHANIC
+    ),
+    Step("an accept without the log", "accept.sql", ("log_update",), before=AS_MECHANIC),
+    Step("an accept", "accept.sql", before=AS_MECHANIC),
+)
+
+
+def main() -> int:
+    with (
+        tempfile.TemporaryDirectory(prefix="favorites-profile-") as name,
+        data(Path(name)) as pgdata,
+    ):
+        for steps in (BOOKING, ACCEPT):
+            bare = 0
+            for step in steps:
+                cost = instructions(step, pgdata)
+                bare = bare or cost
+                print(f"{cost / 1000:9,.0f} thousand  {cost / bare:5.2f}  {step.name}", flush=True)
+            print(flush=True)
+    return 0
+
+
+@contextmanager
+def data(directory: Path) -> Iterator[Path]:
+    """A stopped server's data: people, some history, requests to accept."""
+    directory.chmod(0o711)
+    say("filling a database")
+    cluster = Cluster(directory / "postgres")
+    try:
+        install(cluster.dsn())
+        db = Database(cluster, Size())
+        db.prepare(history=10_000)
+        accept.fill(db, PENDING)
+        db.close()
+        pgdata = Path(cluster.get_data_directory())
+        cluster.terminate()
+        yield pgdata
+    finally:
+        cluster.stop()
+
+
+def instructions(step: Step, pgdata: Path) -> int:
+    few, many = (run(step, pgdata, count) for count in (WARM, WARM + MORE))
+    return (many - few) // MORE
+
+
+def run(step: Step, pgdata: Path, count: int) -> int:
+    """The instructions of a session that executes the step's statement so often."""
+    body, variables = statement(step)
+    types = f"({', '.join('integer' for _ in variables)})" if variables else ""
+    session = [step.before]
+    session += [TRIGGERS.format("disable", trigger) for trigger in step.without]
+    session.append(f"prepare step{types} as {body}")
+    for _ in range(count):
+        values = ", ".join(str(random.randint(*VARIABLES[each])) for each in variables)
+        session.append(f"execute step({values})" if variables else "execute step")
+    session += [TRIGGERS.format("enable", trigger) for trigger in step.without]
+    # The data's owner must be able to write what valgrind counted.
+    with tempfile.TemporaryDirectory(dir=pgdata.parent) as name:
+        Path(name).chmod(0o777)
+        command = [*AS_POSTGRES, "valgrind", "--tool=callgrind", f"--callgrind-out-file={name}/out"]
+        command += [binary("postgres"), "--single", "-j", "-D", str(pgdata)]
+        command += ["-c", "fsync=off", "-c", "wal_level=logical", "-c", "shared_preload_libraries="]
+        process = subprocess.run(
+            [*command, "postgres"],
+            input="".join(f"{each};\n\n" for each in session),
+            capture_output=True,
+            text=True,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},
+        )
+    counted = re.search(r"Collected : ([0-9]+)", process.stderr)
+    if process.returncode or not counted or re.search(r"ERROR|FATAL", process.stderr):
+        raise RuntimeError(f"{step.name}:\n{process.stderr}")
+    return int(counted[1])
+
+
+def statement(step: Step) -> tuple[str, list[str]]:
+    """The script's statement with parameters in place of pgbench's variables, and those."""
+    lines = (SQL / step.script).read_text().replace(*step.replace).splitlines()
+    text = "\n".join(each for each in lines if not re.match(r"\\|--|$", each)).rstrip(";")
+    variables = [each for each in VARIABLES if re.search(rf"(?<!:):{each}\b", text)]
+    for number, each in enumerate(variables, start=1):
+        text = re.sub(rf"(?<!:):{each}\b", f"${number}", text)
+    return text, variables
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
