@@ -58,7 +58,7 @@ failover: $(READY)  ## Lose the primary of three under load, $TIMES times (1); s
 	@$(PYTHON) -m failover --times $(TIMES)
 
 fuzz: $(READY)  ## Try $INPUTS random inputs (110000) on API, webhook and SQL
-	@$(PYTHON) -m pytest -n 2 tests/fuzz --inputs $(INPUTS)
+	@$(PYTHON) -m pytest -n 2 --maxschedchunk=1 tests/fuzz --inputs $(INPUTS)
 
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql

@@ -39,8 +39,9 @@ class Halves(LoadScopeScheduling):
         return str(nodeid.startswith("tests/sql/"))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves:
-    return Halves(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves | None:
+    """None of our own for `make fuzz`, whose few long tests go to whichever process is free."""
+    return None if config.getoption("inputs") else Halves(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
