@@ -8,13 +8,18 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The index is right for every word; planning each look-up anew would cost more than it does.
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
     v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request public.session_requests;
     v_only uuid;
     v_besides uuid[];
+    v_silent_since timestamptz;
     v_tier record;
+    v_share bigint;
+    v_parts bigint[];
     v_last_score integer;
     v_ids uuid[];
     v_found uuid[] := '{}'::uuid[];
@@ -60,13 +65,43 @@ begin
         select e.actor_id from dispatch.request_events as e
         where e.request_id = p_request_id and e.event = 'request_declined'
     ) || v_request.customer_id;
+    v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.match_tiers(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
         exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
         v_last_score := v_tier.score;
-        v_ids := dispatch.find_mechanics(
-            v_tier.available, v_tier.words, v_besides || v_found, p_limit, p_now
-        );
+        -- The index gives rows in no order: all that it finds is read to know the lowest ids. So it
+        -- is asked for the first 4096th of all ids, then for so many more as should do.
+        v_share := 1;
+        loop
+            v_parts := case
+                when v_share < 64 then array[0, v_share - 1]
+                when v_share < 4096 then array[-1 - v_share / 64, -1]
+                else array[v_tier.word, v_tier.word]
+            end;
+            -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
+            v_ids := array(
+                select f.id
+                from (
+                    select m.id from public.mechanics as m
+                    where
+                        m.status = 'approved'
+                        and dispatch.mechanic_words(
+                            m.id, m.is_online, m.brands, m.city, m.country
+                        ) @> array[v_tier.word]
+                        and dispatch.mechanic_words(
+                            m.id, m.is_online, m.brands, m.city, m.country
+                        ) && array(select generate_series(v_parts[1], v_parts[2]))
+                        and (not v_tier.available or m.updated_at > v_silent_since)
+                        and m.id <> all(v_besides || v_found)
+                    offset 0
+                ) as f
+                order by f.id
+                limit p_limit
+            );
+            exit when cardinality(v_ids) = p_limit or v_share >= 4096;
+            v_share := v_share * (p_limit::bigint * 3 / 2 + 10) / (cardinality(v_ids) + 1);
+        end loop;
         v_found := v_found || v_ids;
         v_scores := v_scores || array_fill(v_tier.score, array[cardinality(v_ids)]);
         v_reasons := v_reasons || array_fill(v_tier.reasons::text, array[cardinality(v_ids)]);
