@@ -18,8 +18,7 @@ declare
     v_besides uuid[];
     v_silent_since timestamptz;
     v_tier record;
-    v_share bigint;
-    v_parts bigint[];
+    v_depth integer;
     v_last_score integer;
     v_ids uuid[];
     v_found uuid[] := '{}'::uuid[];
@@ -72,13 +71,8 @@ begin
         v_last_score := v_tier.score;
         -- The index gives rows in no order: all that it finds is read to know the lowest ids. So it
         -- is asked for the first 4096th of all ids, then for so many more as should do.
-        v_share := 1;
+        v_depth := 6;
         loop
-            v_parts := case
-                when v_share < 64 then array[0, v_share - 1]
-                when v_share < 4096 then array[-1 - v_share / 64, -1]
-                else array[v_tier.word, v_tier.word]
-            end;
             -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
             v_ids := array(
                 select f.id
@@ -88,10 +82,7 @@ begin
                         m.status = 'approved'
                         and dispatch.mechanic_words(
                             m.id, m.is_online, m.brands, m.city, m.country
-                        ) @> array[v_tier.word]
-                        and dispatch.mechanic_words(
-                            m.id, m.is_online, m.brands, m.city, m.country
-                        ) && array(select generate_series(v_parts[1], v_parts[2]))
+                        ) @> array[hashtextextended(v_tier.word, v_depth)]
                         and (not v_tier.available or m.updated_at > v_silent_since)
                         and m.id <> all(v_besides || v_found)
                     offset 0
@@ -99,8 +90,10 @@ begin
                 order by f.id
                 limit p_limit
             );
-            exit when cardinality(v_ids) = p_limit or v_share >= 4096;
-            v_share := v_share * (p_limit::bigint * 3 / 2 + 10) / (cardinality(v_ids) + 1);
+            exit when cardinality(v_ids) = p_limit or v_depth = 0;
+            v_depth := greatest(
+                0, v_depth - ceil(ln((p_limit + 1.0::float8) / (cardinality(v_ids) + 1)) / ln(4.0::float8))
+            );
         end loop;
         v_found := v_found || v_ids;
         v_scores := v_scores || array_fill(v_tier.score, array[cardinality(v_ids)]);

@@ -1,6 +1,6 @@
 -- A word is one of dispatch.mechanic_words, made as it makes them.
 create or replace function dispatch.match_tiers(p_request public.session_requests)
-returns table (available boolean, word bigint, score integer, reasons text[])
+returns table (available boolean, word text, score integer, reasons text[])
 language plpgsql
 immutable
 security invoker
@@ -13,7 +13,7 @@ begin
     return query
     select
         a.available,
-        hashtextextended(a.word || p.word || b.word, 0),
+        a.word || p.word || b.word,
         s.score,
         s.reasons
     from (values (true, 'ONLINE '), (false, '')) as a (available, word)

@@ -19,13 +19,13 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_part constant integer := ('x' || left(p_id::text, 3))::bit(12)::integer;
+    v_start constant integer := ('x' || left(p_id::text, 3))::bit(12)::integer;
     v_city constant text := 'CITY ' || lower(p_city);
     v_country constant text := 'COUNTRY ' || lower(p_country);
 begin
     return array_remove(
         array(
-            select hashtextextended(a.word || p.word || b.word, 0)
+            select hashtextextended(a.word || p.word || b.word, d.depth)
             from (select '' as word union all select 'ONLINE ' where p_is_online) as a
             cross join
                 unnest(
@@ -35,9 +35,11 @@ begin
                 select '' as word union all
                 select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
             ) as b
+            cross join generate_series(0, 6) as d (depth)
+            where v_start >> (12 - 2 * d.depth) = 0
         ),
         null
-    ) || array[v_part, -1 - v_part / 64]::bigint[];
+    );
 end;
 $$;
 
