@@ -18,7 +18,7 @@ declare
     v_besides uuid[];
     v_silent_since timestamptz;
     v_tier record;
-    v_depth integer;
+    v_zeros integer;
     v_last_score integer;
     v_ids uuid[];
     v_found uuid[] := '{}'::uuid[];
@@ -69,9 +69,8 @@ begin
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
         exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
         v_last_score := v_tier.score;
-        -- The index gives rows in no order: all that it finds is read to know the lowest ids. So it
-        -- is asked for the first 4096th of all ids, then for so many more as should do.
-        v_depth := 6;
+        -- The shortest list first (dispatch.mechanic_words): of a thousandth of all ids.
+        v_zeros := 10;
         loop
             -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
             v_ids := array(
@@ -82,19 +81,22 @@ begin
                         m.status = 'approved'
                         and dispatch.mechanic_words(
                             m.id, m.is_online, m.brands, m.city, m.country
-                        ) @> array[hashtextextended(v_tier.word, v_depth)]
+                        ) @> array[hashtextextended(v_tier.word, v_zeros)]
                         and (not v_tier.available or m.updated_at > v_silent_since)
-                        and m.id <> all(v_besides || v_found)
+                        and m.id <> all(v_besides)
                     offset 0
                 ) as f
                 order by f.id
                 limit p_limit
             );
-            exit when cardinality(v_ids) = p_limit or v_depth = 0;
-            v_depth := greatest(
-                0, v_depth - ceil(ln((p_limit + 1.0::float8) / (cardinality(v_ids) + 1)) / ln(4.0::float8))
+            exit when cardinality(v_ids) = p_limit or v_zeros = 0;
+            -- To a list in which there should be a dozen more than enough.
+            v_zeros := greatest(
+                v_zeros - ceil(ln((p_limit + 12::float8) / (cardinality(v_ids) + 1)) / ln(2::float8)), 0
             );
+            v_zeros := v_zeros - case when v_zeros < 4 then v_zeros % 2 else 0 end;
         end loop;
+        v_besides := v_besides || v_ids;
         v_found := v_found || v_ids;
         v_scores := v_scores || array_fill(v_tier.score, array[cardinality(v_ids)]);
         v_reasons := v_reasons || array_fill(v_tier.reasons::text, array[cardinality(v_ids)]);

@@ -9,31 +9,38 @@ as $$
 declare
     v_city text := 'CITY ' || lower(p_request.customer_city);
     v_country text := 'COUNTRY ' || lower(p_request.customer_country);
+    v_worth record := dispatch.match_points(p_request.requested_brand);
+    v_points integer[] := v_worth.points;
+    v_reasons text[] := v_worth.reasons;
 begin
     return query
     select
         a.available,
         a.word || p.word || b.word,
-        s.score,
-        s.reasons
-    from (values (true, 'ONLINE '), (false, '')) as a (available, word)
-    cross join (
-        values (true, ' BRAND ' || lower(p_request.requested_brand)), (false, '')
-    ) as b (brand, word)
+        a.points + p.points + b.points,
+        a.reasons || b.reasons || p.reasons
+    from (
+        values (true, 'ONLINE ', v_points[1], v_reasons[1:1]), (false, '', 0, '{}')
+    ) as a (available, word, points, reasons)
     cross join (
         values
-        (true, true, v_city || ' ' || v_country),
+        (' BRAND ' || lower(p_request.requested_brand), v_points[2], v_reasons[2:2]),
+        ('', 0, '{}')
+    ) as b (word, points, reasons)
+    cross join (
+        values
+        (v_city || ' ' || v_country, v_points[3] + v_points[4], v_reasons[3:4]),
         -- A city counts unless the countries are known to differ.
-        (true, false, v_city || case when v_country is null then '' else ' ANYWHERE' end),
-        (false, true, v_country),
-        (false, false, '')
-    ) as p (city, country, word)
-    cross join
-        lateral dispatch.match_score(
-            a.available, b.brand, p.city, p.country, p_request.requested_brand
-        ) as s
+        (
+            v_city || case when v_country is null then '' else ' ANYWHERE' end,
+            v_points[3],
+            v_reasons[3:3]
+        ),
+        (v_country, v_points[4], v_reasons[4:4]),
+        ('', 0, '{}')
+    ) as p (word, points, reasons)
     where b.word is not null and p.word is not null
-    order by s.score desc;
+    order by 3 desc;
 end;
 $$;
 

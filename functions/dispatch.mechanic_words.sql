@@ -1,10 +1,10 @@
--- What the index mechanics_words_idx keeps of a mechanic, and where the words are made. A word
--- joins all that a way to match asks for, so that a look-up reads one list and meets no other; of
--- those available there is a second list. A value is lower case there and the rest is not, so that
--- none is taken for another; of what is null there is no word. Only the hash of a word is kept: it
--- is short, however long the brand, and two alike are not to be expected of 64 bits.
--- The numbers say where in the order of ids a mechanic is: in which of 4096 parts, and below 0 in
--- which of 64.
+-- The words of a mechanic: what a way to match asks for, all of it in one word, so that a look-up
+-- reads one list of the index and meets it with no other. Of those available there is a list more.
+-- A value is lower case in a word and the rest is not, so that none is taken for another; of what
+-- is null there is none. Only a word's hash is kept: it is short, however long the brand, and two
+-- alike are not to be expected of 64 bits.
+-- A list is in no order of ids, so that all of it must be read to know the lowest. So there are
+-- shorter ones too, of those whose ids begin with some bits 0: that number seeds the hash.
 create or replace function dispatch.mechanic_words(
     p_id uuid,
     p_is_online boolean,
@@ -25,7 +25,7 @@ declare
 begin
     return array_remove(
         array(
-            select hashtextextended(a.word || p.word || b.word, d.depth)
+            select hashtextextended(a.word || p.word || b.word, z.zeros)
             from (select '' as word union all select 'ONLINE ' where p_is_online) as a
             cross join
                 unnest(
@@ -35,8 +35,9 @@ begin
                 select '' as word union all
                 select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
             ) as b
-            cross join generate_series(0, 6) as d (depth)
-            where v_start >> (12 - 2 * d.depth) = 0
+            -- Half as long each, but the longest, which many are in: a quarter.
+            cross join unnest(array[0, 2, 4, 5, 6, 7, 8, 9, 10]) as z (zeros)
+            where v_start >> (12 - z.zeros) = 0
         ),
         null
     );
