@@ -19,6 +19,7 @@ declare
     v_silent_since timestamptz;
     v_tier record;
     v_zeros integer;
+    v_times float8;
     v_last_score integer;
     v_ids uuid[];
     v_found uuid[] := '{}'::uuid[];
@@ -65,7 +66,7 @@ begin
         where e.request_id = p_request_id and e.event = 'request_declined'
     ) || v_request.customer_id;
     v_silent_since := dispatch.silent_since(p_now);
-    for v_tier in select * from dispatch.match_tiers(v_request) loop
+    for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
         exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
         v_last_score := v_tier.score;
@@ -91,10 +92,9 @@ begin
             );
             exit when cardinality(v_ids) = p_limit or v_zeros = 0;
             -- To a list in which there should be a dozen more than enough.
-            v_zeros := greatest(
-                v_zeros - ceil(ln((p_limit + 12::float8) / (cardinality(v_ids) + 1)) / ln(2::float8)), 0
-            );
-            v_zeros := v_zeros - case when v_zeros < 4 then v_zeros % 2 else 0 end;
+            v_times := (p_limit + 12::float8) / (cardinality(v_ids) + 1);
+            v_zeros := greatest(0, v_zeros - ceil(ln(v_times) / ln(2::float8)));
+            v_zeros := case v_zeros when 1 then 0 when 3 then 2 else v_zeros end;
         end loop;
         v_besides := v_besides || v_ids;
         v_found := v_found || v_ids;

@@ -1,5 +1,5 @@
 -- The points and their words stand here alone: dispatch.score_match adds those of one mechanic, and
--- dispatch.match_tiers those of every way to match.
+-- dispatch.ways_to_match those of every way to match.
 create or replace function dispatch.match_points(
     p_requested_brand text,
     out points integer[],

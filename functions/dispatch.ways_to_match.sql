@@ -1,5 +1,5 @@
 -- A word is one of dispatch.mechanic_words, made as it makes them.
-create or replace function dispatch.match_tiers(p_request public.session_requests)
+create or replace function dispatch.ways_to_match(p_request public.session_requests)
 returns table (available boolean, word text, score integer, reasons text[])
 language plpgsql
 immutable
@@ -44,8 +44,8 @@ begin
 end;
 $$;
 
-comment on function dispatch.match_tiers(public.session_requests) is
+comment on function dispatch.ways_to_match(public.session_requests) is
 'Every way in which a mechanic can match a request, best first: whether available, the word to '
 'find such mechanics by in the index (they may match better still), score and reasons.';
-revoke all on function dispatch.match_tiers(public.session_requests)
+revoke all on function dispatch.ways_to_match(public.session_requests)
 from public, anon, authenticated, service_role;
