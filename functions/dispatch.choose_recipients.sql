@@ -93,7 +93,7 @@ begin
             exit when cardinality(v_ids) = p_limit or v_zeros = 0;
             -- To a list in which there should be a dozen more than enough.
             v_times := (p_limit + 12::float8) / (cardinality(v_ids) + 1);
-            v_zeros := greatest(0, v_zeros - ceil(ln(v_times) / ln(2::float8)));
+            v_zeros := greatest(0, v_zeros - ceil(ln(v_times) / ln(2::float8))::integer);
             v_zeros := case v_zeros when 1 then 0 when 3 then 2 else v_zeros end;
         end loop;
         v_besides := v_besides || v_ids;
