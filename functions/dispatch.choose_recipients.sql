@@ -70,7 +70,7 @@ begin
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
         exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
         v_last_score := v_tier.score;
-        -- The shortest list first (dispatch.mechanic_words): of a thousandth of all ids.
+        -- The shortest list first (dispatch.mechanic_words): that of a thousandth of all ids.
         v_zeros := 10;
         loop
             -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
@@ -91,7 +91,7 @@ begin
                 limit p_limit
             );
             exit when cardinality(v_ids) = p_limit or v_zeros = 0;
-            -- To a list in which there should be a dozen more than enough.
+            -- On to a list in which there should be a dozen more than enough. (1 and 3 have none.)
             v_times := (p_limit + 12::float8) / (cardinality(v_ids) + 1);
             v_zeros := greatest(0, v_zeros - ceil(ln(v_times) / ln(2::float8))::integer);
             v_zeros := case v_zeros when 1 then 0 when 3 then 2 else v_zeros end;

@@ -4,7 +4,8 @@
 -- is null there is none. Only a word's hash is kept: it is short, however long the brand, and two
 -- alike are not to be expected of 64 bits.
 -- A list is in no order of ids, so that all of it must be read to know the lowest. So there are
--- shorter ones too, of those whose ids begin with some bits 0: that number seeds the hash.
+-- shorter ones too, of those whose ids begin with so many bits 0: that number seeds the hash.
+-- The index is only as right as this is unchanged: other words need another index.
 create or replace function dispatch.mechanic_words(
     p_id uuid,
     p_is_online boolean,
@@ -35,7 +36,8 @@ begin
                 select '' as word union all
                 select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
             ) as b
-            -- Half as long each, but the longest, which many are in: a quarter.
+            -- Each list half as long as the one before; the first two a quarter, as every other
+            -- mechanic would be in one more.
             cross join unnest(array[0, 2, 4, 5, 6, 7, 8, 9, 10]) as z (zeros)
             where v_start >> (12 - z.zeros) = 0
         ),

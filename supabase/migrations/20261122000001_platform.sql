@@ -1116,7 +1116,7 @@ begin
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
         exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
         v_last_score := v_tier.score;
-        -- The shortest list first (dispatch.mechanic_words): of a thousandth of all ids.
+        -- The shortest list first (dispatch.mechanic_words): that of a thousandth of all ids.
         v_zeros := 10;
         loop
             -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
@@ -1137,7 +1137,7 @@ begin
                 limit p_limit
             );
             exit when cardinality(v_ids) = p_limit or v_zeros = 0;
-            -- To a list in which there should be a dozen more than enough.
+            -- On to a list in which there should be a dozen more than enough. (1 and 3 have none.)
             v_times := (p_limit + 12::float8) / (cardinality(v_ids) + 1);
             v_zeros := greatest(0, v_zeros - ceil(ln(v_times) / ln(2::float8))::integer);
             v_zeros := case v_zeros when 1 then 0 when 3 then 2 else v_zeros end;
@@ -2436,7 +2436,8 @@ grant execute on function dispatch.mechanic_status(uuid) to authenticated;
 -- is null there is none. Only a word's hash is kept: it is short, however long the brand, and two
 -- alike are not to be expected of 64 bits.
 -- A list is in no order of ids, so that all of it must be read to know the lowest. So there are
--- shorter ones too, of those whose ids begin with some bits 0: that number seeds the hash.
+-- shorter ones too, of those whose ids begin with so many bits 0: that number seeds the hash.
+-- The index is only as right as this is unchanged: other words need another index.
 create or replace function dispatch.mechanic_words(
     p_id uuid,
     p_is_online boolean,
@@ -2467,7 +2468,8 @@ begin
                 select '' as word union all
                 select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
             ) as b
-            -- Half as long each, but the longest, which many are in: a quarter.
+            -- Each list half as long as the one before; the first two a quarter, as every other
+            -- mechanic would be in one more.
             cross join unnest(array[0, 2, 4, 5, 6, 7, 8, 9, 10]) as z (zeros)
             where v_start >> (12 - z.zeros) = 0
         ),
