@@ -220,23 +220,27 @@ from (
             'set_mechanic_presence'
         ]
     ),
-    (2, 'functions open to anon', 'anon', '{}'::text[]),
+    (2, 'functions open to anon', 'anon', array['mechanic_words']),
     (
         3, 'functions open to authenticated', 'authenticated',
         array[
             'accept_request', 'broadcast_request_now', 'caller_id', 'cancel_request',
             'complete_request', 'create_free_request', 'decline_request', 'get_request_timeline',
             'list_favorites', 'list_open_requests', 'list_request_events', 'make_checkout',
-            'may_see_request', 'may_use_topic', 'mechanic_status', 'set_mechanic_presence'
+            'may_see_request', 'may_use_topic', 'mechanic_status', 'mechanic_words',
+            'set_mechanic_presence'
         ]
     ),
-    (4, 'functions open to service_role', 'service_role', array['process_stripe_event']),
+    (
+        4, 'functions open to service_role', 'service_role',
+        array['mechanic_words', 'process_stripe_event']
+    ),
     (
         5, 'stable functions', 'stable',
         array[
             'booking_error', 'caller_id', 'choose_recipients', 'explain_routing',
-            'fallback_reason', 'favorites_priority_enabled', 'find_mechanics',
-            'first_event_id_since', 'get_request_timeline', 'health', 'is_approved_mechanic',
+            'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
+            'get_request_timeline', 'health', 'is_approved_mechanic',
             'is_online', 'list_favorites', 'list_open_requests', 'make_checkout',
             'may_see_request', 'may_use_topic', 'mechanic_status', 'next_deadline',
             'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
@@ -246,7 +250,10 @@ from (
     ),
     (
         6, 'immutable functions', 'immutable',
-        array['match_score', 'match_tiers', 'not_pending', 'shown_request', 'to_uuid']
+        array[
+            'match_points', 'mechanic_words', 'not_pending', 'shown_request', 'to_uuid',
+            'ways_to_match'
+        ]
     )
 ) as w (number, check_name, kind, names)
 cross join

@@ -40,43 +40,13 @@ and not metadata ? 'refunded_at';
 create index concurrently if not exists mechanics_online_idx
 on public.mechanics (id) where is_online;
 
--- For dispatch.find_mechanics: what a mechanic is found by, as words. Brands become lower case by
--- way of a tsvector: the plain way, by text, is not immutable, and a function of our own would have
--- to be open to everyone who writes to the table. A heartbeat changes neither words nor predicates.
-create index concurrently if not exists mechanics_words_idx
-on public.mechanics using gin ((
-    tsvector_to_array(lower(array_to_tsvector(array_replace(
-        array_replace(brands, '', chr(1)), null, chr(2)
-    ))::text)::tsvector)
-    || array[
-        'COUNTRY ' || lower(country),
-        'CITY ' || lower(city),
-        'CITY ' || lower(city) || coalesce(' COUNTRY ' || lower(country), ' ANYWHERE'),
-        'ID ' || left(id::text, 1),
-        'ID ' || left(id::text, 2),
-        'ID ' || left(id::text, 3)
-    ]
-))
+-- A heartbeat changes neither words nor predicate.
+create index concurrently if not exists mechanics_matches_idx
+on public.mechanics
+using gin (dispatch.mechanic_words(id, is_online, brands, city, country))
 -- Without a list of pending entries, which each look-up would have to read.
 with (fastupdate = off)
 where status = 'approved';
-
-create index concurrently if not exists mechanics_online_words_idx
-on public.mechanics using gin ((
-    tsvector_to_array(lower(array_to_tsvector(array_replace(
-        array_replace(brands, '', chr(1)), null, chr(2)
-    ))::text)::tsvector)
-    || array[
-        'COUNTRY ' || lower(country),
-        'CITY ' || lower(city),
-        'CITY ' || lower(city) || coalesce(' COUNTRY ' || lower(country), ' ANYWHERE'),
-        'ID ' || left(id::text, 1),
-        'ID ' || left(id::text, 2),
-        'ID ' || left(id::text, 3)
-    ]
-))
-with (fastupdate = off)
-where status = 'approved' and is_online;
 
 -- Who declined a request. Few do, so that most events do not touch this index.
 create index concurrently if not exists request_events_declined_idx

@@ -26,7 +26,6 @@ begin;
 \ir ../../functions/dispatch.deliver_events.sql
 \ir ../../functions/dispatch.expire_requests.sql
 \ir ../../functions/dispatch.explain_routing.sql
-\ir ../../functions/dispatch.find_mechanics.sql
 \ir ../../functions/dispatch.first_event_id_since.sql
 \ir ../../functions/dispatch.get_request_timeline.sql
 \ir ../../functions/dispatch.guard_request.sql
@@ -39,11 +38,11 @@ begin;
 \ir ../../functions/dispatch.log_request_change.sql
 \ir ../../functions/dispatch.make_checkout.sql
 \ir ../../functions/dispatch.mark_silent_mechanics_offline.sql
-\ir ../../functions/dispatch.match_score.sql
-\ir ../../functions/dispatch.match_tiers.sql
+\ir ../../functions/dispatch.match_points.sql
 \ir ../../functions/dispatch.may_see_request.sql
 \ir ../../functions/dispatch.may_use_topic.sql
 \ir ../../functions/dispatch.mechanic_status.sql
+\ir ../../functions/dispatch.mechanic_words.sql
 \ir ../../functions/dispatch.next_deadline.sql
 \ir ../../functions/dispatch.not_pending.sql
 \ir ../../functions/dispatch.policy_fingerprints.sql
@@ -64,6 +63,7 @@ begin;
 \ir ../../functions/dispatch.shown_request.sql
 \ir ../../functions/dispatch.sweep.sql
 \ir ../../functions/dispatch.sweep_round.sql
+\ir ../../functions/dispatch.ways_to_match.sql
 \ir ../../functions/dispatch.wants_priority.sql
 \ir ../../functions/public.accept_session_request.sql
 \ir ../../functions/public.broadcast_session_request_now.sql

@@ -991,13 +991,18 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The index is right for every word; planning each look-up anew would cost more than it does.
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
     v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request public.session_requests;
     v_only uuid;
     v_besides uuid[];
+    v_silent_since timestamptz;
     v_tier record;
+    v_zeros integer;
+    v_times float8;
     v_last_score integer;
     v_ids uuid[];
     v_found uuid[] := '{}'::uuid[];
@@ -1043,13 +1048,38 @@ begin
         select e.actor_id from dispatch.request_events as e
         where e.request_id = p_request_id and e.event = 'request_declined'
     ) || v_request.customer_id;
-    for v_tier in select * from dispatch.match_tiers(v_request) loop
+    v_silent_since := dispatch.silent_since(p_now);
+    for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
         exit when cardinality(v_found) >= p_limit and v_tier.score < v_last_score;
         v_last_score := v_tier.score;
-        v_ids := dispatch.find_mechanics(
-            v_tier.available, v_tier.words, v_besides || v_found, p_limit, p_now
-        );
+        -- The shortest list first (dispatch.mechanic_words): that of a thousandth of all ids.
+        v_zeros := 10;
+        loop
+            -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
+            v_ids := array(
+                select f.id
+                from (
+                    select m.id from public.mechanics as m
+                    where
+                        m.status = 'approved'
+                        and dispatch.mechanic_words(
+                            m.id, m.is_online, m.brands, m.city, m.country
+                        ) @> array[hashtextextended(v_tier.word, v_zeros)]
+                        and (not v_tier.available or m.updated_at > v_silent_since)
+                        and m.id <> all(v_besides)
+                    offset 0
+                ) as f
+                order by f.id
+                limit p_limit
+            );
+            exit when cardinality(v_ids) = p_limit or v_zeros = 0;
+            -- On to a list in which there should be a dozen more than enough. (1 and 3 have none.)
+            v_times := (p_limit + 12::float8) / (cardinality(v_ids) + 1);
+            v_zeros := greatest(0, v_zeros - ceil(ln(v_times) / ln(2::float8))::integer);
+            v_zeros := case v_zeros when 1 then 0 when 3 then 2 else v_zeros end;
+        end loop;
+        v_besides := v_besides || v_ids;
         v_found := v_found || v_ids;
         v_scores := v_scores || array_fill(v_tier.score, array[cardinality(v_ids)]);
         v_reasons := v_reasons || array_fill(v_tier.reasons::text, array[cardinality(v_ids)]);
@@ -1422,119 +1452,6 @@ comment on function dispatch.explain_routing(uuid, timestamptz, integer) is
 'and whether and why it is open to them at p_now. The favourite and the winner come first, then '
 'who may accept, best first; p_limit rows, null for all. Raises PT404 request_not_found.';
 revoke all on function dispatch.explain_routing(uuid, timestamptz, integer)
-from public, anon, authenticated, service_role;
-
--- Reads little more than p_limit rows, however many mechanics there are. An index by words gives
--- rows in no order, so that all that it finds must be read to know the lowest ids: it is asked for
--- the ids that begin with 000 first, then 00, then 0. The expression is that of the indexes.
-create or replace function dispatch.find_mechanics(
-    p_available boolean,
-    p_words text[],
-    p_besides uuid[],
-    p_limit integer,
-    p_now timestamptz
-)
-returns uuid[]
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
--- The indexes are right for every word; planning each look-up anew would cost more than it does.
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = off
-as $$
-declare
-    v_silent_since constant timestamptz := dispatch.silent_since(p_now);
-    v_prefix text;
-    v_words text[];
-    v_found uuid[];
-begin
-    if p_words = '{}' and p_available then
-        return array(
-            select m.id from public.mechanics as m
-            where
-                m.status = 'approved' and m.is_online and m.updated_at > v_silent_since
-                and m.id <> all(p_besides)
-            order by m.id
-            limit p_limit
-        );
-    elsif p_words = '{}' then
-        return array(
-            select m.id from public.mechanics as m
-            where m.status = 'approved' and m.id <> all(p_besides)
-            order by m.id
-            limit p_limit
-        );
-    end if;
-
-    foreach v_prefix in array array['ID 000', 'ID 00', 'ID 0', null] loop
-        continue when v_prefix = 'ID 00' and cardinality(v_found) * 16 < p_limit;
-        v_words := array_remove(p_words || v_prefix, null);
-        -- offset 0: found by words, then sorted; walking the ids in order could take for ever.
-        if p_available then
-            v_found := array(
-                select f.id
-                from (
-                    select m.id from public.mechanics as m
-                    where
-                        m.status = 'approved' and m.is_online and m.updated_at > v_silent_since
-                        and m.id <> all(p_besides)
-                        and (
-                            tsvector_to_array(lower(array_to_tsvector(array_replace(
-                                array_replace(m.brands, '', chr(1)), null, chr(2)
-                            ))::text)::tsvector)
-                            || array[
-                                'COUNTRY ' || lower(m.country),
-                                'CITY ' || lower(m.city),
-                                'CITY ' || lower(m.city)
-                                || coalesce(' COUNTRY ' || lower(m.country), ' ANYWHERE'),
-                                'ID ' || left(m.id::text, 1),
-                                'ID ' || left(m.id::text, 2),
-                                'ID ' || left(m.id::text, 3)
-                            ]
-                        ) @> v_words
-                    offset 0
-                ) as f
-                order by f.id
-                limit p_limit
-            );
-        else
-            v_found := array(
-                select f.id
-                from (
-                    select m.id from public.mechanics as m
-                    where
-                        m.status = 'approved' and m.id <> all(p_besides)
-                        and (
-                            tsvector_to_array(lower(array_to_tsvector(array_replace(
-                                array_replace(m.brands, '', chr(1)), null, chr(2)
-                            ))::text)::tsvector)
-                            || array[
-                                'COUNTRY ' || lower(m.country),
-                                'CITY ' || lower(m.city),
-                                'CITY ' || lower(m.city)
-                                || coalesce(' COUNTRY ' || lower(m.country), ' ANYWHERE'),
-                                'ID ' || left(m.id::text, 1),
-                                'ID ' || left(m.id::text, 2),
-                                'ID ' || left(m.id::text, 3)
-                            ]
-                        ) @> v_words
-                    offset 0
-                ) as f
-                order by f.id
-                limit p_limit
-            );
-        end if;
-        exit when cardinality(v_found) = p_limit;
-    end loop;
-    return v_found;
-end;
-$$;
-
-comment on function dispatch.find_mechanics(boolean, text[], uuid[], integer, timestamptz) is
-'The first p_limit approved mechanics by id who have all these words (dispatch.match_tiers) and '
-'are not among p_besides; with p_available only those available at p_now.';
-revoke all on function dispatch.find_mechanics(boolean, text[], uuid[], integer, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Finds a time in the event log by halving the range of ids, so that the log needs no index on
@@ -2331,15 +2248,11 @@ comment on function dispatch.mark_silent_mechanics_offline(integer, timestamptz)
 revoke all on function dispatch.mark_silent_mechanics_offline(integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- The points and their words stand here alone: dispatch.score_match asks it of one mechanic, and
--- dispatch.match_tiers of every way to match.
-create or replace function dispatch.match_score(
-    p_available boolean,
-    p_brand boolean,
-    p_city boolean,
-    p_country boolean,
+-- The points and their words stand here alone: dispatch.score_match adds those of one mechanic, and
+-- dispatch.ways_to_match those of every way to match.
+create or replace function dispatch.match_points(
     p_requested_brand text,
-    out score integer,
+    out points integer[],
     out reasons text[]
 )
 returns record
@@ -2349,76 +2262,17 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    score := case when p_available then 50 else 0 end + case when p_brand then 30 else 0 end
-    + case when p_city then 20 else 0 end + case when p_country then 10 else 0 end;
-    reasons := array_remove(
-        array[
-            case when p_available then 'Available now' end,
-            case when p_brand then 'Works on ' || p_requested_brand end,
-            case when p_city then 'Same city' end,
-            case when p_country then 'Same country' end
-        ],
-        null
-    );
+    points := array[50, 30, 20, 10];
+    reasons := array[
+        'Available now', 'Works on ' || p_requested_brand, 'Same city', 'Same country'
+    ];
 end;
 $$;
 
-comment on function dispatch.match_score(boolean, boolean, boolean, boolean, text) is
-'The points for what a mechanic and a request have in common (available 50, brand 30, city 20, '
-'country 10) and the reasons in words, best first.';
-revoke all on function dispatch.match_score(boolean, boolean, boolean, boolean, text)
-from public, anon, authenticated, service_role;
-
--- The words are those that the indexes mechanics_words_idx and mechanics_online_words_idx have of
--- each mechanic. A brand is lower case there and the other words are not, so that none is taken
--- for another.
-create or replace function dispatch.match_tiers(p_request public.session_requests)
-returns table (available boolean, words text[], score integer, reasons text[])
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_brand text := lower(p_request.requested_brand);
-    v_city text := 'CITY ' || lower(p_request.customer_city);
-    v_country text := 'COUNTRY ' || lower(p_request.customer_country);
-begin
-    return query
-    select
-        a.available,
-        array_remove(array[b.word, p.word], null),
-        s.score,
-        s.reasons
-    from (values (true), (false)) as a (available)
-    cross join (
-        values
-        (true, coalesce(nullif(v_brand, ''), case when v_brand = '' then chr(1) end)),
-        (false, null)
-    ) as b (brand, word)
-    cross join (
-        values
-        (true, true, v_city || ' ' || v_country),
-        -- A city counts unless the countries are known to differ.
-        (true, false, v_city || case when v_country is null then '' else ' ANYWHERE' end),
-        (false, true, v_country),
-        (false, false, null)
-    ) as p (city, country, word)
-    cross join
-        lateral dispatch.match_score(
-            a.available, b.brand, p.city, p.country, p_request.requested_brand
-        ) as s
-    where
-        (b.word is not null or not b.brand)
-        and (p.word is not null or not (p.city or p.country))
-    order by s.score desc;
-end;
-$$;
-
-comment on function dispatch.match_tiers(public.session_requests) is
-'Every way in which a mechanic can match a request, best first: whether available, the words to '
-'find such mechanics by in the index (they may match better still), score and reasons.';
-revoke all on function dispatch.match_tiers(public.session_requests)
+comment on function dispatch.match_points(text) is
+'What it is worth that a mechanic is available, works on this brand, is in the same city and in '
+'the same country: the points and the reason of each.';
+revoke all on function dispatch.match_points(text)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.may_see_request(p_request public.session_requests)
@@ -2517,6 +2371,62 @@ comment on function dispatch.mechanic_status(uuid) is 'Behind public.get_mechani
 revoke all on function dispatch.mechanic_status(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.mechanic_status(uuid) to authenticated;
+
+-- The words of a mechanic: what a way to match asks for, all of it in one word, so that a look-up
+-- reads one list of the index and meets it with no other. Of those available there is a list more.
+-- A value is lower case in a word and the rest is not, so that none is taken for another; of what
+-- is null there is none. Only a word's hash is kept: it is short, however long the brand, and two
+-- alike are not to be expected of 64 bits.
+-- A list is in no order of ids, so that all of it must be read to know the lowest. So there are
+-- shorter ones too, of those whose ids begin with so many bits 0: that number seeds the hash.
+-- The index is only as right as this is unchanged: other words need another index.
+create or replace function dispatch.mechanic_words(
+    p_id uuid,
+    p_is_online boolean,
+    p_brands text[],
+    p_city text,
+    p_country text
+)
+returns bigint[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_start constant integer := ('x' || left(p_id::text, 3))::bit(12)::integer;
+    v_city constant text := 'CITY ' || lower(p_city);
+    v_country constant text := 'COUNTRY ' || lower(p_country);
+begin
+    return array_remove(
+        array(
+            select hashtextextended(a.word || p.word || b.word, z.zeros)
+            from (select '' as word union all select 'ONLINE ' where p_is_online) as a
+            cross join
+                unnest(
+                    array['', v_country, v_city, v_city || coalesce(' ' || v_country, ' ANYWHERE')]
+                ) as p (word)
+            cross join (
+                select '' as word union all
+                select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
+            ) as b
+            -- Each list half as long as the one before; the first two a quarter, as every other
+            -- mechanic would be in one more.
+            cross join unnest(array[0, 2, 4, 5, 6, 7, 8, 9, 10]) as z (zeros)
+            where v_start >> (12 - z.zeros) = 0
+        ),
+        null
+    );
+end;
+$$;
+
+comment on function dispatch.mechanic_words(uuid, boolean, text[], text, text) is
+'The words, as hashes, by which dispatch.choose_recipients finds a mechanic in an index.';
+revoke all on function dispatch.mechanic_words(uuid, boolean, text[], text, text)
+from public, anon, authenticated, service_role;
+-- Whoever writes to the marketplace's table keeps its index, and must be able to run this for it.
+-- By name only those can call it who may use the schema; it tells nobody anything.
+grant execute on function dispatch.mechanic_words(uuid, boolean, text[], text, text) to public;
 
 create or replace function dispatch.next_deadline()
 returns timestamptz
@@ -3227,24 +3137,29 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
-    v_match record;
-begin
-    v_match := dispatch.match_score(
+    v_matches boolean[] := array[
         dispatch.is_online(p_mechanic, p_now),
         lower(p_requested_brand) = any(lower(p_mechanic.brands::text)::text[]),
         -- London is not London when the countries are known to differ.
         lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
-        v_same_country,
-        p_requested_brand
-    );
-    score := v_match.score;
-    reasons := v_match.reasons;
+        v_same_country
+    ];
+    v_worth record := dispatch.match_points(p_requested_brand);
+begin
+    score := 0;
+    reasons := '{}';
+    for i in 1..4 loop
+        if v_matches[i] then
+            score := score + v_worth.points[i];
+            reasons := reasons || v_worth.reasons[i];
+        end if;
+    end loop;
 end;
 $$;
 
 comment on function dispatch.score_match(public.mechanics, text, text, text, timestamptz) is
 'How well a mechanic fits a request for this brand, city and country at p_now: points and '
-'reasons, by dispatch.match_score.';
+'reasons, by dispatch.match_points.';
 revoke all on function dispatch.score_match(public.mechanics, text, text, text, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -3446,6 +3361,58 @@ comment on function dispatch.sweep_round(timestamptz) is
 'Announces and expires what is due, unless it is before sweep_at, and delivers. Returns the next '
 'round''s sweep_at and when to begin it.';
 revoke all on function dispatch.sweep_round(timestamptz)
+from public, anon, authenticated, service_role;
+
+-- A word is one of dispatch.mechanic_words, made as it makes them.
+create or replace function dispatch.ways_to_match(p_request public.session_requests)
+returns table (available boolean, word text, score integer, reasons text[])
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_city text := 'CITY ' || lower(p_request.customer_city);
+    v_country text := 'COUNTRY ' || lower(p_request.customer_country);
+    v_worth record := dispatch.match_points(p_request.requested_brand);
+    v_points integer[] := v_worth.points;
+    v_reasons text[] := v_worth.reasons;
+begin
+    return query
+    select
+        a.available,
+        a.word || p.word || b.word,
+        a.points + p.points + b.points,
+        a.reasons || b.reasons || p.reasons
+    from (
+        values (true, 'ONLINE ', v_points[1], v_reasons[1:1]), (false, '', 0, '{}')
+    ) as a (available, word, points, reasons)
+    cross join (
+        values
+        (' BRAND ' || lower(p_request.requested_brand), v_points[2], v_reasons[2:2]),
+        ('', 0, '{}')
+    ) as b (word, points, reasons)
+    cross join (
+        values
+        (v_city || ' ' || v_country, v_points[3] + v_points[4], v_reasons[3:4]),
+        -- A city counts unless the countries are known to differ.
+        (
+            v_city || case when v_country is null then '' else ' ANYWHERE' end,
+            v_points[3],
+            v_reasons[3:3]
+        ),
+        (v_country, v_points[4], v_reasons[4:4]),
+        ('', 0, '{}')
+    ) as p (word, points, reasons)
+    where b.word is not null and p.word is not null
+    order by 3 desc;
+end;
+$$;
+
+comment on function dispatch.ways_to_match(public.session_requests) is
+'Every way in which a mechanic can match a request, best first: whether available, the word to '
+'find such mechanics by in the index (they may match better still), score and reasons.';
+revoke all on function dispatch.ways_to_match(public.session_requests)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.wants_priority(
@@ -4008,43 +3975,13 @@ and not metadata ? 'refunded_at';
 create index if not exists mechanics_online_idx
 on public.mechanics (id) where is_online;
 
--- For dispatch.find_mechanics: what a mechanic is found by, as words. Brands become lower case by
--- way of a tsvector: the plain way, by text, is not immutable, and a function of our own would have
--- to be open to everyone who writes to the table. A heartbeat changes neither words nor predicates.
-create index if not exists mechanics_words_idx
-on public.mechanics using gin ((
-    tsvector_to_array(lower(array_to_tsvector(array_replace(
-        array_replace(brands, '', chr(1)), null, chr(2)
-    ))::text)::tsvector)
-    || array[
-        'COUNTRY ' || lower(country),
-        'CITY ' || lower(city),
-        'CITY ' || lower(city) || coalesce(' COUNTRY ' || lower(country), ' ANYWHERE'),
-        'ID ' || left(id::text, 1),
-        'ID ' || left(id::text, 2),
-        'ID ' || left(id::text, 3)
-    ]
-))
+-- A heartbeat changes neither words nor predicate.
+create index if not exists mechanics_matches_idx
+on public.mechanics
+using gin (dispatch.mechanic_words(id, is_online, brands, city, country))
 -- Without a list of pending entries, which each look-up would have to read.
 with (fastupdate = off)
 where status = 'approved';
-
-create index if not exists mechanics_online_words_idx
-on public.mechanics using gin ((
-    tsvector_to_array(lower(array_to_tsvector(array_replace(
-        array_replace(brands, '', chr(1)), null, chr(2)
-    ))::text)::tsvector)
-    || array[
-        'COUNTRY ' || lower(country),
-        'CITY ' || lower(city),
-        'CITY ' || lower(city) || coalesce(' COUNTRY ' || lower(country), ' ANYWHERE'),
-        'ID ' || left(id::text, 1),
-        'ID ' || left(id::text, 2),
-        'ID ' || left(id::text, 3)
-    ]
-))
-with (fastupdate = off)
-where status = 'approved' and is_online;
 
 -- Who declined a request. Few do, so that most events do not touch this index.
 create index if not exists request_events_declined_idx

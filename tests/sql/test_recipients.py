@@ -56,7 +56,22 @@ MOVED = """
     update public.mechanics
     set updated_at = updated_at + (now() - '2026-03-14 12:00Z'::timestamptz)
 """
-BRANDS = ["Saab", "SAAB", "saab", "Škoda", "Land Rover", "d'Or", 'a"b\\c', "{x,y}", "NULL", ""]
+# More than an index takes of a text.
+LONG = random.Random(7).randbytes(3000).hex()
+BRANDS = [
+    LONG,
+    LONG + "s",
+    "Saab",
+    "SAAB",
+    "saab",
+    "Škoda",
+    "Land Rover",
+    "d'Or",
+    'a"b\\c',
+    "{x,y}",
+    "NULL",
+    "",
+]
 CITIES = ["Turku", "TURKU", "Åbo", "Saab", "fi", ""]
 COUNTRIES = ["FI", "fi", "CA", ""]
 DECLINED = """
@@ -144,6 +159,19 @@ def test_the_best_are_those_of_a_full_scan(crowd: Database, now: str) -> None:
             assert chosen == wanted[:limit], (row["id"], limit)
         found += len(wanted)
     assert (found > 0) is (now != "2026-03-14 12:30Z")
+
+
+def test_whoever_may_write_to_the_table_keeps_its_index(crowd: Database) -> None:
+    """A marketplace's own role needs no right of this project's."""
+    with crowd.superuser() as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "create role their_backend bypassrls;"
+            " grant insert, update on public.mechanics to their_backend;"
+            " insert into auth.users (id) values ('a0000000-0000-4000-8000-000000000001');"
+            " set local role their_backend;"
+            " insert into public.mechanics (id, status, is_online)"
+            " values ('a0000000-0000-4000-8000-000000000001', 'approved', true)"
+        )
 
 
 def test_the_list_is_what_the_rule_says_of_each_request(crowd: Database) -> None:
