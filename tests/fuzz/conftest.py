@@ -1,5 +1,5 @@
 """How many inputs are tried: a few for each test, always the same, or as many random ones in all
-as `--inputs` says, divided evenly."""
+as `--inputs` says, divided by how fast they are."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -14,6 +14,14 @@ from tests.database import fresh_database
 from tests.fuzz.callers import ROLES, SECRET, Api, Caller
 
 FEW = 100
+# How often a test's inputs are tried beside those of the slowest, so that all take about as long.
+SHARES = {
+    "test_any_call": 1,
+    "test_any_query": 4,
+    "test_any_sequence_of_calls": 10,
+    "test_any_event": 10,
+    "test_any_body_and_headers": 20,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,8 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def inputs(request: pytest.FixtureRequest) -> int:
     """How many this test is to try."""
     total = request.config.getoption("inputs")
-    tests = sum("inputs" in getattr(item, "fixturenames", ()) for item in request.session.items)
-    return -(-total // tests) if total else FEW
+    shares = [SHARES.get(getattr(item, "originalname", ""), 0) for item in request.session.items]
+    return -(-total * SHARES[request.node.originalname] // sum(shares)) if total else FEW
 
 
 @pytest.fixture

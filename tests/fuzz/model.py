@@ -156,6 +156,8 @@ class Model:
                 self.end(request, "expired")
 
     def turn(self, enabled: bool) -> None:
+        if enabled and not self.enabled:
+            self.sweep()  # what was open to all is announced while it still is
         self.enabled = enabled
         if not enabled:
             self.sweep()

@@ -57,6 +57,8 @@ items = st.recursive(
     max_leaves=5,
 )
 paths = columns | st.builds("{}.{}".format, relations, columns)
+# Parameters whose values PostgREST does not read from the table.
+NO_COLUMNS = ("limit", "offset", "columns", "on_conflict")
 predicates = st.builds(
     "{}{}.{}".format, st.sampled_from(["", "not."]), st.sampled_from(OPERATORS), texts
 )
@@ -72,9 +74,7 @@ parameters = st.one_of(
     st.tuples(
         st.just("order"), st.builds("{}.{}".format, paths, st.sampled_from(["asc", "nullsfirst"]))
     ),
-    st.tuples(
-        st.sampled_from(["limit", "offset", "columns", "on_conflict", "after"]), texts | paths
-    ),
+    st.tuples(st.sampled_from([*NO_COLUMNS, "after"]), texts | paths),
 )
 headers = st.fixed_dictionaries(
     {},
@@ -143,7 +143,8 @@ def test_any_query(caller: Caller, inputs: int, tried: Callable[[], int]) -> Non
         # Whoever may filter by a column, or sort by it, learns what is in it. (With nothing to
         # write, PostgREST does not ask the database.)
         if response.ok and data is None and not caller.may_see_all:
-            assert not any(column in f"{query}" for column in PRIVATE), sent
+            asked = [pair for pair in query if pair[0] not in NO_COLUMNS]
+            assert not any(column in f"{asked}" for column in PRIVATE), sent
 
     ask()
     assert {200, 400, 404} <= set(statuses), statuses
