@@ -83,13 +83,15 @@ def read_journal(path: Path, record: Record) -> None:
 
 
 class Listener(Client):
+    # Of connections; one count for all listeners, as a record may outlive them.
+    numbers = itertools.count()
+
     def __init__(
         self, env: Env, journal: Recorder, user: str, topics: tuple[str, ...], cursor: int
     ) -> None:
         super().__init__(env, journal.keep, user)
         self.env, self.journal = env, journal
         self.topics, self.cursor, self.behind = topics, cursor, True
-        self.numbers = itertools.count()
         self.connection: psycopg.Connection[Any] | None = None
         self.listening = Listening(user, "", 0)
 

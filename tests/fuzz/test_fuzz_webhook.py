@@ -128,7 +128,8 @@ def test_any_event(
         answer = json.loads(response.text)
         answers[answer.get("outcome") or answer["error"]] += 1
         if answer.get("outcome") == "refunded":
-            refunded.add(event["data"]["object"].get("payment_intent"))
+            payment = event["data"]["object"].get("payment_intent")
+            refunded.update([payment] if isinstance(payment, str) else [])
 
     post()
     # The inputs are worth something.
