@@ -151,4 +151,5 @@ def test_any_query(caller: Caller, inputs: int, tried: Callable[[], int]) -> Non
             assert not any(column in f"{asked}" for column in PRIVATE), sent
 
     ask()
-    assert {200, 400, 404} <= set(statuses), statuses
+    # Some were refused, and some were done.
+    assert {400, 404} <= set(statuses) and {200, 204, 206} & set(statuses), statuses
