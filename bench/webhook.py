@@ -19,7 +19,8 @@ from bench.database import Database, user_id
 from bench.measure import Result, Subject, ratio, rounds
 from stack.clients import paid_checkout
 from stack.install import install_webhook_role
-from stack.services import Service, free_ports, webhook
+from stack.network import free_ports
+from stack.services import Service, webhook
 
 SECRET = "whsec_bench"
 CLIENTS = 16

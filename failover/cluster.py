@@ -16,11 +16,10 @@ import psycopg
 
 from stack import ROOT
 from stack.install import install, install_webhook_role
+from stack.network import free_ports, listens
 from stack.postgres import AS_POSTGRES, SUPERUSER, run_psql
 from stack.services import (
     Service,
-    free_ports,
-    listens,
     load_secrets,
     nginx,
     postgrest,

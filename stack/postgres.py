@@ -13,6 +13,8 @@ import psycopg
 from psycopg import sql
 from testing.postgresql import Postgresql
 
+from stack.network import free_ports
+
 HERE = Path(__file__).resolve().parent
 SUPERUSER = "supabase_admin"
 # PostgreSQL refuses to run as root. setpriv execs, so the child's pid is the postmaster's.
@@ -80,7 +82,7 @@ class Cluster(Postgresql):
         if AS_POSTGRES:
             shutil.chown(directory, "postgres", "postgres")
         self._configuration = SETTINGS | {"fsync": "on" if fsync else "off"} | dict(settings or {})
-        super().__init__(base_dir=str(directory), port=port)
+        super().__init__(base_dir=str(directory), port=port or free_ports(0)[0])
 
     def dsn(
         self, user: str = "postgres", dbname: str = "postgres", *, port: int | None = None

@@ -4,6 +4,8 @@ import socket
 import threading
 from contextlib import suppress
 
+from stack.network import free_ports
+
 BLOCK = 65536
 
 
@@ -15,12 +17,11 @@ class Proxy:
         self._sockets: set[socket.socket] = set()
         self._flowing = threading.Event()
         self._flowing.set()
-        self.port = 0
+        (self.port,) = free_ports(0)
         self.open()
 
     def open(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def cut(self) -> None:

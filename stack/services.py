@@ -7,14 +7,11 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +21,7 @@ import psycopg
 
 from stack import ROOT
 from stack.install import cron_command, install, install_webhook_role
+from stack.network import answers, free_ports, listens
 from stack.postgres import Cluster
 from stack.proxy import Proxy
 from stack.tokens import sign
@@ -475,36 +473,6 @@ def write_private(path: Path, text: str) -> None:
     unfinished.touch(mode=0o600)
     unfinished.write_text(text)
     unfinished.replace(path)
-
-
-def free_ports(*wanted: int) -> list[int]:
-    """For each wanted port that port if nobody has it, else (and for 0) any free one."""
-    with ExitStack() as held:
-        ports = []
-        for port in wanted:
-            candidate = held.enter_context(socket.socket())
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                candidate.bind(("127.0.0.1", 0))
-            ports.append(candidate.getsockname()[1])
-        return ports
-
-
-def answers(url: str) -> bool:
-    """Whether a GET is answered with 200."""
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def listens(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether somebody takes connections there."""
-    with socket.socket() as candidate:
-        return candidate.connect_ex((host, port)) == 0
 
 
 def tail(path: Path, lines: int = 20) -> str:

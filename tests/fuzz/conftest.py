@@ -8,8 +8,9 @@ import pytest
 from _pytest.terminal import TerminalReporter
 from hypothesis import HealthCheck, settings
 
+from stack.network import free_ports
 from stack.postgres import Cluster
-from stack.services import free_ports, postgrest
+from stack.services import postgrest
 from tests.database import fresh_database
 from tests.fuzz.callers import ROLES, SECRET, Api, Caller
 

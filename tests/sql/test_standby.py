@@ -7,8 +7,9 @@ import httpx
 import psycopg
 import pytest
 
+from stack.network import free_ports
 from stack.postgres import Cluster
-from stack.services import free_ports, postgrest
+from stack.services import postgrest
 from stack.tokens import sign
 from tests.database import Database, checkout, eventually, refused, rpc
 from tests.standby import Standby

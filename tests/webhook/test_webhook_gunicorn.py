@@ -26,6 +26,7 @@ from webhook_support import (
     signed,
 )
 
+from stack.network import free_ports
 from tests.database import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,8 +38,7 @@ class Served:
     """gunicorn on a port of its own, its output in a file."""
 
     def __init__(self, output: Path, settings: Path = SETTINGS, **environ: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(0)
         self.output = output
         command = ["-m", "gunicorn", "-c", str(settings), "-b", f"127.0.0.1:{self.port}"]
         with output.open("w") as stream:

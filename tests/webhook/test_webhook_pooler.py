@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from webhook_support import PATH, Metadata, Requests, checkout, client_for, session_id, signed
 
+from stack.network import free_ports
 from stack.postgres import AS_POSTGRES
-from stack.services import free_ports
 from tests.database import eventually
 
 

@@ -1,0 +1,35 @@
+"""What the stack believes of this machine's ports."""
+
+import socket
+from pathlib import Path
+from threading import Thread
+
+from stack.network import answers, free_ports, listens
+
+
+def test_free_ports_are_not_those_of_outgoing_connections() -> None:
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(port < first_outgoing for port in free_ports(*[0] * 50))
+
+
+def test_a_wanted_port_is_given_unless_somebody_has_it() -> None:
+    (wanted,) = free_ports(0)
+    assert free_ports(wanted) == [wanted]
+    with socket.create_server(("127.0.0.1", wanted)):
+        assert free_ports(wanted) != [wanted]
+
+
+def test_a_server_that_answers_nonsense_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listens(port)
+        Thread(target=echo, args=(server,), daemon=True).start()
+        assert not answers(f"http://127.0.0.1:{port}/")
+
+
+def echo(server: socket.socket) -> None:
+    """Answers each request with that request, as a socket connected to itself does."""
+    while True:
+        connection = server.accept()[0]
+        with connection:
+            connection.sendall(connection.recv(4096))
