@@ -18,7 +18,9 @@ begin
     end if;
     update public.session_requests
     set status = 'accepted', mechanic_id = v_mechanic_id
-    where id = p_request_id and status = 'pending'
+    -- As text, so that no partial index fits: a plan made while few requests were pending would read
+    -- all the pending ones, not the one of this id.
+    where id = p_request_id and status::text = 'pending'
     returning * into v_request;
 
     if v_request.id is null then

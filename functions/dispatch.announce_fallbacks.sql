@@ -6,19 +6,29 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_due uuid[];
     v_id uuid;
     v_count integer;
 begin
+    v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
+    if v_due = '{}' then
+        return 0;
+    end if;
+    -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
+    -- reads all the pending ones.
+    with found as materialized (
+        select r.id, r.status, r.notification_sent_at
+        from public.session_requests as r
+        where r.id = any(v_due)
+        for update skip locked
+    )
+
     update public.session_requests as r
     set notification_sent_at = p_now
+    from found
     where
-        r.id in (
-            select due.id
-            from dispatch.pending_windows(p_now, p_limit) as w
-            inner join public.session_requests as due on due.id = w.request_id
-            where due.status = 'pending' and due.notification_sent_at is null
-            for update of due skip locked
-        );
+        r.id = found.id
+        and found.status = 'pending' and found.notification_sent_at is null;
     get diagnostics v_count = row_count;
     return v_count;
 exception

@@ -4,6 +4,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The index has the order already: a plan made while few waited would sort all that wait.
+set enable_sort = off
 as $$
 declare
     v_id uuid;

@@ -8,6 +8,8 @@ stable
 -- definer: reads the event log and the flag; the caller is checked by require_mechanic
 security definer
 set search_path = pg_catalog, pg_temp
+-- A plan made while few requests were open would go through all scores for each of them.
+set enable_nestloop = off
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
@@ -44,7 +46,7 @@ begin
     ),
 
     -- Many requests seek the same.
-    scores as (
+    scores as materialized (
         select d.sought, s.score, s.reasons
         from (select distinct o.sought from open_requests as o) as d
         cross join public.mechanics as m

@@ -33,7 +33,8 @@ begin
         end if;
     end if;
     -- What the sweep told goes out with the commit that comes now, before what others left is sent.
-    if v_done > 0 or dispatch.deliver_events(1000) >= 1000 then
+    -- That is sent a little at a time, so that a deadline never waits for much of it.
+    if v_done > 0 or dispatch.deliver_events(100) >= 100 then
         next_round := v_now;
     elsif v_deadline > v_now then
         next_round := least(next_round, v_deadline);

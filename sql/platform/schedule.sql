@@ -1,5 +1,5 @@
--- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly
--- the whole minute and acts on time. Retention, once a day. pg_cron lives in one database of a
+-- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
+-- minute and acts on time. Retention, once a day. pg_cron lives in one database of a
 -- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
 -- commands instead.
 do $$
@@ -9,7 +9,9 @@ declare
     v_sweep constant text := $command$
 do $loop$
 declare
-    v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
+    -- From one minute's middle to the next one's. At the change of minutes pg_cron may be a second
+    -- late; the run that came due there while this one went on it starts as soon as this one ends.
+    v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '90 seconds';
     v_sweep_at timestamptz := '-infinity';
     v_presence_at timestamptz := '-infinity';
     v_next timestamptz;

@@ -766,7 +766,9 @@ begin
     end if;
     update public.session_requests
     set status = 'accepted', mechanic_id = v_mechanic_id
-    where id = p_request_id and status = 'pending'
+    -- As text, so that no partial index fits: a plan made while few requests were pending would read
+    -- all the pending ones, not the one of this id.
+    where id = p_request_id and status::text = 'pending'
     returning * into v_request;
 
     if v_request.id is null then
@@ -804,19 +806,29 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_due uuid[];
     v_id uuid;
     v_count integer;
 begin
+    v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
+    if v_due = '{}' then
+        return 0;
+    end if;
+    -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
+    -- reads all the pending ones.
+    with found as materialized (
+        select r.id, r.status, r.notification_sent_at
+        from public.session_requests as r
+        where r.id = any(v_due)
+        for update skip locked
+    )
+
     update public.session_requests as r
     set notification_sent_at = p_now
+    from found
     where
-        r.id in (
-            select due.id
-            from dispatch.pending_windows(p_now, p_limit) as w
-            inner join public.session_requests as due on due.id = w.request_id
-            where due.status = 'pending' and due.notification_sent_at is null
-            for update of due skip locked
-        );
+        r.id = found.id
+        and found.status = 'pending' and found.notification_sent_at is null;
     get diagnostics v_count = row_count;
     return v_count;
 exception
@@ -1315,6 +1327,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+-- The index has the order already: a plan made while few waited would sort all that wait.
+set enable_sort = off
 as $$
 declare
     v_id uuid;
@@ -1917,6 +1931,8 @@ stable
 -- definer: reads the event log and the flag; the caller is checked by require_mechanic
 security definer
 set search_path = pg_catalog, pg_temp
+-- A plan made while few requests were open would go through all scores for each of them.
+set enable_nestloop = off
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
@@ -1953,7 +1969,7 @@ begin
     ),
 
     -- Many requests seek the same.
-    scores as (
+    scores as materialized (
         select d.sought, s.score, s.reasons
         from (select distinct o.sought from open_requests as o) as d
         cross join public.mechanics as m
@@ -3344,7 +3360,8 @@ begin
         end if;
     end if;
     -- What the sweep told goes out with the commit that comes now, before what others left is sent.
-    if v_done > 0 or dispatch.deliver_events(1000) >= 1000 then
+    -- That is sent a little at a time, so that a deadline never waits for much of it.
+    if v_done > 0 or dispatch.deliver_events(100) >= 100 then
         next_round := v_now;
     elsif v_deadline > v_now then
         next_round := least(next_round, v_deadline);
@@ -4104,8 +4121,8 @@ exception
 end;
 $$;
 
--- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for nearly
--- the whole minute and acts on time. Retention, once a day. pg_cron lives in one database of a
+-- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
+-- minute and acts on time. Retention, once a day. pg_cron lives in one database of a
 -- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
 -- commands instead.
 do $$
@@ -4115,7 +4132,9 @@ declare
     v_sweep constant text := $command$
 do $loop$
 declare
-    v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '59.9 seconds';
+    -- From one minute's middle to the next one's. At the change of minutes pg_cron may be a second
+    -- late; the run that came due there while this one went on it starts as soon as this one ends.
+    v_until constant timestamptz := date_trunc('minute', clock_timestamp()) + interval '90 seconds';
     v_sweep_at timestamptz := '-infinity';
     v_presence_at timestamptz := '-infinity';
     v_next timestamptz;
