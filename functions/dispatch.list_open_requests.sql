@@ -10,6 +10,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 -- A plan made while few requests were open would go through all scores for each of them.
 set enable_nestloop = off
+-- The one nested loop that it needs is now said to cost so much that it would be compiled.
+set jit = off
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();

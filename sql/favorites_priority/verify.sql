@@ -495,7 +495,7 @@ begin
         return;
     end if;
 
-    -- It runs for nearly the whole minute, so that one is running most of the time.
+    -- Each run takes a minute, so that one is running nearly all the time.
     execute
         $q$select
             count(*),

@@ -1933,6 +1933,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 -- A plan made while few requests were open would go through all scores for each of them.
 set enable_nestloop = off
+-- The one nested loop that it needs is now said to cost so much that it would be compiled.
+set jit = off
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
@@ -2239,15 +2241,16 @@ declare
 begin
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- updated_at stays: it is when the mechanic was last seen.
+    -- An array, as a join may run its inner side, and with it the limit, more than once.
     update public.mechanics as m
     set is_online = false
     where
-        m.id in (
+        m.id = any(array(
             select silent.id from public.mechanics as silent
             where silent.is_online and (silent.updated_at > v_silent_since) is not true
             limit p_limit
             for update skip locked
-        );
+        ));
     get diagnostics v_count = row_count;
     return v_count;
 exception
