@@ -29,19 +29,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
 
 
-class Halves(LoadScopeScheduling):
-    """For the two processes of `make test`: the tests of the SQL are half of the whole.
+class Folders(LoadScopeScheduling):
+    """For the two processes of `make test`: each takes a folder's tests, then the next folder.
 
-    What a session starts is started once, and tests stay in order.
+    So what a folder's tests share is started once, and they stay in order.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return str(nodeid.startswith("tests/sql/"))
+        return nodeid.split("/")[1]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Halves | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Folders | None:
     """None of our own for `make fuzz`, whose few long tests go to whichever process is free."""
-    return None if config.getoption("inputs") else Halves(config, log)
+    return None if config.getoption("inputs") else Folders(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,8 +20,8 @@ QUICK = Size(rounds=1, seconds=0, divisor=1000, duration=2)
 LINES = {
     "intake": (8, 8, 1),
     "webhook": (3, 1, 0),
-    "accept": (6, 6, 0),
-    "notices": (4, 2, 0),
+    "accept": (7, 6, 0),
+    "notices": (5, 2, 0),
     "lateness": (6, 3, 0),
     "sweep": (1, 1, 0),
     "recipients": (2, 2, 1),
