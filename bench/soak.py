@@ -22,7 +22,7 @@ SAMPLES = 60
 # Each row of these indexes is there until its request is taken or its notice sent.
 LIVE_INDEXES = """
     select sum(pg_relation_size(i::regclass)) / 1024.0 from unnest(array[
-        'public.session_requests_pending_idx',
+        'public.session_requests_open_idx',
         'public.session_requests_expiry_idx',
         'public.session_requests_priority_notified_idx',
         'public.session_requests_priority_deadline_idx',

@@ -15,6 +15,7 @@ set jit = off
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
+    v_unannounced uuid[] := array(select dispatch.unannounced_requests(v_mechanic_id));
 begin
     return query
     with open_requests as (
@@ -23,28 +24,34 @@ begin
             r.session_type,
             r.plan_code,
             r.created_at,
-            case
-                when r.notification_sent_at is null
-                    then (select w.ends_at from dispatch.priority_window(r) as w)
-            end as ends_at,
+            null::timestamptz as ends_at,
             -- In one array, as nulls are equal there.
             array[r.requested_brand, r.customer_city, r.customer_country] as sought
         from public.session_requests as r
         where
-            r.status = 'pending'
+            r.status = 'pending' and r.notification_sent_at is not null
             -- Of what was broadcast, dispatch.refusal says no more than this. Asking it of each of
             -- thousands would take longer than all the rest.
-            and case
-                when r.notification_sent_at is null
-                    then dispatch.refusal(r, v_mechanic_id) is null
-                else
-                    r.customer_id <> v_mechanic_id
-                    and (r.expires_at <= now()) is not true
-                    and r.id not in (
-                        select e.request_id from dispatch.request_events as e
-                        where e.event = 'request_declined' and e.actor_id = v_mechanic_id
-                    )
-            end
+            and r.customer_id <> v_mechanic_id
+            and (r.expires_at <= now()) is not true
+            and r.id not in (
+                select e.request_id from dispatch.request_events as e
+                where e.event = 'request_declined' and e.actor_id = v_mechanic_id
+            )
+        union all
+        select
+            r.id,
+            r.session_type,
+            r.plan_code,
+            r.created_at,
+            (select w.ends_at from dispatch.priority_window(r) as w),
+            array[r.requested_brand, r.customer_city, r.customer_country]
+        from public.session_requests as r
+        where
+            -- By id alone, for the same reason as in dispatch.announce_fallbacks.
+            r.id = any(v_unannounced)
+            and r.status::text = 'pending' and r.notification_sent_at is null
+            and dispatch.refusal(r, v_mechanic_id) is null
     ),
 
     -- Many requests seek the same.

@@ -17,6 +17,7 @@ begin;
 \ir ../../functions/dispatch.route_request.sql
 \ir ../../functions/dispatch.log_new_request.sql
 \ir ../../functions/dispatch.pending_windows.sql
+\ir ../../functions/dispatch.unannounced_requests.sql
 \ir ../../functions/dispatch.fallback_reason.sql
 \ir ../platform/hook_grants.sql
 \ir ../../functions/dispatch.release_windows.sql

@@ -149,6 +149,7 @@ from (
     ('dispatch.route_request()', 'priority_notified_at'),
     ('dispatch.log_new_request()', 'priority_notified_at'),
     ('dispatch.pending_windows(timestamptz,integer)', 'priority_notified_at'),
+    ('dispatch.unannounced_requests(uuid)', 'priority_notified_at'),
     (
         'dispatch.fallback_reason(public.session_requests,public.session_requests)',
         'priority_notified_at'
@@ -247,7 +248,7 @@ from (
             'may_see_request', 'may_use_topic', 'mechanic_status', 'next_deadline',
             'pending_windows', 'policy_fingerprints', 'priority_window', 'refusal',
             'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
-            'score_match', 'silent_since', 'wants_priority'
+            'score_match', 'silent_since', 'unannounced_requests', 'wants_priority'
         ]
     ),
     (

@@ -22,6 +22,11 @@ comment on function dispatch.pending_windows(timestamptz, integer) is
 revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
+comment on function dispatch.unannounced_requests(uuid) is
+'Requests not yet broadcast that may be open to this mechanic; dispatch.refusal says which are.';
+revoke all on function dispatch.unannounced_requests(uuid)
+from public, anon, authenticated, service_role;
+
 comment on function dispatch.fallback_reason(public.session_requests, public.session_requests) is
 'Why a request that had a window is broadcast now; null: it had none.';
 revoke all on function dispatch.fallback_reason(public.session_requests, public.session_requests)

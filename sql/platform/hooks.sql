@@ -1,5 +1,5 @@
--- The seam. The platform asks these six functions about priority; this file holds the answers of
--- a platform without the feature: there is none. The feature's up.sql replaces five of them with
+-- The seam. The platform asks these seven functions about priority; this file holds the answers of
+-- a platform without the feature: there is none. The feature's up.sql replaces six of them with
 -- the ones in functions/ (its setter replaces the flag), and those stay while it is installed; its
 -- down.sql takes the setter away and runs this file again.
 do $hooks$
@@ -90,6 +90,21 @@ begin
         as $$
         begin
             return;
+        end;
+        $$;
+
+        create or replace function dispatch.unannounced_requests(p_mechanic_id uuid)
+        returns setof uuid
+        language plpgsql
+        stable
+        security invoker
+        set search_path = pg_catalog, pg_temp
+        as $$
+        begin
+            -- Written before there were triggers.
+            return query
+            select r.id from public.session_requests as r
+            where r.status = 'pending' and r.notification_sent_at is null;
         end;
         $$;
 

@@ -20,9 +20,10 @@ on public.session_requests (customer_id, created_at);
 create index concurrently if not exists session_requests_mechanic_id_idx
 on public.session_requests (mechanic_id) where mechanic_id is not null;
 
--- What a mechanic may accept, oldest first.
-create index concurrently if not exists session_requests_pending_idx
-on public.session_requests (created_at) where status = 'pending';
+-- What every mechanic may accept, oldest first.
+create index concurrently if not exists session_requests_open_idx
+on public.session_requests (created_at)
+where status = 'pending' and notification_sent_at is not null;
 
 -- What the sweep must expire, earliest first.
 create index concurrently if not exists session_requests_expiry_idx

@@ -442,8 +442,8 @@ $$;
 revoke all on all tables in schema dispatch from public, anon, authenticated, service_role;
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;
 
--- The seam. The platform asks these six functions about priority; this file holds the answers of
--- a platform without the feature: there is none. The feature's up.sql replaces five of them with
+-- The seam. The platform asks these seven functions about priority; this file holds the answers of
+-- a platform without the feature: there is none. The feature's up.sql replaces six of them with
 -- the ones in functions/ (its setter replaces the flag), and those stay while it is installed; its
 -- down.sql takes the setter away and runs this file again.
 do $hooks$
@@ -537,6 +537,21 @@ begin
         end;
         $$;
 
+        create or replace function dispatch.unannounced_requests(p_mechanic_id uuid)
+        returns setof uuid
+        language plpgsql
+        stable
+        security invoker
+        set search_path = pg_catalog, pg_temp
+        as $$
+        begin
+            -- Written before there were triggers.
+            return query
+            select r.id from public.session_requests as r
+            where r.status = 'pending' and r.notification_sent_at is null;
+        end;
+        $$;
+
         create or replace function dispatch.fallback_reason(
             p_old public.session_requests,
             p_new public.session_requests,
@@ -579,6 +594,11 @@ revoke all on function dispatch.log_new_request() from public, anon, authenticat
 comment on function dispatch.pending_windows(timestamptz, integer) is
 'Requests not yet broadcast whose window ends by p_before, earliest first.';
 revoke all on function dispatch.pending_windows(timestamptz, integer)
+from public, anon, authenticated, service_role;
+
+comment on function dispatch.unannounced_requests(uuid) is
+'Requests not yet broadcast that may be open to this mechanic; dispatch.refusal says which are.';
+revoke all on function dispatch.unannounced_requests(uuid)
 from public, anon, authenticated, service_role;
 
 comment on function dispatch.fallback_reason(public.session_requests, public.session_requests) is
@@ -1938,6 +1958,7 @@ set jit = off
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
+    v_unannounced uuid[] := array(select dispatch.unannounced_requests(v_mechanic_id));
 begin
     return query
     with open_requests as (
@@ -1946,28 +1967,34 @@ begin
             r.session_type,
             r.plan_code,
             r.created_at,
-            case
-                when r.notification_sent_at is null
-                    then (select w.ends_at from dispatch.priority_window(r) as w)
-            end as ends_at,
+            null::timestamptz as ends_at,
             -- In one array, as nulls are equal there.
             array[r.requested_brand, r.customer_city, r.customer_country] as sought
         from public.session_requests as r
         where
-            r.status = 'pending'
+            r.status = 'pending' and r.notification_sent_at is not null
             -- Of what was broadcast, dispatch.refusal says no more than this. Asking it of each of
             -- thousands would take longer than all the rest.
-            and case
-                when r.notification_sent_at is null
-                    then dispatch.refusal(r, v_mechanic_id) is null
-                else
-                    r.customer_id <> v_mechanic_id
-                    and (r.expires_at <= now()) is not true
-                    and r.id not in (
-                        select e.request_id from dispatch.request_events as e
-                        where e.event = 'request_declined' and e.actor_id = v_mechanic_id
-                    )
-            end
+            and r.customer_id <> v_mechanic_id
+            and (r.expires_at <= now()) is not true
+            and r.id not in (
+                select e.request_id from dispatch.request_events as e
+                where e.event = 'request_declined' and e.actor_id = v_mechanic_id
+            )
+        union all
+        select
+            r.id,
+            r.session_type,
+            r.plan_code,
+            r.created_at,
+            (select w.ends_at from dispatch.priority_window(r) as w),
+            array[r.requested_brand, r.customer_city, r.customer_country]
+        from public.session_requests as r
+        where
+            -- By id alone, for the same reason as in dispatch.announce_fallbacks.
+            r.id = any(v_unannounced)
+            and r.status::text = 'pending' and r.notification_sent_at is null
+            and dispatch.refusal(r, v_mechanic_id) is null
     ),
 
     -- Many requests seek the same.
@@ -3975,9 +4002,10 @@ on public.session_requests (customer_id, created_at);
 create index if not exists session_requests_mechanic_id_idx
 on public.session_requests (mechanic_id) where mechanic_id is not null;
 
--- What a mechanic may accept, oldest first.
-create index if not exists session_requests_pending_idx
-on public.session_requests (created_at) where status = 'pending';
+-- What every mechanic may accept, oldest first.
+create index if not exists session_requests_open_idx
+on public.session_requests (created_at)
+where status = 'pending' and notification_sent_at is not null;
 
 -- What the sweep must expire, earliest first.
 create index if not exists session_requests_expiry_idx

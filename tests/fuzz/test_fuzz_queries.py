@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.callers import PRIVATE, Caller
@@ -121,6 +121,7 @@ def test_any_query(caller: Caller, inputs: int, tried: Callable[[], int]) -> Non
         headers,
         bodies,
     )
+    @example("GET", "service_plans", [], {}, {})
     def ask(
         method: str,
         path: str,
@@ -152,4 +153,4 @@ def test_any_query(caller: Caller, inputs: int, tried: Callable[[], int]) -> Non
 
     ask()
     # Some were refused, and some were done.
-    assert {400, 404} <= set(statuses) and {200, 204, 206} & set(statuses), statuses
+    assert {200, 400, 404} <= set(statuses), statuses

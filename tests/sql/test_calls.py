@@ -240,3 +240,26 @@ def test_each_hears_of_their_own_topics_from_a_cursor_on(shared: Database) -> No
     first = shared.events(reserved)[0]["id"]
     assert heard(favourite, after=first) == heard(favourite)[1:]
     assert heard(favourite, after=2**62) == []
+
+
+@pytest.mark.parametrize("layer", ["platform_db", "db"])
+def test_what_was_pending_before_the_install_is_listed(
+    layer: str, request: pytest.FixtureRequest
+) -> None:
+    """Rows of a marketplace that had no triggers yet: pending, and told to nobody."""
+    database: Database = request.getfixturevalue(layer)
+    customer, mechanic = database.make_customer(), database.make_mechanic()
+    superuser = database.superuser()
+    superuser.execute("set session_replication_role = replica")
+    superuser.execute(
+        "insert into public.session_requests (customer_id, session_type) values (%s, 'chat')",
+        (customer,),
+    )
+    listed = rpc(database.connect(mechanic), "list_open_session_requests")
+    assert [row["is_priority"] for row in listed] == [False]
+    accepted = rpc(
+        database.connect(mechanic),
+        "accept_session_request",
+        request_id=listed[0]["request_id"],
+    )
+    assert accepted["status"] == "accepted"

@@ -279,6 +279,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("route_request()", "priority_notified_at"),
             ("log_new_request()", "priority_notified_at"),
             ("pending_windows(timestamptz,integer)", "priority_notified_at"),
+            ("unannounced_requests(uuid)", "priority_notified_at"),
             ("fallback_reason(session_requests,session_requests)", "priority_notified_at"),
             ("release_windows()", "preferred_mechanic_id"),
             ("set_favorites_priority(boolean)", "favorites_priority_enabled"),
@@ -467,6 +468,7 @@ HOOKS = {
     "route_request",
     "log_new_request",
     "pending_windows",
+    "unannounced_requests",
     "fallback_reason",
 }
 CREATED = re.compile(r"^create or replace (?:function|procedure) (\w+\.\w+)\s*\(", re.MULTILINE)

@@ -129,7 +129,7 @@ def test_the_migrations_install_the_same(theirs: Database, cluster: Cluster) -> 
 def test_they_go_on_writing_while_indexes_are_built(theirs: Database, file: str) -> None:
     db, writer = theirs, theirs.open()
     install(db.dsn())
-    db.sql("drop index session_requests_pending_idx, session_requests_priority_deadline_idx")
+    db.sql("drop index session_requests_open_idx, session_requests_priority_deadline_idx")
     waiting = """
         select count(*) from pg_stat_activity
         where wait_event = 'virtualxid' and query like '%index concurrently%'

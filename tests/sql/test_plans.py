@@ -103,8 +103,8 @@ class Cost:
 class Watched:
     """A connection that is told what its statements cost."""
 
-    def __init__(self, db: Database) -> None:
-        self.db = db
+    def __init__(self, db: Database, *, surprised: bool) -> None:
+        self.db, self.surprised = db, surprised
         self.connection = db.superuser()
         self.connection.execute(
             "load 'auto_explain';"
@@ -149,11 +149,15 @@ class Path:
     indexes: set[str]
     notifying: int = 0
     given: list[object] | None = None
+    # Where every pending row is read if few were when the table was last analyzed.
+    rows_when_surprised: int | None = None
 
-    def faults(self, cost: Cost) -> list[str]:
+    def faults(self, cost: Cost, *, surprised: bool) -> list[str]:
         most = {
             "statements": self.statements,
-            "rows": self.rows,
+            "rows": self.rows_when_surprised
+            if surprised and self.rows_when_surprised
+            else self.rows,
             "buffers": self.buffers,
             "notifying": self.notifying,
         }
@@ -180,7 +184,8 @@ PATHS = [
     Path(
         "list",
         "select * from public.list_open_session_requests()",
-        *("authenticated", MECHANIC, 204, 620, 700, {"request_events_declined_idx"}),
+        *("authenticated", MECHANIC, 9, 220, 240, {"request_events_declined_idx"}),
+        rows_when_surprised=820,
     ),
     Path(
         "a tick with nothing due",
@@ -246,12 +251,12 @@ def watched(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Watche
         superuser.execute(REQUESTS.format(1, 400).encode())
         if request.param:
             superuser.execute(ANALYZE)
-        yield Watched(db)
+        yield Watched(db, surprised=not request.param)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_a_hot_path_costs_no_more(watched: Watched, path: Path) -> None:
-    assert path.faults(watched.cost(path)) == []
+    assert path.faults(watched.cost(path), surprised=watched.surprised) == []
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
@@ -266,7 +271,7 @@ def test_without_its_index_it_would_be_noticed(watched: Watched, path: Path) -> 
         with watched.connection.transaction(force_rollback=True):
             watched.connection.execute("reset role")
             watched.connection.execute(drop.encode())
-            assert path.faults(watched.cost(path))
+            assert path.faults(watched.cost(path), surprised=watched.surprised)
 
 
 @pytest.mark.parametrize("path", PATHS[-2:], ids=lambda path: path.name)

@@ -44,7 +44,16 @@ MOVED = """
     set
         expires_at = r.expires_at + moved.by,
         priority_notified_at = r.priority_notified_at + moved.by,
-        notification_sent_at = r.notification_sent_at + moved.by
+        -- Without its mechanic, a window would have been broadcast by the triggers.
+        notification_sent_at = coalesce(
+            r.notification_sent_at + moved.by,
+            case
+                when r.preferred_mechanic_id in (
+                    select m.id from public.mechanics as m where m.status = 'approved'
+                ) then null
+                else now()
+            end
+        )
     from (
         select
             o.id,
