@@ -23,7 +23,7 @@ revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 comment on function dispatch.unannounced_requests(uuid) is
-'Requests not yet broadcast that may be open to this mechanic; dispatch.refusal says which are.';
+'Requests not yet broadcast that are open to this mechanic now, and the end of their own windows.';
 revoke all on function dispatch.unannounced_requests(uuid)
 from public, anon, authenticated, service_role;
 

@@ -94,7 +94,7 @@ begin
         $$;
 
         create or replace function dispatch.unannounced_requests(p_mechanic_id uuid)
-        returns setof uuid
+        returns table (request_id uuid, window_ends_at timestamptz)
         language plpgsql
         stable
         security invoker
@@ -103,7 +103,7 @@ begin
         begin
             -- Written before there were triggers.
             return query
-            select r.id from public.session_requests as r
+            select r.id, null::timestamptz from public.session_requests as r
             where r.status = 'pending' and r.notification_sent_at is null;
         end;
         $$;

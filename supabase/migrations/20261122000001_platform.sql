@@ -538,7 +538,7 @@ begin
         $$;
 
         create or replace function dispatch.unannounced_requests(p_mechanic_id uuid)
-        returns setof uuid
+        returns table (request_id uuid, window_ends_at timestamptz)
         language plpgsql
         stable
         security invoker
@@ -547,7 +547,7 @@ begin
         begin
             -- Written before there were triggers.
             return query
-            select r.id from public.session_requests as r
+            select r.id, null::timestamptz from public.session_requests as r
             where r.status = 'pending' and r.notification_sent_at is null;
         end;
         $$;
@@ -597,7 +597,7 @@ revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 comment on function dispatch.unannounced_requests(uuid) is
-'Requests not yet broadcast that may be open to this mechanic; dispatch.refusal says which are.';
+'Requests not yet broadcast that are open to this mechanic now, and the end of their own windows.';
 revoke all on function dispatch.unannounced_requests(uuid)
 from public, anon, authenticated, service_role;
 
@@ -1958,43 +1958,44 @@ set jit = off
 as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
-    v_unannounced uuid[] := array(select dispatch.unannounced_requests(v_mechanic_id));
 begin
     return query
-    with open_requests as (
+    with unannounced as materialized (
+        select u.request_id, u.window_ends_at
+        from dispatch.unannounced_requests(v_mechanic_id) as u
+    ),
+
+    open_requests as (
         select
-            r.id,
-            r.session_type,
-            r.plan_code,
-            r.created_at,
-            null::timestamptz as ends_at,
+            p.id,
+            p.session_type,
+            p.plan_code,
+            p.created_at,
+            p.window_ends_at as ends_at,
             -- In one array, as nulls are equal there.
-            array[r.requested_brand, r.customer_city, r.customer_country] as sought
-        from public.session_requests as r
+            array[p.requested_brand, p.customer_city, p.customer_country] as sought
+        from (
+            select r.*, null::timestamptz as window_ends_at
+            from public.session_requests as r
+            where r.status = 'pending' and r.notification_sent_at is not null
+            union all
+            select r.*, u.window_ends_at
+            from public.session_requests as r
+            inner join unannounced as u on u.request_id = r.id
+            where
+                -- By id alone, for the same reason as in dispatch.announce_fallbacks.
+                r.id = any(array(select u.request_id from unannounced as u))
+                and r.status::text = 'pending' and r.notification_sent_at is null
+        ) as p
         where
-            r.status = 'pending' and r.notification_sent_at is not null
-            -- Of what was broadcast, dispatch.refusal says no more than this. Asking it of each of
-            -- thousands would take longer than all the rest.
-            and r.customer_id <> v_mechanic_id
-            and (r.expires_at <= now()) is not true
-            and r.id not in (
+            -- Of these, dispatch.refusal says no more than this. Asking it of each of thousands
+            -- would take longer than all the rest.
+            p.customer_id <> v_mechanic_id
+            and (p.expires_at <= now()) is not true
+            and p.id not in (
                 select e.request_id from dispatch.request_events as e
                 where e.event = 'request_declined' and e.actor_id = v_mechanic_id
             )
-        union all
-        select
-            r.id,
-            r.session_type,
-            r.plan_code,
-            r.created_at,
-            (select w.ends_at from dispatch.priority_window(r) as w),
-            array[r.requested_brand, r.customer_city, r.customer_country]
-        from public.session_requests as r
-        where
-            -- By id alone, for the same reason as in dispatch.announce_fallbacks.
-            r.id = any(v_unannounced)
-            and r.status::text = 'pending' and r.notification_sent_at is null
-            and dispatch.refusal(r, v_mechanic_id) is null
     ),
 
     -- Many requests seek the same.
