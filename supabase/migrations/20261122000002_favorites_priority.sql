@@ -628,8 +628,8 @@ end;
 $$;
 
 -- Hook: the platform's neutral version is in sql/platform/hooks.sql.
--- However many are reserved for others, they are not looked at. (A window whose mechanic is gone was
--- broadcast in the transaction that made it so, by dispatch.release_windows or by the guard.)
+-- However many are reserved for others, they are not looked at. (A window whose mechanic is gone
+-- was broadcast in the transaction that made it so, by dispatch.release_windows or by the guard.)
 create or replace function dispatch.unannounced_requests(p_mechanic_id uuid)
 returns table (request_id uuid, window_ends_at timestamptz)
 language plpgsql
