@@ -81,16 +81,21 @@ def rounds(size: Size, sides: Mapping[str, Callable[[], float]]) -> dict[str, li
 
 
 def ratio(
-    name: str, goal: str, ours: Sequence[float], theirs: Sequence[float], baseline: str
+    name: str,
+    goal: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    baseline: str,
+    amount: str = "{:,.0f} per second",
 ) -> Result:
-    """The median of the rounds' ratios."""
+    """The median of the rounds' ratios; beside the baseline's name stands its own median."""
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     return Result(
         name,
         statistics.median(ratios),
         "ratio",
         goal,
-        f"{baseline}, {statistics.median(theirs):,.0f} per second",
+        f"{baseline}, {amount.format(statistics.median(theirs))}",
         (min(ratios), max(ratios)),
     )
 

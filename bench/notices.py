@@ -2,11 +2,11 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from bench.database import Connection, Database, user_id
 from bench.intake import listeners
-from bench.measure import Result, Subject, load, percentile, say
+from bench.measure import NO_GOAL, Subject, load, percentile, ratio, say
 
 IDLE_SAMPLES = 100
 SATURATED_SAMPLES = 500
@@ -41,14 +41,14 @@ def measure(db: Database) -> Subject:
             raw.append(arrivals(db, notify, writer, listener, IDLE_SAMPLES))
             written.append(arrivals(db, notify_and_write, writer, listener, IDLE_SAMPLES))
             booked.append(arrivals(db, book, writer, listener, IDLE_SAMPLES))
-        yield times("notice, commit to arrival, idle, p50", "<= 2", booked, raw, "raw pg_notify")
-        # Alone it writes nothing, so that its commit waits for no flush; a booking's must.
-        yield times(
-            "notice, commit to arrival, idle, p50, like with like",
-            "-",
-            *(booked, written),
-            "pg_notify and one narrow row",
-        )
+        name = "notice, commit to arrival, idle, p50"
+        # Alone, pg_notify writes nothing, so that its commit waits for no flush; a booking's must.
+        for line, goal, other, baseline in (
+            (name, "<= 2", raw, "raw pg_notify"),
+            (f"{name}, like with like", NO_GOAL, written, "pg_notify and one narrow row"),
+        ):
+            ours, theirs = ([statistics.median(each) for each in side] for side in (booked, other))
+            yield ratio(line, goal, ours, theirs, baseline, "{:.2f} ms")
         yield percentile("notice, commit to arrival, idle, p99", "-", 99, booked, "ms")
 
         say("saturating")
@@ -60,26 +60,6 @@ def measure(db: Database) -> Subject:
         where = f"saturated, {db.size.of(LISTENERS)} listeners"
         yield percentile(f"notice, commit to arrival, {where}, p50", "-", 50, saturated, "ms")
         yield percentile(f"notice, commit to arrival, {where}, p99", "<= 30", 99, saturated, "ms")
-
-
-def times(
-    name: str,
-    goal: str,
-    ours: Sequence[Sequence[float]],
-    theirs: Sequence[Sequence[float]],
-    baseline: str,
-) -> Result:
-    """How many times theirs ours takes, by the medians of each round."""
-    mine, others = ([statistics.median(each) for each in side] for side in (ours, theirs))
-    ratios = [one / other for one, other in zip(mine, others, strict=True)]
-    return Result(
-        name,
-        statistics.median(ratios),
-        "ratio",
-        goal,
-        f"{baseline}, {statistics.median(others):.2f} ms",
-        (min(ratios), max(ratios)),
-    )
 
 
 def arrivals(

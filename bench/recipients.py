@@ -3,7 +3,7 @@
 import statistics
 
 from bench.database import Database
-from bench.measure import Curve, Result, Subject, median, pgbench, say
+from bench.measure import Curve, Subject, median, pgbench, ratio, say
 
 BRANDS = "{Audi,BMW,Citroën,Fiat,Ford,Honda,Kia,Mazda,Opel,Peugeot,Renault,Seat,Skoda,Toyota,VW}"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -23,14 +23,13 @@ def measure(db: Database) -> Subject:
         say(f"{db.size.of(thousands):,} mechanics: {points[-1][1]:.2f} ms")
     yield Curve("best 50 recipients", "mechanics", "ms", points)
     yield median("recipients, best 50 of 1 million mechanics", "<= 1", costs[1_000_000], "ms")
-    ratios = [most / fewer for most, fewer in zip(costs[1_000_000], costs[100_000], strict=True)]
-    yield Result(
+    yield ratio(
         "recipients, best 50 of 1 million mechanics, beside 100 thousand",
-        statistics.median(ratios),
-        "ratio",
         "<= 1.3",
-        f"the same at 100 thousand, {statistics.median(costs[100_000]):.2f} ms",
-        (min(ratios), max(ratios)),
+        costs[1_000_000],
+        costs[100_000],
+        "the same at 100 thousand",
+        "{:.2f} ms",
     )
 
 
