@@ -12,7 +12,7 @@ import {
 } from "./people.mjs";
 
 async function until(condition) {
-  for (const deadline = Date.now() + 5_000; Date.now() < deadline; await sleep(10)) {
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(10)) {
     const found = await condition();
     if (found) return found;
   }
