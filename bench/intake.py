@@ -4,6 +4,9 @@ The goal's baseline is `bench/sql/intake_three_rows.sql`; a bare INSERT of the r
 alone is `intake_bare.sql`.
 """
 
+import os
+import selectors
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -71,12 +74,27 @@ def with_listeners(db: Database) -> Subject:
 
 @contextmanager
 def listeners(db: Database, count: int) -> Iterator[list[Connection]]:
-    """Each listens to a mechanic's topic. What they are sent fits into their sockets' buffers."""
+    """Each listens to a mechanic's topic and throws away what it is sent."""
     opened = [db.connect() for _ in range(count)]
+    over = threading.Event()
+
+    def read() -> None:
+        with selectors.DefaultSelector() as selector:
+            for connection in opened:
+                selector.register(connection.fileno(), selectors.EVENT_READ)
+            while not over.is_set():
+                for key, _ in selector.select(timeout=0.1):
+                    os.read(key.fd, 65536)
+
+    thread = threading.Thread(target=read)
     try:
         for number, connection in enumerate(opened, start=1):
             connection.execute(f'listen "mechanic:{user_id(number)}"'.encode())
+        thread.start()
         yield opened
     finally:
+        over.set()
+        if thread.is_alive():
+            thread.join()
         for connection in opened:
             connection.close()

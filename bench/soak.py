@@ -42,11 +42,11 @@ def measure(db: Database) -> Subject:
         stack.enter_context(db.sweeping())
         stack.enter_context(listeners(db, db.size.of(LISTENERS)))
         began = time.time()
-        for script, rate, options in (
-            ("soak_accept.sql", 2 * RATE, acting_as(MECHANIC)),
-            ("presence.sql", RATE, "-c role=authenticated"),
+        for script, clients, rate, options in (
+            ("soak_accept.sql", 2, 2 * RATE, acting_as(MECHANIC)),
+            ("presence.sql", 1, RATE, "-c role=authenticated"),
         ):
-            stack.enter_context(load(db.dsn, script, clients=1, rate=rate, options=options))
+            stack.enter_context(load(db.dsn, script, clients=clients, rate=rate, options=options))
         seconds = max(int(db.size.duration), 1)
         prefix = f"{logs}/bookings"
         with load(db.dsn, "soak_book.sql", clients=4, rate=RATE, log=prefix, seconds=seconds):

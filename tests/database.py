@@ -146,6 +146,15 @@ class Database:
         )
         eventually(lambda: self.value(query, pids) == len(pids))
 
+    def stuck_listener(self) -> Connection:
+        """Its socket is full of notices that it does not read."""
+        listener = self.open()
+        listener.execute("listen noise")
+        noise = "select pg_notify('noise', repeat('x', 7900) || n) from generate_series(1, 500) n"
+        waits = "select wait_event = 'ClientWrite' from pg_stat_activity where pid = %s"
+        eventually(lambda: (self.sql(noise), self.value(waits, listener.info.backend_pid))[1])
+        return listener
+
     # Who and what there is.
 
     def make_customer(self, email: str | None = None) -> str:

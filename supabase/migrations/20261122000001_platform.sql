@@ -1673,6 +1673,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_enough constant integer := 1000;
+    v_many constant integer := 10000;
     v_grace constant interval := interval '5 seconds';
     v_has_cron boolean;
     v_name text;
@@ -1680,6 +1681,7 @@ declare
     v_active boolean;
     v_began_at timestamptz;
     v_error text;
+    v_session record;
 begin
     v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
     for v_name, v_max_age in values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
@@ -1738,6 +1740,39 @@ begin
         else
             round(pg_notification_queue_usage()::numeric * 100) || ' % full; that a notice '
             'arrives is shown by listening only'
+    end;
+    return next;
+
+    -- A listener that stops reading does this: its server process waits for it inside a
+    -- transaction, and is "idle" and younger than its snapshot to look at. So both are asked: how
+    -- long ago, and how many transactions.
+    select
+        a.pid,
+        a.wait_event,
+        coalesce(nullif(a.application_name, ''), a.backend_type) as who,
+        age(a.backend_xmin) as transactions,
+        -- A standby's snapshot, which a replication session reports, has no beginning here.
+        age(a.backend_xmin) > v_many
+        and coalesce(a.xact_start < p_now - interval '5 minutes', true) as is_old
+    into v_session
+    from pg_catalog.pg_stat_activity as a
+    where
+        a.backend_xmin is not null and a.backend_type <> 'autovacuum worker'
+        and coalesce(a.datname, current_database()) = current_database()
+    order by is_old desc, age(a.backend_xmin) desc
+    limit 1;
+    check_name := 'snapshots_recent';
+    ok := pg_has_role('pg_read_all_stats', 'usage') and not coalesce(v_session.is_old, false);
+    detail := case
+        when not pg_has_role('pg_read_all_stats', 'usage')
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
+        else
+            'session ' || v_session.pid || ' (' || v_session.who || ') keeps vacuum from removing '
+            || 'the dead rows of the last ' || v_session.transactions || ' transactions'
+            || case v_session.wait_event
+                when 'ClientWrite' then ': its client does not read what it is sent' else ''
+            end
     end;
     return next;
 

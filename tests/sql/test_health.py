@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stack.postgres import Cluster
-from tests.database import Connection, Database, checkout, rows, rpc
+from tests.database import Connection, Database, checkout, eventually, rows, rpc
 
 # Without pg_cron (only one database of a cluster has it) these always fail.
 SCHEDULE = {"sweep_scheduled", "sweep_runs", "retention_scheduled", "retention_runs"}
 CHECKS = SCHEDULE | {
     "notify_queue",
+    "snapshots_recent",
     "windows_announced",
     "windows_on_time",
     "events_delivered",
@@ -93,6 +94,42 @@ def test_a_full_queue_of_notices(db: Database) -> None:
     found = failing(db.owner)
     assert set(found) == SCHEDULE | {"notify_queue"}
     assert found["notify_queue"].startswith("51 % full")
+
+
+def test_a_snapshot_that_vacuum_waits_for(shared: Database) -> None:
+    """Old in minutes and in transactions: a listener at rest has an old one for a moment."""
+    listener = shared.stuck_listener()
+    pid = listener.info.backend_pid
+    since = "select xact_start + interval '5 minutes' from pg_stat_activity where pid = %s"
+    old = shared.value(since, pid) + MOMENT
+    assert "snapshots_recent" not in failing(shared.owner, old)
+
+    xmin = "select age(backend_xmin) from pg_stat_activity where pid = %s"
+    left = 10_000 - shared.value(xmin, pid)
+    one_each = (
+        "do $$ begin for n in 1..{} loop perform pg_current_xact_id(); commit; end loop; end $$"
+    )
+    shared.owner.execute("set synchronous_commit = off")
+    shared.sql(one_each.format(left))
+    assert shared.value(xmin, pid) == 10_000
+    assert "snapshots_recent" not in failing(shared.owner, old)
+    shared.sql(one_each.format(1))
+    assert "snapshots_recent" not in failing(shared.owner, old - MOMENT)
+    found = failing(shared.owner, old)["snapshots_recent"]
+    assert found.startswith(f"session {pid} (client backend) keeps vacuum from removing")
+    assert found.endswith(
+        "dead rows of the last 10001 transactions: its client does not read what it is sent"
+    )
+    listener.close()
+    eventually(lambda: "snapshots_recent" not in failing(shared.owner, old))
+
+
+def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("revoke pg_monitor from postgres; set local role postgres")
+        found = failing(superuser)["snapshots_recent"]
+    assert found == "other sessions are not shown to postgres: grant it pg_read_all_stats"
 
 
 def test_too_much_on_disk(db: Database) -> None:

@@ -113,6 +113,15 @@ def notices_do_not_arrive(story: Story) -> None:
         stuck.execute("select 1")
 
 
+def vacuum_is_held_back(story: Story) -> None:
+    stuck = story.db.stuck_listener()
+    pid = str(stuck.info.backend_pid)
+    assert f"{pid}||idle|ClientWrite|" in story.run()
+    assert story.run(**{"12345": pid}) == "t\n"
+    with pytest.raises(psycopg.OperationalError):
+        stuck.execute("select 1")
+
+
 def stripe_events_in_error(story: Story) -> None:
     db = story.db
     db.sql("insert into auth.users (id) values (%s)", CUSTOMER)
@@ -216,7 +225,7 @@ def after_a_failover(story: Story) -> None:
 
 
 def watch_it(story: Story) -> None:
-    assert len(story.run().splitlines()) == 13
+    assert len(story.run().splitlines()) == 14
     assert len(story.run().splitlines()) == 8
     _, text = next(story.blocks)
     queries = re.findall(r'^  query: "(.*)"$', text, re.MULTILINE)
@@ -250,6 +259,7 @@ INCIDENTS = {
     "Is it well?": is_it_well,
     "Windows are not announced": windows_are_not_announced,
     "Notices do not arrive": notices_do_not_arrive,
+    "Vacuum is held back": vacuum_is_held_back,
     "Stripe events in error": stripe_events_in_error,
     "Nobody accepts a request": nobody_accepts_a_request,
     "A refund is due": a_refund_is_due,
