@@ -115,8 +115,8 @@ class Database:
         return bool(self.run("select 1 from pg_extension where extname = 'pg_cron'"))
 
     def wait_for_pg_cron(self) -> None:
-        """Until its loop has taken over from the one begun by hand."""
-        while not self.run("select 1 from cron.job_run_details where status = 'running'"):
+        """Until only its loop runs: from a run's end on, each minute has one change of runs."""
+        while not self.run("select 1 from cron.job_run_details where status = 'succeeded'"):
             time.sleep(0.1)
 
     @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bench.database import Database, user_id
 from bench.measure import Result, Subject, load, percentile, say
 
-# Over a whole minute, so that the change from one of pg_cron's runs to the next is in it.
+# Over a whole minute, so that a change from one of pg_cron's runs to the next is in it.
 WINDOWS = 600
 SECONDS = 60
 LISTENED = user_id(11_001)
@@ -18,7 +18,7 @@ def measure(db: Database) -> Subject:
     db.run("insert into auth.users (id, email) values (%s, 'listened@example.com')", LISTENED)
     with db.sweeping():
         if db.has_pg_cron:
-            say("waiting for pg_cron to begin its minute")
+            say("waiting for pg_cron to end its first run")
             db.wait_for_pg_cron()
         yield from lateness(db, "idle", ("<= 50", "<= 10"))
         with load(db.dsn, "intake.sql"):

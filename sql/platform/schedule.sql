@@ -59,7 +59,8 @@ begin
         raise warning 'pg_cron is not in database %: nothing is announced by itself',
             current_database()
             using hint = 'Create the extension pg_cron here and run the platform''s up.sql again, '
-            'or have something else run this once a minute:' || v_sweep
+            'or have something else begin this each minute, though the last run goes on for half of '
+            'it:' || v_sweep
             || 'and this once a day:' || v_retention;
         return;
     end if;
