@@ -46,7 +46,7 @@ $(BENCH_READY): $(READY) bench/requirements.lock bench/package.json bench/packag
 bench: $(BENCH_READY)  ## Run the benchmarks, or $ONLY of them; ONLY=soak takes $DURATION seconds (600)
 	@$(PYTHON) -m bench $(if $(ONLY),--only $(ONLY)) --duration $(or $(DURATION),600)
 
-profile: $(READY)  ## Count the processor instructions of a booking and an accept, part by part
+profile: $(READY)  ## Count the instructions of a booking, an accept and a sweep, part by part
 	@stack/setup.sh profile
 	@$(PYTHON) -m bench.profile
 

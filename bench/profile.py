@@ -1,4 +1,4 @@
-"""Where a booking's and an accept's time goes, in processor instructions: `make profile`.
+"""Where a booking's, an accept's and a sweep's time goes, in instructions: `make profile`.
 
 PostgreSQL in single-user mode runs a statement under valgrind so many times, and then more often:
 the difference is what one costs. Unlike times, instructions are the same on a busy machine. What a
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import accept
+from bench import accept, sweep
 from bench.database import MECHANIC, Database, acting_as
 from bench.measure import SQL, Size, say
 from stack.install import install
@@ -24,6 +24,9 @@ from stack.postgres import AS_POSTGRES, Cluster, binary
 # By then every plan is a generic one, and every cache is warm.
 WARM, MORE = 20, 50
 PENDING = 2_000
+# What bench/sql/sweep.sql and sweep_bare.sql take at once, and enough of it for each step.
+BATCH = 50
+DUE = 4 * (2 * WARM + MORE) * BATCH
 VARIABLES = {"client_id": (1, 9), "n": (1, 2_000_000_000), "customer": (1001, 11000)}
 VARIABLES |= {"mechanic": (1, 1000)}
 # As on a busy system: notices are left to the loop.
@@ -38,6 +41,7 @@ class Step:
     without: tuple[str, ...] = ()  # triggers
     replace: tuple[str, str] = ("", "")  # in the script
     before: str = BUSY
+    rows: int = 1  # that one execution is for
 
 
 BOOKING = (
@@ -61,6 +65,13 @@ ACCEPT = (
     Step("an accept without the log", "accept.sql", ("log_update",), before=AS_MECHANIC),
     Step("an accept", "accept.sql", before=AS_MECHANIC),
 )
+# With the notices of its commit, as the loop does it.
+SWEEP = (
+    Step("one UPDATE of due windows, for each", "sweep_bare.sql", rows=BATCH),
+    Step("a sweep without guard and log", "sweep.sql", ("guard", "log_update"), rows=BATCH),
+    Step("a sweep without the log", "sweep.sql", ("log_update",), rows=BATCH),
+    Step("a sweep, for each window", "sweep.sql", rows=BATCH),
+)
 
 
 def main() -> int:
@@ -68,7 +79,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="favorites-profile-") as name,
         data(Path(name)) as pgdata,
     ):
-        for steps in (BOOKING, ACCEPT):
+        for steps in (BOOKING, ACCEPT, SWEEP):
             bare = 0
             for step in steps:
                 cost = instructions(step, pgdata)
@@ -88,6 +99,11 @@ def data(directory: Path) -> Iterator[Path]:
         install(cluster.dsn())
         db = Database(cluster, Size())
         db.prepare(history=10_000)
+        # It would sweep what is for the steps.
+        db.run("select cron.unschedule(jobid) from cron.job")
+        db.end_pg_cron_runs()
+        for table in ("public.session_requests", "bench.session_requests"):
+            sweep.add(db, table, DUE)
         accept.fill(db, PENDING)
         db.close()
         pgdata = Path(cluster.get_data_directory())
@@ -99,7 +115,7 @@ def data(directory: Path) -> Iterator[Path]:
 
 def instructions(step: Step, pgdata: Path) -> int:
     few, many = (run(step, pgdata, count) for count in (WARM, WARM + MORE))
-    return (many - few) // MORE
+    return (many - few) // MORE // step.rows
 
 
 def run(step: Step, pgdata: Path, count: int) -> int:

@@ -66,6 +66,11 @@ def timed(db: Database, table: str, statement: str, due: int) -> float:
 def fill(db: Database, table: str, due: int) -> None:
     """So many windows that are over, and nothing else."""
     db.run(f"truncate {table}, dispatch.request_events")
+    add(db, table, due)
+    db.run(f"vacuum analyze {table}, dispatch.request_events")
+
+
+def add(db: Database, table: str, due: int) -> None:
     db.fill(
         f"insert into {table} (customer_id, session_type, plan_code, preferred_mechanic_id,"
         " priority_window_minutes, priority_notified_at)"
@@ -75,4 +80,3 @@ def fill(db: Database, table: str, due: int) -> None:
         MECHANIC,
         due,
     )
-    db.run(f"vacuum analyze {table}, dispatch.request_events")

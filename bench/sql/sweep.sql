@@ -1,0 +1,1 @@
+select dispatch.sweep(50);

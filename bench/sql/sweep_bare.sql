@@ -1,0 +1,15 @@
+update bench.session_requests
+set
+    notification_sent_at = now(), updated_at = now(),
+    expires_at = now() + interval '24 hours'
+where
+    id = any(array(
+        select r.id from bench.session_requests as r
+        where r.status = 'pending' and r.notification_sent_at is null
+        order by
+            (
+                (r.priority_notified_at at time zone 'UTC')
+                + make_interval(mins => r.priority_window_minutes)
+            ) at time zone 'UTC'
+        limit 50
+    ));
