@@ -20,6 +20,7 @@ declare
     v_active boolean;
     v_began_at timestamptz;
     v_error text;
+    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
     v_session record;
 begin
     v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
@@ -101,9 +102,9 @@ begin
     order by is_old desc, age(a.backend_xmin) desc
     limit 1;
     check_name := 'snapshots_recent';
-    ok := pg_has_role('pg_read_all_stats', 'usage') and not coalesce(v_session.is_old, false);
+    ok := v_sees_sessions and not coalesce(v_session.is_old, false);
     detail := case
-        when not pg_has_role('pg_read_all_stats', 'usage')
+        when not v_sees_sessions
             then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
         when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
         else
