@@ -23,9 +23,7 @@ def temporary_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_stack(
-    *, fsync: bool = False, report: Callable[[str], None] = lambda _: None
-) -> Iterator[Stack]:
+def temporary_stack(*, report: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
     """A started stack in a directory of its own, stopped and removed at the end."""
-    with temporary_directory() as directory, Stack(directory, fsync=fsync, report=report) as stack:
+    with temporary_directory() as directory, Stack(directory, report=report) as stack:
         yield stack

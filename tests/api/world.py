@@ -184,7 +184,7 @@ def storm(env: Env, metadata: Metadata, trouble: Callable[[], None]) -> list[Eve
         while not over.is_set():
             event = paid_checkout(metadata)
             for _ in range(2):
-                eventually(partial(takes, env, event), 30)
+                eventually(partial(takes, env, event), 90)
             acknowledged.append(event)
 
     with ThreadPoolExecutor(8) as pool:
