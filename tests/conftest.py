@@ -1,6 +1,10 @@
 """One PostgreSQL for the whole run; each test has a database of its own, or an emptied one."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
@@ -17,6 +21,11 @@ from tests.database import (
 )
 
 
+# A database is a thousand small files, and a copy of one takes 0.4 s on a disk, 0.03 s in memory.
+MEMORY = Path("/dev/shm")  # noqa: S108
+ROOM = 4 * 1024**3
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--inputs",
@@ -26,6 +35,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        # The processes of `make test` inherit it, and what they start.
+        os.environ.setdefault("TMPDIR", str(MEMORY))
+        tempfile.tempdir = None  # look again
     config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
 
 
