@@ -20,9 +20,8 @@ from tests.database import (
     fresh_database,
 )
 
-
 # A database is a thousand small files, and a copy of one takes 0.4 s on a disk, 0.03 s in memory.
-MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY = Path("/dev/shm")
 ROOM = 4 * 1024**3
 
 

@@ -37,8 +37,8 @@ def test_killed_workers(stack: Stack, world: World) -> None:
 def test_killed_postgres() -> None:
     """A backend first, then the whole server; the supervisor's `tend` starts it again.
 
-    Without fsync: what a killed process has written is the kernel's to keep. With it, recovery first
-    flushes every file, and whatever else the machine is writing.
+    Without fsync: what a killed process has written is the kernel's to keep. With it, recovery
+    first flushes every file, and whatever else the machine is writing.
     """
     over = threading.Event()
     with temporary_stack() as stack:
