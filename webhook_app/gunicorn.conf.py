@@ -1,5 +1,9 @@
 """gunicorn's settings; its command line overrides them."""
 
+import os
+import signal
+from typing import Any
+
 wsgi_app = "webhook_app.wsgi:app"
 # Loaded before the fork, so that a wrong configuration is told once and nothing starts. The app
 # opens its connections after it.
@@ -14,3 +18,20 @@ limit_request_line = 1024
 limit_request_fields = 50
 # One per user and machine, shared by all that run gunicorn: of no use here.
 control_socket_disable = True
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    worker.signals_of_the_master = server.SIG_QUEUE
+
+
+def post_worker_init(worker: Any) -> None:
+    """Stop a worker that was told to stop while it was starting.
+
+    Until a worker has its own signal handlers, the master's handler, which it inherits, takes its
+    signals and puts them where only a master looks: the stop would wait for it until
+    `graceful_timeout`, and then kill it.
+    """
+    while not worker.signals_of_the_master.empty():
+        taken = worker.signals_of_the_master.get()
+        if taken in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            os.kill(os.getpid(), taken)

@@ -2,7 +2,19 @@
 
 import pytest
 
-from tests.database import Connection, Database, Row, checkout, refused, rows, rpc, value
+from stack.postgres import Cluster
+from tests.database import (
+    TEMPLATE,
+    Connection,
+    Database,
+    Row,
+    checkout,
+    fresh_database,
+    refused,
+    rows,
+    rpc,
+    value,
+)
 
 WRITTEN, NOTHING = {"updates": 1, "hot": 1, "wrote": True}, {"updates": 0, "hot": 0, "wrote": False}
 
@@ -106,8 +118,20 @@ def test_a_marketplaces_own_table_may_have_nulls(db: Database) -> None:
         assert rpc(db.connect(customer), "get_mechanic_status", mechanic_id=mechanic)["is_online"]
 
 
-def test_heartbeats_of_a_full_table_are_hot(db: Database) -> None:
+def test_heartbeats_of_a_full_table_are_hot(cluster: Cluster) -> None:
     """No index is written, and each new row finds room beside the old one."""
+    wanted = {"n_tup_upd": 500, "n_tup_hot_upd": 500}
+    for _ in range(3):
+        with fresh_database(cluster, TEMPLATE) as db:
+            found = updates_of_a_full_table(db)
+        if found == wanted:
+            break
+        # Once more: autovacuum may have come by, whose ANALYZE keeps dead rows from making room.
+    assert found == wanted
+
+
+def updates_of_a_full_table(db: Database) -> Row:
+    """A heartbeat of each of 500 mechanics, one after another."""
     db.sql(
         "with users as (insert into auth.users (id) select gen_random_uuid()"
         " from generate_series(1, 500) returning id)"
@@ -134,10 +158,10 @@ def test_heartbeats_of_a_full_table_are_hot(db: Database) -> None:
         """,
     )
     rows(connection, "select pg_stat_force_next_flush()")
-    found = db.sql(
+    (found,) = db.sql(
         "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = 'mechanics'"
     )
-    assert found == [{"n_tup_upd": 500, "n_tup_hot_upd": 500}]
+    return found
 
 
 # Silence.

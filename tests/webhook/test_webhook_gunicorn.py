@@ -137,6 +137,35 @@ def test_sigterm_finishes_what_was_begun(
     assert served.process.wait(60) == 0
 
 
+def test_workers_told_to_stop_while_they_start_stop(tmp_path: Path) -> None:
+    """They have no signal handlers yet. A stop that waited for them would wait for a day."""
+    settings, starting = tmp_path / "gunicorn.conf.py", tmp_path / "starting"
+    settings.write_text(
+        f"{SETTINGS.read_text()}\n"
+        "import pathlib, time\n"
+        "graceful_timeout = 86400\n"
+        "remember = post_fork\n"
+        "def post_fork(server, worker):\n"
+        "    remember(server, worker)\n"
+        f"    pathlib.Path({str(starting)!r}).touch()\n"
+        "    while server.SIG_QUEUE.empty():\n"
+        "        time.sleep(0.01)\n"
+    )
+    away = "postgresql://app@127.0.0.1:1/none"
+    served = Served(
+        tmp_path / "output", settings, DATABASE_URL=away, STRIPE_WEBHOOK_SECRET=SECRET
+    )
+    try:
+        eventually(starting.exists, 60)
+        served.process.terminate()
+        assert served.process.wait(60) == 0
+    finally:
+        if served.process.poll() is None:
+            for worker in served.workers():
+                os.kill(worker, signal.SIGKILL)
+            served.process.kill()
+
+
 def test_killed_worker_is_replaced(served: Served, metadata: Metadata) -> None:
     eventually(lambda: len(served.workers()) == 2, 30)
     victim = served.workers().pop()
