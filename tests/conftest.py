@@ -17,6 +17,7 @@ from tests.database import (
     TEMPLATE,
     Connection,
     Database,
+    Idle,
     fresh_database,
 )
 
@@ -96,15 +97,17 @@ def empty_db(cluster: Cluster) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def _shared(cluster: Cluster) -> str:
+def _idle(cluster: Cluster) -> Iterator[Idle]:
     cluster.create_database("shared", TEMPLATE)
-    return "shared"
+    idle = Idle()
+    yield idle
+    idle.close()
 
 
 @pytest.fixture
-def shared(cluster: Cluster, _shared: str) -> Iterator[Database]:
+def shared(cluster: Cluster, _idle: Idle) -> Iterator[Database]:
     """Like `db`, but the same for all and emptied before each test: leave its schema alone."""
-    with Database(cluster, _shared) as database:
+    with Database(cluster, "shared", _idle) as database:
         database.empty()
         yield database
 

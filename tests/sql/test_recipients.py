@@ -147,7 +147,7 @@ def crowd(cluster: Cluster) -> Iterator[Database]:
                         rng.choice(["2026-03-14 12:00Z"] * 3 + [None]),
                         rng.choice([None, rng.choice(mechanics)["id"]]),
                     )
-                    for _ in range(100)
+                    for _ in range(60)
                 ],
             )
         db.sql(DECLINED)

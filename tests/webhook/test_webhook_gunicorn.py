@@ -152,9 +152,7 @@ def test_workers_told_to_stop_while_they_start_stop(tmp_path: Path) -> None:
         "        time.sleep(0.01)\n"
     )
     away = "postgresql://app@127.0.0.1:1/none"
-    served = Served(
-        tmp_path / "output", settings, DATABASE_URL=away, STRIPE_WEBHOOK_SECRET=SECRET
-    )
+    served = Served(tmp_path / "output", settings, DATABASE_URL=away, STRIPE_WEBHOOK_SECRET=SECRET)
     try:
         eventually(starting.exists, 60)
         served.process.terminate()
