@@ -66,6 +66,36 @@ def test_the_next_round_waits_for_more_to_deliver(shared: Database) -> None:
     assert round_["pause"] >= timedelta(milliseconds=20)
 
 
+@pytest.mark.parametrize(("seconds", "pause"), [(None, 100), (11, 100), (9, 20), (-3600, 100)])
+def test_at_rest_the_loop_looks_less_often(
+    shared: Database, seconds: float | None, pause: int
+) -> None:
+    """Rest is ten seconds without a notice; the clock may have been set back since the last."""
+    if seconds is not None:
+        shared.sql(
+            "select setval('dispatch.last_delivery', (1000 * extract(epoch from"
+            " clock_timestamp() - make_interval(secs => %s)))::bigint)",
+            seconds,
+        )
+    with shared.owner.transaction():
+        (round_,) = shared.sql(
+            "select next_round - clock_timestamp() as at_most, next_round - now() as at_least"
+            " from dispatch.sweep_round('-infinity')"
+        )
+    assert round_["at_most"] <= timedelta(milliseconds=pause) <= round_["at_least"]
+
+
+def test_at_rest_a_deadline_is_kept(shared: Database) -> None:
+    (request,) = requests(shared, 1)
+    shared.sql("select setval('dispatch.last_delivery', 0, false)")
+    shared.end_window(request, 0.05)
+    (round_,) = shared.sql(
+        "select next_round - r.priority_notified_at - interval '10 minutes' as late"
+        " from dispatch.sweep_round('-infinity') cross join public.session_requests as r"
+    )
+    assert round_["late"] == timedelta(0) or shared.log(request)[-1] == "new_request:window_ended"
+
+
 def test_the_next_round_comes_at_once_when_a_batch_was_full(shared: Database) -> None:
     request = shared.make_request()
     shared.sql(
