@@ -18,6 +18,7 @@ declare
     v_window_ends_at timestamptz;
     v_fallback record;
     v_reason text;
+    v_event_id bigint;
 begin
     if
         new.status = old.status
@@ -33,7 +34,7 @@ begin
         and new.status = 'pending'
     then
         v_fallback := dispatch.fallback_reason(old, new);
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             new,
             'new_request',
             array[v_customer, 'session_requests_feed'],

@@ -90,7 +90,7 @@ begin
     );
 
     if v_delivery = 'now' then
-        perform dispatch.send_notices(
+        v_delivery := dispatch.send_notices(  -- not "perform", as above
             p_topics,
             array_fill(p_event, array[cardinality(p_topics)]),
             array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])

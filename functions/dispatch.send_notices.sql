@@ -9,9 +9,13 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_sent boolean;
 begin
-    perform pg_notify(n.topic, n.payload)
-    from unnest(p_topics, p_payloads) as n (topic, payload);
+    for v_index in 1 .. cardinality(p_topics) loop
+        -- Not "perform", which would plan and run a query for each.
+        v_sent := pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
+    end loop;
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then

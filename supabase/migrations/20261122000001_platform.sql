@@ -2153,6 +2153,7 @@ declare
     v_window_ends_at timestamptz;
     v_fallback record;
     v_reason text;
+    v_event_id bigint;
 begin
     if
         new.status = old.status
@@ -2168,7 +2169,7 @@ begin
         and new.status = 'pending'
     then
         v_fallback := dispatch.fallback_reason(old, new);
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             new,
             'new_request',
             array[v_customer, 'session_requests_feed'],
@@ -3017,7 +3018,7 @@ begin
     );
 
     if v_delivery = 'now' then
-        perform dispatch.send_notices(
+        v_delivery := dispatch.send_notices(  -- not "perform", as above
             p_topics,
             array_fill(p_event, array[cardinality(p_topics)]),
             array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])
@@ -3277,9 +3278,13 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_sent boolean;
 begin
-    perform pg_notify(n.topic, n.payload)
-    from unnest(p_topics, p_payloads) as n (topic, payload);
+    for v_index in 1 .. cardinality(p_topics) loop
+        -- Not "perform", which would plan and run a query for each.
+        v_sent := pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
+    end loop;
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then
