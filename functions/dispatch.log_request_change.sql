@@ -18,7 +18,6 @@ declare
     v_window_ends_at timestamptz;
     v_fallback record;
     v_reason text;
-    v_event_id bigint;
 begin
     if
         new.status = old.status
@@ -34,7 +33,7 @@ begin
         and new.status = 'pending'
     then
         v_fallback := dispatch.fallback_reason(old, new);
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             new,
             'new_request',
             array[v_customer, 'session_requests_feed'],

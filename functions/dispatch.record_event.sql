@@ -90,7 +90,7 @@ begin
     );
 
     if v_delivery = 'now' then
-        v_delivery := dispatch.send_notices(  -- not "perform", as above
+        perform dispatch.send_notices(
             p_topics,
             array_fill(p_event, array[cardinality(p_topics)]),
             array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])

@@ -9,12 +9,10 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_sent boolean;
 begin
     for v_index in 1 .. cardinality(p_topics) loop
-        -- Not "perform", which would plan and run a query for each.
-        v_sent := pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
+        -- As a condition, since "perform" would plan and run a query for each.
+        continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
     end loop;
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.

@@ -17,10 +17,10 @@ declare
     v_now timestamptz := clock_timestamp();
     v_deadline timestamptz;
     v_done integer := 0;
-    v_delivered_at double precision := pg_sequence_last_value('dispatch.last_delivery') / 1000.0;
+    v_delivered_at numeric := pg_sequence_last_value('dispatch.last_delivery') / 1000.0;
 begin
     next_round := v_now + case
-        when abs(date_part('epoch', v_now) - v_delivered_at) < 10 then interval '20 milliseconds'
+        when abs(extract(epoch from v_now) - v_delivered_at) < 10 then interval '20 milliseconds'
         else interval '100 milliseconds'
     end;
     v_deadline := dispatch.next_deadline();

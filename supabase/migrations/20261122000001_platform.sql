@@ -2153,7 +2153,6 @@ declare
     v_window_ends_at timestamptz;
     v_fallback record;
     v_reason text;
-    v_event_id bigint;
 begin
     if
         new.status = old.status
@@ -2169,7 +2168,7 @@ begin
         and new.status = 'pending'
     then
         v_fallback := dispatch.fallback_reason(old, new);
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             new,
             'new_request',
             array[v_customer, 'session_requests_feed'],
@@ -3018,7 +3017,7 @@ begin
     );
 
     if v_delivery = 'now' then
-        v_delivery := dispatch.send_notices(  -- not "perform", as above
+        perform dispatch.send_notices(
             p_topics,
             array_fill(p_event, array[cardinality(p_topics)]),
             array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])
@@ -3278,12 +3277,10 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_sent boolean;
 begin
     for v_index in 1 .. cardinality(p_topics) loop
-        -- Not "perform", which would plan and run a query for each.
-        v_sent := pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
+        -- As a condition, since "perform" would plan and run a query for each.
+        continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
     end loop;
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
@@ -3436,10 +3433,10 @@ declare
     v_now timestamptz := clock_timestamp();
     v_deadline timestamptz;
     v_done integer := 0;
-    v_delivered_at double precision := pg_sequence_last_value('dispatch.last_delivery') / 1000.0;
+    v_delivered_at numeric := pg_sequence_last_value('dispatch.last_delivery') / 1000.0;
 begin
     next_round := v_now + case
-        when abs(date_part('epoch', v_now) - v_delivered_at) < 10 then interval '20 milliseconds'
+        when abs(extract(epoch from v_now) - v_delivered_at) < 10 then interval '20 milliseconds'
         else interval '100 milliseconds'
     end;
     v_deadline := dispatch.next_deadline();
