@@ -804,15 +804,32 @@ begin
     if v_mechanic_id is null then
         perform dispatch.raise_error('not_signed_in');
     end if;
-    update public.session_requests
-    set status = 'accepted', mechanic_id = v_mechanic_id
-    -- As text, so that no partial index fits: a plan made while few requests were pending would read
-    -- all the pending ones, not the one of this id.
-    where id = p_request_id and status::text = 'pending'
-    returning * into v_request;
+    -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
+    -- going back gives it up at once, and each finds its answer while the others go on.
+    begin
+        update public.session_requests
+        set status = 'accepted', mechanic_id = v_mechanic_id
+        -- As text, so that no partial index fits: a plan made while few requests were pending would
+        -- read all the pending ones, not the one of this id.
+        where id = p_request_id and status::text = 'pending'
+        returning * into v_request;
+        if v_request.id is null then
+            raise sqlstate 'FP000';
+        end if;
+    exception
+        when sqlstate 'FP000' then null;
+    end;
 
     if v_request.id is null then
-        perform dispatch.require_mechanic();
+        -- As dispatch.require_mechanic, without the price of its calls.
+        if
+            not exists (
+                select from public.mechanics as m
+                where m.id = v_mechanic_id and m.status = 'approved'
+            )
+        then
+            perform dispatch.raise_error('not_a_mechanic');
+        end if;
         select * into v_request from public.session_requests where id = p_request_id;
         -- The winner asks again, perhaps because the first answer was lost: same answer.
         if

@@ -68,7 +68,7 @@ class Cost:
     def notifying(self) -> int:
         """Statements that send notices."""
         return sum(
-            "select dispatch.send_notices(" in plan["Query Text"].lower() and plan["Plan"]["Actual Rows"] > 0
+            "dispatch.send_notices(" in plan["Query Text"] and plan["Plan"]["Actual Rows"] > 0
             for plan in self.plans
         )
 
