@@ -48,7 +48,10 @@ begin
             v_request.mechanic_id is distinct from v_mechanic_id
             or v_request.status not in ('accepted', 'completed')
         then
-            perform dispatch.raise_error(dispatch.refusal(v_request, v_mechanic_id));
+            perform dispatch.raise_error(
+                -- Open to this mechanic, and yet not written: some trigger kept the row as it was.
+                coalesce(dispatch.refusal(v_request, v_mechanic_id), 'request_not_pending')
+            );
         end if;
     end if;
     -- As dispatch.shown_request, without the price of a call.

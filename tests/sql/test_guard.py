@@ -243,3 +243,16 @@ def test_two_accounts_deleted_at_once(shared: Database) -> None:
     shared.sql("delete from auth.users")
     assert shared.sql("select 1 from session_requests") == []
     assert "request_cancelled:cancelled" in shared.log(request)
+
+
+def test_an_accept_that_a_trigger_of_theirs_prevents_is_refused(db: Database) -> None:
+    db.sql(
+        "create function public.keep() returns trigger language plpgsql as"
+        " 'begin return null; end';"
+        " create trigger keep before update on public.session_requests"
+        " for each row execute function public.keep()"
+    )
+    request = db.make_request()
+    connection = db.connect(db.make_mechanic())
+    with db.unchanged(), refused("PT409", "request_not_pending"):
+        rpc(connection, "accept_session_request", request_id=request)
