@@ -24,6 +24,11 @@ begin
     );
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
     perform set_config('dispatch.delivery', '', true);
+    if v_done > 0 then
+        perform setval(
+            'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint
+        );
+    end if;
     return v_done;
 end;
 $$;

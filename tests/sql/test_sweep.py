@@ -85,6 +85,15 @@ def test_at_rest_the_loop_looks_less_often(
     assert round_["at_most"] <= timedelta(milliseconds=pause) <= round_["at_least"]
 
 
+def test_a_sweep_that_told_something_ends_the_rest(shared: Database) -> None:
+    at = "select last_value from dispatch.last_delivery"
+    (request,) = requests(shared, 1)
+    shared.sql("select setval('dispatch.last_delivery', 0, false)")
+    assert shared.sweep() == 0 and shared.value(at) == 0
+    shared.end_window(request)
+    assert shared.sweep() == 1 and shared.value(at) > 0
+
+
 def test_at_rest_a_deadline_is_kept(shared: Database) -> None:
     (request,) = requests(shared, 1)
     shared.sql("select setval('dispatch.last_delivery', 0, false)")

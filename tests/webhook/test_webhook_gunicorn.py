@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,17 @@ class Served:
         return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
-@pytest.fixture(params=[True, False], ids=["preload", "no preload"])
-def served(request: pytest.FixtureRequest, webhook_dsn: str, tmp_path: Path) -> Iterator[Served]:
-    settings = tmp_path / "gunicorn.conf.py"
-    settings.write_text(f"{SETTINGS.read_text()}\npreload_app = {request.param}\n")
-    environ = {"DATABASE_URL": webhook_dsn, "STRIPE_WEBHOOK_SECRET": SECRET}
-    served = Served(tmp_path / "output", settings, **environ)
+@pytest.fixture(scope="module", params=[True, False], ids=["preload", "no preload"])
+def preload(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@contextmanager
+def serving(directory: Path, dsn: str, preload: bool) -> Iterator[Served]:
+    settings = directory / "gunicorn.conf.py"
+    settings.write_text(f"{SETTINGS.read_text()}\npreload_app = {preload}\n")
+    environ = {"DATABASE_URL": dsn, "STRIPE_WEBHOOK_SECRET": SECRET}
+    served = Served(directory / "output", settings, **environ)
     try:
         eventually(served.healthy, 60)
         yield served
@@ -92,13 +97,28 @@ def served(request: pytest.FixtureRequest, webhook_dsn: str, tmp_path: Path) -> 
     assert "Traceback" not in served.output.read_text()
 
 
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, shared_dsn: str, preload: bool
+) -> Iterator[Served]:
+    """For those who leave it as it is."""
+    with serving(tmp_path_factory.mktemp("served"), shared_dsn, preload) as served:
+        yield served
+
+
+@pytest.fixture
+def doomed(tmp_path: Path, webhook_dsn: str, preload: bool) -> Iterator[Served]:
+    with serving(tmp_path, webhook_dsn, preload) as served:
+        yield served
+
+
 def test_takes_an_event(served: Served, metadata: Metadata) -> None:
     paid = checkout(metadata)
     status, answer = served.post(paid)
     assert (status, answer["outcome"]) == (200, "request_created")
     output = served.output.read_text()
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    assert [line["event_id"] for line in lines] == [paid["id"]]
+    assert [line["event_id"] for line in lines].count(paid["id"]) == 1
     assert NAME not in output and EMAIL not in output and SECRET not in output
 
 
@@ -121,20 +141,20 @@ def test_broken_chunk(served: Served) -> None:
 
 
 def test_sigterm_finishes_what_was_begun(
-    served: Served,
+    doomed: Served,
     metadata: Metadata,
     blocked: Blocked,
 ) -> None:
     answers: list[tuple[int, Any]] = []
     with blocked() as waiting:
-        thread = threading.Thread(target=lambda: answers.append(served.post(checkout(metadata))))
+        thread = threading.Thread(target=lambda: answers.append(doomed.post(checkout(metadata))))
         thread.start()
         eventually(lambda: waiting() == 1, 30)
-        served.process.send_signal(signal.SIGTERM)
-        eventually(lambda: "Handling signal: term" in served.output.read_text(), 30)
+        doomed.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "Handling signal: term" in doomed.output.read_text(), 30)
     thread.join(60)
     assert answers[0][0] == 200
-    assert served.process.wait(60) == 0
+    assert doomed.process.wait(60) == 0
 
 
 def test_workers_told_to_stop_while_they_start_stop(tmp_path: Path) -> None:
@@ -164,12 +184,12 @@ def test_workers_told_to_stop_while_they_start_stop(tmp_path: Path) -> None:
             served.process.kill()
 
 
-def test_killed_worker_is_replaced(served: Served, metadata: Metadata) -> None:
-    eventually(lambda: len(served.workers()) == 2, 30)
-    victim = served.workers().pop()
+def test_killed_worker_is_replaced(doomed: Served, metadata: Metadata) -> None:
+    eventually(lambda: len(doomed.workers()) == 2, 30)
+    victim = doomed.workers().pop()
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: victim not in served.workers() and len(served.workers()) == 2, 30)
-    assert served.post(checkout(metadata))[0] == 200
+    eventually(lambda: victim not in doomed.workers() and len(doomed.workers()) == 2, 30)
+    assert doomed.post(checkout(metadata))[0] == 200
 
 
 def test_refuses_to_start(tmp_path: Path) -> None:
