@@ -19,12 +19,17 @@ MIGRATIONS = "supabase/migrations"
 RELEASED = "supabase/released.sha256"
 # In the order in which they are applied.
 SOURCES = {
-    "platform": "sql/platform/up.sql",
+    "marketplace": "sql/marketplace/up.sql",
+    "engine": "sql/engine/up.sql",
     "favorites_priority": "sql/favorites_priority/up.sql",
 }
 MINUTE = "%Y%m%d%H%M"
 # The CLI runs each file as one transaction of its own, on a connection that others use after it.
 LEFT_OUT = re.compile(r"\\set .*|(begin|commit|set statement_timeout = 0);")
+# A migration is for those who have no marketplace of their own.
+CONDITIONS = {":{?binding}": False, ":is_ours": True, ":governs_all": True}
+# What psql asks for its conditions.
+ASKED = re.compile(r"^select\n(?:[^;]*?\n)?\\gset\n|^select [^;\n]*\n\\gset\n", re.MULTILINE)
 # No transaction can do that.
 CONCURRENTLY = re.compile(r"^(create (?:unique )?index) concurrently")
 
@@ -32,8 +37,17 @@ CONCURRENTLY = re.compile(r"^(create (?:unique )?index) concurrently")
 def expand(path: Path) -> str:
     """The text of a psql script with its includes in place and psql's own commands left out."""
     lines = []
-    for line in map(str.rstrip, path.read_text().splitlines()):
-        if include := re.fullmatch(r"\\ir (\S+)", line):
+    taken: list[bool] = []  # of each \\if that a line stands in
+    for line in map(str.rstrip, ASKED.sub("", path.read_text()).splitlines()):
+        if condition := re.fullmatch(r"\\if (\S+)", line):
+            taken.append(CONDITIONS[condition[1]])
+        elif line == "\\else":
+            taken[-1] = not taken[-1]
+        elif line == "\\endif":
+            taken.pop()
+        elif not all(taken):
+            continue
+        elif include := re.fullmatch(r"\\ir (\S+)", line):
             lines.append(expand(path.parent / include[1]))
         elif LEFT_OUT.fullmatch(line):
             continue

@@ -5,14 +5,15 @@ import psycopg
 from stack import ROOT
 from stack.postgres import run_psql
 
-PLATFORM = "sql/platform/up.sql"
+MARKETPLACE = "sql/marketplace/up.sql"
+ENGINE = "sql/engine/up.sql"
 FEATURE = "sql/favorites_priority/up.sql"
 DOWN = "sql/favorites_priority/down.sql"
 
 
 def install(dsn: str, *files: str) -> None:
-    """Run the platform's and the feature's `up.sql`, or the given files; repeating is harmless."""
-    for file in files or (PLATFORM, FEATURE):
+    """Run each layer's `up.sql`, or the given files; repeating is harmless."""
+    for file in files or (MARKETPLACE, ENGINE, FEATURE):
         run_psql(dsn, "-f", str(ROOT / file))
 
 

@@ -10,10 +10,10 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from stack.install import PLATFORM, install, install_webhook_role
+from stack.install import ENGINE, MARKETPLACE, install, install_webhook_role
 from stack.postgres import Cluster
 from tests.database import (
-    PLATFORM_TEMPLATE,
+    ENGINE_TEMPLATE,
     TEMPLATE,
     Connection,
     Database,
@@ -67,8 +67,8 @@ def cluster() -> Iterator[Cluster]:
     """A running PostgreSQL; pg_cron's own database has the project, so that its job runs."""
     with Cluster() as cluster:
         install(cluster.dsn())
-        install(cluster.create_database(PLATFORM_TEMPLATE), PLATFORM)
-        template = cluster.create_database(TEMPLATE, PLATFORM_TEMPLATE)
+        install(cluster.create_database(ENGINE_TEMPLATE), MARKETPLACE, ENGINE)
+        template = cluster.create_database(TEMPLATE, ENGINE_TEMPLATE)
         install(template)
         install_webhook_role(template)
         with Database(cluster, TEMPLATE) as database:
@@ -78,15 +78,15 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def db(cluster: Cluster) -> Iterator[Database]:
-    """A fresh database with platform and feature, the flag on."""
+    """A fresh database with all three layers, the flag on."""
     with fresh_database(cluster, TEMPLATE) as database:
         yield database
 
 
 @pytest.fixture
-def platform_db(cluster: Cluster) -> Iterator[Database]:
-    """A fresh database with the platform alone."""
-    with fresh_database(cluster, PLATFORM_TEMPLATE) as database:
+def engine_db(cluster: Cluster) -> Iterator[Database]:
+    """A fresh database with marketplace and engine, without the feature."""
+    with fresh_database(cluster, ENGINE_TEMPLATE) as database:
         yield database
 
 

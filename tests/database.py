@@ -24,7 +24,7 @@ from stack.postgres import SUPERUSER, Cluster, binary
 Connection = psycopg.Connection[Any]
 Row = dict[str, Any]
 # The databases that the tests' own are copied from; conftest makes them.
-PLATFORM_TEMPLATE, TEMPLATE = "platform_template", "feature_template"
+ENGINE_TEMPLATE, TEMPLATE = "engine_template", "feature_template"
 SETS = {
     "list_favorite_mechanics",
     "list_open_session_requests",
@@ -159,6 +159,8 @@ class Database:
                 "public.mechanics",
                 "dispatch.request_events",
                 "dispatch.stripe_events",
+                "dispatch.windows",
+                "dispatch.presence",
                 "auth.users",
                 "realtime.messages",
             ):

@@ -1,28 +1,15 @@
--- What the feature needs of the platform, and that its columns are not somebody else's.
+-- What the feature needs of the engine, and that columns of its names will do.
 insert into pg_temp.missing (what, remedy)
-select 'the platform is not installed', 'run sql/platform/up.sql, or push its migration'
+select 'the engine is not installed', 'run sql/engine/up.sql, or push its migration'
 where
-    to_regclass('public.session_requests') is null
-    or to_regclass('public.mechanics') is null
+    to_regclass('dispatch.requests') is null
     or to_regprocedure('dispatch.sweep(integer,timestamptz)') is null
-    or 5 <> (
-        select count(*) from pg_catalog.pg_trigger as t
-        inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
-        where
-            t.tgrelid = to_regclass('public.session_requests')
-            and p.pronamespace = to_regnamespace('dispatch')
-    )
 union all
 select
-    case
-        when a.atttypid <> to_regtype(w.type)
-            then
-                format(
-                    'column session_requests.%s is %s, not %s',
-                    w.name, format_type(a.atttypid, a.atttypmod), w.type
-                )
-        else format('column session_requests.%s is the marketplace''s own', w.name)
-    end,
+    format(
+        'column session_requests.%s is %s, not %s',
+        w.name, format_type(a.atttypid, a.atttypmod), w.type
+    ),
     format('alter table public.session_requests rename column %s to …', w.name)
 from (
     values
@@ -32,15 +19,16 @@ from (
 ) as w (name, type)
 inner join pg_catalog.pg_attribute as a
     on a.attrelid = to_regclass('public.session_requests') and a.attname = w.name
+where not a.attisdropped and a.atttypid <> to_regtype(w.type)
+union all
+select
+    format(
+        'column session_requests.preferred_mechanic_id points to %s, not to mechanics',
+        c.confrelid::regclass
+    ),
+    'alter table public.session_requests rename column preferred_mechanic_id to …'
+from pg_catalog.pg_constraint as c
+inner join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
 where
-    not a.attisdropped
-    and (
-        a.atttypid <> to_regtype(w.type)
-        -- The foreign key came with our columns, all three at once.
-        or not exists (
-            select from pg_catalog.pg_constraint as c
-            where
-                c.conrelid = a.attrelid and c.contype = 'f'
-                and c.conname = 'session_requests_preferred_mechanic_id_fkey'
-        )
-    );
+    c.conrelid = to_regclass('public.session_requests') and c.contype = 'f'
+    and a.attname = 'preferred_mechanic_id' and c.confrelid <> to_regclass('public.mechanics');

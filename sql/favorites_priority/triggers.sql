@@ -1,4 +1,14 @@
-create or replace trigger mechanics_release_windows
-after update on public.mechanics
-for each row when (old.status = 'approved' and new.status is distinct from 'approved')
-execute function dispatch.release_windows();
+-- Whoever is suspended, or goes, loses the windows that are open.
+do $$
+begin
+    execute format(
+        'create or replace trigger mechanics_release_windows '
+        'after update of %s or delete on public.mechanics '
+        'for each row execute function dispatch.release_windows()',
+        (
+            select string_agg(quote_ident(c.name), ', ')
+            from unnest(dispatch.approval_columns()) as c (name)
+        )
+    );
+end;
+$$;

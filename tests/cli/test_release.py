@@ -109,7 +109,7 @@ def test_a_released_file_that_is_not_as_it_was_is_refused(
 
 
 def test_a_database_of_the_last_release_is_upgraded(
-    empty_db: Database, platform_db: Database, after_release: Path
+    empty_db: Database, engine_db: Database, after_release: Path
 ) -> None:
     """With the flag on and a request waiting, both stay; the schema is a new installation's."""
     run_supabase(empty_db.dsn(), "db", "push", project=after_release)
@@ -128,10 +128,10 @@ def test_a_database_of_the_last_release_is_upgraded(
     assert empty_db.log(request) == ["priority_request"]
 
     for file in ("platform", "favorites_priority"):
-        install(platform_db.dsn(), str(after_release / f"sql/{file}/up.sql"))
-    platform_db.sql("select dispatch.set_favorites_priority(true)")
+        install(engine_db.dsn(), str(after_release / f"sql/{file}/up.sql"))
+    engine_db.sql("select dispatch.set_favorites_priority(true)")
     assert "-- new" in dump(empty_db)
-    assert dump(empty_db) == dump(platform_db)
+    assert dump(empty_db) == dump(engine_db)
 
 
 NEW_SIGNATURE = """

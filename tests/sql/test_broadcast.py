@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from stack.install import DOWN, PLATFORM, install
+from stack.install import DOWN, ENGINE, install
 from stack.postgres import Cluster
 from tests.database import (
     Database,
@@ -347,7 +347,7 @@ def test_the_policies_are_made_once_and_without_a_lock_again(db: Database) -> No
     reader = db.open()
     with reader.transaction(force_rollback=True):
         rows(reader, "select * from realtime.messages")
-        install(f"{db.dsn()}?options=-c%20lock_timeout%3D1s", PLATFORM)
+        install(f"{db.dsn()}?options=-c%20lock_timeout%3D1s", ENGINE)
     assert db.sql(OURS) == policies
     install(db.dsn(), DOWN)
     assert db.sql(OURS) == policies
@@ -356,7 +356,7 @@ def test_the_policies_are_made_once_and_without_a_lock_again(db: Database) -> No
 def test_a_policy_that_was_dropped_is_made_again(db: Database) -> None:
     policies = db.sql(OURS)
     db.sql("drop policy dispatch_topics_only on realtime.messages")
-    install(db.dsn(), PLATFORM)
+    install(db.dsn(), ENGINE)
     assert db.sql(OURS) == policies
 
 

@@ -242,7 +242,7 @@ def test_each_hears_of_their_own_topics_from_a_cursor_on(shared: Database) -> No
     assert heard(favourite, after=2**62) == []
 
 
-@pytest.mark.parametrize("layer", ["platform_db", "db"])
+@pytest.mark.parametrize("layer", ["engine_db", "db"])
 def test_what_was_pending_before_the_install_is_listed(
     layer: str, request: pytest.FixtureRequest
 ) -> None:

@@ -82,9 +82,9 @@ def play(db: Database) -> list[Any]:
     return answers
 
 
-def test_off_is_the_platforms_behaviour_event_by_event(platform_db: Database, db: Database) -> None:
+def test_off_is_the_platforms_behaviour_event_by_event(engine_db: Database, db: Database) -> None:
     db.sql(SET, False)
-    expected = play(platform_db)
+    expected = play(engine_db)
     assert play(db) == expected
     assert len(expected) > 10
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from stack import ROOT
-from stack.install import DOWN, FEATURE, PLATFORM, install
+from stack.install import DOWN, FEATURE, ENGINE, install
 from stack.postgres import SUPERUSER, Cluster
 from tests.database import (
     Database,
@@ -25,11 +25,11 @@ from tests.database import (
 VERIFY = ROOT / "sql/favorites_priority/verify.sql"
 
 
-def test_the_platform_twice_is_once(platform_db: Database) -> None:
-    before, seed = dump(platform_db), platform_db.sql("select * from service_plans order by code")
-    install(platform_db.dsn(), PLATFORM)
-    assert dump(platform_db) == before
-    assert platform_db.sql("select * from service_plans order by code") == seed
+def test_the_platform_twice_is_once(engine_db: Database) -> None:
+    before, seed = dump(engine_db), engine_db.sql("select * from service_plans order by code")
+    install(engine_db.dsn(), ENGINE)
+    assert dump(engine_db) == before
+    assert engine_db.sql("select * from service_plans order by code") == seed
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -39,20 +39,20 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
     # Another role's grants (the webhook's) may come to stand in another order.
     before = sorted(dump(db).splitlines())
     with db.unchanged():
-        for files in ([FEATURE], [PLATFORM], [PLATFORM, FEATURE], [FEATURE]):
+        for files in ([FEATURE], [ENGINE], [ENGINE, FEATURE], [FEATURE]):
             install(db.dsn(), *files)
             assert sorted(dump(db).splitlines()) == before
     assert db.value("select dispatch.favorites_priority_enabled()") is enabled
     assert db.log(request) == ["priority_request" if enabled else "new_request"]
 
 
-def test_the_flag_is_off_at_first(platform_db: Database) -> None:
-    install(platform_db.dsn())
-    assert platform_db.value("select dispatch.favorites_priority_enabled()") is False
+def test_the_flag_is_off_at_first(engine_db: Database) -> None:
+    install(engine_db.dsn())
+    assert engine_db.value("select dispatch.favorites_priority_enabled()") is False
 
 
-def test_up_down_up_down_with_rows(platform_db: Database) -> None:
-    db = platform_db
+def test_up_down_up_down_with_rows(engine_db: Database) -> None:
+    db = engine_db
     platform = dump(db)
     mechanic, other, customer = db.make_mechanic(), db.make_mechanic(), db.make_customer()
     db.make_request(customer)
@@ -114,7 +114,7 @@ def test_a_down_that_would_lose_history_asks_first(db: Database) -> None:
     assert db.log(request) == ["priority_request"]
 
 
-@pytest.mark.parametrize("file", [PLATFORM, FEATURE, DOWN])
+@pytest.mark.parametrize("file", [ENGINE, FEATURE, DOWN])
 def test_while_it_waits_for_a_lock_everyone_else_gets_through(db: Database, file: str) -> None:
     """It does not queue in front of them, and gives up with nothing changed."""
     db.sql("select dispatch.set_favorites_priority(false)")
@@ -133,9 +133,9 @@ def test_while_it_waits_for_a_lock_everyone_else_gets_through(db: Database, file
     install(db.dsn(), file)
 
 
-def test_customers_book_while_it_comes_and_goes(platform_db: Database) -> None:
+def test_customers_book_while_it_comes_and_goes(engine_db: Database) -> None:
     """None gets an error, none is lost, and none is left waiting for a favourite."""
-    db, stop = platform_db, threading.Event()
+    db, stop = engine_db, threading.Event()
     mechanics, customer = [db.make_mechanic() for _ in range(3)], db.make_customer()
 
     def book() -> int:
@@ -178,7 +178,7 @@ def test_customers_book_while_it_comes_and_goes(platform_db: Database) -> None:
                 install(db.dsn(), FEATURE)
                 db.sql("select dispatch.set_favorites_priority(true)")
                 eventually(lambda: db.value(reserved) > 5)
-                install(db.dsn(), PLATFORM)
+                install(db.dsn(), ENGINE)
                 install(db.dsn(), DOWN)
         finally:
             stop.set()
@@ -453,10 +453,10 @@ def test_verify_passes_without_realtime(cluster: Cluster) -> None:
 
 
 def test_verify_fails_on_the_platform_alone_and_after_down(
-    platform_db: Database, db: Database
+    engine_db: Database, db: Database
 ) -> None:
     install(db.dsn(), DOWN)
-    for each in (platform_db, db):
+    for each in (engine_db, db):
         assert "column preferred_mechanic_id" in verify(each.dsn()).stderr
 
 

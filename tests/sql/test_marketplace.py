@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from stack import ROOT
-from stack.install import DOWN, FEATURE, PLATFORM, install
+from stack.install import DOWN, FEATURE, ENGINE, install
 from stack.postgres import Cluster, run_psql
 from tests.database import Database, dump, eventually, fresh_database, rows, rpc
 
@@ -74,7 +74,7 @@ from pg_class as c where c.relnamespace = 'public'::regnamespace and c.relkind =
 # Where each row is, and who wrote it last.
 ROWS = "select sum(hashtextextended(ctid::text || xmin::text, 0)) from public.session_requests"
 INDEXES = {
-    PLATFORM: "sql/platform/indexes.sql",
+    ENGINE: "sql/platform/indexes.sql",
     FEATURE: "sql/favorites_priority/indexes.sql",
 }
 
@@ -89,7 +89,7 @@ def test_nothing_of_theirs_changes(theirs: Database) -> None:
     db = theirs
     db.superuser().execute(f"set session_replication_role = replica; {HISTORY}".encode())
     traits, content, before = db.sql(TRAITS), db.sql(ROWS), dump(db)
-    install(db.dsn(), PLATFORM)
+    install(db.dsn(), ENGINE)
     platform = dump(db)
     for _ in range(2):
         install(db.dsn(), FEATURE)
@@ -125,7 +125,7 @@ def test_the_migrations_install_the_same(theirs: Database, cluster: Cluster) -> 
         assert dump(copy) == dump(theirs)
 
 
-@pytest.mark.parametrize("file", [PLATFORM, FEATURE])
+@pytest.mark.parametrize("file", [ENGINE, FEATURE])
 def test_they_go_on_writing_while_indexes_are_built(theirs: Database, file: str) -> None:
     db, writer = theirs, theirs.open()
     install(db.dsn())
@@ -201,7 +201,7 @@ def refusal(database: Database, file: str) -> list[str]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_lack_is_told(theirs: Database, fault: str) -> None:
     theirs.sql(fault)
-    (line,) = refusal(theirs, PLATFORM)
+    (line,) = refusal(theirs, ENGINE)
     assert line.startswith(FAULTS[fault])
 
 
@@ -213,17 +213,17 @@ def test_all_that_is_lacking_is_told_at_once(theirs: Database) -> None:
     }
     for fault in faults:
         theirs.sql(fault)
-    lines = refusal(theirs, PLATFORM)
+    lines = refusal(theirs, ENGINE)
     assert len(lines) == len(faults)
     assert all(any(line.startswith(each) for line in lines) for each in faults.values())
 
 
 def test_an_index_that_was_interrupted_is_told(theirs: Database) -> None:
-    install(theirs.dsn(), PLATFORM)
+    install(theirs.dsn(), ENGINE)
     theirs.superuser().execute(
         "update pg_index set indisvalid = false where indexrelid = 'their_idx'::regclass"
     )
-    for file in (PLATFORM, FEATURE):
+    for file in (ENGINE, FEATURE):
         assert refusal(theirs, file) == [
             "index their_idx is invalid: drop index concurrently their_idx"
         ]
@@ -253,7 +253,7 @@ def test_an_index_that_was_interrupted_is_told(theirs: Database) -> None:
 def test_columns_of_theirs_with_the_features_names_are_told(
     theirs: Database, column: str, lines: list[str]
 ) -> None:
-    install(theirs.dsn(), PLATFORM)
+    install(theirs.dsn(), ENGINE)
     theirs.sql(f"alter table session_requests add {column}")
     told = refusal(theirs, FEATURE)
     assert len(told) == len(lines)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from stack.install import PLATFORM, cron_command, install
+from stack.install import ENGINE, cron_command, install
 from stack.postgres import Cluster
 from tests.database import Database, checkout, refund, refused, rows, rpc, value
 
@@ -241,7 +241,7 @@ def test_the_ages_that_the_owner_set_survive_an_upgrade(cluster: Cluster) -> Non
             )
             (changed,) = db.sql(job)
             assert "'60 days'" in changed["command"]
-            install(db.dsn(), PLATFORM)
+            install(db.dsn(), ENGINE)
             assert db.sql(job) == [changed]
         finally:
             db.sql("select cron.alter_job(%s, command := %s)", before["jobid"], before["command"])

@@ -204,23 +204,23 @@ def test_a_row_imported_with_another_state_is_offered_to_nobody(
 
 
 @pytest.mark.parametrize("role", ["postgres", "service_role"])
-def test_the_platform_alone_broadcasts(platform_db: Database, role: str) -> None:
-    customer = platform_db.make_customer()
-    connection = platform_db.connect(role=role)
-    request_id = platform_db.make_request(
+def test_the_platform_alone_broadcasts(engine_db: Database, role: str) -> None:
+    customer = engine_db.make_customer()
+    connection = engine_db.connect(role=role)
+    request_id = engine_db.make_request(
         customer,
         connection=connection,
         metadata={"routing_type": "priority_broadcast", "kept": 1},
     )
-    request = platform_db.request(request_id)
+    request = engine_db.request(request_id)
     assert request["notification_sent_at"] == request["created_at"]
     assert request["metadata"] == {"kept": 1}
-    assert platform_db.log(request_id) == ["new_request"]
+    assert engine_db.log(request_id) == ["new_request"]
 
 
-def test_of_a_payment_the_platform_alone_keeps_stripes_ids(platform_db: Database) -> None:
-    request_id = by_webhook(platform_db, platform_db.make_customer(), str(uuid4()), notes="private")
-    assert set(platform_db.request(request_id)["metadata"]) == {
+def test_of_a_payment_the_platform_alone_keeps_stripes_ids(engine_db: Database) -> None:
+    request_id = by_webhook(engine_db, engine_db.make_customer(), str(uuid4()), notes="private")
+    assert set(engine_db.request(request_id)["metadata"]) == {
         "stripe_checkout_session_id",
         "stripe_payment_intent",
     }

@@ -1,0 +1,91 @@
+-- On a marketplace of ours, whose states these are. Another's has dispatch.guard_reservation.
+create or replace function dispatch.guard_request()
+returns trigger
+language plpgsql
+volatile
+-- definer: the writer may be service_role, which has no business in dispatch
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
+    v_old dispatch.requests;
+    v_new dispatch.requests;
+    v_mechanic_id uuid;
+    v_refusal text;
+    v_old_window record;
+    v_new_window record;
+begin
+    if v_is_accept then
+        if new.mechanic_id is null then
+            perform dispatch.raise_error('request_not_pending');
+        end if;
+        new.accepted_at := now();
+        new.updated_at := new.accepted_at;
+    elsif new.status <> old.status then
+        if
+            (old.status, new.status) not in (
+                ('pending', 'cancelled'), ('pending', 'expired'),
+                ('accepted', 'completed'), ('accepted', 'cancelled')
+            )
+        then
+            perform dispatch.raise_error('request_not_pending');
+        end if;
+        new.updated_at := now();
+    end if;
+
+    -- A job goes only to an approved mechanic to whom it is open.
+    if
+        v_is_accept
+        or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
+    then
+        -- As the foreign key will, and before the check: a deletion under way is waited for.
+        perform from auth.users as u where u.id = new.mechanic_id for key share;
+        -- As dispatch.approved_mechanic_of, without the price of a call in every accept.
+        select m.id into v_mechanic_id
+        from dispatch.mechanics as m
+        where m.user_id = new.mechanic_id and m.is_approved;
+        if v_mechanic_id is null then
+            perform dispatch.raise_error('not_a_mechanic');
+        end if;
+        v_refusal := dispatch.refusal(dispatch.as_request(old), v_mechanic_id, new.mechanic_id);
+        if v_refusal is not null then
+            perform dispatch.raise_error(v_refusal);
+        end if;
+    end if;
+
+    if old.status = 'pending' and old.notification_sent_at is null then
+        if new.notification_sent_at is null then
+            v_old := dispatch.as_request(old);
+            v_new := dispatch.as_request(new);
+            v_old_window := dispatch.priority_window(v_old);
+            v_new_window := dispatch.priority_window(v_new);
+            if v_old_window.mechanic_id <> v_new_window.mechanic_id then
+                -- The reservation itself is not handed on either: the new one was never told.
+                perform dispatch.raise_error('not_yours');
+            end if;
+            -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
+            -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
+            -- announced.
+            if
+                new.status = 'pending'
+                and v_new_window.ends_at is null
+                and dispatch.fallback_reason(v_old, v_new) is not null
+            then
+                new.notification_sent_at := now();
+            end if;
+        end if;
+        if new.notification_sent_at is not null then
+            new.expires_at := coalesce(
+                new.expires_at, new.notification_sent_at + interval '24 hours'
+            );
+            new.updated_at := now();
+        end if;
+    end if;
+    return new;
+end;
+$$;
+
+comment on function dispatch.guard_request() is
+'Trigger: allows only the state changes there are, and an accept only by who may.';
+revoke all on function dispatch.guard_request() from public, anon, authenticated, service_role;

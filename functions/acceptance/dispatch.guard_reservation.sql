@@ -1,0 +1,64 @@
+-- On a marketplace that was there first, and only for a request with a window. What its statements do
+-- is its own affair, but for what would break a reservation: that finds no row, as when somebody was
+-- faster. It never raises. It runs first, so that theirs do not run for a row that is not found, and
+-- last, for what theirs made of it.
+create or replace function dispatch.guard_reservation()
+returns trigger
+language plpgsql
+volatile
+-- definer: the writer may be service_role, which has no business in dispatch
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_old dispatch.requests;
+    v_new dispatch.requests;
+    v_assigned_id uuid;
+    v_window record;
+begin
+    -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
+    if
+        not exists (
+            select from dispatch.windows as w
+            where w.request_id = old.id and w.closed_at is null and w.announced_at is null
+        )
+        or not dispatch.favorites_priority_enabled()
+    then
+        return new;
+    end if;
+    v_old := dispatch.as_request(old);
+    v_new := dispatch.as_request(new);
+    v_window := dispatch.priority_window(v_old);
+
+    -- No window is opened that was over, made longer, or given to another.
+    if
+        v_new.window_ends_at > v_old.window_ends_at
+        or v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id
+    then
+        return null;
+    end if;
+    if v_window.ends_at > now() then
+        select case when dispatch.assigns_user_id() then m.user_id else m.id end
+        into v_assigned_id
+        from dispatch.mechanics as m
+        where m.id = v_window.mechanic_id;
+        if
+            (new.mechanic_id is not null or v_new.status = 'accepted')
+            and new.mechanic_id is distinct from v_assigned_id
+        then
+            return null;
+        end if;
+        -- Their expiry knows nothing of the window where it goes by no column that open_window moved.
+        if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
+            return null;
+        end if;
+    end if;
+    return new;
+end;
+$$;
+
+comment on function dispatch.guard_reservation() is
+'Trigger on a marketplace that was there first: an accept by another inside the window, and an update '
+'that hands the reservation on or makes it longer, find no row.';
+revoke all on function dispatch.guard_reservation()
+from public, anon, authenticated, service_role;

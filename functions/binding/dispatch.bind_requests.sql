@@ -1,0 +1,302 @@
+-- Makes what depends on which columns session_requests has: a marketplace that was there first lacks
+-- some of ours, and before the feature the three of the window are in none. Nothing here is a matter
+-- of judgement; what is stands in the binding that the DBA has looked over.
+create or replace function dispatch.bind_requests(p_with_windows boolean)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_is_ours constant boolean := dispatch.governs_all();
+    v_window_end constant text := '(('
+    'r.priority_notified_at at time zone ''UTC'') '
+    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC''';
+    v_of_row text;
+    v_of_view text;
+    v_inserted text;
+    v_values text;
+begin
+    -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it may
+    -- be another expression. Null where the marketplace has no such column.
+    with columns as (
+        select
+            w.number,
+            w.name,
+            case
+                when
+                    bool_and(a.attnum is not null)
+                    and (p_with_windows or not w.needs && array[
+                        'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
+                    ])
+                    then coalesce(
+                        w.expression,
+                        'r.' || w.needs[1]
+                        || case
+                            when bool_and(a.atttypid = w.type::regtype) then ''
+                            when w.type = 'timestamptz' and bool_and(a.atttypid = 'timestamp'::regtype)
+                                then ' at time zone ''UTC'''
+                            else '::' || w.type
+                        end
+                    )
+                else 'null::' || w.type
+            end as of_row,
+            w.of_view
+        from (
+            values
+            (1, 'id', 'uuid', '{id}'::text[], null, null),
+            (2, 'created_at', 'timestamptz', '{created_at}', null, null),
+            (3, 'customer_id', 'uuid', '{customer_id}', null, null),
+            (
+                4, 'mechanic_user_id', 'uuid', '{mechanic_id}',
+                case
+                    when not dispatch.assigns_user_id()
+                        then
+                            '(select m.user_id from dispatch.mechanics as m '
+                            'where m.id = r.mechanic_id)'
+                end,
+                null
+            ),
+            (5, 'session_type', 'text', '{session_type}', null, null),
+            (6, 'plan_code', 'text', '{plan_code}', null, null),
+            (7, 'status', 'text', '{status}', null, null),
+            (
+                8, 'is_pending', 'boolean', '{status}', 'r.status = ''pending''',
+                case
+                    when not v_is_ours then '(w.closed_at is null and r.status = ''pending'')'
+                end
+            ),
+            (9, 'accepted_at', 'timestamptz', '{accepted_at}', null, null),
+            (
+                10, 'ended_at', 'timestamptz',
+                case when v_is_ours then '{accepted_at,updated_at}' else '{id}' end::text[],
+                case
+                    when v_is_ours then 'coalesce(r.accepted_at, r.updated_at)'
+                    else '(select w.closed_at from dispatch.windows as w where w.request_id = r.id)'
+                end,
+                case when not v_is_ours then 'w.closed_at' end
+            ),
+            (11, 'expires_at', 'timestamptz', '{expires_at}', null, null),
+            (12, 'requested_brand', 'text', '{requested_brand}', null, null),
+            (13, 'customer_city', 'text', '{customer_city}', null, null),
+            (14, 'customer_country', 'text', '{customer_country}', null, null),
+            (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
+            (16, 'window_minutes', 'integer', '{priority_window_minutes}', null, null),
+            (17, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
+            (
+                18, 'window_ends_at', 'timestamptz',
+                '{priority_notified_at,priority_window_minutes}', v_window_end,
+                case when not v_is_ours then 'w.ends_at' end
+            ),
+            (
+                19, 'announced_at', 'timestamptz',
+                case when v_is_ours then '{notification_sent_at}' else '{id}' end::text[],
+                case
+                    when not v_is_ours
+                        then
+                            '(select w.announced_at from dispatch.windows as w '
+                            'where w.request_id = r.id)'
+                end,
+                case when not v_is_ours then 'w.announced_at' end
+            )
+        ) as w (number, name, type, needs, expression, of_view)
+        cross join unnest(w.needs) as n (name)
+        left join pg_catalog.pg_attribute as a
+            on
+                a.attrelid = 'public.session_requests'::regclass
+                and a.attname = n.name and not a.attisdropped
+        group by w.number, w.name, w.type, w.needs, w.expression, w.of_view
+    )
+
+    select
+        string_agg(c.of_row, E',\n        ' order by c.number),
+        string_agg(coalesce(c.of_view, c.of_row) || ' as ' || c.name, E',\n    ' order by c.number)
+    into v_of_row, v_of_view
+    from columns as c;
+
+    execute 'create or replace view dispatch.requests as select ' || v_of_view
+        || ' from public.session_requests as r'
+        || case
+            when v_is_ours then ''
+            else ' inner join dispatch.windows as w on w.request_id = r.id'
+        end;
+    comment on view dispatch.requests is
+    'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
+    'of another''s those for which a priority window was opened. status and session_type are text, '
+    'mechanic_user_id is who took it, announced_at when it was broadcast to everyone.';
+
+    execute format(
+        $f$
+create or replace function dispatch.as_request(r public.session_requests)
+returns dispatch.requests
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(E'\nbegin\n    return row(\n        %s\n    );\nend;\n', v_of_row)
+    );
+    comment on function dispatch.as_request(public.session_requests) is
+    'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
+
+    -- A booking fills what there is of these.
+    select
+        string_agg(c.name, ', ' order by c.number),
+        string_agg(
+            'p_' || c.name
+            || case
+                when a.atttypid = c.type::regtype then ''
+                else '::' || format_type(a.atttypid, a.atttypmod)
+            end,
+            ', ' order by c.number
+        )
+    into v_inserted, v_values
+    from (
+        values
+        (1, 'id', 'uuid'),
+        (2, 'customer_id', 'uuid'),
+        (3, 'session_type', 'text'),
+        (4, 'plan_code', 'text'),
+        (5, 'status', 'text'),
+        (6, 'customer_name', 'text'),
+        (7, 'customer_email', 'text'),
+        (8, 'notes', 'text'),
+        (9, 'requested_brand', 'text'),
+        (10, 'customer_country', 'text'),
+        (11, 'customer_city', 'text'),
+        -- Theirs is theirs, if there is one.
+        (12, case when v_is_ours then 'metadata' end, 'jsonb'),
+        (13, case when p_with_windows then 'preferred_mechanic_id' end, 'uuid'),
+        (14, case when p_with_windows then 'priority_window_minutes' end, 'integer')
+    ) as c (number, name, type)
+    inner join pg_catalog.pg_attribute as a
+        on
+            a.attrelid = 'public.session_requests'::regclass
+            and a.attname = c.name and not a.attisdropped;
+
+    execute format(
+        $f$
+create or replace function dispatch.insert_request(
+    p_id uuid,
+    p_customer_id uuid,
+    p_session_type text,
+    p_plan_code text,
+    p_status text,
+    p_customer_name text default null,
+    p_customer_email text default null,
+    p_notes text default null,
+    p_requested_brand text default null,
+    p_customer_country text default null,
+    p_customer_city text default null,
+    p_metadata jsonb default '{}',
+    p_preferred_mechanic_id uuid default null,
+    p_priority_window_minutes integer default null
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(
+            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n'
+            '    return found;\nend;\n',
+            v_inserted, v_values
+        )
+    );
+    comment on function dispatch.insert_request(
+        uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
+    ) is
+    'Books: inserts a request, as far as the marketplace has columns for it. Returns whether it is '
+    'there; the marketplace may refuse it, with an error or (a trigger) without.';
+
+    execute format(
+        $f$
+create or replace function dispatch.assign_request(p_id uuid, p_mechanic_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(
+            E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+            '    update public.session_requests\n'
+            '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
+            -- As text, so that no partial index fits: a plan made while few requests were pending
+            -- would read all the pending ones, not the one of this id.
+            '    where id = p_id and status::text = ''pending''\n'
+            '    returning * into v_request;\n'
+            '    return v_request;\nend;\n',
+            (
+                -- Ours has it from the guard.
+                select ', accepted_at = now()' from pg_catalog.pg_attribute as a
+                where
+                    a.attrelid = 'public.session_requests'::regclass
+                    and a.attname = 'accepted_at' and not v_is_ours
+            )
+        )
+    );
+    comment on function dispatch.assign_request(uuid, uuid) is
+    'Accepts a pending request for this mechanic (the id that the marketplace keeps), if the guard on '
+    'the table lets it. Returns the row; nulls: there was none to write.';
+
+    -- Ours keeps the payment with the request; for another's the ledger does.
+    execute 'create or replace view dispatch.payments as ' || case
+        when v_is_ours
+            then $v$
+            select
+                r.id as request_id,
+                r.metadata ->> 'stripe_checkout_session_id' as checkout_session_id,
+                r.metadata ->> 'stripe_payment_intent' as payment_intent,
+                r.metadata ? 'refunded_at' as is_refunded,
+                r.status = 'expired' as is_expired,
+                r.expires_at
+            from public.session_requests as r
+            $v$
+        else format(
+            $v$
+            select
+                e.request_id,
+                e.payload #>> '{data,object,id}' as checkout_session_id,
+                e.payload #>> '{data,object,payment_intent}' as payment_intent,
+                exists (
+                    select from dispatch.stripe_events as f
+                    where
+                        f.type = 'charge.refunded' and f.outcome = 'refunded'
+                        and (f.payload #>> '{data,object,payment_intent}')
+                        = (e.payload #>> '{data,object,payment_intent}')
+                ) as is_refunded,
+                r.status = 'expired' as is_expired,
+                %s as expires_at
+            from dispatch.stripe_events as e
+            inner join public.session_requests as r on r.id = e.request_id
+            where e.outcome = 'request_created'
+            $v$,
+            (regexp_match(v_of_view, '([^,]+) as expires_at'))[1]
+        )
+    end;
+    comment on view dispatch.payments is 'The Stripe payment of each request that was paid by one.';
+
+    revoke all on dispatch.requests, dispatch.payments
+    from public, anon, authenticated, service_role;
+    revoke all on function dispatch.as_request(public.session_requests)
+    from public, anon, authenticated, service_role;
+    revoke all on function dispatch.assign_request(uuid, uuid)
+    from public, anon, authenticated, service_role;
+    revoke all on function dispatch.insert_request(
+        uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
+    ) from public, anon, authenticated, service_role;
+end;
+$$;
+
+comment on function dispatch.bind_requests(boolean) is
+'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
+'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; those of the priority window '
+'only if p_with_windows. up.sql and down.sql call it.';
+revoke all on function dispatch.bind_requests(boolean)
+from public, anon, authenticated, service_role;

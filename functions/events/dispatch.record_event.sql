@@ -1,0 +1,111 @@
+-- Changes dispatch.request_events; sends notices when that is cheap now.
+-- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
+-- notifying commit wakes every listener. So a transaction sends its own notices only if nobody sent
+-- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
+-- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
+create or replace function dispatch.record_event(
+    p_request dispatch.requests,
+    p_event text,
+    p_topics text[],
+    p_extra jsonb default '{}',
+    p_window_minutes integer default null,
+    p_window_ends_at timestamptz default null
+)
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- The transaction that has its floor.
+    v_floor_of text := current_setting('dispatch.floor_of', true);
+    v_event_id bigint;
+    v_payload jsonb;
+    -- How this transaction delivers: now (dispatch.sweep does), or later.
+    v_delivery text := current_setting('dispatch.delivery', true);
+    v_now bigint;  -- in milliseconds
+begin
+    -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
+    -- transaction ends, the lock says that ids above this floor may still come; readers stop there
+    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
+    -- lock for each of many events would fill the server's lock table.
+    if v_floor_of is distinct from pg_current_xact_id()::text then
+        v_floor_of := case  -- not "perform", which would plan and run a query for each
+            when
+                pg_advisory_xact_lock_shared(
+                    1178687058,
+                    (
+                        coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                        & 2147483647
+                    )::integer
+                ) is not null
+                then set_config('dispatch.floor_of', pg_current_xact_id()::text, true)
+        end;
+    end if;
+    v_event_id := nextval('dispatch.request_events_id_seq');
+
+    if v_delivery is null or v_delivery = '' then
+        v_now := (date_part('epoch', clock_timestamp()) * 1000)::bigint;
+        -- Far in the future it may also be: a clock can be set back.
+        if abs(v_now - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) >= 20 then
+            -- A full queue would fail the commit, and with it a paid request.
+            if
+                pg_notification_queue_usage() <= 0.5
+                and pg_try_advisory_xact_lock(1178687058, -1)
+            then
+                perform setval('dispatch.last_delivery', v_now);
+                v_delivery := set_config('dispatch.delivery', 'now', true);
+                -- What others left, if the loop has not sent it for so long (it may have stopped).
+                if exists (select from dispatch.request_events where delivered_at is null) then
+                    perform dispatch.deliver_events(100);
+                end if;
+            end if;
+        end if;
+    end if;
+
+    v_payload := jsonb_build_object(
+        'event', p_event,
+        'event_id', v_event_id,
+        'request_id', p_request.id,
+        'priority', coalesce(p_window_ends_at > now(), false),
+        'window_minutes', p_window_minutes,
+        'window_ends_at', p_window_ends_at,
+        'session_type', p_request.session_type,
+        'plan_code', left(p_request.plan_code, 64),
+        'created_at', p_request.created_at
+    ) || p_extra;
+    insert into dispatch.request_events (
+        id, request_id, event, actor_id, topics, payload, delivered_at
+    )
+    overriding system value
+    values (
+        v_event_id,
+        p_request.id,
+        p_event,
+        auth.uid(),
+        p_topics,
+        v_payload,
+        case when v_delivery = 'now' or p_topics = '{}' then clock_timestamp() end
+    );
+
+    if v_delivery = 'now' then
+        perform dispatch.send_notices(
+            p_topics,
+            array_fill(p_event, array[cardinality(p_topics)]),
+            array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])
+        );
+    end if;
+    return v_event_id;
+end;
+$$;
+
+comment on function dispatch.record_event(
+    dispatch.requests, text, text[], jsonb, integer, timestamptz
+) is
+'Appends a transition to the event log and has it delivered: by this transaction, or by the '
+'sweep''s loop within 20 ms. The window is that of a request not yet broadcast. Returns the '
+'event''s id.';
+revoke all on function dispatch.record_event(
+    dispatch.requests, text, text[], jsonb, integer, timestamptz
+) from public, anon, authenticated, service_role;

@@ -1,0 +1,8 @@
+-- The log of what happened, and its delivery.
+\ir dispatch.deliver_events.sql
+\ir dispatch.first_event_id_since.sql
+\ir dispatch.last_settled_event_id.sql
+\ir dispatch.list_request_events.sql
+\ir dispatch.may_use_topic.sql
+\ir dispatch.record_event.sql
+\ir dispatch.send_notices.sql

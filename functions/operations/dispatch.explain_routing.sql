@@ -1,0 +1,107 @@
+create or replace function dispatch.explain_routing(
+    p_request_id uuid,
+    p_now timestamptz default now(),
+    p_limit integer default 100
+)
+returns table (
+    mechanic_id uuid,
+    display_name text,
+    told_at timestamptz,
+    may_accept boolean,
+    score integer,
+    why text
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_window record;
+    -- Whose the request was first; when they, and when everyone, were told.
+    v_first text;
+    v_first_at timestamptz;
+    v_broadcast_at timestamptz;
+    v_skipped text;
+begin
+    select * into v_request from dispatch.requests as r where r.id = p_request_id;
+    if v_request.id is null then
+        perform dispatch.raise_error('request_not_found');
+    end if;
+    v_window := dispatch.priority_window(v_request);
+
+    -- The customer's topic, which comes first, is indexed.
+    select
+        min(e.topics[2]) filter (where e.event = 'priority_request'),
+        min(e.created_at) filter (where e.event = 'priority_request'),
+        min(e.created_at) filter (where e.event = 'new_request'),
+        min(e.payload ->> 'reason') filter (where e.event = 'priority_skipped')
+    into v_first, v_first_at, v_broadcast_at, v_skipped
+    from dispatch.request_events as e
+    where e.topics[1] = 'customer:' || v_request.customer_id and e.request_id = p_request_id;
+
+    return query
+    select
+        m.id,
+        m.display_name,
+        case
+            when f.was_first then v_first_at
+            when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
+        end,
+        m.is_approved and f.refusal is null,
+        s.score,
+        concat_ws(
+            '; ',
+            case
+                when not m.is_approved then 'not approved'
+                when m.user_id = v_request.customer_id then 'is the customer'
+                when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
+                when not v_request.is_pending
+                    then 'the request is ' || v_request.status
+                when d.declined_at is not null then 'declined at ' || d.declined_at
+                when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
+                when f.refusal is not null
+                    then 'reserved for another mechanic until ' || v_window.ends_at
+                when v_window.ends_at > p_now
+                    then 'preferred, it is theirs alone until ' || v_window.ends_at
+                when v_window.mechanic_id is not null
+                    then 'open to everyone since ' || v_window.ends_at || ', not announced yet'
+                else
+                    'open to everyone since '
+                    || coalesce(v_request.announced_at, v_request.created_at)
+            end,
+            case when f.was_first then 'was told first' end,
+            'a favourite was asked for and skipped: ' || v_skipped,
+            case when not dispatch.is_online(m, p_now) then 'offline' end,
+            nullif(array_to_string(s.reasons, ', '), '')
+        )
+    from dispatch.mechanics as m
+    cross join
+        dispatch.score_match(
+            m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
+        ) as s
+    cross join
+        lateral (
+            select
+                dispatch.refusal(v_request, m.id, m.user_id, p_now) as refusal,
+                v_first is not distinct from 'mechanic:' || m.user_id as was_first
+        ) as f
+    left join lateral (
+        select min(e.created_at) as declined_at from dispatch.request_events as e
+        where
+            e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.user_id
+    ) as d on true
+    order by
+        f.was_first desc, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
+        s.score desc, m.id
+    limit p_limit;
+end;
+$$;
+
+comment on function dispatch.explain_routing(uuid, timestamptz, integer) is
+'For each mechanic, when they were told of this request (by the event log; null: they were not), '
+'and whether and why it is open to them at p_now. The favourite and the winner come first, then '
+'who may accept, best first; p_limit rows, null for all. Raises PT404 request_not_found.';
+revoke all on function dispatch.explain_routing(uuid, timestamptz, integer)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,47 @@
+create or replace function dispatch.set_favorites_priority(enabled boolean)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if enabled is null then
+        raise null_value_not_allowed using
+            message = 'enabled is null', hint = 'Pass true or false.';
+    end if;
+    perform pg_advisory_xact_lock(1178687058, -2);
+    if enabled <> dispatch.favorites_priority_enabled() then
+        if enabled then
+            -- What was open to all while the flag was off, and could not be announced because
+            -- somebody held the row, must not be reserved again.
+            perform r.id
+            from dispatch.pending_windows('infinity', null) as w
+            inner join dispatch.requests as r on r.id = w.request_id
+            for update of r;
+            while dispatch.sweep(10000) > 0 loop
+                null;
+            end loop;
+        end if;
+        -- The predicate is the setting: replacing it reaches every client's next statement.
+        execute format(
+            'create or replace function dispatch.favorites_priority_enabled() returns boolean '
+            'language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as %L',
+            format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
+        );
+    end if;
+    if not enabled then
+        -- Every open window is over now; say so to everyone.
+        while dispatch.sweep(10000) > 0 loop
+            null;
+        end loop;
+    end if;
+    return enabled;
+end;
+$$;
+
+comment on function dispatch.set_favorites_priority(boolean) is
+'Turns ENABLE_FAVORITES_PRIORITY for every client at once. Off also broadcasts every request '
+'whose window is open. Only the owner may.';
+revoke all on function dispatch.set_favorites_priority(boolean)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,7 @@
+-- For the owner. The flag's setter comes with the feature (sql/favorites_priority/up.sql).
+\ir dispatch.explain_routing.sql
+\ir dispatch.health.sql
+\ir dispatch.policy_fingerprints.sql
+\ir dispatch.prune_cron_runs.sql
+\ir dispatch.prune_events.sql
+\ir dispatch.prune_stripe_events.sql

@@ -1,0 +1,57 @@
+-- Changes public.session_requests.
+create or replace function dispatch.create_free_request(
+    p_plan_code text,
+    p_preferred_mechanic_id uuid,
+    p_routing_type text
+)
+returns public.session_requests
+language plpgsql
+volatile
+-- definer: clients have no INSERT on session_requests; the caller books for themselves only
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer_id uuid := dispatch.require_user();
+    v_id constant uuid := gen_random_uuid();
+    v_plan dispatch.plans;
+    v_wish jsonb;
+    v_request public.session_requests;
+begin
+    -- A token may outlive its account. Locked, so that a deletion under way is waited for.
+    perform from auth.users as u where u.id = v_customer_id for key share;
+    if not found then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
+    select * into v_plan from dispatch.plans as p
+    where p.code = p_plan_code and p.is_active and p.price_cents = 0;
+    if v_plan.code is null then
+        perform dispatch.raise_error('invalid_plan');
+    end if;
+    if dispatch.wants_priority(p_routing_type, p_preferred_mechanic_id) then
+        v_wish := jsonb_build_object(
+            'routing_type', p_routing_type, 'preferred_mechanic_id', p_preferred_mechanic_id
+        );
+    end if;
+
+    perform dispatch.book_request(
+        v_id,
+        v_customer_id,
+        v_plan.session_type,
+        v_plan.code,
+        'pending',
+        v_wish,
+        '{}',
+        auth.jwt() #>> '{user_metadata,full_name}',
+        auth.jwt() ->> 'email'
+    );
+    select * into v_request from public.session_requests as r where r.id = v_id;
+    return dispatch.shown_request(v_request);
+end;
+$$;
+
+comment on function dispatch.create_free_request(text, uuid, text) is
+'Behind public.request_free_session.';
+revoke all on function dispatch.create_free_request(text, uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.create_free_request(text, uuid, text) to authenticated;

@@ -1,0 +1,66 @@
+create or replace function dispatch.make_checkout(
+    p_plan_code text,
+    p_preferred_mechanic_id uuid,
+    p_routing_type text,
+    p_window_minutes integer,
+    p_skip_if_offline boolean
+)
+returns jsonb
+language plpgsql
+stable
+-- definer: reads the flag; the caller books for nobody but themselves
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer_id uuid := dispatch.require_user();
+    v_plan dispatch.plans;
+    v_is_priority boolean;
+    v_name text;
+begin
+    select * into v_plan from dispatch.plans as p where p.code = p_plan_code and p.is_active;
+    if v_plan.code is null then
+        perform dispatch.raise_error('invalid_plan');
+    end if;
+    v_is_priority := dispatch.wants_priority(p_routing_type, p_preferred_mechanic_id);
+    if p_window_minutes not between 1 and 60 then
+        perform dispatch.raise_error('invalid_window');
+    end if;
+
+    if v_is_priority then
+        -- Whether the mechanic can be had is decided when the payment comes; no banner promises
+        -- one who cannot be had even now.
+        select m.display_name into v_name from dispatch.mechanics as m
+        where
+            m.id = p_preferred_mechanic_id and m.is_approved
+            and m.user_id is distinct from v_customer_id;
+    end if;
+    return jsonb_build_object(
+        'plan', jsonb_build_object(
+            'code', v_plan.code,
+            'title', v_plan.title,
+            'session_type', v_plan.session_type,
+            'price_cents', v_plan.price_cents,
+            'currency', v_plan.currency
+        ),
+        'metadata', jsonb_strip_nulls(jsonb_build_object(
+            'customer_id', v_customer_id,
+            'plan_code', v_plan.code,
+            'session_type', v_plan.session_type,
+            'routing_type', case when v_is_priority then 'priority_broadcast' else 'broadcast' end,
+            'preferred_mechanic_id', case when v_is_priority then p_preferred_mechanic_id end,
+            'priority_window_minutes',
+            case when v_is_priority then coalesce(p_window_minutes, 10)::text end,
+            'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end
+        )),
+        'banner', 'Booking with ' || v_name || ' (Priority)'
+    );
+end;
+$$;
+
+comment on function dispatch.make_checkout(text, uuid, text, integer, boolean) is
+'Behind public.prepare_checkout.';
+revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+to authenticated;

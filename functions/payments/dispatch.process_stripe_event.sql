@@ -1,0 +1,191 @@
+-- Changes dispatch.stripe_events and public.session_requests, in one transaction: a paid session is
+-- either recorded with its request or not at all, and then Stripe sends it again.
+-- Every booking goes this way: few statements, and no function called that is not needed.
+create or replace function dispatch.process_stripe_event(p_event jsonb)
+returns jsonb
+language plpgsql
+volatile
+-- definer: service_role and the webhook's role cannot write the ledger themselves
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_id text := p_event ->> 'id';
+    v_type text := p_event ->> 'type';
+    v_object jsonb := p_event #> '{data,object}';
+    v_metadata jsonb := v_object -> 'metadata';
+    v_payment text := v_object ->> 'payment_intent';
+    v_customer_id uuid;
+    v_refunded_at timestamptz;
+    v_outcome text := 'ignored';
+    v_plan record;
+    v_request_id constant uuid := gen_random_uuid();
+    v_booked_id uuid;
+    v_error text;
+    v_is_new boolean;
+begin
+    if
+        (
+            p_event @? 'strict $ ? (
+                @.id like_regex "^." && @.type.type() == "string"
+                && @.data.object.type() == "object"
+                && (
+                    !(@.type starts with "checkout.session.") || @.data.object.id like_regex "^."
+                )
+            )'
+        ) is not true
+        or greatest(length(v_id), length(v_type), length(v_object ->> 'id')) > 255
+    then
+        perform dispatch.raise_error('invalid_event');
+    end if;
+
+    if v_type = 'checkout.session.completed' then
+        v_outcome := case
+            when v_object ->> 'payment_status' in ('paid', 'no_payment_required')
+                then 'request_created'
+            else 'waiting_for_payment'
+        end;
+    elsif v_type = 'checkout.session.async_payment_succeeded' then
+        v_outcome := 'request_created';
+    elsif v_type = 'charge.refunded' and v_object @> '{"refunded": true}' then
+        v_outcome := 'refunded';
+    end if;
+
+    -- The events of one Checkout Session wait for each other, and payment and refund of one payment,
+    -- so that each sees what the other did. (Not "perform", which would plan and run a query.)
+    v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
+    v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
+
+    if v_outcome = 'request_created' then
+        v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
+        if v_booked_id is not null then
+            v_outcome := 'duplicate';  -- booked by the session's other event, or by this one before
+        end if;
+    end if;
+
+    -- The event's id is what makes it happen once: a second delivery waits here for the first.
+    insert into dispatch.stripe_events (id, type, payload, processed_at, outcome, request_id)
+    values (
+        v_id, v_type, p_event, now(), v_outcome,
+        case v_outcome when 'request_created' then v_request_id else v_booked_id end
+    )
+    on conflict (id) do nothing;
+    v_is_new := found;
+    if not v_is_new then
+        if exists (
+            select from dispatch.stripe_events as e
+            where e.id = v_id and e.processed_at is not null
+        ) then
+            return jsonb_build_object(
+                'outcome', 'duplicate',
+                'request_id', v_booked_id,
+                'created', false
+            );
+        end if;
+    end if;
+
+    if v_outcome = 'request_created' then
+        begin  -- as dispatch.to_uuid, without the price of a call
+            v_customer_id := (v_metadata ->> 'customer_id')::uuid;
+        exception
+            when invalid_text_representation then null;
+        end;
+        if v_customer_id is null then
+            v_customer_id := dispatch.to_uuid(v_object ->> 'client_reference_id');
+        end if;
+        -- As the foreign key does, and before it: a deletion under way is waited for.
+        select u.id into v_customer_id from auth.users as u where u.id = v_customer_id for key share;
+        select p.code, p.session_type into v_plan
+        from dispatch.plans as p
+        where p.code = v_metadata ->> 'plan_code';
+        -- Refunded before it was booked: recorded, and never offered to anyone.
+        select r.received_at into v_refunded_at
+        from dispatch.stripe_events as r
+        where
+            r.type = 'charge.refunded' and r.outcome = 'refunded'
+            and (r.payload #>> '{data,object,payment_intent}') = v_payment;
+
+        if v_plan.code is null or v_customer_id is null then
+            v_outcome := 'error';
+            v_error := dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id);
+        else
+            begin
+                if
+                    dispatch.book_request(
+                        v_request_id,
+                        v_customer_id,
+                        coalesce(v_plan.session_type, v_metadata ->> 'session_type'),
+                        v_plan.code,
+                        case when v_refunded_at is null then 'pending' else 'cancelled' end,
+                        case when v_refunded_at is null then v_metadata end,
+                        jsonb_strip_nulls(jsonb_build_object(
+                            'stripe_checkout_session_id', v_object -> 'id',
+                            'stripe_payment_intent', v_object -> 'payment_intent',
+                            'refunded_at', v_refunded_at
+                        )),
+                        v_object #>> '{customer_details,name}',
+                        v_object #>> '{customer_details,email}',
+                        v_metadata ->> 'notes',
+                        v_metadata ->> 'requested_brand',
+                        coalesce(
+                            v_metadata ->> 'customer_country',
+                            v_object #>> '{customer_details,address,country}'
+                        ),
+                        coalesce(
+                            v_metadata ->> 'customer_city',
+                            v_object #>> '{customer_details,address,city}'
+                        )
+                    )
+                then
+                    v_booked_id := v_request_id;
+                else
+                    v_error := 'refused: a trigger on session_requests kept the row out; mend it, then '
+                        'dispatch.replay_stripe_event(id)';
+                end if;
+            exception
+                when others then
+                    -- Not what passes by itself: then Stripe's next try is enough, and the app says so.
+                    if left(sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
+                        raise;
+                    end if;
+                    v_error := 'refused: ' || sqlstate || ' ' || left(sqlerrm, 300)
+                        || '; mend it, then dispatch.replay_stripe_event(id)';
+            end;
+            if v_error is not null then
+                v_outcome := 'error';
+            elsif v_refunded_at is not null and dispatch.governs_all() then
+                perform dispatch.record_event(
+                    r, 'request_cancelled', array['customer:' || v_customer_id],
+                    '{"reason": "refunded"}'
+                )
+                from dispatch.requests as r
+                where r.id = v_booked_id;
+            end if;
+        end if;
+    elsif v_outcome = 'refunded' then
+        v_booked_id := dispatch.cancel_refunded(v_payment);
+    end if;
+
+    -- It went another way than its type promised, or was tried again after an error.
+    if not v_is_new or v_outcome = 'error' then
+        update dispatch.stripe_events
+        set
+            processed_at = case when v_outcome <> 'error' then now() end,
+            outcome = v_outcome,
+            error = v_error,
+            request_id = v_booked_id
+        where id = v_id;
+    end if;
+
+    return jsonb_build_object(
+        'outcome', v_outcome,
+        'request_id', v_booked_id,
+        'created', v_outcome = 'request_created'
+    );
+end;
+$$;
+
+comment on function dispatch.process_stripe_event(jsonb) is 'Behind public.process_stripe_event.';
+revoke all on function dispatch.process_stripe_event(jsonb)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.process_stripe_event(jsonb) to service_role;

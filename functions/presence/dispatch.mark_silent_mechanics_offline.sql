@@ -1,0 +1,47 @@
+-- Changes public.mechanics, or dispatch.presence, through dispatch.mechanics.
+-- When somebody falls silent nothing is written, so that the last heartbeats must be looked at. An
+-- index on updated_at would find the silent ones in a page or two, but each heartbeat would then
+-- write to every index of the table, as would any other column that moves with the clock. The index
+-- of those online changes only when somebody comes or goes. So the sweep's loop reads the rows of
+-- those online, not of all there are, and does so each 15 seconds, not each tick.
+create or replace function dispatch.mark_silent_mechanics_offline(
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_silent_since timestamptz := dispatch.silent_since(p_now);
+    v_count integer;
+begin
+    -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
+    -- last_seen_at stays: it is when the mechanic was last seen.
+    -- An array, as a join may run its inner side, and with it the limit, more than once.
+    update dispatch.mechanics as m
+    set is_online = false
+    where
+        m.id = any(array(
+            select silent.id from dispatch.mechanics as silent
+            where silent.is_online and (silent.last_seen_at > v_silent_since) is not true
+            limit p_limit
+            for update skip locked
+        ));
+    get diagnostics v_count = row_count;
+    return v_count;
+exception
+    -- A trigger of the marketplace's own that raises must not hold up the announcements.
+    when others then
+        raise warning 'silent mechanics are not marked as offline: %', sqlerrm;
+        return 0;
+end;
+$$;
+
+comment on function dispatch.mark_silent_mechanics_offline(integer, timestamptz) is
+'Sets is_online to false for up to p_limit mechanics silent for 2 minutes at p_now. Returns how '
+'many.';
+revoke all on function dispatch.mark_silent_mechanics_offline(integer, timestamptz)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,7 @@
+-- Who is online, and whom a customer would book again.
+\ir dispatch.is_online.sql
+\ir dispatch.list_favorites.sql
+\ir dispatch.mark_silent_mechanics_offline.sql
+\ir dispatch.mechanic_status.sql
+\ir dispatch.set_mechanic_presence.sql
+\ir dispatch.silent_since.sql

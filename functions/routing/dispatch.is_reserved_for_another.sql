@@ -1,0 +1,32 @@
+create or replace function dispatch.is_reserved_for_another(p_request_id uuid)
+returns boolean
+language plpgsql
+stable
+-- definer: policies run as the client, who can read neither the windows nor the flag
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_user_id uuid := dispatch.caller_id();
+    v_request dispatch.requests;
+begin
+    -- No error here: a policy that raises would cost Realtime its whole batch of changes.
+    select * into v_request from dispatch.requests as r where r.id = p_request_id;
+    return coalesce(
+        v_request.is_pending
+        and (dispatch.priority_window(v_request)).ends_at > now()
+        and v_user_id is distinct from v_request.customer_id
+        and not exists (
+            select from dispatch.mechanics as m
+            where m.id = v_request.preferred_mechanic_id and m.user_id = v_user_id
+        ),
+        false
+    );
+end;
+$$;
+
+comment on function dispatch.is_reserved_for_another(uuid) is
+'For the restrictive policy on a marketplace that was there first: whether this request''s window is '
+'open, and the caller is neither its customer nor its preferred mechanic.';
+revoke all on function dispatch.is_reserved_for_another(uuid)
+from public, anon, authenticated, service_role;

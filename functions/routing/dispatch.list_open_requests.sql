@@ -1,0 +1,87 @@
+create or replace function dispatch.list_open_requests()
+returns table (
+    request_id uuid, session_type text, plan_code text, is_priority boolean,
+    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[]
+)
+language plpgsql
+stable
+-- definer: reads the event log and the flag; the caller is checked by require_mechanic
+security definer
+set search_path = pg_catalog, pg_temp
+-- A plan made while few requests were open would go through all scores for each of them.
+set enable_nestloop = off
+-- The one nested loop that it needs is now said to cost so much that it would be compiled.
+set jit = off
+as $$
+declare
+    v_mechanic_id uuid := dispatch.require_mechanic();
+    v_user_id uuid := auth.uid();
+begin
+    return query
+    with unannounced as materialized (
+        select u.request_id, u.window_ends_at
+        from dispatch.unannounced_requests(v_mechanic_id) as u
+    ),
+
+    open_requests as (
+        select
+            p.id,
+            p.session_type,
+            p.plan_code,
+            p.created_at,
+            p.ends_at,
+            -- In one array, as nulls are equal there.
+            array[p.requested_brand, p.customer_city, p.customer_country] as sought
+        from (
+            select r.*, null::timestamptz as ends_at
+            from dispatch.requests as r
+            where r.is_pending and r.announced_at is not null
+            union all
+            select r.*, u.window_ends_at
+            from dispatch.requests as r
+            inner join unannounced as u on u.request_id = r.id
+            where
+                -- By id alone, for the same reason as in dispatch.announce_fallbacks.
+                r.id = any(array(select u.request_id from unannounced as u))
+                and r.status = 'pending' and r.announced_at is null
+        ) as p
+        where
+            -- Of these, dispatch.refusal says no more than this. Asking it of each of thousands
+            -- would take longer than all the rest.
+            p.customer_id <> v_user_id
+            and (p.expires_at <= now()) is not true
+            and p.id not in (
+                select e.request_id from dispatch.request_events as e
+                where e.event = 'request_declined' and e.actor_id = v_user_id
+            )
+    ),
+
+    -- Many requests seek the same.
+    scores as materialized (
+        select d.sought, s.score, s.reasons
+        from (select distinct o.sought from open_requests as o) as d
+        cross join dispatch.mechanics as m
+        cross join
+            lateral dispatch.score_match(m, d.sought[1], d.sought[2], d.sought[3], now()) as s
+        where m.id = v_mechanic_id
+    )
+
+    select
+        o.id,
+        o.session_type,
+        o.plan_code,
+        coalesce(o.ends_at > now(), false),
+        case when o.ends_at > now() then o.ends_at end,
+        o.created_at,
+        s.score,
+        s.reasons
+    from open_requests as o
+    inner join scores as s on s.sought = o.sought
+    order by 4 desc, s.score desc, o.created_at, o.id;
+end;
+$$;
+
+comment on function dispatch.list_open_requests() is 'Behind public.list_open_session_requests.';
+revoke all on function dispatch.list_open_requests()
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.list_open_requests() to authenticated;

@@ -1,0 +1,39 @@
+create or replace function dispatch.log_broadcast(
+    p_request dispatch.requests,
+    p_reason text,
+    p_window_ended_at timestamptz default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.record_event(
+        p_request,
+        'new_request',
+        array['customer:' || p_request.customer_id, 'session_requests_feed'],
+        jsonb_strip_nulls(
+            jsonb_build_object(
+                'is_fallback_broadcast', p_reason is not null,
+                'reason', p_reason,
+                -- For whoever asks how late the sweep was.
+                'window_ends_at', case when p_reason = 'window_ended' then p_window_ended_at end
+            )
+        ) || case
+            when dispatch.governs_all() then '{}'::jsonb
+            -- As those listen who were there first.
+            else jsonb_build_object(
+                'request', jsonb_build_object('id', p_request.id),
+                'isFallbackBroadcast', p_reason is not null
+            )
+        end
+    );
+end;
+$$;
+
+comment on function dispatch.log_broadcast(dispatch.requests, text, timestamptz) is
+'Logs that a request is everyone''s now: a fallback for this reason, or none (null).';
+revoke all on function dispatch.log_broadcast(dispatch.requests, text, timestamptz)
+from public, anon, authenticated, service_role;

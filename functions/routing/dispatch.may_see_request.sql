@@ -1,0 +1,27 @@
+create or replace function dispatch.may_see_request(p_request public.session_requests)
+returns boolean
+language plpgsql
+stable
+-- definer: policies run as the client, who cannot read the event log or the flag
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_user_id uuid := dispatch.caller_id();
+    v_mechanic_id uuid;
+begin
+    -- No error here: a policy that raises would cost Realtime its whole batch of changes.
+    if v_user_id is null then
+        return false;
+    end if;
+    v_mechanic_id := dispatch.approved_mechanic_of(v_user_id);
+    return v_mechanic_id is not null
+    and dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
+end;
+$$;
+
+comment on function dispatch.may_see_request(public.session_requests) is
+'For row level security: whether the caller is a mechanic who may accept this request now.';
+revoke all on function dispatch.may_see_request(public.session_requests)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.may_see_request(public.session_requests) to authenticated;

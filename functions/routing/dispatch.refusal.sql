@@ -1,0 +1,56 @@
+-- The one rule of who may see and accept a request; row level security, the list, the accept, the
+-- decline and the guard on the table all ask it.
+create or replace function dispatch.refusal(
+    p_request dispatch.requests,
+    p_mechanic_id uuid,
+    p_user_id uuid,
+    p_now timestamptz default now()
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_window record;
+begin
+    if p_request.id is null or p_request.customer_id = p_user_id then
+        return 'request_not_found';
+    end if;
+
+    -- Only a request that was not broadcast can have a window. What ended inside its window was
+    -- never open to the others, and stays hidden from them.
+    if p_request.announced_at is null then
+        v_window := dispatch.priority_window(p_request);
+        if
+            v_window.mechanic_id is distinct from p_mechanic_id
+            and v_window.ends_at > (
+                case when p_request.is_pending then p_now else p_request.ended_at end
+            )
+        then
+            return 'request_not_found';
+        end if;
+    end if;
+
+    return case
+        when p_request.status = 'cancelled' then 'request_cancelled'
+        when p_request.status = 'expired' then 'request_expired'
+        when p_request.status in ('accepted', 'completed') then 'request_taken'
+        when not p_request.is_pending then 'request_not_pending'  -- a word of the marketplace's own
+        when p_request.expires_at <= p_now then 'request_expired'
+        when exists (
+            select from dispatch.request_events as e
+            where
+                e.request_id = p_request.id and e.event = 'request_declined'
+                and e.actor_id = p_user_id
+        ) then 'request_not_found'
+    end;
+end;
+$$;
+
+comment on function dispatch.refusal(dispatch.requests, uuid, uuid, timestamptz) is
+'Why an approved mechanic, who is this user, may not accept a request at p_now: the error''s detail; '
+'null: may.';
+revoke all on function dispatch.refusal(dispatch.requests, uuid, uuid, timestamptz)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,25 @@
+-- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
+\ir dispatch.announce_window.sql
+\ir dispatch.choose_recipients.sql
+\ir dispatch.fallback_reason.sql
+\ir dispatch.grant_window.sql
+\ir dispatch.is_reserved_for_another.sql
+\ir dispatch.list_open_requests.sql
+\ir dispatch.log_broadcast.sql
+\ir dispatch.log_new_request.sql
+\ir dispatch.match_points.sql
+\ir dispatch.may_see_request.sql
+\ir dispatch.mechanic_words.sql
+\ir dispatch.note_routing_reason.sql
+\ir dispatch.open_window.sql
+\ir dispatch.pending_windows.sql
+\ir dispatch.priority_window.sql
+\ir dispatch.refusal.sql
+\ir dispatch.release_windows.sql
+\ir dispatch.route_request.sql
+\ir dispatch.routing_reason.sql
+\ir dispatch.score_match.sql
+\ir dispatch.unannounced_requests.sql
+\ir dispatch.wants_priority.sql
+\ir dispatch.ways_to_match.sql
+\ir dispatch.window_began_at.sql

@@ -1,0 +1,65 @@
+create or replace function dispatch.announce_fallbacks(p_limit integer, p_now timestamptz)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_due uuid[];
+    v_id uuid;
+    v_count integer;
+begin
+    v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
+    if v_due = '{}' then
+        return 0;
+    end if;
+    -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
+    -- reads all the pending ones.
+    with found as materialized (
+        select r.id, r.is_pending, r.announced_at
+        from dispatch.requests as r
+        where r.id = any(v_due)
+        for update skip locked
+    )
+
+    update dispatch.requests as r
+    set announced_at = p_now
+    from found
+    where r.id = found.id and found.is_pending and found.announced_at is null;
+    get diagnostics v_count = row_count;
+    return v_count;
+exception
+    -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
+    -- it raises: take them one by one and leave that one behind.
+    when others then
+        raise warning 'broadcasting one by one: %', sqlerrm;
+        v_count := 0;
+        for v_id in select w.request_id from dispatch.pending_windows(p_now, null) as w
+        loop
+            exit when v_count >= p_limit;
+            begin
+                update dispatch.requests
+                set announced_at = p_now
+                where
+                    id = (
+                        select r.id from dispatch.requests as r
+                        where r.id = v_id and r.is_pending and r.announced_at is null
+                        for update skip locked
+                    );
+                if found then
+                    v_count := v_count + 1;
+                end if;
+            exception
+                when others then
+                    raise warning 'request % could not be broadcast: %', v_id, sqlerrm;
+            end;
+        end loop;
+        return v_count;
+end;
+$$;
+
+comment on function dispatch.announce_fallbacks(integer, timestamptz) is
+'Broadcasts up to p_limit requests whose priority window is over at p_now. Returns how many.';
+revoke all on function dispatch.announce_fallbacks(integer, timestamptz)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,51 @@
+-- The binding must be whole, and of the right types: everything else is built on it.
+insert into pg_temp.missing (what, remedy)
+select
+    case
+        when a.attnum is null then format('the binding has no column %s of %s', w.name, w.relation)
+        else
+            format(
+                'column %s of %s is %s, not %s', w.name, w.relation,
+                format_type(a.atttypid, a.atttypmod), w.type
+            )
+    end,
+    'mend it in the binding'
+from (
+    values
+    ('dispatch.mechanics', 'id', 'uuid'),
+    ('dispatch.mechanics', 'user_id', 'uuid'),
+    ('dispatch.mechanics', 'display_name', 'text'),
+    ('dispatch.mechanics', 'is_approved', 'boolean'),
+    ('dispatch.mechanics', 'is_online', 'boolean'),
+    ('dispatch.mechanics', 'last_seen_at', 'timestamptz'),
+    ('dispatch.mechanics', 'brands', 'text[]'),
+    ('dispatch.mechanics', 'city', 'text'),
+    ('dispatch.mechanics', 'country', 'text'),
+    ('dispatch.plans', 'code', 'text'),
+    ('dispatch.plans', 'title', 'text'),
+    ('dispatch.plans', 'session_type', 'text'),
+    ('dispatch.plans', 'price_cents', 'integer'),
+    ('dispatch.plans', 'currency', 'text'),
+    ('dispatch.plans', 'is_active', 'boolean'),
+    ('dispatch.favorites', 'customer_id', 'uuid'),
+    ('dispatch.favorites', 'mechanic_id', 'uuid'),
+    ('dispatch.favorites', 'favorited_at', 'timestamptz')
+) as w (relation, name, type)
+left join pg_catalog.pg_attribute as a
+    on a.attrelid = to_regclass(w.relation) and a.attname = w.name
+where a.attnum is null or a.atttypid <> to_regtype(w.type)
+union all
+select
+    format('the binding has no function dispatch.%s() returns %s', w.name, w.type),
+    'mend it in the binding'
+from (
+    values
+    ('governs_all', 'boolean'),
+    ('assigns_user_id', 'boolean'),
+    ('approval_columns', 'text[]'),
+    ('feed_is_private', 'boolean')
+) as w (name, type)
+left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
+where p.oid is null or p.prorettype <> to_regtype(w.type);
+
+\ir refuse.sql

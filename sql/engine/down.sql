@@ -1,0 +1,10 @@
+-- Takes the engine off again: the database is then what it was before up.sql, but for what the
+-- marketplace's own tables hold. The event log and the Stripe ledger go with the schema dispatch.
+--   psql "$DATABASE_URL" -X -f sql/engine/down.sql
+\set ON_ERROR_STOP on
+begin;
+\ir may_go.sql
+\ir locks.sql
+\ir leave.sql
+notify pgrst, 'reload schema';
+commit;

@@ -1,0 +1,29 @@
+-- Built while others write: see sql/marketplace/indexes.sql.
+
+-- Who declined a request. Few do, so that most events do not touch this index.
+create index concurrently if not exists request_events_declined_idx
+on dispatch.request_events (request_id, actor_id) where event = 'request_declined';
+
+-- A customer's catch-up and timelines: the customer's topic always comes first in topics.
+create index concurrently if not exists request_events_first_topic_idx
+on dispatch.request_events ((topics[1]), id);
+
+-- delivered_at leads, so that no other index can serve the order and be chosen by mistake.
+create index concurrently if not exists request_events_undelivered_idx
+on dispatch.request_events (delivered_at, id) where delivered_at is null;
+
+create index concurrently if not exists stripe_events_unprocessed_idx
+on dispatch.stripe_events (received_at) where processed_at is null;
+
+-- What retention deletes, oldest first.
+create index concurrently if not exists stripe_events_received_at_idx
+on dispatch.stripe_events (received_at);
+
+-- A refund that came before its payment is found by the payment it names.
+create index concurrently if not exists stripe_events_refunded_payment_idx
+on dispatch.stripe_events ((payload #>> '{data,object,payment_intent}'))
+where type = 'charge.refunded';
+
+-- The sweep's, on a marketplace that was there first: the next window to end comes first.
+create index concurrently if not exists windows_ends_at_idx
+on dispatch.windows (ends_at) where announced_at is null and closed_at is null;

@@ -1,0 +1,83 @@
+do $$
+declare
+    v_found record;
+begin
+    -- pg_cron's tables are named only where it is.
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        for v_found in
+            execute
+                'select j.jobid from cron.job as j '
+                'where j.jobname in (''dispatch-sweep'', ''dispatch-retention'') '
+                'and j.database = current_database()'
+        loop
+            execute 'select cron.unschedule($1::bigint)' using v_found.jobid;
+        end loop;
+    end if;
+
+    if dispatch.governs_all() then
+        for v_found in
+            select t.tgname from pg_catalog.pg_trigger as t
+            inner join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+            where
+                t.tgrelid = 'public.session_requests'::regclass
+                and f.pronamespace = 'dispatch'::regnamespace
+        loop
+            execute format('drop trigger %I on public.session_requests', v_found.tgname);
+        end loop;
+        -- As sql/marketplace/policies.sql has it.
+        alter policy session_requests_select on public.session_requests using (
+            customer_id = (select auth.uid()) or mechanic_id = (select auth.uid())
+        );
+        drop index if exists public.mechanics_matches_idx;
+        if
+            exists (
+                select from pg_catalog.pg_publication_tables
+                where
+                    pubname = 'supabase_realtime'
+                    and schemaname = 'public' and tablename = 'session_requests'
+            )
+        then
+            alter publication supabase_realtime drop table public.session_requests;
+        end if;
+    end if;
+
+    for v_found in
+        select p.polname from pg_catalog.pg_policy as p
+        where p.polrelid = to_regclass('realtime.messages') and p.polname ~ '^dispatch_topics_'
+    loop
+        execute format('drop policy %I on realtime.messages', v_found.polname);
+    end loop;
+
+    for v_found in
+        select p.oid::regprocedure as signature from pg_catalog.pg_proc as p
+        where
+            p.pronamespace = 'public'::regnamespace and p.prosrc ~ '\mdispatch\.'
+            and p.proname in (
+                'accept_session_request', 'broadcast_session_request_now',
+                'cancel_session_request', 'complete_session_request', 'decline_session_request',
+                'get_mechanic_status', 'get_session_request_timeline', 'list_favorite_mechanics',
+                'list_open_session_requests', 'list_session_request_events', 'prepare_checkout',
+                'process_stripe_event', 'request_free_session', 'set_presence'
+            )
+    loop
+        execute format('drop function %s', v_found.signature);
+    end loop;
+
+    if
+        exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        and obj_description('dispatch.last_delivery'::regclass) like '%up.sql made the extension%'
+    then
+        execute 'select count(*) from cron.job' into v_found;
+        if v_found.count = 0 then
+            drop extension pg_cron;
+        end if;
+    end if;
+
+    -- What sql/webhook_role.sql granted; the role itself is for who made it to drop.
+    if to_regrole('webhook_app') is not null then
+        revoke usage on schema public from webhook_app;
+    end if;
+    set local client_min_messages = warning;  -- not a line for each thing that goes
+    drop schema dispatch cascade;
+end;
+$$;

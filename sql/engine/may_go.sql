@@ -1,0 +1,92 @@
+-- Nothing is taken away that something else stands on, or that nobody else knows.
+do $$
+declare
+    v_found text;
+    v_count bigint;
+begin
+    if to_regprocedure('dispatch.governs_all()') is null then
+        raise object_not_in_prerequisite_state using
+            message = 'the engine is not installed, or only in part',
+            hint = 'If the schema dispatch is there, run sql/engine/up.sql first.';
+    elsif to_regprocedure('dispatch.set_favorites_priority(boolean)') is not null then
+        raise object_not_in_prerequisite_state using
+            message = 'the feature is installed on it, and nothing was changed',
+            hint = 'Run sql/favorites_priority/down.sql first.';
+    end if;
+
+    select string_agg(pg_describe_object(d.classid, d.objid, d.objsubid), ', ') into v_found
+    from (
+        select distinct e.classid, e.objid, 0 as objsubid
+        from pg_catalog.pg_depend as e
+        where
+            (
+                (
+                    e.refclassid = 'pg_catalog.pg_proc'::regclass
+                    and e.refobjid in (
+                        select p.oid from pg_catalog.pg_proc as p
+                        where p.pronamespace = 'dispatch'::regnamespace
+                    )
+                )
+                or (
+                    e.refclassid = 'pg_catalog.pg_class'::regclass
+                    and e.refobjid in (
+                        select c.oid from pg_catalog.pg_class as c
+                        where c.relnamespace = 'dispatch'::regnamespace
+                    )
+                )
+            )
+            and e.deptype = 'n'
+    ) as d
+    where
+        -- Policies and triggers of others, and views outside of it.
+        (
+            d.classid = 'pg_catalog.pg_policy'::regclass
+            and exists (
+                select from pg_catalog.pg_policy as p
+                where
+                    p.oid = d.objid and p.polname !~ '^dispatch_topics_'
+                    and not (
+                        p.polname = 'session_requests_select' and dispatch.governs_all()
+                        and p.polrelid = 'public.session_requests'::regclass
+                    )
+            )
+        )
+        or (
+            d.classid = 'pg_catalog.pg_trigger'::regclass
+            and exists (
+                select from pg_catalog.pg_trigger as t
+                inner join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+                where t.oid = d.objid and f.pronamespace <> 'dispatch'::regnamespace
+            )
+        )
+        or (
+            d.classid = 'pg_catalog.pg_rewrite'::regclass
+            and exists (
+                select from pg_catalog.pg_rewrite as r
+                inner join pg_catalog.pg_class as c on c.oid = r.ev_class
+                where r.oid = d.objid and c.relnamespace <> 'dispatch'::regnamespace
+            )
+        );
+    if v_found is not null then
+        raise dependent_objects_still_exist using
+            message = format('the engine is still used, and nothing was changed: %s', v_found),
+            hint = 'Drop or change these first.';
+    end if;
+
+    select count(*) into v_count
+    from dispatch.stripe_events as e
+    where e.processed_at is null;
+    if v_count > 0 and current_setting('favorites_priority.confirm_down', true) is distinct from 'yes'
+    then
+        raise object_not_in_prerequisite_state using
+            message = format(
+                '%s Stripe events wait in the ledger, perhaps paid for and not booked; nothing was '
+                'changed',
+                v_count
+            ),
+            hint = 'See select id, error from dispatch.stripe_events where processed_at is null. '
+            'Then run it again with: psql … -c "set favorites_priority.confirm_down = yes" '
+            '-f sql/engine/down.sql';
+    end if;
+end;
+$$;

@@ -1,0 +1,138 @@
+-- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
+create temporary table missing (what text, remedy text) on commit drop;
+
+insert into pg_temp.missing (what, remedy)
+select 'PostgreSQL ' || current_setting('server_version'), 'upgrade to 15 or newer'
+where current_setting('server_version_num')::integer < 150000
+union all
+select 'role ' || w.name || ' is missing', 'Supabase has it; elsewhere create it'
+from (values ('anon'), ('authenticated'), ('service_role')) as w (name)
+where to_regrole(w.name) is null
+union all
+select w.name || ' is missing', 'Supabase Auth has it; elsewhere create it'
+from (values ('auth.uid()'), ('auth.jwt()')) as w (name)
+where to_regprocedure(w.name) is null
+union all
+select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
+where to_regclass('auth.users') is null
+union all
+select 'schema dispatch is somebody else''s', 'rename it'
+where
+    to_regclass('dispatch.request_events') is null
+    and exists (
+        select from pg_catalog.pg_class
+        where relnamespace = to_regnamespace('dispatch')
+    );
+
+create temporary table marketplace on commit drop as
+select c.oid, c.relname, c.relkind, c.relowner
+from pg_catalog.pg_class as c
+where
+    c.relnamespace = 'public'::regnamespace
+    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
+
+-- These two get triggers, and the columns of the feature. The rest is read through the binding.
+insert into pg_temp.missing (what, remedy)
+select
+    relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
+from pg_temp.marketplace
+where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+union all
+select
+    format('table %s belongs to %s', relname, relowner::regrole),
+    'install as that role, or give the table to ' || current_user
+from pg_temp.marketplace
+where relname in ('mechanics', 'session_requests') and not pg_has_role(relowner, 'usage');
+
+-- The words that a marketplace of requests is told by; what else it has is its own affair.
+insert into pg_temp.missing (what, remedy)
+select
+    case
+        when a.attnum is null then format('column %s.%s is missing', m.relname, w.name)
+        else
+            format(
+                'column %s.%s is %s', m.relname, w.name, format_type(a.atttypid, a.atttypmod)
+            )
+    end,
+    'this is another table, or none that the engine can route: see sql/discover.sql'
+from (
+    values
+    ('mechanics', 'id', '{uuid}'::text[]),
+    ('session_requests', 'id', '{uuid}'),
+    ('session_requests', 'created_at', '{timestamptz,timestamp}'),
+    ('session_requests', 'customer_id', '{uuid}'),
+    ('session_requests', 'mechanic_id', '{uuid}'),
+    ('session_requests', 'session_type', '{}'),
+    ('session_requests', 'status', '{}')
+) as w (relation, name, types)
+inner join pg_temp.marketplace as m on m.relname = w.relation
+left join pg_catalog.pg_attribute as a
+    on a.attrelid = m.oid and a.attname = w.name and not a.attisdropped
+left join pg_catalog.pg_type as y on y.oid = a.atttypid
+where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
+
+insert into pg_temp.missing (what, remedy)
+select
+    format('table %s has no unique key (id)', m.relname),
+    format('alter table public.%s add unique (id)', m.relname)
+from pg_temp.marketplace as m
+where
+    m.relname in ('mechanics', 'session_requests') and m.relkind = 'r'
+    and not exists (
+        select from pg_catalog.pg_index as i
+        inner join pg_catalog.pg_attribute as a
+            on a.attrelid = i.indrelid and i.indkey::text = a.attnum::text and a.attname = 'id'
+        where
+            i.indrelid = m.oid and i.indisunique and i.indisvalid and i.indpred is null
+    );
+
+-- Nothing of the marketplace's is replaced because its name is one of ours.
+insert into pg_temp.missing (what, remedy)
+select
+    format('function %s is the marketplace''s own', p.oid::regprocedure),
+    'rename it: clients call ours by this name'
+from pg_catalog.pg_proc as p
+where
+    p.pronamespace = 'public'::regnamespace and p.prosrc !~ '\mdispatch\.'
+    and p.proname in (
+        'accept_session_request', 'broadcast_session_request_now', 'cancel_session_request',
+        'complete_session_request', 'decline_session_request', 'get_mechanic_status',
+        'get_session_request_timeline', 'list_favorite_mechanics', 'list_open_session_requests',
+        'list_session_request_events', 'prepare_checkout', 'process_stripe_event',
+        'request_free_session', 'set_presence'
+    )
+union all
+select
+    format('trigger %s is the marketplace''s own', t.tgname),
+    format('alter trigger %s on public.%s rename to …', t.tgname, m.relname)
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_trigger as t on t.tgrelid = m.oid
+inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+where
+    p.pronamespace is distinct from to_regnamespace('dispatch')
+    and t.tgname in (
+        'session_requests_route', 'session_requests_guard', 'session_requests_log_insert',
+        'session_requests_log_update', 'session_requests_log_delete', 'mechanics_release_windows',
+        '00_dispatch_guard', 'zzz_dispatch_guard', 'zzz_dispatch_open_window',
+        'zzz_dispatch_log_insert', 'zzz_dispatch_log_update', 'zzz_dispatch_log_delete'
+    );
+
+-- An index that was interrupted while it was built is there, and of no use.
+insert into pg_temp.missing (what, remedy)
+select
+    format('index %s is invalid', i.indexrelid::regclass),
+    format('drop index concurrently %s', i.indexrelid::regclass)
+from pg_catalog.pg_index as i
+inner join pg_catalog.pg_class as c on c.oid = i.indrelid
+where
+    not i.indisvalid
+    and (
+        c.relnamespace = to_regnamespace('dispatch')
+        or (
+            c.oid in (select m.oid from pg_temp.marketplace as m)
+            and (
+                obj_description(c.oid, 'pg_class') like 'Reference marketplace: %'
+                or i.indexrelid::regclass::text like '%session\_requests\_pr%\_idx'
+            )
+        )
+    );

@@ -1,0 +1,122 @@
+create table if not exists dispatch.request_events (
+    id bigint generated always as identity constraint request_events_pkey primary key,
+    request_id uuid not null,
+    event text not null,
+    actor_id uuid,
+    topics text[] not null default '{}',
+    payload jsonb not null,
+    created_at timestamptz not null default now(),
+    delivered_at timestamptz
+);
+
+-- When notices were last sent, in milliseconds since 1970. A sequence, because reading and setting
+-- it takes no row lock.
+do $$
+begin
+    if to_regclass('dispatch.last_delivery') is null then
+        create sequence dispatch.last_delivery minvalue 0 start with 0;
+        comment on sequence dispatch.last_delivery is
+        'When notices were last sent, in milliseconds since 1970.';
+    end if;
+end;
+$$;
+
+create table if not exists dispatch.stripe_events (
+    id text not null constraint stripe_events_pkey primary key,
+    type text not null,
+    payload jsonb not null,
+    received_at timestamptz not null default now(),
+    processed_at timestamptz,
+    outcome text,
+    error text,
+    request_id uuid
+);
+
+-- What a marketplace that was there first has no column for. Of such a one the engine governs the
+-- requests that stand here, and no other; no foreign key, as that would put triggers on its table.
+create table if not exists dispatch.windows (
+    request_id uuid not null constraint windows_pkey primary key,
+    ends_at timestamptz not null,
+    announced_at timestamptz,
+    closed_at timestamptz
+)
+with (fillfactor = 80);
+
+create table if not exists dispatch.presence (
+    mechanic_id uuid not null constraint presence_pkey primary key,
+    is_online boolean not null,
+    last_seen_at timestamptz not null
+)
+with (fillfactor = 80);
+
+-- What of the feature's was there before it: its down.sql leaves that.
+create table if not exists dispatch.found_before (
+    what text not null constraint found_before_pkey primary key
+);
+
+comment on table dispatch.found_before is
+'Columns and indexes of the feature''s names that were the marketplace''s own before up.sql.';
+comment on table dispatch.windows is
+'On a marketplace that was there first: the requests for which a priority window was opened, which '
+'are the ones that the engine governs. On a marketplace of ours it stays empty.';
+comment on column dispatch.windows.ends_at is
+'The end of the window, as the request''s columns say; for the sweep''s index.';
+comment on column dispatch.windows.announced_at is 'When it was broadcast; null: not yet.';
+comment on column dispatch.windows.closed_at is
+'When the request stopped being pending; null: it is. The engine is done with it, unless it becomes '
+'pending again.';
+comment on table dispatch.presence is
+'On a marketplace that was there first: what a mechanic last said by set_presence, and when. On a '
+'marketplace of ours it stays empty.';
+comment on table dispatch.request_events is
+'Append-only log: one row for each transition of a session request. id is the clients'' cursor.';
+comment on column dispatch.request_events.actor_id is 'Who caused it; null is the system.';
+comment on column dispatch.request_events.topics is
+'Who is told, the customer''s topic first; empty: logged only.';
+comment on column dispatch.request_events.delivered_at is
+'When the notices were sent; null: the sweep will send them.';
+comment on table dispatch.stripe_events is
+'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
+comment on column dispatch.stripe_events.request_id is
+'The request that this event booked, found booked, or cancelled.';
+
+-- The loop reads past each delivered event that is still in the index of the undelivered. So vacuum
+-- comes sooner than a fifth of the log, and does not leave the indexes out. Not in "create table",
+-- as a log that is there already needs it too.
+do $$
+begin
+    if
+        exists (
+            select from pg_catalog.pg_class
+            where oid = 'dispatch.request_events'::regclass and reloptions is null
+        )
+    then
+        alter table dispatch.request_events
+        set (autovacuum_vacuum_scale_factor = 0.02, vacuum_index_cleanup = on);
+    end if;
+end;
+$$;
+
+-- No client has a grant; should one get it by mistake, it still reads nothing. Made once: again, it
+-- would lock the tables.
+do $$
+declare
+    v_table text;
+begin
+    foreach v_table in array array[
+        'request_events', 'stripe_events', 'windows', 'presence', 'found_before'
+    ] loop
+        if not exists (
+            select from pg_catalog.pg_policies
+            where schemaname = 'dispatch' and policyname = v_table || '_nobody'
+        ) then
+            execute format('alter table dispatch.%I enable row level security', v_table);
+            execute format(
+                'create policy %I on dispatch.%I using (false)', v_table || '_nobody', v_table
+            );
+        end if;
+    end loop;
+end;
+$$;
+revoke all on all tables in schema dispatch from public, anon, authenticated, service_role;
+revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;

@@ -1,0 +1,6 @@
+-- From here on the engine reads the columns.
+do $$
+begin
+    perform dispatch.bind_requests(true);
+end;
+$$;

@@ -1,0 +1,27 @@
+-- The one policy of the feature's own, on a marketplace that was there first: whatever theirs show, a
+-- request inside its window is shown to its customer and its favourite alone. Every other row passes.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_policy
+        where
+            polrelid = 'public.session_requests'::regclass
+            and polname = 'dispatch_reserved'
+    ) then
+        create policy dispatch_reserved on public.session_requests as restrictive for all to public
+        using (
+            priority_notified_at is null
+            or status <> 'pending'
+            or not dispatch.is_reserved_for_another(id)
+        )
+        with check (true);
+        comment on policy dispatch_reserved on public.session_requests is
+        'Requests inside their priority window are hidden from all but their customer and their '
+        'favourite; every other row passes.';
+    end if;
+end;
+$$;
+
+-- Whoever may read their table runs its policies. By name only those can call it who may use the
+-- schema; it says nothing but what the table hides.
+grant execute on function dispatch.is_reserved_for_another(uuid) to public;

@@ -1,0 +1,20 @@
+drop trigger mechanics_release_windows on public.mechanics;
+do $$
+begin
+    if not dispatch.governs_all() then
+        drop trigger "00_dispatch_guard" on public.session_requests;
+        drop trigger zzz_dispatch_guard on public.session_requests;
+        drop trigger zzz_dispatch_open_window on public.session_requests;
+        drop trigger zzz_dispatch_log_insert on public.session_requests;
+        drop trigger zzz_dispatch_log_update on public.session_requests;
+        drop trigger zzz_dispatch_log_delete on public.session_requests;
+        drop policy dispatch_reserved on public.session_requests;
+        revoke all on function dispatch.is_reserved_for_another(uuid)
+        from public, anon, authenticated, service_role;
+        -- The engine governs none of theirs any more.
+        delete from dispatch.windows;
+    end if;
+    drop function dispatch.set_favorites_priority(boolean);
+    perform dispatch.bind_requests(false);
+end;
+$$;

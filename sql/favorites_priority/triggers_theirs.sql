@@ -1,0 +1,47 @@
+-- On a marketplace that was there first. The conditions keep every statement that names no favourite
+-- free of ours; by their names the guard comes before and after theirs, and the rest after.
+create or replace trigger "00_dispatch_guard"
+before update on public.session_requests
+for each row when (old.priority_notified_at is not null)
+execute function dispatch.guard_reservation();
+
+create or replace trigger zzz_dispatch_guard
+before update on public.session_requests
+for each row when (old.priority_notified_at is not null)
+execute function dispatch.guard_reservation();
+
+create or replace trigger zzz_dispatch_open_window
+before insert on public.session_requests
+for each row when (
+    new.preferred_mechanic_id is not null
+    or new.priority_window_minutes is not null
+    or new.priority_notified_at is not null
+)
+execute function dispatch.open_window();
+
+-- A wish that was not granted left no column behind, but a note of this transaction's.
+create or replace trigger zzz_dispatch_log_insert
+after insert on public.session_requests
+for each row when (
+    new.preferred_mechanic_id is not null
+    or strpos(current_setting('dispatch.routing_reasons', true), new.id::text) > 0
+)
+execute function dispatch.log_new_request();
+
+create or replace trigger zzz_dispatch_log_update
+after update on public.session_requests
+for each row when (
+    old.priority_notified_at is not null
+    and (
+        new.status is distinct from old.status
+        or new.preferred_mechanic_id is distinct from old.preferred_mechanic_id
+        or new.priority_window_minutes is distinct from old.priority_window_minutes
+        or new.priority_notified_at is distinct from old.priority_notified_at
+    )
+)
+execute function dispatch.log_governed_change();
+
+create or replace trigger zzz_dispatch_log_delete
+after delete on public.session_requests
+for each row when (old.priority_notified_at is not null)
+execute function dispatch.log_governed_change();

@@ -1,0 +1,13 @@
+-- Makes the reference marketplace, for those who have none; again: nothing changes. Who has one
+-- leaves this layer out: see sql/discover.sql.
+\set ON_ERROR_STOP on
+begin;
+\ir ../engine/requirements.sql
+\ir ../engine/refuse.sql
+\ir refuse_others.sql
+\ir tables.sql
+\ir policies.sql
+\ir seed.sql
+commit;
+set statement_timeout = 0;
+\ir indexes.sql
