@@ -34,6 +34,12 @@ down: $(READY)  ## Stop the stack; its data stays in .local/
 clean: $(READY)  ## Stop the stack and delete its data
 	@$(PYTHON) -m stack clean
 
+adopt: $(READY)  ## Install on the marketplace in $DATABASE_URL; shows what it found, asks (YES=1: not)
+	@$(PYTHON) -m stack adopt
+
+leave: $(READY)  ## Take it off the database in $DATABASE_URL again; the marketplace stays
+	@$(PYTHON) -m stack leave
+
 verify: $(READY)  ## Check the installation in $DATABASE_URL, else in the stack of `make up`
 	@if [ -z "$$DATABASE_URL" ] && [ -e .local/env ]; then . ./.local/env; fi; \
 	if [ -z "$$DATABASE_URL" ]; then echo 'Set DATABASE_URL, or run `make up` first.' >&2; exit 1; fi; \
@@ -64,6 +70,7 @@ sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
 	@$(PYTHON) -m stack.build_types
 	@$(PYTHON) -m stack.build_module
+	@$(PYTHON) -m stack.build_architecture
 
 release: check  ## Freeze the migrations as they are; later changes go into new ones
 	@$(PYTHON) -m stack.build_sql --release
@@ -76,6 +83,7 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m stack.build_sql --check
 	$(PYTHON) -m stack.build_types --check
 	$(PYTHON) -m stack.build_module --check
+	$(PYTHON) -m stack.build_architecture --check
 	$(PYTHON) -m stack.plpgsql_check
 	$(PYTHON) -m stack.audit --if-reachable
 
@@ -83,4 +91,4 @@ audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail i
 	@$(PYTHON) -m stack.audit
 
 .PHONY: help setup demo test up dashboard down clean verify bench profile chaos failover fuzz sql release
-.PHONY: check audit
+.PHONY: adopt leave check audit

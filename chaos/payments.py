@@ -1,18 +1,17 @@
 """Stripe: each event sent until it is acknowledged, late, twice, in any order, and again later."""
 
 import heapq
+import itertools
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from chaos.record import LOST, OK, Posting
-from stack.clients import Event, paid_checkout, post_event, stripe_event
-
-if TYPE_CHECKING:
-    from chaos.workload import World
+from chaos.record import LOST, OK, Posting, Record
+from stack.clients import Env, Event, paid_checkout, post_event, stripe_event
 
 TIMEOUT = 20
 
@@ -26,9 +25,14 @@ class Due:
 
 
 class Stripe:
-    def __init__(self, world: "World") -> None:
-        self.world = world
-        self.random = random.Random(f"{world.seed} stripe")
+    """`met` is told of each request that came of a payment: its customer, and its id."""
+
+    def __init__(
+        self, env: Env, seed: int, record: Record, met: Callable[[str, str], None]
+    ) -> None:
+        self.env, self.record, self.met = env, record, met
+        self.random = random.Random(f"{seed} stripe")
+        self.numbers = itertools.count()
         self.lock = threading.Lock()
         self.waiting: list[Due] = []
         self.unacknowledged: set[str] = set()
@@ -61,7 +65,7 @@ class Stripe:
     def send(self, event: Event, customer: str, delay: float) -> None:
         with self.lock:
             self.unacknowledged.add(event["id"])
-            due = Due(time.monotonic() + delay, next(self.world.numbers), event, customer)
+            due = Due(time.monotonic() + delay, next(self.numbers), event, customer)
             heapq.heappush(self.waiting, due)
 
     def send_all_now(self) -> None:
@@ -87,7 +91,7 @@ class Stripe:
         began = time.time()
         answer: dict[str, Any] = {}
         try:
-            status, answer = post_event(self.world.env, event, TIMEOUT)
+            status, answer = post_event(self.env, event, TIMEOUT)
         except (OSError, HTTPException):
             outcome = LOST
         else:
@@ -101,7 +105,7 @@ class Stripe:
                 else f"{status} {answer}"
             )
         session = event["data"]["object"]
-        self.world.record.postings.append(
+        self.record.postings.append(
             Posting(
                 event["id"],
                 # Told that it is not paid yet, nobody has a right to a request.
@@ -118,8 +122,8 @@ class Stripe:
         if outcome == OK:
             self.unacknowledged.discard(event["id"])
             if answer["request_id"]:
-                self.world.met(customer, answer["request_id"])
-        elif customer not in self.world.record.subjects("deleted"):
+                self.met(customer, answer["request_id"])
+        elif customer not in self.record.subjects("deleted"):
             self.send(event, customer, self.random.uniform(0.1, 1))
         else:
             self.unacknowledged.discard(event["id"])

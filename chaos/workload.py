@@ -162,7 +162,7 @@ class World:
         self.favourites: tuple[str, ...] = tuple(self.mechanics)
         self.recent: deque[str] = deque(maxlen=30)
         self.requests: dict[str, deque[str]] = {}
-        self.stripe = Stripe(self)
+        self.stripe = Stripe(env, seed, record, self.met)
         record.topics |= {user: (f"customer:{user}",) for user in self.customers}
         record.topics |= {
             user: (f"mechanic:{user}", "session_requests_feed") for user in self.mechanics

@@ -11,7 +11,9 @@
 \pset format unaligned
 \pset tuples_only on
 \pset pager off
-begin isolation level repeatable read read only;
+begin;
+set local transaction_isolation = 'repeatable read';
+set local transaction_read_only = on;
 set local search_path = '';
 set local jit = off;
 set local client_min_messages = warning;
@@ -21,9 +23,16 @@ set local client_min_messages = warning;
 -- what its values are. A setting, because a temporary table would be a write.
 do $look$
 declare
+    -- Not to_regclass, which fails for who may not use the schema.
+    v_users constant oid := (
+        select c.oid from pg_catalog.pg_class as c
+        where
+            c.relname = 'users'
+            and c.relnamespace = (select oid from pg_catalog.pg_namespace where nspname = 'auth')
+    );
     v_reads_users constant boolean := coalesce(
         has_schema_privilege(to_regnamespace('auth')::oid, 'usage')
-        and has_table_privilege(to_regclass('auth.users')::oid, 'select'),
+        and has_table_privilege(v_users, 'select'),
         false
     );
     v_has_key boolean;
@@ -84,7 +93,7 @@ begin
                 ) filter (where p.steps = 1) as points_to,
                 min(a.attname) filter (where p.confrelid = to_regclass('public.mechanics'))
                     as to_mechanics,
-                bool_or(p.confrelid = to_regclass('auth.users') and a.attname = 'id') as is_user
+                bool_or(p.confrelid = v_users and a.attname = 'id') as is_user
             from paths as p
             inner join pg_catalog.pg_attribute as a
                 on a.attrelid = p.confrelid and a.attnum = p.confattnum
@@ -162,7 +171,7 @@ begin
             ) as is_unique,
             k.points_to,
             k.to_mechanics,
-            coalesce(k.is_user, false) or (t.oid = to_regclass('auth.users')) as is_user,
+            coalesce(k.is_user, false) as is_user,
             coalesce(
                 (
                     select array_agg(w.enumlabel::text order by w.enumsortorder)
@@ -246,472 +255,512 @@ $look$;
 -- 2. Read. For each thing that the binding says, the columns that may be it, best first, each with
 -- its evidence; for favourites and plans also which table is meant. `plausible`: where two are, it
 -- is asked.
-with columns as (
-    select
-        c.*,
-        coalesce(c.words, c.vals) as known,
-        case when c.words is null then 'values are' else c.words_from || ' knows' end as known_from,
-        concat_ws(
-            '; ',
-            'by foreign key to ' || c.points_to
-            || case when c.is_user and c.points_to !~ 'auth\.users' then ', a user''s id' else '' end,
-            case
-                when c.users > 0
-                    then format('%s of %s values are users'' ids', c.users, c.filled)
-            end,
-            case
-                when c.mechanics > 0 and c.role in ('favorites', 'requests')
-                    then format('%s of %s values are mechanics'' ids', c.mechanics, c.filled)
-            end
-        ) as shown
-    from jsonb_to_recordset(current_setting('discover.columns')::jsonb) as c (
-        role text, relation text, relname text, relkind text, attnum integer, name text, type text,
-        kind text, base_type text, not_null boolean, is_unique boolean, points_to text,
-        to_mechanics text, is_user boolean, words text[], words_from text, is_readable boolean,
-        "rows" bigint, filled bigint, vals text[], codes bigint, users bigint, mechanics bigint
-    )
-),
-
--- What a name says well enough, best first.
-names as (
-    select w.thing, w.role, w.kinds, w.names, w.asks
-    from (
-        values
-        (
-            'display_name', 'mechanics', '{text}'::text[], false,
-            '{display_name,full_name,name,business_name,company_name,shop_name,nickname,
-            username,first_name}'::text[]
-        ),
-        (
-            'is_online', 'mechanics', '{boolean}', true,
-            '{is_online,online,is_available,available,availability}'
-        ),
-        (
-            'last_seen_at', 'mechanics', '{time}', false,
-            '{last_seen_at,last_seen,last_active_at,last_active,last_online_at,last_online,
-            last_heartbeat_at,last_heartbeat,last_activity_at,last_activity,last_updated_at,
-            last_updated,updated_at}'
-        ),
-        (
-            'city', 'mechanics', '{text,enum}', false,
-            '{city,base_city,home_city,location_city,city_name,town}'
-        ),
-        (
-            'country', 'mechanics', '{text,enum}', false,
-            '{country,country_code,base_country,location_country,country_name}'
-        ),
-        (
-            'favorited_at', 'favorites', '{time}', false,
-            '{favorited_at,favourited_at,added_at,created_at,inserted_at,saved_at,since}'
-        ),
-        ('title', 'plans', '{text}', false, '{title,name,display_name,label,plan_name}'),
-        ('currency', 'plans', '{text,enum}', false, '{currency,currency_code,price_currency}'),
-        (
-            'is_active', 'plans', '{boolean}', false,
-            '{is_active,active,is_enabled,enabled,is_published,published,is_available,available}'
-        )
-    ) as w (thing, role, kinds, asks, names)
-),
-
--- What takes a row out of service, whatever else is said of it.
-gone as (
-    select c.relation, c.name
-    from columns as c
-    where
-        c.role in ('mechanics', 'plans', 'favorites')
-        and (
-            (
-                c.kind = 'time'
-                and c.name in (
-                    'deleted_at', 'archived_at', 'removed_at', 'suspended_at', 'banned_at',
-                    'blocked_at', 'disabled_at', 'deactivated_at'
-                )
-            )
-            or (
-                c.kind = 'boolean'
-                and c.name ~ '^(is_)?(deleted|archived|removed|suspended|banned|blocked|disabled)$'
-            )
-        )
-),
-
-session_types as (
-    select c.known, c.type, c.known_from from columns as c
-    where c.role = 'requests' and c.name = 'session_type'
-),
-
--- (thing, column, rank: the smallest is best, plausible, evidence)
-readings as (
-    select
-        n.thing, c.relation, c.name,
-        array[array_position(n.names, c.name)] as rank, n.asks as plausible, 'by its name' as evidence
-    from names as n
-    inner join columns as c on c.role = n.role and c.kind = any(n.kinds) and c.name = any(n.names)
-
-    union all
-    -- The user who is the mechanic; who made or approved the row is another.
-    select
-        'user_id', c.relation, c.name,
-        array[
-            (c.name ~ '(_by|_by_id)$')::integer,
-            case when c.is_user then 1 when c.users > 0 then 2 else 3 end,
-            coalesce(c."rows" > 0 and c.filled = 0, false)::integer,
-            (not c.is_unique)::integer,
-            coalesce(
-                array_position(
-                    array['id', 'user_id', 'auth_user_id', 'auth_id', 'profile_id', 'account_id'],
-                    c.name
-                ),
-                9
-            ),
-            c.attnum
-        ],
-        c.name !~ '(_by|_by_id)$' and (c.is_user or c.users > 0),
-        coalesce(nullif(c.shown, ''), 'by its name')
-    from columns as c
-    where
-        c.role = 'mechanics' and c.kind = 'uuid'
-        and (
-            c.is_user
-            or (
-                c.points_to is null
-                and (
-                    c.users > 0
-                    or (
-                        c.name ~ '^(user|auth_user|auth|profile|account|owner)_id$'
-                        and coalesce(c.filled, 0) = 0
-                    )
-                )
-            )
-        )
-
-    union all
-    -- Whether a mechanic is approved. A word that a CHECK, an enum or the values know comes first.
-    select
-        'approval', c.relation, c.name,
-        array[
-            case
-                when c.kind in ('text', 'enum')
-                    then
-                        coalesce(
-                            array_position(array['approved', null, 'verified', 'active'], w.lowered),
-                            6
-                        )
-                when c.kind = 'time' then 5
-                when c.name ~ 'approved' then 2
-                when c.name ~ 'verified|vetted' then 3
-                else 7
-            end,
-            coalesce(
-                array_position(
-                    array[
-                        'approval_status', 'application_status', 'verification_status', 'status',
-                        'is_approved', 'approved', 'is_verified', 'verified'
-                    ],
-                    c.name
-                ),
-                9
-            ),
-            c.attnum
-        ],
-        (c.kind in ('text', 'enum') and w.word is not null)
-        or (c.kind = 'boolean' and c.name !~ 'active'),
-        case
-            when w.word is not null
-                then format('its %s %s', c.known_from, array_to_string(c.known, ', '))
-            when c.kind in ('text', 'enum') then 'by its name; no value is known'
-            else format('by its name, a %s', c.kind)
-        end
-    from columns as c
-    left join lateral (
-        select k.word, lower(k.word) as lowered from unnest(c.known) as k (word)
-        where lower(k.word) in ('approved', 'verified', 'active')
-        order by array_position(array['approved', 'verified', 'active'], lower(k.word)) limit 1
-    ) as w on c.kind in ('text', 'enum')
-    where
-        c.role = 'mechanics'
-        and (
-            (
-                c.kind in ('text', 'enum')
-                and c.name ~ '^\w*(status|approval|verification|vetting|state)\w*$'
-                -- Of others' accounts and of presence "active" is said too.
-                and (w.lowered = 'approved' or c.name !~ 'avail|online|presence|stripe|pay|subscr')
-                and (w.word is not null or coalesce(cardinality(c.known), 0) = 0)
-            )
-            or (
-                c.kind = 'boolean'
-                and c.name ~ '^(is_|admin_)?(approved|verified|vetted|active)$'
-            )
-            or (c.kind = 'time' and c.name in ('approved_at', 'verified_at'))
-        )
-
-    union all
-    select
-        'is_online', c.relation, c.name, array[9, c.attnum], true,
-        format('its %s %s', c.known_from, array_to_string(c.known, ', '))
-    from columns as c
-    where
-        c.role = 'mechanics' and c.kind in ('text', 'enum')
-        and c.name ~ 'avail|online|presence' and c.known && array['online', 'available']
-
-    union all
-    -- A list, a text or a JSON array.
-    select
-        'brands', c.relation, c.name,
-        array[
-            case when c.name ~* 'brand' then 1 when c.name ~* 'make' then 2 else 3 end,
-            array_position(array['list', 'json', 'text'], c.kind), c.attnum
-        ],
-        false, 'by its name, ' || c.type
-    from columns as c
-    where
-        c.role = 'mechanics' and c.kind in ('list', 'json', 'text')
-        and c.name ~* '\m(\w+_)?(brands?|makes?|speciali\w+|specialt\w+)(_\w+)?\M'
-        and c.name !~* '(url|logo|_id)$'
-
-    union all
-    -- Favourites: the mechanic, by whichever of their ids.
-    select
-        'favorite_mechanic', c.relation, c.name,
-        array[
-            case
-                when c.to_mechanics is not null then 1
-                when c.points_to is null and c.mechanics > 0 then 2
-                when c.is_user or c.users > 0 then 3
-                else 4
-            end,
-            (c.name !~ 'mechanic')::integer, c.attnum
-        ],
-        false, coalesce(nullif(c.shown, ''), 'by its name')
-    from columns as c
-    where
-        c.role = 'favorites' and c.kind = 'uuid'
-        and (
-            c.to_mechanics is not null
-            or (c.points_to is null and c.mechanics > 0 and c.name !~ '^(id|customer_id|user_id)$')
-            or (c.name ~ 'mechanic|fav' and (c.is_user or (c.points_to is null and c.users > 0)))
-            or (
-                c.name ~ 'mechanic' and c.points_to is null and coalesce(c.filled, 0) = 0
-            )
-        )
-
-    union all
-    select
-        'favorite_customer', c.relation, c.name,
-        array[
-            coalesce(
-                array_position(
-                    array['customer_id', 'user_id', 'client_id', 'profile_id', 'owner_id'], c.name
-                ),
-                9
-            ),
-            c.attnum
-        ],
-        false, coalesce(nullif(c.shown, ''), 'by its name')
-    from columns as c
-    where
-        c.role = 'favorites' and c.kind = 'uuid' and c.name !~ 'mechanic|fav|_by$'
-        and (
-            c.is_user
-            or (
-                c.points_to is null
-                and (
-                    c.users > 0
-                    or (c.name ~ 'customer|user|client|profile' and coalesce(c.filled, 0) = 0)
-                )
-            )
-        )
-
-    union all
-    -- Plans: what plan_code of a request holds.
-    select
-        'code', c.relation, c.name,
-        array[
-            (q.name is null)::integer, -coalesce(c.codes, 0)::integer, (not c.is_unique)::integer,
-            coalesce(
-                array_position(
-                    array['code', 'plan_code', 'slug', 'key', 'sku', 'handle', 'identifier', 'id'],
-                    c.name
-                ),
-                9
-            ),
-            c.attnum
-        ],
-        c.name <> 'id' and coalesce(c.codes, 0) = 0 and q.name is null,
-        case
-            when q.name is not null then 'by foreign key from session_requests.plan_code'
-            when c.codes > 0
-                then
-                    format(
-                        '%s of the %s plan_codes of session_requests are values of it',
-                        c.codes, current_setting('discover.plan_codes')
-                    )
-            else 'by its name'
-        end
-    from columns as c
-    left join columns as q
-        on
-            q.role = 'requests' and q.name = 'plan_code'
-            and q.points_to = format('%s (%I)', c.relation, c.name)
-    where
-        c.role = 'plans' and c.kind in ('text', 'uuid', 'integer', 'enum')
-        and (
-            c.codes > 0
-            or q.name is not null
-            or c.name in ('code', 'plan_code', 'slug', 'key', 'sku', 'handle', 'identifier', 'id')
-        )
-
-    union all
-    select
-        'session_type', c.relation, c.name,
-        array[
-            case when c.type = t.type and c.kind = 'enum' then 1 when c.name ~ 'session' then 2 else 3 end,
-            c.attnum
-        ],
-        true,
-        case
-            when cardinality(c.known) > 0
-                then format('its %s %s', c.known_from, array_to_string(c.known, ', '))
-            else 'by its name'
-        end
-    from columns as c
-    left join session_types as t on true
-    where
-        c.role = 'plans' and c.kind in ('text', 'enum')
-        and (
-            c.name in ('session_type', 'session_kind')
-            or (c.kind = 'enum' and c.type = t.type)
-            or (
-                c.name ~ 'type|kind|mode|category' and cardinality(c.known) > 0
-                and c.known <@ t.known
-            )
-        )
-
-    union all
-    -- The price: what is said to be in minor units, then what is not.
-    select
-        'price', c.relation, c.name,
-        array[
-            case
-                when c.name ~ '(cents?|minor|pence)$|^unit_amount' then 1
-                when c.name ~ '^(price|amount)$' then 2
-                else 3
-            end,
-            c.attnum
-        ],
-        c.name !~ '(cents?|minor|pence)$|^unit_amount',
-        'by its name'
-    from columns as c
-    where
-        c.role = 'plans' and c.kind in ('integer', 'numeric') and c.points_to is null
-        and c.name ~ 'price|amount|cents|pence|cost|fee$'
-        and c.name !~ 'old|original|compare|discount|tax|count|max|min_|payout|_id$'
-),
-
--- Which table the favourites are, and which the plans: those that have what it takes.
-places as (
-    select
-        t.role,
-        t.relation,
-        t.relname,
-        array[
-            (t.relname <> case t.role when 'plans' then 'service_plans' else 'customer_favorites' end)
-            ::integer,
-            -- The plan_codes of the requests are in it, or the requests point to it.
-            -(t.role = 'plans' and t.codes > 0)::integer,
-            -t.is_pointed_to::integer,
-            case when t.role = 'plans' then (t.relname !~ 'plan')::integer else t.mechanic_rank end
-        ] as rank
-    from (
+do $read$
+declare
+    v_readings jsonb;
+    v_places jsonb;
+    v_gone jsonb;
+begin
+    with columns as (
         select
-            c.role,
-            c.relation,
-            c.relname,
-            coalesce(max(c.codes), 0) as codes,
-            exists (
-                select from columns as q
-                where q.role = 'requests' and starts_with(q.points_to, c.relation || ' (')
-            ) as is_pointed_to,
-            (
-                select min(r.rank[1]) from readings as r
-                where r.thing = 'favorite_mechanic' and r.relation = c.relation
-            ) as mechanic_rank,
-            case c.role
-                when 'plans'
-                    then
-                        exists (
-                            select from readings as r
-                            where r.thing = 'code' and r.relation = c.relation
-                        )
-                        and exists (
-                            select from readings as r
-                            where
-                                r.relation = c.relation
-                                and (r.thing = 'price' or c.relname = 'service_plans' and r.thing = 'title')
-                        )
-                when 'favorites'
-                    then exists (
-                        select from readings as r, readings as s
-                        where
-                            r.relation = c.relation and s.relation = c.relation
-                            and r.thing = 'favorite_mechanic' and s.thing = 'favorite_customer'
-                            and r.name <> s.name
-                    )
-            end as is_usable
-        from columns as c
-        group by c.role, c.relation, c.relname
-    ) as t
-    where t.is_usable
-),
-
-ranked as (
-    select
-        p.*,
-        rank() over (partition by p.role order by p.rank) as place,
-        row_number() over (partition by p.role order by p.rank, p.relname) as number
-    from places as p
-),
-
-taken as (
-    select
-        r.thing,
-        jsonb_agg(
-            to_jsonb(c) || jsonb_build_object('evidence', r.evidence, 'plausible', r.plausible)
-            order by r.rank
-        ) as candidates
-    from readings as r
-    inner join columns as c on c.relation = r.relation and c.name = r.name
-    where
-        c.role not in ('favorites', 'plans')
-        or exists (
-            select from ranked as p
-            where p.number = 1 and p.role = c.role and p.relation = c.relation
+            c.*,
+            coalesce(c.words, c.vals) as known,
+            case
+                when c.words is null then 'values are'
+                else c.words_from || ' knows'
+            end as known_from,
+            concat_ws(
+                '; ',
+                'by foreign key to ' || c.points_to || case
+                    when c.is_user and c.points_to !~ 'auth\.users' then ', a user''s id'
+                    else ''
+                end,
+                case
+                    when c.users > 0
+                        then format('%s of %s values are users'' ids', c.users, c.filled)
+                end,
+                case
+                    when c.mechanics > 0 and c.role in ('favorites', 'requests')
+                        then format('%s of %s values are mechanics'' ids', c.mechanics, c.filled)
+                end
+            ) as shown
+        from jsonb_to_recordset(current_setting('discover.columns')::jsonb) as c (
+            role text, relation text, relname text, relkind text, attnum integer, name text,
+            type text, kind text, base_type text, not_null boolean, is_unique boolean,
+            points_to text, to_mechanics text, is_user boolean, words text[], words_from text,
+            is_readable boolean,
+            "rows" bigint, filled bigint, vals text[], codes bigint, users bigint, mechanics bigint
         )
-    group by r.thing
-)
-
-select
-    set_config(
-        'discover.readings', (select coalesce(jsonb_object_agg(t.thing, t.candidates), '{}') from taken as t)::text,
-        true
     ),
-    set_config(
-        'discover.places',
+
+    -- What a name says well enough, best first.
+    names as (
+        select w.thing, w.role, w.kinds, w.names, w.asks
+        from (
+            values
+            (
+                'display_name', 'mechanics', '{text}'::text[], false,
+                '{display_name,full_name,name,business_name,company_name,shop_name,nickname,
+                username,first_name}'::text[]
+            ),
+            (
+                'is_online', 'mechanics', '{boolean}', true,
+                '{is_online,online,is_available,available,availability}'
+            ),
+            (
+                'last_seen_at', 'mechanics', '{time}', false,
+                '{last_seen_at,last_seen,last_active_at,last_active,last_online_at,last_online,
+                last_heartbeat_at,last_heartbeat,last_activity_at,last_activity,last_updated_at,
+                last_updated,updated_at}'
+            ),
+            (
+                'city', 'mechanics', '{text,enum}', false,
+                '{city,base_city,home_city,location_city,city_name,town}'
+            ),
+            (
+                'country', 'mechanics', '{text,enum}', false,
+                '{country,country_code,base_country,location_country,country_name}'
+            ),
+            (
+                'favorited_at', 'favorites', '{time}', false,
+                '{favorited_at,favourited_at,added_at,created_at,inserted_at,saved_at,since}'
+            ),
+            ('title', 'plans', '{text}', false, '{title,name,display_name,label,plan_name}'),
+            ('currency', 'plans', '{text,enum}', false, '{currency,currency_code,price_currency}'),
+            (
+                'is_active', 'plans', '{boolean}', false,
+                '{is_active,active,is_enabled,enabled,is_published,published,is_available,
+                available}'
+            )
+        ) as w (thing, role, kinds, asks, names)
+    ),
+
+    -- What takes a row out of service, whatever else is said of it.
+    gone as (
+        select c.relation, c.name
+        from columns as c
+        where
+            c.role in ('mechanics', 'plans', 'favorites')
+            and (
+                (
+                    c.kind = 'time'
+                    and c.name in (
+                        'deleted_at', 'archived_at', 'removed_at', 'suspended_at', 'banned_at',
+                        'blocked_at', 'disabled_at', 'deactivated_at'
+                    )
+                )
+                or (
+                    c.kind = 'boolean'
+                    and c.name
+                    ~ '^(is_)?(deleted|archived|removed|suspended|banned|blocked|disabled)$'
+                )
+            )
+    ),
+
+    session_types as (
+        select c.known, c.type, c.known_from from columns as c
+        where c.role = 'requests' and c.name = 'session_type'
+    ),
+
+    -- (thing, column, rank: the smallest is best, plausible, evidence)
+    readings as (
+        select
+            n.thing, c.relation, c.name,
+            array[array_position(n.names, c.name)] as rank,
+            n.asks as plausible,
+            'by its name' as evidence
+        from names as n
+        inner join columns as c
+            on c.role = n.role and c.kind = any(n.kinds) and c.name = any(n.names)
+
+        union all
+        -- The user who is the mechanic; who made or approved the row is another.
+        select
+            'user_id', c.relation, c.name,
+            array[
+                (c.name ~ '(_by|_by_id)$')::integer,
+                case when c.is_user then 1 when c.users > 0 then 2 else 3 end,
+                coalesce(c."rows" > 0 and c.filled = 0, false)::integer,
+                (not c.is_unique)::integer,
+                coalesce(
+                    array_position(
+                        array[
+                            'id', 'user_id', 'auth_user_id', 'auth_id', 'profile_id', 'account_id'
+                        ],
+                        c.name
+                    ),
+                    9
+                ),
+                c.attnum
+            ],
+            c.name !~ '(_by|_by_id)$' and (c.is_user or c.users > 0),
+            coalesce(nullif(c.shown, ''), 'by its name')
+        from columns as c
+        where
+            c.role = 'mechanics' and c.kind = 'uuid'
+            and (
+                c.is_user
+                or (
+                    c.points_to is null
+                    and (
+                        c.users > 0
+                        or (
+                            c.name ~ '^(user|auth_user|auth|profile|account|owner)_id$'
+                            and coalesce(c.filled, 0) = 0
+                        )
+                    )
+                )
+            )
+
+        union all
+        -- Whether a mechanic is approved. A word that a CHECK, an enum or the values know is best.
+        select
+            'approval', c.relation, c.name,
+            array[
+                case
+                    when c.kind in ('text', 'enum')
+                        then
+                            coalesce(
+                                array_position(
+                                    array['approved', '', 'verified', 'active'], w.lowered
+                                ),
+                                6
+                            )
+                    when c.kind = 'time' then 5
+                    when c.name ~ 'approved' then 2
+                    when c.name ~ 'verified|vetted' then 3
+                    else 7
+                end,
+                coalesce(
+                    array_position(
+                        array[
+                            'approval_status', 'application_status', 'verification_status',
+                            'status', 'is_approved', 'approved', 'is_verified', 'verified'
+                        ],
+                        c.name
+                    ),
+                    9
+                ),
+                c.attnum
+            ],
+            (c.kind in ('text', 'enum') and w.word is not null)
+            or (c.kind = 'boolean' and c.name !~ 'active'),
+            case
+                when w.word is not null
+                    then format('its %s %s', c.known_from, array_to_string(c.known, ', '))
+                when c.kind in ('text', 'enum') then 'by its name; no value is known'
+                else format('by its name, a %s', c.kind)
+            end
+        from columns as c
+        left join lateral (
+            select k.word, lower(k.word) as lowered from unnest(c.known) as k (word)
+            where lower(k.word) in ('approved', 'verified', 'active')
+            order by array_position(array['approved', 'verified', 'active'], lower(k.word)) limit 1
+        ) as w on c.kind in ('text', 'enum')
+        where
+            c.role = 'mechanics'
+            and (
+                (
+                    c.kind in ('text', 'enum')
+                    and c.name ~ '^\w*(status|approval|verification|vetting|state)\w*$'
+                    -- Of others' accounts and of presence "active" is said too.
+                    and (
+                        w.lowered = 'approved'
+                        or c.name !~ 'avail|online|presence|stripe|pay|subscr'
+                    )
+                    and (w.word is not null or coalesce(cardinality(c.known), 0) = 0)
+                )
+                or (
+                    c.kind = 'boolean'
+                    and c.name ~ '^(is_|admin_)?(approved|verified|vetted|active)$'
+                )
+                or (c.kind = 'time' and c.name in ('approved_at', 'verified_at'))
+            )
+
+        union all
+        select
+            'is_online', c.relation, c.name, array[9, c.attnum], true,
+            format('its %s %s', c.known_from, array_to_string(c.known, ', '))
+        from columns as c
+        where
+            c.role = 'mechanics' and c.kind in ('text', 'enum')
+            and c.name ~ 'avail|online|presence' and c.known && array['online', 'available']
+
+        union all
+        -- A list, a text or a JSON array.
+        select
+            'brands', c.relation, c.name,
+            array[
+                case when c.name ~* 'brand' then 1 when c.name ~* 'make' then 2 else 3 end,
+                array_position(array['list', 'json', 'text'], c.kind), c.attnum
+            ],
+            false, 'by its name, ' || c.type
+        from columns as c
+        where
+            c.role = 'mechanics' and c.kind in ('list', 'json', 'text')
+            and c.name ~* '\m(\w+_)?(brands?|makes?|speciali\w+|specialt\w+)(_\w+)?\M'
+            and c.name !~* '(url|logo|_id)$'
+
+        union all
+        -- Favourites: the mechanic, by whichever of their ids.
+        select
+            'favorite_mechanic', c.relation, c.name,
+            array[
+                case
+                    when c.to_mechanics is not null then 1
+                    when c.points_to is null and c.mechanics > 0 then 2
+                    when c.is_user or c.users > 0 then 3
+                    else 4
+                end,
+                (c.name !~ 'mechanic')::integer, c.attnum
+            ],
+            false, coalesce(nullif(c.shown, ''), 'by its name')
+        from columns as c
+        where
+            c.role = 'favorites' and c.kind = 'uuid'
+            and (
+                c.to_mechanics is not null
+                or (
+                    c.points_to is null and c.mechanics > 0
+                    and c.name !~ '^(id|customer_id|user_id)$'
+                )
+                or (
+                    c.name ~ 'mechanic|fav'
+                    and (c.is_user or (c.points_to is null and c.users > 0))
+                )
+                or (c.name ~ 'mechanic' and c.points_to is null and coalesce(c.filled, 0) = 0)
+            )
+
+        union all
+        select
+            'favorite_customer', c.relation, c.name,
+            array[
+                coalesce(
+                    array_position(
+                        array['customer_id', 'user_id', 'client_id', 'profile_id', 'owner_id'],
+                        c.name
+                    ),
+                    9
+                ),
+                c.attnum
+            ],
+            false, coalesce(nullif(c.shown, ''), 'by its name')
+        from columns as c
+        where
+            c.role = 'favorites' and c.kind = 'uuid' and c.name !~ 'mechanic|fav|_by$'
+            and (
+                c.is_user
+                or (
+                    c.points_to is null
+                    and (
+                        c.users > 0
+                        or (c.name ~ 'customer|user|client|profile' and coalesce(c.filled, 0) = 0)
+                    )
+                )
+            )
+
+        union all
+        -- Plans: what plan_code of a request holds.
+        select
+            'code', c.relation, c.name,
+            array[
+                (q.name is null)::integer,
+                -coalesce(c.codes, 0)::integer,
+                (not c.is_unique)::integer,
+                coalesce(
+                    array_position(
+                        array[
+                            'code', 'plan_code', 'slug', 'key', 'sku', 'handle', 'identifier', 'id'
+                        ],
+                        c.name
+                    ),
+                    9
+                ),
+                c.attnum
+            ],
+            c.name <> 'id' and coalesce(c.codes, 0) = 0 and q.name is null,
+            case
+                when q.name is not null then 'by foreign key from session_requests.plan_code'
+                when c.codes > 0
+                    then
+                        format(
+                            '%s of the %s plan_codes of session_requests are values of it',
+                            c.codes, current_setting('discover.plan_codes')
+                        )
+                else 'by its name'
+            end
+        from columns as c
+        left join columns as q
+            on
+                q.role = 'requests' and q.name = 'plan_code'
+                and q.points_to = format('%s (%I)', c.relation, c.name)
+        where
+            c.role = 'plans' and c.kind in ('text', 'uuid', 'integer', 'enum')
+            and (
+                c.codes > 0
+                or q.name is not null
+                or c.name in (
+                    'code', 'plan_code', 'slug', 'key', 'sku', 'handle', 'identifier', 'id'
+                )
+            )
+
+        union all
+        select
+            'session_type', c.relation, c.name,
+            array[
+                case
+                    when c.type = t.type and c.kind = 'enum' then 1
+                    when c.name ~ 'session' then 2
+                    else 3
+                end,
+                c.attnum
+            ],
+            true,
+            case
+                when cardinality(c.known) > 0
+                    then format('its %s %s', c.known_from, array_to_string(c.known, ', '))
+                else 'by its name'
+            end
+        from columns as c
+        left join session_types as t on true
+        where
+            c.role = 'plans' and c.kind in ('text', 'enum')
+            and (
+                c.name in ('session_type', 'session_kind')
+                or (c.kind = 'enum' and c.type = t.type)
+                or (
+                    c.name ~ 'type|kind|mode|category' and cardinality(c.known) > 0
+                    and c.known <@ t.known
+                )
+            )
+
+        union all
+        -- The price: what is said to be in minor units, then what is not.
+        select
+            'price', c.relation, c.name,
+            array[
+                case
+                    when c.name ~ '(cents?|minor|pence)$|^unit_amount' then 1
+                    when c.name ~ '^(price|amount)$' then 2
+                    else 3
+                end,
+                c.attnum
+            ],
+            c.name !~ '(cents?|minor|pence)$|^unit_amount',
+            'by its name'
+        from columns as c
+        where
+            c.role = 'plans' and c.kind in ('integer', 'numeric') and c.points_to is null
+            and c.name ~ 'price|amount|cents|pence|cost|fee$'
+            and c.name !~ 'old|original|compare|discount|tax|count|max|min_|payout|_id$'
+    ),
+
+    -- Which table the favourites are, and which the plans: those that have what it takes.
+    places as (
+        select
+            t.role,
+            t.relation,
+            t.relname,
+            array[
+                (t.relname not in ('service_plans', 'customer_favorites'))::integer,
+                -- The plan_codes of the requests are in it, or the requests point to it.
+                -(t.role = 'plans' and t.codes > 0)::integer,
+                -t.is_pointed_to::integer,
+                case
+                    when t.role = 'plans' then (t.relname !~ 'plan')::integer
+                    else t.mechanic_rank
+                end
+            ] as rank
+        from (
+            select
+                c.role,
+                c.relation,
+                c.relname,
+                coalesce(max(c.codes), 0) as codes,
+                exists (
+                    select from columns as q
+                    where q.role = 'requests' and starts_with(q.points_to, c.relation || ' (')
+                ) as is_pointed_to,
+                (
+                    select min(r.rank[1]) from readings as r
+                    where r.thing = 'favorite_mechanic' and r.relation = c.relation
+                ) as mechanic_rank,
+                case c.role
+                    when 'plans'
+                        then
+                            exists (
+                                select from readings as r
+                                where r.thing = 'code' and r.relation = c.relation
+                            )
+                            and exists (
+                                select from readings as r
+                                where
+                                    r.relation = c.relation
+                                    and (
+                                        r.thing = 'price'
+                                        or (r.thing = 'title' and c.relname = 'service_plans')
+                                    )
+                            )
+                    when 'favorites'
+                        then exists (
+                            select from readings as r, readings as s
+                            where
+                                r.relation = c.relation and s.relation = c.relation
+                                and r.thing = 'favorite_mechanic' and s.thing = 'favorite_customer'
+                                and r.name <> s.name
+                        )
+                end as is_usable
+            from columns as c
+            group by c.role, c.relation, c.relname
+        ) as t
+        where t.is_usable
+    ),
+
+    ranked as (
+        select
+            p.*,
+            rank() over (partition by p.role order by p.rank) as place,
+            row_number() over (partition by p.role order by p.rank, p.relname) as number
+        from places as p
+    ),
+
+    taken as (
+        select
+            r.thing,
+            jsonb_agg(
+                to_jsonb(c) || jsonb_build_object('evidence', r.evidence, 'plausible', r.plausible)
+                order by r.rank
+            ) as candidates
+        from readings as r
+        inner join columns as c on c.relation = r.relation and c.name = r.name
+        where
+            c.role not in ('favorites', 'plans')
+            or exists (
+                select from ranked as p
+                where p.number = 1 and p.role = c.role and p.relation = c.relation
+            )
+        group by r.thing
+    )
+
+    select
+        (select jsonb_object_agg(t.thing, t.candidates) from taken as t),
         (
-            select coalesce(jsonb_object_agg(p.role, p.relations), '{}')
+            select jsonb_object_agg(p.role, p.relations)
             from (
                 select r.role, jsonb_agg(r.relation order by r.number) as relations
-                from ranked as r where r.place = 1
+                from ranked as r
+                where r.place = 1
                 group by r.role
             ) as p
-        )::text,
-        true
-    ),
-    set_config(
-        'discover.gone',
-        (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from gone as g)::text,
-        true
-    )
-\g /dev/null
+        ),
+        (select jsonb_agg(to_jsonb(g)) from gone as g)
+    into v_readings, v_places, v_gone;
+
+    perform set_config('discover.readings', coalesce(v_readings, '{}')::text, true);
+    perform set_config('discover.places', coalesce(v_places, '{}')::text, true);
+    perform set_config('discover.gone', coalesce(v_gone, '[]')::text, true);
+end;
+$read$;
 
 -- 3. Judge. A table that only bears the name is left alone, and all that is in the way is said at
 -- once.
@@ -736,14 +785,13 @@ begin
     end if;
     for t in
         select
-            w.name, to_regclass('public.' || w.name) as relation, w.is_needed,
-            (select c.relkind from pg_catalog.pg_class as c where c.oid = to_regclass('public.' || w.name))
-                as relkind
+            w.name, w.is_needed, c.oid::regclass as relation, c.relkind
         from (
             values
             (1, 'mechanics', true), (2, 'session_requests', true),
             (3, 'customer_favorites', false), (4, 'service_plans', false)
         ) as w (number, name, is_needed)
+        left join pg_catalog.pg_class as c on c.oid = to_regclass('public.' || w.name)
         order by w.number
     loop
         if t.relation is null then
@@ -773,7 +821,8 @@ begin
                     v_lacks := v_lacks || 'an id (uuid, its key)'::text;
                 end if;
                 if v_readings -> 'user_id' is null then
-                    v_lacks := v_lacks || 'the user who is the mechanic (uuid, of auth.users)'::text;
+                    v_lacks := v_lacks
+                        || 'the user who is the mechanic (uuid, of auth.users)'::text;
                 end if;
             when 'customer_favorites' then
                 if v_places -> 'favorites' is null then
@@ -831,7 +880,9 @@ begin
                 then
                     v_lacks := v_lacks || 'mechanic_id (uuid, of auth.users or mechanics)'::text;
                 end if;
-                if not coalesce(v_columns_of #>> '{session_type,kind}' in ('text', 'enum'), false) then
+                if
+                    not coalesce(v_columns_of #>> '{session_type,kind}' in ('text', 'enum'), false)
+                then
                     v_lacks := v_lacks || 'session_type (text or enum)'::text;
                 end if;
                 v_column := v_columns_of -> 'status';
@@ -923,12 +974,12 @@ declare
     v_join text := '';
     v_questions text[] := '{}';
 begin
-    select
-        jsonb_object_agg(e.value ->> 'name', e.value) filter (where e.value ->> 'role' = 'requests'),
-        jsonb_object_agg(e.value ->> 'name', e.value) filter (where e.value ->> 'role' = 'mechanics')
-    into v_requests, v_mechanics
+    select jsonb_object_agg(e.value ->> 'name', e.value) into v_requests
     from jsonb_array_elements(v_columns) as e
-    where e.value ->> 'role' in ('requests', 'mechanics');
+    where e.value ->> 'role' = 'requests';
+    select jsonb_object_agg(e.value ->> 'name', e.value) into v_mechanics
+    from jsonb_array_elements(v_columns) as e
+    where e.value ->> 'role' = 'mechanics';
 
     select
         jsonb_object_agg(
@@ -965,10 +1016,13 @@ begin
         select
             e.value ->> 'relation' as relation,
             string_agg(
-                case
-                    when e.value ->> 'name' ~ '_at$' then format('%%1$s.%I is null', e.value ->> 'name')
-                    else format('%%1$s.%I is not true', e.value ->> 'name')
-                end,
+                format(
+                    case
+                        when e.value ->> 'name' ~ '_at$' then '%%1$s.%I is null'
+                        else '%%1$s.%I is not true'
+                    end,
+                    e.value ->> 'name'
+                ),
                 ' and '
             ) as expression
         from jsonb_array_elements(current_setting('discover.gone')::jsonb) as e
@@ -1025,7 +1079,8 @@ begin
     if v_it is null then
         v_questions := v_questions || 'Which mechanics are approved? No column was found that says '
             'it. Taken: none is, so that nobody is told anything. Write the condition into '
-            'is_approved in dispatch.mechanics, and its columns into dispatch.approval_columns().'::text;
+            'is_approved in dispatch.mechanics, and its columns into '
+            'dispatch.approval_columns().'::text;
     elsif v_rivals ->> 'approval' is not null then
         v_questions := v_questions || format(
             'Which column of mechanics says that one is approved: %s? Taken: %s. If it is another, '
@@ -1034,9 +1089,9 @@ begin
         );
     elsif not (v_it ->> 'plausible')::boolean then
         v_questions := v_questions || format(
-            'Does mechanics.%s say that one is approved, and is it so where %s? %s. Taken: it is. If '
-            'not, change is_approved in dispatch.mechanics, and dispatch.approval_columns().',
-            v_it ->> 'name', v_by, initcap(left(v_it ->> 'evidence', 1)) || substr(v_it ->> 'evidence', 2)
+            'Is a mechanic approved where %s? It was found %s. Taken: yes. If not, change '
+            'is_approved in dispatch.mechanics, and dispatch.approval_columns().',
+            v_by, v_it ->> 'evidence'
         );
     end if;
     select string_agg(e.key, ', ') into v_word
@@ -1058,7 +1113,7 @@ begin
     v_by := case
         when v_it is null then 'false'
         when v_it ->> 'kind' <> 'boolean'
-            then format('(m.%1$I in (%2$s) and m.%1$I is not null)', v_it ->> 'name', (
+            then format('coalesce(m.%I in (%s), false)', v_it ->> 'name', (
                 select string_agg(quote_literal(w.value), ', ')
                 from jsonb_array_elements_text(
                     case jsonb_typeof(v_it -> 'words')
@@ -1116,9 +1171,33 @@ begin
         'country', coalesce(v_x ->> 'country', 'null::text')
     );
     if v_x ->> 'display_name' = 'null::text' then
-        v_questions := v_questions || 'What is a mechanic called? No column was found that says it. '
-            'Taken: nothing, so that a banner has no name. Change display_name in '
+        v_questions := v_questions || 'What is a mechanic called? No column was found that says '
+            'it. Taken: nothing, so that a banner has no name. Change display_name in '
             'dispatch.mechanics.'::text;
+    end if;
+
+    -- Who books. (That it can be a user's id is judged already.)
+    v_it := v_requests -> 'customer_id';
+    select string_agg(distinct p.policyname, ', ') into v_word
+    from pg_catalog.pg_policies as p
+    where
+        p.schemaname = 'public' and p.tablename = 'session_requests'
+        and concat_ws(' ', p.qual, p.with_check)
+        ~ '\mcustomer_id = (auth\.uid\(\)|\( SELECT auth\.uid\(\))';
+    v_by := concat_ws(
+        '; ',
+        'by foreign key to ' || (v_it ->> 'points_to'),
+        'by policies that compare it with auth.uid(): ' || v_word,
+        case
+            when (v_it ->> 'users')::bigint > 0
+                then format('%s of %s values are users'' ids', v_it ->> 'users', v_it ->> 'filled')
+        end
+    );
+    v_says := v_says || jsonb_build_object('customer', coalesce(nullif(v_by, ''), 'by its name'));
+    if v_by = '' then
+        v_questions := v_questions || 'Is session_requests.customer_id the id of the user who '
+            'books? There is no foreign key, no policy and no value to tell. Taken: it is. If not, '
+            'do not install: the engine would tell the wrong people.'::text;
     end if;
 
     -- Which id of a mechanic a request is assigned to.
@@ -1140,7 +1219,7 @@ begin
     v_by := concat_ws(
         '; ',
         'by foreign key to ' || (v_it ->> 'points_to'),
-        'by comparison with auth.uid() in the policies ' || v_word,
+        'by policies that compare it with auth.uid(): ' || v_word,
         case
             when (v_it ->> 'users')::bigint > 0
                 then format('%s of %s values are users'' ids', v_it ->> 'users', v_it ->> 'filled')
@@ -1148,7 +1227,10 @@ begin
         case
             when (v_it ->> 'mechanics')::bigint > 0
                 then
-                    format('%s of %s values are mechanics'' ids', v_it ->> 'mechanics', v_it ->> 'filled')
+                    format(
+                        '%s of %s values are mechanics'' ids',
+                        v_it ->> 'mechanics', v_it ->> 'filled'
+                    )
         end
     );
     v_says := v_says || jsonb_build_object(
@@ -1158,7 +1240,11 @@ begin
             when v_assigns_user then 'the user''s id'
             else 'the mechanic''s id'
         end
-        || coalesce(', ' || nullif(v_by, ''), '')
+        || case
+            when v_by <> '' then ', ' || v_by
+            when v_key_is_user then ''
+            else ', but that is asked'
+        end
     );
     if
         not v_key_is_user
@@ -1181,15 +1267,15 @@ begin
 
     -- Favourites.
     if v_places -> 'favorites' is null then
-        v_questions := v_questions || 'Where are the customers'' favourites? No table was found that '
-            'has "fav" in its name, a user and a mechanic. Taken: nowhere, so that '
-            'list_favorite_mechanics() has no rows; a favourite can be booked all the same. If there '
-            'is one, change dispatch.favorites.'::text;
+        v_questions := v_questions || 'Where are the customers'' favourites? No table was found '
+            'that has "fav" in its name, a user and a mechanic. Taken: nowhere, so that '
+            'list_favorite_mechanics() has no rows; a favourite can be booked all the same. If '
+            'there is one, change dispatch.favorites.'::text;
     else
         if jsonb_array_length(v_places -> 'favorites') > 1 then
             v_questions := v_questions || format(
-                'Which table has the customers'' favourites: %s? Taken: %s. If it is another, change '
-                'dispatch.favorites.',
+                'Which table has the customers'' favourites: %s? Taken: %s. If it is another, '
+                'change dispatch.favorites.',
                 (
                     select string_agg(w.value, ' or ')
                     from jsonb_array_elements_text(v_places -> 'favorites') as w
@@ -1209,15 +1295,16 @@ begin
         end;
         if v_by <> 'id' then
             v_join := format(
-                E'\ninner join public.mechanics as m on m.%I = %s', v_by, v_x ->> 'favorite_mechanic'
+                E'\ninner join public.mechanics as m on m.%I = %s',
+                v_by, v_x ->> 'favorite_mechanic'
             );
             v_x := v_x || '{"favorite_mechanic": "m.id"}';
         end if;
         if v_it ->> 'evidence' = 'by its name' and not v_key_is_user then
             v_questions := v_questions || format(
-                'Which id of a mechanic does %s.%s hold: of mechanics (id) or of the user (%s)? There '
-                'is no foreign key and no value to tell. Taken: of mechanics. If it is the other, '
-                'change dispatch.favorites.',
+                'Which id of a mechanic does %s.%s hold: of mechanics (id) or of the user (%s)? '
+                'There is no foreign key and no value to tell. Taken: of mechanics. If it is the '
+                'other, change dispatch.favorites.',
                 v_it ->> 'relation', v_it ->> 'name', v_readings #>> '{user_id,0,name}'
             );
         end if;
@@ -1258,6 +1345,17 @@ begin
             );
         end if;
 
+        if
+            v_places #>> '{plans,0}' !~ 'plan'
+            and v_readings #>> '{code,0,evidence}' = 'by its name'
+        then
+            v_questions := v_questions || format(
+                'Are the plans that are sold in %s? Only its shape says so. Taken: they are. If '
+                'not, change dispatch.plans.',
+                v_places #>> '{plans,0}'
+            );
+        end if;
+
         v_it := v_readings #> '{code,0}';
         if v_it ->> 'kind' in ('uuid', 'integer') then
             v_x := v_x || jsonb_build_object('code', format('p.%I::text', v_it ->> 'name'));
@@ -1273,8 +1371,8 @@ begin
             v_it ->> 'evidence' = 'by its name' and current_setting('discover.plan_codes') <> '0'
         then
             v_questions := v_questions || format(
-                'Does session_requests.plan_code hold %s.%s? The requests have other values. Taken: '
-                'it does. If not, change code in dispatch.plans.',
+                'Does session_requests.plan_code hold %s.%s? The requests have other values. '
+                'Taken: it does. If not, change code in dispatch.plans.',
                 v_it ->> 'relation', v_it ->> 'name'
             );
         end if;
@@ -1284,9 +1382,9 @@ begin
             if cardinality(v_words) = 0 then
                 v_x := v_x || '{"session_type": "null::text"}';
                 v_questions := v_questions || format(
-                    'Which session type does a plan book? Plans have no such column, and no session '
-                    'type is known yet. Taken: none. Write session_type in dispatch.plans, such as: '
-                    'case when %s ~ ''video'' then ''video'' else ''chat'' end.',
+                    'Which session type does a plan book? Plans have no such column, and no '
+                    'session type is known yet. Taken: none. Write session_type in dispatch.plans, '
+                    'such as: case when %s ~ ''video'' then ''video'' else ''chat'' end.',
                     v_x ->> 'code'
                 );
             else
@@ -1301,13 +1399,20 @@ begin
                                 select
                                     string_agg(
                                         format(
-                                            E'        when strpos(lower(concat_ws('' '', %s)), %L) > 0 '
-                                            'then %L',
-                                            concat_ws(
-                                                ', ', v_x ->> 'code',
-                                                nullif(v_x ->> 'title', v_x ->> 'code')
+                                            E'        when concat_ws('' '', %s) ~* %L\n'
+                                            '            then %L',
+                                            replace(
+                                                concat_ws(
+                                                    ', ', v_x ->> 'code',
+                                                    nullif(v_x ->> 'title', v_x ->> 'code')
+                                                ),
+                                                '::text', ''
                                             ),
-                                            lower(w.word), w.word
+                                            regexp_replace(
+                                                regexp_replace(w.word, '([^\w\s-])', '\\\1', 'g'),
+                                                '[-_\s]', '[-_ ]', 'g'
+                                            ),
+                                            w.word
                                         ),
                                         E'\n' order by length(w.word) desc, w.number
                                     )
@@ -1323,7 +1428,10 @@ begin
                     array_to_string(v_words, ', '), v_words[1]
                 );
             end if;
-            v_says := v_says || '{"session_type": "not found; by the session types of requests"}';
+            v_says := v_says || jsonb_build_object('session_type', case
+                when cardinality(v_words) = 0 then 'no column says it, nor is a session type known'
+                else 'by words in its code and title: no column says it'
+            end);
         elsif v_rivals ->> 'session_type' is not null then
             v_questions := v_questions || format(
                 'Which column of %s is the session type that a plan books: %s? Taken: %s. If it is '
@@ -1342,10 +1450,10 @@ begin
                 and (
                     v_it ->> 'name' ~ 'amount'
                     or jsonb_typeof(v_it -> 'vals') is distinct from 'array'
-                    or (
-                        select coalesce(min(w.value::numeric) filter (where w.value::numeric > 0), 100)
-                        from jsonb_array_elements_text(v_it -> 'vals') as w
-                    ) >= 100
+                    or not exists (
+                        select from jsonb_array_elements_text(v_it -> 'vals') as w
+                        where w.value::numeric between 1 and 99
+                    )
                 )
             );
         v_x := v_x || jsonb_build_object(
@@ -1355,7 +1463,8 @@ begin
                 when v_is_minor and v_it ->> 'kind' = 'integer'
                     then format('p.%I::integer', v_it ->> 'name')
                 when v_is_minor then format('round(p.%I::numeric)::integer', v_it ->> 'name')
-                when v_it ->> 'kind' = 'integer' then format('(p.%I * 100)::integer', v_it ->> 'name')
+                when v_it ->> 'kind' = 'integer'
+                    then format('(p.%I * 100)::integer', v_it ->> 'name')
                 when v_it ->> 'base_type' = 'numeric'
                     then format('round(p.%I * 100)::integer', v_it ->> 'name')
                 else format('round(p.%I::numeric * 100)::integer', v_it ->> 'name')
@@ -1367,20 +1476,25 @@ begin
                     '%s: by its name; %s, taken as %s%s', v_it ->> 'name', v_it ->> 'type',
                     case when v_is_minor then 'minor units' else 'whole units' end,
                     '; its values are ' || (
-                        select string_agg(w.value, ', ')
-                        from jsonb_array_elements_text(nullif(v_it -> 'vals', 'null')) as w
+                        select string_agg(w.value, ', ' order by w.value::numeric)
+                        from jsonb_array_elements_text(
+                            case
+                                when v_it ->> 'base_type' <> 'money'
+                                    then nullif(v_it -> 'vals', 'null')
+                            end
+                        ) as w
                     )
                 )
             );
         end if;
         if v_it is null then
-            v_questions := v_questions || 'What does a plan cost? No column was found that says it. '
-                'Taken: nobody knows; no plan is free, and what was paid is compared with nothing. '
-                'Change price_cents in dispatch.plans.'::text;
+            v_questions := v_questions || 'What does a plan cost? No column was found that says '
+                'it. Taken: nobody knows; no plan is free, and what was paid is compared with '
+                'nothing. Change price_cents in dispatch.plans.'::text;
         elsif v_rivals ->> 'price' is not null then
             v_questions := v_questions || format(
-                'Which column of %s is the price: %s? Taken: %s. If it is another, change price_cents '
-                'in dispatch.plans.',
+                'Which column of %s is the price: %s? Taken: %s. If it is another, change '
+                'price_cents in dispatch.plans.',
                 v_it ->> 'relation', v_rivals ->> 'price', v_it ->> 'name'
             );
         end if;
@@ -1426,6 +1540,10 @@ begin
                 else v_by
             end
         );
+        if v_it is null and v_by <> '' then
+            v_says := v_says
+                || jsonb_build_object('is_active', 'what is not out of service: ' || v_by);
+        end if;
     end if;
 
     -- What no table says.
@@ -1437,9 +1555,9 @@ begin
         and concat_ws(' ', p.qual, p.with_check) !~ '\mdispatch\.';
     if not v_ours then
         v_questions := v_questions || format(
-            'Do clients join the Realtime channel session_requests_feed as a private one? %s Taken: '
-            'private. If their code joins it without private: true, let dispatch.feed_is_private() '
-            'be false.',
+            'Do clients join the Realtime channel session_requests_feed as a private one? %s '
+            'Taken: private. If their code joins it without private: true, let '
+            'dispatch.feed_is_private() be false.',
             case
                 when v_word is not null
                     then format('The policy %s on realtime.messages hints that they do.', v_word)
@@ -1457,8 +1575,12 @@ begin
                 'status', (v_requests #>> '{status,type}') || coalesce(
                     (
                         select ', knows ' || string_agg(w.value, ', ')
-                        from jsonb_array_elements_text(nullif(v_requests #> '{status,words}', 'null'))
-                            as w
+                        from jsonb_array_elements_text(
+                            coalesce(
+                                nullif(v_requests #> '{status,words}', 'null'),
+                                nullif(v_requests #> '{status,vals}', 'null')
+                            )
+                        ) as w
                     ),
                     ''
                 ),
@@ -1472,7 +1594,20 @@ begin
             array_remove(array[v_readings #>> '{approval,0,name}'], null) || v_gone_names,
             'assigns_user', v_assigns_user,
             'favorites', v_places #>> '{favorites,0}',
-            'favorites_gone', format(v_gone ->> (v_places #>> '{favorites,0}'), 'f'),
+            -- An inner join leaves a null out by itself.
+            'favorites_where', nullif(
+                concat_ws(
+                    ' and ',
+                    case
+                        when
+                            v_join = ''
+                            and not (v_readings #>> '{favorite_mechanic,0,not_null}')::boolean
+                            then (v_x ->> 'favorite_mechanic') || ' is not null'
+                    end,
+                    format(v_gone ->> (v_places #>> '{favorites,0}'), 'f')
+                ),
+                ''
+            ),
             'plans', v_places #>> '{plans,0}',
             'questions', v_questions
         )::text,
@@ -1482,340 +1617,357 @@ end;
 $bind$;
 
 -- 5. Write. The report, the questions, the binding.
-with bound as (
-    select
-        b.bound,
-        b.bound -> 'x' as x,
-        b.bound -> 'says' as says,
-        (b.bound ->> 'is_ours')::boolean as is_ours
-    from (select current_setting('discover.bound')::jsonb as bound) as b
-),
+do $write$
+declare
+    v_text text;
+begin
+    with bound as (
+        select
+            b.bound,
+            b.bound -> 'x' as x,
+            b.bound -> 'says' as says,
+            (b.bound ->> 'is_ours')::boolean as is_ours
+        from (select current_setting('discover.bound')::jsonb as bound) as b
+    ),
 
-columns as (
-    select c.*
-    from jsonb_to_recordset(current_setting('discover.columns')::jsonb) as c (
-        role text, relation text, name text, points_to text, "rows" bigint, filled bigint,
-        users bigint
-    )
-),
-
-looked_at as (
-    select
-        c.relation,
-        c.relation
-        || coalesce(format(': %s rows looked at', max(c."rows")), ': its rows may not be read') as line
-    from columns as c
-    group by c.relation
-),
-
-found as (
-    select w.number, w.line
-    from bound as b
-    cross join lateral (
-        values
-        (1, format('Binding of the marketplace in the database %s.', current_database())),
-        (
-            2,
-            'Written by sql/discover.sql, which changed nothing. Look it over, change what is not so, '
-            'answer the questions; then install with it:'
-        ),
-        (3, '  psql "$DATABASE_URL" -X -v binding="$PWD/binding.sql" -f sql/engine/up.sql'),
-        (4, ''),
-        (
-            5,
-            case
-                when b.is_ours then 'This is the reference marketplace: each request is governed.'
-                else
-                    'This marketplace was there first: only requests for which a window is opened '
-                    'are governed.'
-            end
-        ),
-        (6, ''),
-        (10, (select l.line from looked_at as l where l.relation = 'public.mechanics')),
-        (
-            11,
-            (
-                select
-                    '  id            id: ' || coalesce(
-                        'by foreign key to ' || c.points_to, 'its key, an id of its own'
-                    )
-                from columns as c
-                where c.role = 'mechanics' and c.name = 'id'
-            )
-        ),
-        (12, '  user_id       ' || (b.says ->> 'user_id')),
-        (13, '  is_approved   ' || coalesce(b.says ->> 'approval', 'not found')),
-        (14, '                and none of these says otherwise: ' || (b.says ->> 'gone')),
-        (
-            15,
-            '  is_online     ' || coalesce(b.says ->> 'is_online', 'not found')
-            || case when b.is_ours then '' else '; and what set_presence said' end
-        ),
-        (
-            16,
-            '  last_seen_at  ' || coalesce(b.says ->> 'last_seen_at', 'not found')
-            || case when b.is_ours then '' else '; or set_presence, if that is later' end
-        ),
-        (17, '  display_name  ' || coalesce(b.says ->> 'display_name', 'not found')),
-        (18, '  brands        ' || coalesce(b.says ->> 'brands', 'not found')),
-        (19, '  city          ' || coalesce(b.says ->> 'city', 'not found')),
-        (20, '  country       ' || coalesce(b.says ->> 'country', 'not found')),
-        (
-            30,
-            coalesce(
-                (select l.line from looked_at as l where l.relation = b.bound ->> 'favorites'),
-                'Favourites: no such table was found.'
-            )
-        ),
-        (31, '  customer_id   ' || (b.says ->> 'favorite_customer')),
-        (32, '  mechanic_id   ' || (b.says ->> 'favorite_mechanic')),
-        (33, '  favorited_at  ' || (b.says ->> 'favorited_at')),
-        (
-            40,
-            coalesce(
-                (select l.line from looked_at as l where l.relation = b.bound ->> 'plans'),
-                'Plans: no such table was found.'
-            )
-        ),
-        (41, '  code          ' || (b.says ->> 'code')),
-        (42, '  title         ' || (b.says ->> 'title')),
-        (43, '  session_type  ' || (b.says ->> 'session_type')),
-        (44, '  price_cents   ' || (b.says ->> 'price')),
-        (45, '  currency      ' || (b.says ->> 'currency')),
-        (46, '  is_active     ' || (b.says ->> 'is_active')),
-        (50, (select l.line from looked_at as l where l.relation = 'public.session_requests')),
-        (
-            51,
-            (
-                select
-                    '  customer_id   ' || coalesce(
-                        'by foreign key to ' || c.points_to,
-                        case
-                            when c.users > 0
-                                then format('%s of %s values are users'' ids', c.users, c.filled)
-                        end,
-                        'by its name'
-                    )
-                from columns as c
-                where c.role = 'requests' and c.name = 'customer_id'
-            )
-        ),
-        (52, '  mechanic_id   ' || (b.says ->> 'assigned')),
-        (53, '  status        ' || (b.says ->> 'status')),
-        (54, '  session_type  ' || (b.says ->> 'session_types')),
-        (
-            55,
-            (
-                select '  also read     ' || string_agg(c.name, ', ' order by c.name)
-                from columns as c
-                where
-                    c.role = 'requests'
-                    and c.name in (
-                        'plan_code', 'accepted_at', 'expires_at', 'updated_at', 'customer_name',
-                        'customer_email', 'notes', 'requested_brand', 'customer_country',
-                        'customer_city', 'metadata', 'notification_sent_at'
-                    )
-            )
+    columns as (
+        select c.*
+        from jsonb_to_recordset(current_setting('discover.columns')::jsonb) as c (
+            role text, relation text, name text, points_to text, "rows" bigint
         )
-    ) as w (number, line)
-    where w.line is not null
+    ),
 
-    union all
-    select 60 + 2 * q.number + l.number, l.line
-    from bound as b
-    cross join jsonb_array_elements_text(b.bound -> 'questions') with ordinality as q (value, number)
-    cross join lateral (values (0, ''), (1, 'QUESTION: ' || q.value)) as l (number, line)
-),
+    looked_at as (
+        select
+            c.relation,
+            c.relation
+            || coalesce(': ' || max(c."rows") || ' rows looked at', ': its rows may not be read')
+                as line
+        from columns as c
+        group by c.relation
+    ),
 
--- (view, place, expression, column, where it is from)
-bindings as (
-    select w.view, w.number, w.expression, w.name, w.source
-    from bound as b
-    cross join lateral (
-        values
-        ('mechanics', 1, 'm.id', 'id', 'what preferred_mechanic_id will point to'),
-        ('mechanics', 2, format('m.%I', b.bound ->> 'user_id'), 'user_id', b.says ->> 'user_id'),
-        ('mechanics', 3, b.x ->> 'display_name', 'display_name', b.says ->> 'display_name'),
-        ('mechanics', 4, b.x ->> 'approval', 'is_approved', b.says ->> 'approval'),
-        ('mechanics', 5, b.x ->> 'is_online', 'is_online', b.says ->> 'is_online'),
-        ('mechanics', 6, b.x ->> 'last_seen_at', 'last_seen_at', b.says ->> 'last_seen_at'),
-        ('mechanics', 7, b.x ->> 'brands', 'brands', b.says ->> 'brands'),
-        ('mechanics', 8, b.x ->> 'city', 'city', b.says ->> 'city'),
-        ('mechanics', 9, b.x ->> 'country', 'country', b.says ->> 'country'),
-        ('plans', 1, coalesce(b.x ->> 'code', 'null::text'), 'code', b.says ->> 'code'),
-        ('plans', 2, coalesce(b.x ->> 'title', 'null::text'), 'title', b.says ->> 'title'),
-        (
-            'plans', 3, coalesce(b.x ->> 'session_type', 'null::text'), 'session_type',
-            b.says ->> 'session_type'
-        ),
-        (
-            'plans', 4, coalesce(b.x ->> 'price', 'null::integer'), 'price_cents',
-            b.says ->> 'price'
-        ),
-        (
-            'plans', 5, coalesce(b.x ->> 'currency', 'null::text'), 'currency',
-            b.says ->> 'currency'
-        ),
-        (
-            'plans', 6, coalesce(b.x ->> 'is_active', 'null::boolean'), 'is_active',
-            b.says ->> 'is_active'
-        ),
-        (
-            'favorites', 1, coalesce(b.x ->> 'favorite_customer', 'null::uuid'), 'customer_id',
-            b.says ->> 'favorite_customer'
-        ),
-        (
-            'favorites', 2, coalesce(b.x ->> 'favorite_mechanic', 'null::uuid'), 'mechanic_id',
-            b.says ->> 'favorite_mechanic'
-        ),
-        (
-            'favorites', 3, coalesce(b.x ->> 'favorited_at', 'null::timestamptz'), 'favorited_at',
-            b.says ->> 'favorited_at'
-        )
-    ) as w (view, number, expression, name, source)
-),
-
-views as (
-    select
-        w.view,
-        format(E'create or replace view dispatch.%s as\nselect\n', w.view)
-        || string_agg(
-            format(
-                E'    -- %s\n    %s%s',
-                -- The first piece of evidence; the rest is above.
-                split_part(coalesce(translate(w.source, E'\n\r', '  '), 'not found'), ';', 1),
-                w.expression,
+    found as (
+        select w.number, w.line
+        from bound as b
+        cross join lateral (
+            values
+            (1, format('Binding of the marketplace in the database %s.', current_database())),
+            (
+                2,
+                'Written by sql/discover.sql, which changed nothing. Look it over, change what is '
+                'not so, answer the questions; then install with it:'
+            ),
+            (3, '  psql "$DATABASE_URL" -X -v binding="$PWD/binding.sql" -f sql/engine/up.sql'),
+            (4, ''),
+            (
+                5,
                 case
-                    when w.expression ~ ('^[a-z]\.' || w.name || '$') then ''
-                    else ' as ' || w.name
+                    when b.is_ours
+                        then 'This is the reference marketplace: each request is governed.'
+                    else
+                        'This marketplace was there first: only requests for which a window is '
+                        'opened are governed.'
                 end
             ),
-            E',\n' order by w.number
-        ) as text
-    from bindings as w
-    group by w.view
-),
+            (6, ''),
+            (10, (select l.line from looked_at as l where l.relation = 'public.mechanics')),
+            (
+                11,
+                (
+                    select
+                        '  id            id: ' || coalesce(
+                            'by foreign key to ' || c.points_to, 'its key, an id of its own'
+                        )
+                    from columns as c
+                    where c.role = 'mechanics' and c.name = 'id'
+                )
+            ),
+            (12, '  user_id       ' || (b.says ->> 'user_id')),
+            (13, '  is_approved   ' || coalesce(b.says ->> 'approval', 'not found')),
+            (14, '                and none of these says otherwise: ' || (b.says ->> 'gone')),
+            (
+                15,
+                '  is_online     '
+                || concat_ws(
+                    '; and ', b.says ->> 'is_online',
+                    case when not b.is_ours then 'what set_presence said' end
+                )
+            ),
+            (
+                16,
+                '  last_seen_at  '
+                || concat_ws(
+                    '; or, if later, ', b.says ->> 'last_seen_at',
+                    case when not b.is_ours then 'when set_presence was called' end
+                )
+            ),
+            (17, '  display_name  ' || coalesce(b.says ->> 'display_name', 'not found')),
+            (18, '  brands        ' || coalesce(b.says ->> 'brands', 'not found')),
+            (19, '  city          ' || coalesce(b.says ->> 'city', 'not found')),
+            (20, '  country       ' || coalesce(b.says ->> 'country', 'not found')),
+            (
+                30,
+                coalesce(
+                    (select l.line from looked_at as l where l.relation = b.bound ->> 'favorites'),
+                    'Favourites: no such table was found.'
+                )
+            ),
+            (31, '  customer_id   ' || (b.says ->> 'favorite_customer')),
+            (32, '  mechanic_id   ' || (b.says ->> 'favorite_mechanic')),
+            (33, '  favorited_at  ' || coalesce(b.says ->> 'favorited_at', 'not found')),
+            (
+                40,
+                coalesce(
+                    (select l.line from looked_at as l where l.relation = b.bound ->> 'plans'),
+                    'Plans: no such table was found.'
+                )
+            ),
+            (41, '  code          ' || (b.says ->> 'code')),
+            (42, '  title         ' || coalesce(b.says ->> 'title', 'not found: its code')),
+            (43, '  session_type  ' || (b.says ->> 'session_type')),
+            (44, '  price_cents   ' || coalesce(b.says ->> 'price', 'not found')),
+            (45, '  currency      ' || coalesce(b.says ->> 'currency', 'not found')),
+            (46, '  is_active     ' || coalesce(b.says ->> 'is_active', 'not found: each plan is')),
+            (50, (select l.line from looked_at as l where l.relation = 'public.session_requests')),
+            (51, '  customer_id   ' || (b.says ->> 'customer')),
+            (52, '  mechanic_id   ' || (b.says ->> 'assigned')),
+            (53, '  status        ' || (b.says ->> 'status')),
+            (54, '  session_type  ' || (b.says ->> 'session_types')),
+            (
+                55,
+                (
+                    select '  also read     ' || string_agg(c.name, ', ' order by c.name)
+                    from columns as c
+                    where
+                        c.role = 'requests'
+                        and c.name in (
+                            'plan_code', 'accepted_at', 'expires_at', 'updated_at', 'customer_name',
+                            'customer_email', 'notes', 'requested_brand', 'customer_country',
+                            'customer_city', 'metadata', 'notification_sent_at'
+                        )
+                )
+            )
+        ) as w (number, line)
+        where
+            w.line is not null
+            and (w.number not between 31 and 39 or b.bound ->> 'favorites' is not null)
+            and (w.number not between 41 and 49 or b.bound ->> 'plans' is not null)
 
-constants as (
+        union all
+        select 60 + 2 * q.number + l.number, l.line
+        from bound as b
+        cross join
+            jsonb_array_elements_text(b.bound -> 'questions') with ordinality as q (value, number)
+        cross join lateral (values (0, ''), (1, 'QUESTION: ' || q.value)) as l (number, line)
+    ),
+
+    -- (view, place, expression, column, where it is from)
+    bindings as (
+        select w.view, w.number, w.expression, w.name, w.source
+        from bound as b
+        cross join lateral (
+            values
+            ('mechanics', 1, 'm.id', 'id', 'what preferred_mechanic_id will point to'),
+            (
+                'mechanics', 2, format('m.%I', b.bound ->> 'user_id'), 'user_id',
+                b.says ->> 'user_id'
+            ),
+            ('mechanics', 3, b.x ->> 'display_name', 'display_name', b.says ->> 'display_name'),
+            ('mechanics', 4, b.x ->> 'approval', 'is_approved', b.says ->> 'approval'),
+            (
+                'mechanics', 5, b.x ->> 'is_online', 'is_online',
+                coalesce(b.says ->> 'is_online', 'what set_presence said')
+            ),
+            (
+                'mechanics', 6, b.x ->> 'last_seen_at', 'last_seen_at',
+                coalesce(b.says ->> 'last_seen_at', 'when set_presence was called')
+            ),
+            ('mechanics', 7, b.x ->> 'brands', 'brands', b.says ->> 'brands'),
+            ('mechanics', 8, b.x ->> 'city', 'city', b.says ->> 'city'),
+            ('mechanics', 9, b.x ->> 'country', 'country', b.says ->> 'country'),
+            ('plans', 1, coalesce(b.x ->> 'code', 'null::text'), 'code', b.says ->> 'code'),
+            ('plans', 2, coalesce(b.x ->> 'title', 'null::text'), 'title', b.says ->> 'title'),
+            (
+                'plans', 3, coalesce(b.x ->> 'session_type', 'null::text'), 'session_type',
+                b.says ->> 'session_type'
+            ),
+            (
+                'plans', 4, coalesce(b.x ->> 'price', 'null::integer'), 'price_cents',
+                b.says ->> 'price'
+            ),
+            (
+                'plans', 5, coalesce(b.x ->> 'currency', 'null::text'), 'currency',
+                b.says ->> 'currency'
+            ),
+            (
+                'plans', 6, coalesce(b.x ->> 'is_active', 'null::boolean'), 'is_active',
+                b.says ->> 'is_active'
+            ),
+            (
+                'favorites', 1, coalesce(b.x ->> 'favorite_customer', 'null::uuid'), 'customer_id',
+                b.says ->> 'favorite_customer'
+            ),
+            (
+                'favorites', 2, coalesce(b.x ->> 'favorite_mechanic', 'null::uuid'), 'mechanic_id',
+                b.says ->> 'favorite_mechanic'
+            ),
+            (
+                'favorites', 3, coalesce(b.x ->> 'favorited_at', 'null::timestamptz'),
+                'favorited_at', b.says ->> 'favorited_at'
+            )
+        ) as w (view, number, expression, name, source)
+    ),
+
+    views as (
+        select
+            w.view,
+            format(E'create or replace view dispatch.%s as\nselect\n', w.view)
+            || string_agg(
+                format(
+                    E'    -- %s\n    %s%s',
+                    -- The first piece of evidence; the rest is above.
+                    split_part(coalesce(translate(w.source, E'\n\r', '  '), 'not found'), ';', 1),
+                    w.expression,
+                    case
+                        when w.expression ~ ('^[a-z]\.' || w.name || '$') then ''
+                        else ' as ' || w.name
+                    end
+                ),
+                E',\n' order by w.number
+            ) as text
+        from bindings as w
+        group by w.view
+    ),
+
+    constants as (
+        select
+            string_agg(
+                format(
+                    E'-- %s\n'
+                    'create or replace function dispatch.%s() returns %s\n'
+                    'language sql immutable security invoker '
+                    'set search_path = pg_catalog, pg_temp\n'
+                    'as $$ select %s $$;',
+                    translate(w.comment, E'\n\r', '  '), w.name, w.type, w.value
+                ),
+                E'\n\n' order by w.number
+            ) as text
+        from bound as b
+        cross join lateral (
+            values
+            (
+                1, 'governs_all', 'boolean', b.is_ours::text,
+                case
+                    when b.is_ours then 'The marketplace is ours: each request is governed.'
+                    else
+                        'The marketplace was there first: only requests for which a window is '
+                        'opened are governed.'
+                end
+            ),
+            (
+                2, 'assigns_user_id', 'boolean', b.bound ->> 'assigns_user',
+                'Whether session_requests.mechanic_id holds the user''s id. Here it is '
+                || (b.says ->> 'assigned')
+            ),
+            (
+                3, 'approval_columns', 'text[]',
+                coalesce(
+                    (
+                        select 'array[' || string_agg(quote_literal(e.value), ', ') || ']'
+                        from jsonb_array_elements_text(b.bound -> 'approval_columns') as e
+                    ),
+                    '''{}''::text[]'
+                ),
+                'The columns of mechanics that is_approved reads.'
+            ),
+            (
+                4, 'feed_is_private', 'boolean', 'true',
+                'Whether clients join session_requests_feed as a private channel.'
+            )
+        ) as w (number, name, type, value, comment)
+    ),
+
+    texts as (
+        select
+            concat_ws(
+                E'\n\n',
+                (
+                    select
+                        string_agg(
+                            rtrim('-- ' || translate(f.line, E'\n\r', '  ')),
+                            E'\n' order by f.number
+                        )
+                    from found as f
+                ),
+                (
+                    select v.text || E'\nfrom public.mechanics as m'
+                    || case
+                        when b.is_ours then ''
+                        else E'\nleft join dispatch.presence as p on p.mechanic_id = m.id'
+                    end
+                    || ';'
+                    from views as v
+                    where v.view = 'mechanics'
+                ),
+                (
+                    select v.text
+                    || coalesce(E'\nfrom ' || (b.bound ->> 'plans') || ' as p;', E'\nwhere false;')
+                    from views as v
+                    where v.view = 'plans'
+                ),
+                (
+                    select v.text || case
+                        when b.bound ->> 'favorites' is null then E'\nwhere false;'
+                        else
+                            format(E'\nfrom %s as f', b.bound ->> 'favorites')
+                            || (b.bound ->> 'join')
+                            || coalesce(E'\nwhere ' || (b.bound ->> 'favorites_where'), '')
+                            || ';'
+                    end
+                    from views as v
+                    where v.view = 'favorites'
+                ),
+                (select c.text from constants as c)
+            ) as text
+        from bound as b
+    )
+
+    -- Comments that are too long go on in the next line.
     select
         string_agg(
-            format(
-                E'-- %s\n'
-                'create or replace function dispatch.%s() returns %s\n'
-                'language sql immutable security invoker set search_path = pg_catalog, pg_temp\n'
-                'as $$ select %s $$;',
-                translate(w.comment, E'\n\r', '  '), w.name, w.type, w.value
-            ),
-            E'\n\n' order by w.number
-        ) as text
-    from bound as b
-    cross join lateral (
-        values
-        (
-            1, 'governs_all', 'boolean', b.is_ours::text,
             case
-                when b.is_ours then 'The marketplace is ours: each request is governed.'
-                else
-                    'The marketplace was there first: only requests for which a window is opened are '
-                    'governed.'
-            end
-        ),
-        (
-            2, 'assigns_user_id', 'boolean', b.bound ->> 'assigns_user',
-            'Whether session_requests.mechanic_id holds the user''s id; else it is the mechanic''s: '
-            || (b.says ->> 'assigned')
-        ),
-        (
-            3, 'approval_columns', 'text[]',
-            coalesce(
-                (
-                    select 'array[' || string_agg(quote_literal(e.value), ', ') || ']'
-                    from jsonb_array_elements_text(b.bound -> 'approval_columns') as e
-                ),
-                '''{}''::text[]'
-            ),
-            'The columns of mechanics that is_approved reads.'
-        ),
-        (
-            4, 'feed_is_private', 'boolean', 'true',
-            'Whether clients join session_requests_feed as a private channel.'
-        )
-    ) as w (number, name, type, value, comment)
-),
-
-texts as (
-    select
-        concat_ws(
-            E'\n\n',
-            (
-                select
-                    string_agg(
-                        rtrim('-- ' || translate(f.line, E'\n\r', '  ')), E'\n' order by f.number
-                    )
-                from found as f
-            ),
-            (
-                select v.text || E'\nfrom public.mechanics as m'
-                || case
-                    when b.is_ours then ''
-                    else E'\nleft join dispatch.presence as p on p.mechanic_id = m.id'
-                end
-                || ';'
-                from views as v
-                where v.view = 'mechanics'
-            ),
-            (
-                select v.text
-                || coalesce(format(E'\nfrom %s as p;', b.bound ->> 'plans'), E'\nwhere false;')
-                from views as v
-                where v.view = 'plans'
-            ),
-            (
-                select v.text || case
-                    when b.bound ->> 'favorites' is null then E'\nwhere false;'
-                    else
-                        format(E'\nfrom %s as f', b.bound ->> 'favorites')
-                        || (b.bound ->> 'join')
-                        || E'\nwhere ' || (b.x ->> 'favorite_mechanic') || ' is not null'
-                        || coalesce(' and ' || (b.bound ->> 'favorites_gone'), '')
-                        || ';'
-                end
-                from views as v
-                where v.view = 'favorites'
-            ),
-            (select c.text from constants as c)
-        ) as text
-    from bound as b
-)
-
--- Comments that are too long go on in the next line.
-select
-    string_agg(
-        case
-            when length(l.line) > 98 and l.line ~ '^ *-- '
-                then
-                    w.first
-                    || rtrim(
-                        regexp_replace(
-                            substr(l.line, length(w.first) + 2),
-                            '(.{1,78})(?:\s+|$)',
-                            E'\n' || w.margin || '\1',
-                            'g'
+                when length(l.line) > 98 and l.line ~ '^ *-- '
+                    then
+                        w.first
+                        || rtrim(
+                            regexp_replace(
+                                substr(l.line, length(w.first) + 2),
+                                format('(.{1,%s})(?:\s+|$)', 98 - length(w.margin)),
+                                E'\n' || w.margin || '\1',
+                                'g'
+                            )
                         )
-                    )
-            else l.line
-        end,
-        E'\n' order by l.number
-    )
-from texts as t
-cross join regexp_split_to_table(t.text, E'\n') with ordinality as l (line, number)
-cross join lateral (
-    select
-        substring(l.line from '^(.{1,98})(?:\s|$)') as first,
-        -- In the report, below what is said of the thing.
-        case
-            when l.line ~ '^--   \w' then rpad('--', 19)
-            else substring(l.line from '^( *-- *)')
-        end as margin
-) as w;
+                else l.line
+            end,
+            E'\n' order by l.number
+        )
+    into v_text
+    from texts as t
+    cross join regexp_split_to_table(t.text, E'\n') with ordinality as l (line, number)
+    cross join lateral (
+        select
+            substring(l.line from '^(.{1,98})(?:\s|$)') as first,
+            -- In the report, below what is said of the thing.
+            case
+                when l.line ~ '^--   \w' then rpad('--', 19)
+                else substring(l.line from '^( *-- *)')
+            end as margin
+    ) as w;
+
+    perform set_config('discover.text', v_text, true);
+end;
+$write$;
+
+select current_setting('discover.text');
 rollback;

@@ -1,8 +1,8 @@
-"""The local stack's commands: python -m stack up|down|clean|status|demo"""
+"""The commands: python -m stack up|down|clean|status|demo|adopt|leave"""
 
 import sys
 
-from stack import supervisor
+from stack import adopt, supervisor
 
 
 def demo() -> int:
@@ -17,6 +17,8 @@ COMMANDS = {
     "clean": supervisor.clean,
     "status": supervisor.status,
     "demo": demo,
+    "adopt": adopt.adopt,
+    "leave": adopt.leave,
 }
 
 

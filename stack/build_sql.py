@@ -27,7 +27,7 @@ MINUTE = "%Y%m%d%H%M"
 # The CLI runs each file as one transaction of its own, on a connection that others use after it.
 LEFT_OUT = re.compile(r"\\set .*|(begin|commit|set statement_timeout = 0);")
 # A migration is for those who have no marketplace of their own.
-CONDITIONS = {":{?binding}": False, ":is_ours": True, ":governs_all": True}
+CONDITIONS = {":{?binding}": False, ":is_there": True, ":is_ours": True, ":governs_all": True}
 # What psql asks for its conditions.
 ASKED = re.compile(r"^select\n(?:[^;]*?\n)?\\gset\n|^select [^;\n]*\n\\gset\n", re.MULTILINE)
 # No transaction can do that.

@@ -4,10 +4,8 @@ Whatever a line shows is compared with what the contract says; the summary count
 """
 
 import json
-import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,8 +19,10 @@ import psycopg
 from psycopg import sql
 from supabase import Client, PostgrestAPIError
 
+from stack import demo_theirs
 from stack.clients import Env, add_mechanic, add_user, paid_checkout, post_event, sign_in
 from stack.services import StackError
+from stack.stage import BOLD, Broken, Screen, Stage
 from stack.temporary import temporary_stack
 
 QUIET = 0.15  # seconds without a notice, after which nobody else is thought to have heard
@@ -30,53 +30,14 @@ PATIENCE = 5.0
 MOST_LATE = 2000  # milliseconds
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RACERS = 20
-COLOURS = {"Carla": 36, "Frank": 33, "Mona": 35, "Mike": 34, "✓": 32, "✗": 31}
-BOLD, DIM = 1, 2
-NAMES = 13  # the width of that column
 
 INTRODUCTION = """\
 Carla is a customer and Frank her favourite mechanic; Mona and Mike are two others. Each listens
 on a connection of their own and calls through supabase-py. Stripe's events are signed and posted
 to the webhook. A to E are Carla's bookings; PT404 is an error of the API with HTTP status 404.
-It takes little more than the minute that Frank is given.
+It takes little more than the minute that Frank is given. Then the same is put on a marketplace
+that was there first, and taken off again.
 """
-
-
-class Screen:
-    """Prints the timeline, each line with its second since the start."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.is_terminal = sys.stdout.isatty()
-        self._colours = self.is_terminal and not os.environ.get("NO_COLOR")
-        self._passing = False
-
-    def paint(self, text: str, colour: int | None) -> str:
-        return f"\033[{colour}m{text}\033[0m" if self._colours and colour else text
-
-    def print(self, text: str = "") -> None:
-        clear = "\r\033[K" if self._passing else ""
-        self._passing = False
-        print(f"{clear}{text}", flush=True)
-
-    def title(self, text: str) -> None:
-        self.print(f"\n{self.paint(text, BOLD)}")
-
-    def line(self, who: str, verb: str, text: str, at: float | None = None) -> None:
-        names = ", ".join(self.paint(name, COLOURS.get(name, BOLD)) for name in who.split(", "))
-        padding = " " * (NAMES - len(who))
-        self.print(f"{self._clock(at)}  {names}{padding}  {verb:9}  {text}")
-
-    def note(self, text: str) -> None:
-        self.print(f"{self._clock()}  {self.paint(text, DIM)}")
-
-    def passing(self, text: str) -> None:
-        """A line that the next one overwrites; only on a terminal."""
-        self._passing = True
-        print(f"\r\033[K{self._clock()}  {self.paint(text, DIM)}", end="", flush=True)
-
-    def _clock(self, at: float | None = None) -> str:
-        return f"{(at or time.monotonic()) - self.started:7.2f} s"
 
 
 @dataclass
@@ -111,34 +72,17 @@ class Notice:
     payload: dict[str, Any]
 
 
-class Broken(Exception):
-    """Something differs so much that the rest cannot be shown."""
-
-
-@dataclass
-class Demo:
-    """The stage: parties, their bookings by letter, and what was found."""
+@dataclass(kw_only=True)
+class Demo(Stage):
+    """The parties, and their bookings by letter."""
 
     env: Env
-    screen: Screen
     parties: dict[str, Party] = field(default_factory=dict)
     bookings: dict[str, str] = field(default_factory=dict)  # a request's id: its letter
-    outcomes: dict[str, dict[str, bool]] = field(default_factory=dict)  # by scene and statement
     notices: queue.Queue[Notice] = field(default_factory=queue.Queue)
     _heard: set[tuple[str, int]] = field(default_factory=set)
 
     # --- What a scene is made of ---
-
-    def scene(self, title: str) -> None:
-        self.screen.title(title)
-        self.outcomes[title] = {}
-
-    def check(self, statement: str, found: object, expected: object) -> None:
-        """Keep whether a statement holds, for the summary."""
-        scene = list(self.outcomes.values())[-1]
-        scene[statement] = found == expected
-        if found != expected:
-            self.screen.note(f"✗ {statement}: expected {expected}, found {found}")
 
     def pay(self, letter: str, metadata: Mapping[str, str]) -> dict[str, Any]:
         """Have Stripe tell of a paid booking; the event, to send it again."""
@@ -472,22 +416,6 @@ def flag_off(demo: Demo, metadata: Mapping[str, str]) -> None:
 # --- Around them ---
 
 
-def summary(demo: Demo) -> bool:
-    """Print what was proven; whether all of it holds."""
-    screen = demo.screen
-    screen.title("Proven")
-    for title, outcomes in demo.outcomes.items():
-        screen.print(f"  {title}")
-        for statement, holds in outcomes.items():
-            mark = "✓" if holds else "✗"
-            screen.print(f"    {screen.paint(mark, COLOURS[mark])} {statement}")
-    every = [holds for outcomes in demo.outcomes.values() for holds in outcomes.values()]
-    verdict = "all hold" if all(every) else f"not holding: {every.count(False)}"
-    seconds = time.monotonic() - screen.started
-    screen.print(f"\n{len(every)} statements, {verdict}; {seconds:.0f} s.")
-    return all(every)
-
-
 def interrupt(*_: object) -> None:
     """End the demo; what ends it must not be interrupted again."""
     for number in INTERRUPTS:
@@ -503,12 +431,13 @@ def main() -> int:
     screen.print(f"\n{INTRODUCTION}")
     try:
         with temporary_stack(report=screen.note) as stack:
-            demo = Demo(stack.env, screen)
+            demo = Demo(screen=screen, env=stack.env)
             demo.cast()
             play(demo)
-            holds = summary(demo)
-            screen.print("`make dashboard` starts the same stack, with pages for a browser.")
-            return 0 if holds else 1
+        demo_theirs.play(demo)
+        holds = demo.summary()
+        screen.print("`make dashboard` starts the same stack, with pages for a browser.")
+        return 0 if holds else 1
     except KeyboardInterrupt:
         screen.print("\nInterrupted; the demo's stack is stopped and removed.")
         return 130

@@ -1,5 +1,7 @@
 """Install the project's SQL, the way a DBA would."""
 
+import tempfile
+
 import psycopg
 
 from stack import ROOT
@@ -9,12 +11,28 @@ MARKETPLACE = "sql/marketplace/up.sql"
 ENGINE = "sql/engine/up.sql"
 FEATURE = "sql/favorites_priority/up.sql"
 DOWN = "sql/favorites_priority/down.sql"
+ENGINE_DOWN = "sql/engine/down.sql"
+MARKETPLACE_DOWN = "sql/marketplace/down.sql"
 
 
 def install(dsn: str, *files: str) -> None:
     """Run each layer's `up.sql`, or the given files; repeating is harmless."""
     for file in files or (MARKETPLACE, ENGINE, FEATURE):
         run_psql(dsn, "-f", str(ROOT / file))
+
+
+def discover(dsn: str) -> str:
+    """The binding that discover.sql writes for the marketplace that is there."""
+    return run_psql(dsn, "-f", str(ROOT / "sql/discover.sql"))
+
+
+def install_on_theirs(dsn: str, binding: str | None = None) -> None:
+    """Run engine and feature on the marketplace that is there, with this or its found binding."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(discover(dsn) if binding is None else binding)
+        file.flush()
+        run_psql(dsn, "-v", f"binding={file.name}", "-f", str(ROOT / ENGINE))
+    install(dsn, FEATURE)
 
 
 def install_webhook_role(dsn: str) -> None:

@@ -48,13 +48,14 @@ def binary(name: str) -> str:
     return str(newest / name)
 
 
-def run_psql(dsn: str, *arguments: str) -> None:
-    """Run psql, stopping at the first error."""
+def run_psql(dsn: str, *arguments: str) -> str:
+    """Run psql, stopping at the first error; what it prints."""
     command = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, *arguments]
     environment = os.environ | {"PGOPTIONS": "-c client_min_messages=warning"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     if result.returncode != 0:
         raise RuntimeError(f"psql {' '.join(arguments)} failed:\n{result.stderr.strip()}")
+    return result.stdout
 
 
 class Cluster(Postgresql):

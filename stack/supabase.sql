@@ -202,7 +202,10 @@ begin
     if tg_event = 'sql_drop' then
         select d.object_identity into v_object
         from pg_catalog.pg_event_trigger_dropped_objects() as d
-        where d.schema_name in ('auth', 'realtime') and d.object_type <> 'policy';
+        where
+            d.schema_name in ('auth', 'realtime') and d.object_type <> 'policy'
+            -- A table that goes takes its foreign keys' triggers off what they point to.
+            and not (d.object_type = 'trigger' and not d.original);
     else
         select c.object_identity into v_object
         from pg_catalog.pg_event_trigger_ddl_commands() as c

@@ -81,7 +81,15 @@ def clean() -> int:
         return failed
     # The data may live elsewhere, behind a link.
     shutil.rmtree((LOCAL / "postgres").resolve(), ignore_errors=True)
-    shutil.rmtree(LOCAL)
+    for path in LOCAL.iterdir():
+        if path.name.startswith(("binding.", "left-")):  # of `make adopt` and `make leave`
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not any(LOCAL.iterdir()):
+        LOCAL.rmdir()
     return 0
 
 

@@ -67,6 +67,7 @@ def cluster() -> Iterator[Cluster]:
     """A running PostgreSQL; pg_cron's own database has the project, so that its job runs."""
     with Cluster() as cluster:
         install(cluster.dsn())
+        install_webhook_role(cluster.dsn())
         install(cluster.create_database(ENGINE_TEMPLATE), MARKETPLACE, ENGINE)
         template = cluster.create_database(TEMPLATE, ENGINE_TEMPLATE)
         install(template)

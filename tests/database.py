@@ -288,6 +288,14 @@ class Database:
         )
         return self.sql(f"{query} order by 1")
 
+    def snapshot_of_marketplace(self) -> list[Row]:
+        """Its rows alone, while there is no engine."""
+        tables = ("session_requests", "mechanics", "customer_favorites", "service_plans")
+        query = " union all ".join(
+            f"select to_jsonb(t)::text as row from public.{table} as t" for table in tables
+        )
+        return self.sql(f"{query} order by 1")
+
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         before = self.snapshot()

@@ -30,10 +30,19 @@ begin
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
     -- going back gives it up at once, and each finds its answer while the others go on.
     begin
-        v_accepted := dispatch.assign_request(
-            p_request_id,
-            case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
-        );
+        if dispatch.governs_all() then
+            update public.session_requests
+            set status = 'accepted', mechanic_id = v_user_id
+            -- As text, so that no partial index fits: a plan made while few requests were pending
+            -- would read all the pending ones, not the one of this id.
+            where id = p_request_id and status::text = 'pending'
+            returning * into v_accepted;
+        else
+            v_accepted := dispatch.assign_request(
+                p_request_id,
+                case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            );
+        end if;
         if v_accepted.id is null then
             raise sqlstate 'FP000';
         end if;

@@ -19,7 +19,10 @@ begin
         -- Of theirs the engine's triggers are done with a request that was accepted.
         if not dispatch.governs_all() then
             perform dispatch.record_event(
-                v_request,
+                v_request.id,
+                v_request.session_type,
+                v_request.plan_code,
+                v_request.created_at,
                 'request_completed',
                 array[
                     'customer:' || v_request.customer_id, 'mechanic:' || v_request.mechanic_user_id

@@ -36,7 +36,10 @@ begin
         v_declined_at := now();
         v_window := dispatch.priority_window(v_request);
         perform dispatch.record_event(
-            v_request,
+            v_request.id,
+            v_request.session_type,
+            v_request.plan_code,
+            v_request.created_at,
             'request_declined',
             array['mechanic:' || v_user_id],
             jsonb_strip_nulls(jsonb_build_object('decline_reason', left(p_reason, 100))),

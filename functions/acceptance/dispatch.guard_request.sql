@@ -11,7 +11,6 @@ declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_old dispatch.requests;
     v_new dispatch.requests;
-    v_mechanic_id uuid;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -39,16 +38,25 @@ begin
         v_is_accept
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
-        -- As the foreign key will, and before the check: a deletion under way is waited for.
-        perform from auth.users as u where u.id = new.mechanic_id for key share;
-        -- As dispatch.approved_mechanic_of, without the price of a call in every accept.
-        select m.id into v_mechanic_id
-        from dispatch.mechanics as m
-        where m.user_id = new.mechanic_id and m.is_approved;
-        if v_mechanic_id is null then
+        -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A mechanic of
+        -- ours is the user of that id.) Locked as the foreign key will, so that a deletion under way is
+        -- waited for.
+        perform from auth.users as u
+        inner join dispatch.mechanics as m on m.user_id = u.id
+        where u.id = new.mechanic_id and m.is_approved
+        for key share of u;
+        if not found then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
-        v_refusal := dispatch.refusal(dispatch.as_request(old), v_mechanic_id, new.mechanic_id);
+        if old.notification_sent_at is null then
+            v_refusal := dispatch.refusal(
+                dispatch.as_request(old), new.mechanic_id, new.mechanic_id
+            );
+        else
+            v_refusal := dispatch.broadcast_refusal(
+                old.id, old.customer_id, old.status::text, old.expires_at, new.mechanic_id, now()
+            );
+        end if;
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
@@ -70,7 +78,7 @@ begin
             if
                 new.status = 'pending'
                 and v_new_window.ends_at is null
-                and dispatch.fallback_reason(v_old, v_new) is not null
+                and v_old.window_began_at is not null
             then
                 new.notification_sent_at := now();
             end if;

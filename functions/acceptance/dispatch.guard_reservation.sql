@@ -48,6 +48,14 @@ begin
         then
             return null;
         end if;
+        -- Whenever theirs say how long it lives, that is counted from the window's end.
+        if
+            tg_name = 'zzz_dispatch_guard'
+            and v_new.expires_at is distinct from v_old.expires_at
+            and v_new.expires_at is not null
+        then
+            new.expires_at := new.expires_at + (v_window.ends_at - now());
+        end if;
         -- Their expiry knows nothing of the window where it goes by no column that open_window moved.
         if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
             return null;

@@ -10,26 +10,118 @@ as $$
 declare
     v_old dispatch.requests;
     v_new dispatch.requests;
+    v_plan_code text;
+    v_created_at timestamptz;
+    v_customer text := 'customer:' || old.customer_id;
+    -- Who besides the customer had been told: everyone after the broadcast, or once the window was
+    -- over (the list shows the request from then on); before that, the preferred mechanic.
+    v_told text := 'session_requests_feed';
+    v_taken_by uuid;
+    v_topics text[];
+    v_window record;
+    v_window_minutes integer;
+    v_window_ends_at timestamptz;
+    v_reason text;
 begin
-    if
-        new.status = old.status
-        and new.notification_sent_at is not distinct from old.notification_sent_at
-    then
-        return null;  -- no transition
+    if dispatch.governs_all() then
+        if
+            new.status = old.status
+            and new.notification_sent_at is not distinct from old.notification_sent_at
+        then
+            return null;  -- no transition
+        end if;
+        -- One that was broadcast has no window, and its row says all that is needed here.
+        if old.notification_sent_at is null then
+            v_old := dispatch.as_request(old);
+            if new.notification_sent_at is not null and new.status = 'pending' then
+                v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
+                -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
+                perform dispatch.record_event(
+                    old.id, old.session_type::text, old.plan_code, old.created_at, 'new_request',
+                    array[v_customer, v_told],
+                    jsonb_strip_nulls(
+                        jsonb_build_object(
+                            'is_fallback_broadcast', v_reason is not null,
+                            'reason', v_reason,
+                            'window_ends_at',
+                            case when v_reason = 'window_ended' then v_old.window_ends_at end
+                        )
+                    )
+                );
+            end if;
+        end if;
+        if new.status = old.status then
+            return null;
+        end if;
+        v_plan_code := old.plan_code;
+        v_created_at := old.created_at;
+        v_taken_by := coalesce(new.mechanic_id, old.mechanic_id);
+    else
+        v_old := dispatch.as_request(old);
+        if tg_op = 'UPDATE' then
+            v_new := dispatch.as_request(new);
+        end if;
+        if not dispatch.follow_change(v_old, v_new) then
+            return null;
+        end if;
+        v_plan_code := v_old.plan_code;
+        v_created_at := v_old.created_at;
+        v_taken_by := v_new.mechanic_user_id;
     end if;
 
-    v_old := dispatch.as_request(old);
-    if tg_op = 'UPDATE' then
-        v_new := dispatch.as_request(new);
+    if v_old.is_pending and v_old.announced_at is null then
+        v_window := dispatch.priority_window(v_old);
+        v_window_minutes := v_window.window_minutes;
+        v_window_ends_at := v_window.ends_at;
+        if v_window_ends_at > now() then
+            v_told := 'mechanic:' || v_old.preferred_user_id;
+        end if;
     end if;
-    if v_old.announced_at is null and v_new.announced_at is not null and v_new.is_pending then
-        perform dispatch.log_broadcast(
-            v_new, dispatch.fallback_reason(v_old, v_new), v_old.window_ends_at
+    if new.status = 'accepted' then
+        v_topics := array[v_customer, 'mechanic:' || v_taken_by];
+        if v_told is distinct from v_topics[2] then
+            v_topics := v_topics || v_told;
+        end if;
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
+            v_topics, '{}', v_window_minutes, v_window_ends_at
         );
+        return null;
     end if;
-    if v_new.status is distinct from v_old.status then
-        perform dispatch.log_transition(
-            v_old, v_new, coalesce(new.metadata ? 'refunded_at', false)
+
+    if old.status = 'accepted' then
+        v_told := 'mechanic:' || v_taken_by;
+    end if;
+    v_topics := array_remove(array[v_customer, v_told], null);
+    if tg_op = 'UPDATE' and new.status = 'completed' then
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
+            v_topics
+        );
+    elsif tg_op = 'DELETE' or new.status in ('cancelled', 'expired') then
+        if tg_op = 'UPDATE' and new.status = 'expired' then
+            v_reason := 'expired';
+        elsif dispatch.governs_all() then
+            v_reason := case when new.metadata ? 'refunded_at' then 'refunded' else 'cancelled' end;
+        else
+            v_reason := case
+                when
+                    exists (
+                        select from dispatch.payments as p
+                        where p.request_id = old.id and p.is_refunded
+                    ) then 'refunded'
+                else 'cancelled'
+            end;
+        end if;
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_cancelled',
+            v_topics, jsonb_build_object('reason', v_reason), v_window_minutes, v_window_ends_at
+        );
+    else
+        -- A word of the marketplace's own: kept, and told to nobody, as clients know no such event.
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at,
+            'request_' || left(new.status::text, 50), '{}'
         );
     end if;
     return null;
@@ -37,7 +129,7 @@ end;
 $$;
 
 comment on function dispatch.log_request_change() is
-'Trigger on a marketplace of ours: logs a broadcast, an accept, a completion, a cancellation, whoever '
-'wrote it.';
+'Trigger: logs a broadcast, an accept, a completion, a cancellation, whoever wrote it. On a '
+'marketplace that was there first it sees requests with a window only.';
 revoke all on function dispatch.log_request_change()
 from public, anon, authenticated, service_role;

@@ -5,12 +5,10 @@
 \ir dispatch.cancel_request.sql
 \ir dispatch.complete_request.sql
 \ir dispatch.decline_request.sql
+\ir dispatch.follow_change.sql
 \ir dispatch.get_request_timeline.sql
 \ir dispatch.guard_request.sql
 \ir dispatch.guard_reservation.sql
-\ir dispatch.log_governed_change.sql
 \ir dispatch.log_request_change.sql
-\ir dispatch.log_transition.sql
 \ir dispatch.not_pending.sql
 \ir dispatch.require_own_request.sql
-\ir dispatch.shown_request.sql

@@ -82,15 +82,25 @@ begin
             (13, 'customer_city', 'text', '{customer_city}', null, null),
             (14, 'customer_country', 'text', '{customer_country}', null, null),
             (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
-            (16, 'window_minutes', 'integer', '{priority_window_minutes}', null, null),
-            (17, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
             (
-                18, 'window_ends_at', 'timestamptz',
+                16, 'preferred_user_id', 'uuid', '{preferred_mechanic_id}',
+                case
+                    when not v_is_ours
+                        then
+                            '(select m.user_id from dispatch.mechanics as m '
+                            'where m.id = r.preferred_mechanic_id)'
+                end,
+                null
+            ),
+            (17, 'window_minutes', 'integer', '{priority_window_minutes}', null, null),
+            (18, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
+            (
+                19, 'window_ends_at', 'timestamptz',
                 '{priority_notified_at,priority_window_minutes}', v_window_end,
                 case when not v_is_ours then 'w.ends_at' end
             ),
             (
-                19, 'announced_at', 'timestamptz',
+                20, 'announced_at', 'timestamptz',
                 case when v_is_ours then '{notification_sent_at}' else '{id}' end::text[],
                 case
                     when not v_is_ours
@@ -124,7 +134,7 @@ begin
     comment on view dispatch.requests is
     'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
     'of another''s those for which a priority window was opened. status and session_type are text, '
-    'mechanic_user_id is who took it, announced_at when it was broadcast to everyone.';
+    'mechanic_user_id is who took it, preferred_user_id the favourite, announced_at when it was broadcast to everyone.';
 
     execute format(
         $f$
@@ -147,7 +157,8 @@ as %L
         string_agg(
             'p_' || c.name
             || case
-                when a.atttypid = c.type::regtype then ''
+                -- An explicit cast to varchar(n) would cut off without a word.
+                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
                 else '::' || format_type(a.atttypid, a.atttypmod)
             end,
             ', ' order by c.number
@@ -174,7 +185,8 @@ as %L
     inner join pg_catalog.pg_attribute as a
         on
             a.attrelid = 'public.session_requests'::regclass
-            and a.attname = c.name and not a.attisdropped;
+            and a.attname = c.name and not a.attisdropped
+    inner join pg_catalog.pg_type as y on y.oid = a.atttypid;
 
     execute format(
         $f$
@@ -227,23 +239,20 @@ as %L
             E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
             '    update public.session_requests\n'
             '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
-            -- As text, so that no partial index fits: a plan made while few requests were pending
-            -- would read all the pending ones, not the one of this id.
-            '    where id = p_id and status::text = ''pending''\n'
+            '    where id = p_id and status = ''pending''\n'
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
             (
-                -- Ours has it from the guard.
                 select ', accepted_at = now()' from pg_catalog.pg_attribute as a
                 where
                     a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at' and not v_is_ours
+                    and a.attname = 'accepted_at'
             )
         )
     );
     comment on function dispatch.assign_request(uuid, uuid) is
-    'Accepts a pending request for this mechanic (the id that the marketplace keeps), if the guard on '
-    'the table lets it. Returns the row; nulls: there was none to write.';
+    'On a marketplace that was there first: accepts a pending request for this mechanic (the id that '
+    'the marketplace keeps). Returns the row; nulls: there was none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case

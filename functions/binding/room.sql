@@ -6,3 +6,4 @@
 \ir dispatch.is_approved_mechanic.sql
 \ir dispatch.remember_presence.sql
 \ir dispatch.require_mechanic.sql
+\ir dispatch.shown_request.sql

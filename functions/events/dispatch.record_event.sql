@@ -4,7 +4,10 @@
 -- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
 -- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
 create or replace function dispatch.record_event(
-    p_request dispatch.requests,
+    p_request_id uuid,
+    p_session_type text,
+    p_plan_code text,
+    p_requested_at timestamptz,
     p_event text,
     p_topics text[],
     p_extra jsonb default '{}',
@@ -44,6 +47,10 @@ begin
         end;
     end if;
     v_event_id := nextval('dispatch.request_events_id_seq');
+    -- A marketplace that was there first may have customers who do not sign in.
+    if not dispatch.governs_all() then
+        p_topics := array_remove(p_topics, null);
+    end if;
 
     if v_delivery is null or v_delivery = '' then
         v_now := (date_part('epoch', clock_timestamp()) * 1000)::bigint;
@@ -67,21 +74,24 @@ begin
     v_payload := jsonb_build_object(
         'event', p_event,
         'event_id', v_event_id,
-        'request_id', p_request.id,
+        'request_id', p_request_id,
         'priority', coalesce(p_window_ends_at > now(), false),
         'window_minutes', p_window_minutes,
         'window_ends_at', p_window_ends_at,
-        'session_type', p_request.session_type,
-        'plan_code', left(p_request.plan_code, 64),
-        'created_at', p_request.created_at
-    ) || p_extra;
+        'session_type', p_session_type,
+        'plan_code', left(p_plan_code, 64),
+        'created_at', p_requested_at
+    );
+    if p_extra <> '{}' then
+        v_payload := v_payload || p_extra;
+    end if;
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
     )
     overriding system value
     values (
         v_event_id,
-        p_request.id,
+        p_request_id,
         p_event,
         auth.uid(),
         p_topics,
@@ -101,11 +111,11 @@ end;
 $$;
 
 comment on function dispatch.record_event(
-    dispatch.requests, text, text[], jsonb, integer, timestamptz
+    uuid, text, text, timestamptz, text, text[], jsonb, integer, timestamptz
 ) is
 'Appends a transition to the event log and has it delivered: by this transaction, or by the '
 'sweep''s loop within 20 ms. The window is that of a request not yet broadcast. Returns the '
 'event''s id.';
 revoke all on function dispatch.record_event(
-    dispatch.requests, text, text[], jsonb, integer, timestamptz
+    uuid, text, text, timestamptz, text, text[], jsonb, integer, timestamptz
 ) from public, anon, authenticated, service_role;

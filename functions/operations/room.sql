@@ -5,3 +5,4 @@
 \ir dispatch.prune_cron_runs.sql
 \ir dispatch.prune_events.sql
 \ir dispatch.prune_stripe_events.sql
+\ir dispatch.prune_windows.sql

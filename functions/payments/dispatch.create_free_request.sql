@@ -15,7 +15,9 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_id constant uuid := gen_random_uuid();
     v_plan dispatch.plans;
-    v_wish jsonb;
+    v_wish jsonb := '{}'::jsonb;
+    v_name constant text := auth.jwt() #>> '{user_metadata,full_name}';
+    v_email constant text := auth.jwt() ->> 'email';
     v_request public.session_requests;
 begin
     -- A token may outlive its account. Locked, so that a deletion under way is waited for.
@@ -34,17 +36,21 @@ begin
         );
     end if;
 
-    perform dispatch.book_request(
-        v_id,
-        v_customer_id,
-        v_plan.session_type,
-        v_plan.code,
-        'pending',
-        v_wish,
-        '{}',
-        auth.jwt() #>> '{user_metadata,full_name}',
-        auth.jwt() ->> 'email'
-    );
+    if dispatch.governs_all() then
+        perform dispatch.insert_request(
+            v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
+            p_metadata => v_wish
+        );
+    else
+        perform dispatch.book_theirs(
+            v_id,
+            v_customer_id,
+            jsonb_build_object(
+                'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
+                'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
+            )
+        );
+    end if;
     select * into v_request from public.session_requests as r where r.id = v_id;
     return dispatch.shown_request(v_request);
 end;

@@ -15,10 +15,10 @@ declare
     v_object jsonb := p_event #> '{data,object}';
     v_metadata jsonb := v_object -> 'metadata';
     v_payment text := v_object ->> 'payment_intent';
+    v_customer text;
     v_customer_id uuid;
-    v_refunded_at timestamptz;
     v_outcome text := 'ignored';
-    v_plan record;
+    v_refunded_at timestamptz;
     v_request_id constant uuid := gen_random_uuid();
     v_booked_id uuid;
     v_error text;
@@ -51,15 +51,16 @@ begin
         v_outcome := 'refunded';
     end if;
 
-    -- The events of one Checkout Session wait for each other, and payment and refund of one payment,
-    -- so that each sees what the other did. (Not "perform", which would plan and run a query.)
-    v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
+    -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
+    -- "perform", which would plan and run a query.)
     v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
-
-    if v_outcome = 'request_created' then
+    -- So do the events of one Checkout Session of theirs, of which only the ledger knows. (Of ours the
+    -- table does, which is asked by the insert.)
+    if v_outcome = 'request_created' and not dispatch.governs_all() then
+        v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
         v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
         if v_booked_id is not null then
-            v_outcome := 'duplicate';  -- booked by the session's other event, or by this one before
+            v_outcome := 'duplicate';
         end if;
     end if;
 
@@ -78,26 +79,13 @@ begin
         ) then
             return jsonb_build_object(
                 'outcome', 'duplicate',
-                'request_id', v_booked_id,
+                'request_id', dispatch.request_of_checkout(v_object ->> 'id'),
                 'created', false
             );
         end if;
     end if;
 
     if v_outcome = 'request_created' then
-        begin  -- as dispatch.to_uuid, without the price of a call
-            v_customer_id := (v_metadata ->> 'customer_id')::uuid;
-        exception
-            when invalid_text_representation then null;
-        end;
-        if v_customer_id is null then
-            v_customer_id := dispatch.to_uuid(v_object ->> 'client_reference_id');
-        end if;
-        -- As the foreign key does, and before it: a deletion under way is waited for.
-        select u.id into v_customer_id from auth.users as u where u.id = v_customer_id for key share;
-        select p.code, p.session_type into v_plan
-        from dispatch.plans as p
-        where p.code = v_metadata ->> 'plan_code';
         -- Refunded before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
@@ -105,24 +93,36 @@ begin
             r.type = 'charge.refunded' and r.outcome = 'refunded'
             and (r.payload #>> '{data,object,payment_intent}') = v_payment;
 
-        if v_plan.code is null or v_customer_id is null then
-            v_outcome := 'error';
-            v_error := dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id);
-        else
+        -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
+        -- refuses, leaves the event in the ledger with the reason.
+        foreach v_customer in array
+            array[v_metadata ->> 'customer_id', v_object ->> 'client_reference_id']
+        loop
+            continue when v_customer is null;
             begin
-                if
-                    dispatch.book_request(
+                -- As the foreign key does, and before it: a deletion under way is waited for.
+                select u.id into v_customer_id
+                from auth.users as u
+                where u.id = v_customer::uuid
+                for key share;
+                exit when v_customer_id is null;
+                if not dispatch.governs_all() then
+                    v_booked_id := dispatch.book_theirs(
+                        v_request_id, v_customer_id, v_object, v_refunded_at
+                    );
+                else
+                    insert into public.session_requests (
+                        id, customer_id, session_type, plan_code, status, customer_name,
+                        customer_email, notes, requested_brand, customer_country, customer_city,
+                        metadata
+                    )
+                    select
                         v_request_id,
                         v_customer_id,
-                        coalesce(v_plan.session_type, v_metadata ->> 'session_type'),
-                        v_plan.code,
-                        case when v_refunded_at is null then 'pending' else 'cancelled' end,
-                        case when v_refunded_at is null then v_metadata end,
-                        jsonb_strip_nulls(jsonb_build_object(
-                            'stripe_checkout_session_id', v_object -> 'id',
-                            'stripe_payment_intent', v_object -> 'payment_intent',
-                            'refunded_at', v_refunded_at
-                        )),
+                        p.session_type::public.session_type,
+                        p.code,
+                        case when v_refunded_at is null then 'pending' else 'cancelled' end
+                        ::public.session_request_status,
                         v_object #>> '{customer_details,name}',
                         v_object #>> '{customer_details,email}',
                         v_metadata ->> 'notes',
@@ -134,40 +134,63 @@ begin
                         coalesce(
                             v_metadata ->> 'customer_city',
                             v_object #>> '{customer_details,address,city}'
-                        )
-                    )
-                then
-                    v_booked_id := v_request_id;
-                else
-                    v_error := 'refused: a trigger on session_requests kept the row out; mend it, then '
-                        'dispatch.replay_stripe_event(id)';
+                        ),
+                        jsonb_strip_nulls(jsonb_build_object(
+                            'stripe_checkout_session_id', v_object -> 'id',
+                            'stripe_payment_intent', v_object -> 'payment_intent',
+                            'refunded_at', v_refunded_at,
+                            -- For dispatch.route_request, which finds the wish for a favourite there.
+                            'checkout', case when v_refunded_at is null then v_metadata end
+                        ))
+                    from dispatch.plans as p
+                    where p.code = v_metadata ->> 'plan_code'
+                    on conflict ((metadata ->> 'stripe_checkout_session_id'))
+                    where (metadata ->> 'stripe_checkout_session_id') is not null
+                    do nothing
+                    returning id into v_booked_id;
                 end if;
+                exit;
             exception
+                when invalid_text_representation then
+                    v_error := sqlerrm;
                 when others then
-                    -- Not what passes by itself: then Stripe's next try is enough, and the app says so.
+                    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
                     if left(sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
                         raise;
                     end if;
-                    v_error := 'refused: ' || sqlstate || ' ' || left(sqlerrm, 300)
-                        || '; mend it, then dispatch.replay_stripe_event(id)';
+                    v_error := sqlstate || ' ' || sqlerrm;
+                    exit;
             end;
-            if v_error is not null then
-                v_outcome := 'error';
-            elsif v_refunded_at is not null and dispatch.governs_all() then
-                perform dispatch.record_event(
-                    r, 'request_cancelled', array['customer:' || v_customer_id],
-                    '{"reason": "refunded"}'
-                )
-                from dispatch.requests as r
-                where r.id = v_booked_id;
-            end if;
+        end loop;
+
+        if v_booked_id is null then
+            -- Booked by the session's other event, or not to be booked at all.
+            v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
+            v_outcome := case when v_booked_id is null then 'error' else 'duplicate' end;
+            v_error := case
+                when v_booked_id is null
+                    then
+                        coalesce(
+                            dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id),
+                            'refused by the marketplace: '
+                            || coalesce(left(v_error, 300), 'a trigger kept the row out')
+                            || '; mend it, then dispatch.replay_stripe_event(id)'
+                        )
+            end;
+        elsif v_refunded_at is not null and dispatch.governs_all() then
+            perform dispatch.record_event(
+                r.id, r.session_type, r.plan_code, r.created_at,
+                'request_cancelled', array['customer:' || v_customer_id], '{"reason": "refunded"}'
+            )
+            from dispatch.requests as r
+            where r.id = v_booked_id;
         end if;
     elsif v_outcome = 'refunded' then
         v_booked_id := dispatch.cancel_refunded(v_payment);
     end if;
 
     -- It went another way than its type promised, or was tried again after an error.
-    if not v_is_new or v_outcome = 'error' then
+    if not v_is_new or v_outcome in ('duplicate', 'error') then
         update dispatch.stripe_events
         set
             processed_at = case when v_outcome <> 'error' then now() end,

@@ -1,5 +1,5 @@
 -- Plans, checkouts and Stripe.
-\ir dispatch.book_request.sql
+\ir dispatch.book_theirs.sql
 \ir dispatch.booking_error.sql
 \ir dispatch.cancel_refunded.sql
 \ir dispatch.create_free_request.sql

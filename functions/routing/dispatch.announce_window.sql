@@ -24,7 +24,7 @@ begin
     perform dispatch.log_broadcast(
         new,
         -- Where a writer cleared the columns, nothing says any more for whom it was.
-        coalesce(dispatch.fallback_reason(old, new), 'mechanic_gone'),
+        coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
         old.window_ends_at
     );
     return new;

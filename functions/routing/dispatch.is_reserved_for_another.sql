@@ -16,10 +16,7 @@ begin
         v_request.is_pending
         and (dispatch.priority_window(v_request)).ends_at > now()
         and v_user_id is distinct from v_request.customer_id
-        and not exists (
-            select from dispatch.mechanics as m
-            where m.id = v_request.preferred_mechanic_id and m.user_id = v_user_id
-        ),
+        and v_user_id is distinct from v_request.preferred_user_id,
         false
     );
 end;

@@ -1,3 +1,4 @@
+-- On a marketplace that was there first. (Of ours dispatch.log_request_change logs it.)
 create or replace function dispatch.log_broadcast(
     p_request dispatch.requests,
     p_reason text,
@@ -11,7 +12,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform dispatch.record_event(
-        p_request,
+        p_request.id,
+        p_request.session_type,
+        p_request.plan_code,
+        p_request.created_at,
         'new_request',
         array['customer:' || p_request.customer_id, 'session_requests_feed'],
         jsonb_strip_nulls(
@@ -21,14 +25,11 @@ begin
                 -- For whoever asks how late the sweep was.
                 'window_ends_at', case when p_reason = 'window_ended' then p_window_ended_at end
             )
-        ) || case
-            when dispatch.governs_all() then '{}'::jsonb
+        ) || jsonb_build_object(
             -- As those listen who were there first.
-            else jsonb_build_object(
-                'request', jsonb_build_object('id', p_request.id),
-                'isFallbackBroadcast', p_reason is not null
-            )
-        end
+            'request', jsonb_build_object('id', p_request.id),
+            'isFallbackBroadcast', p_reason is not null
+        )
     );
 end;
 $$;

@@ -1,6 +1,5 @@
--- Changes dispatch.request_events; dispatch.windows on a marketplace that was there first.
--- It runs after dispatch.route_request or dispatch.open_window, in the same statement: the columns
--- say what was decided.
+-- On a marketplace of ours (another's has dispatch.log_window). It runs after dispatch.route_request, in the same statement: the columns say
+-- what was decided.
 create or replace function dispatch.log_new_request()
 returns trigger
 language plpgsql
@@ -10,56 +9,51 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request dispatch.requests := dispatch.as_request(new);
-    v_customer text := 'customer:' || v_request.customer_id;
-    v_mechanic text;
-    v_reason text;
+    v_customer text := 'customer:' || new.customer_id;
+    v_reason text := new.metadata ->> 'routing_reason';
 begin
-    if not v_request.is_pending then
+    if new.status <> 'pending' then
         return null;  -- imported: no transition
     end if;
-    if dispatch.governs_all() then
-        v_reason := new.metadata ->> 'routing_reason';
-    else
-        v_reason := dispatch.routing_reason(new.id);
-    end if;
 
-    if v_request.announced_at is null and v_request.preferred_mechanic_id is not null then
-        if not dispatch.governs_all() then
-            insert into dispatch.windows (request_id, ends_at)
-            values (v_request.id, v_request.window_ends_at);
-        end if;
-        v_mechanic := 'mechanic:' || (
-            select m.user_id from dispatch.mechanics as m
-            where m.id = v_request.preferred_mechanic_id
-        );
+    -- Not broadcast: the columns of the window are there, and filled.
+    if new.notification_sent_at is null then
         perform dispatch.record_event(
-            v_request,
+            new.id,
+            new.session_type::text,
+            new.plan_code,
+            new.created_at,
             'priority_request',
-            array[v_customer, v_mechanic],
+            array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
             case
                 when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
             end,
-            v_request.window_minutes,
-            v_request.window_ends_at
+            new.priority_window_minutes,
+            new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
         );
         return null;
     end if;
 
     if v_reason is not null then
         perform dispatch.record_event(
-            v_request, 'priority_skipped', array[v_customer], jsonb_build_object('reason', v_reason)
+            new.id,
+            new.session_type::text,
+            new.plan_code,
+            new.created_at,
+            'priority_skipped',
+            array[v_customer],
+            jsonb_build_object('reason', v_reason)
         );
     end if;
-    -- Of theirs, who hears of a request without a window is theirs to say.
-    if dispatch.governs_all() then
-        perform dispatch.record_event(
-            v_request,
-            'new_request',
-            array[v_customer, 'session_requests_feed'],
-            '{"is_fallback_broadcast": false}'
-        );
-    end if;
+    perform dispatch.record_event(
+        new.id,
+        new.session_type::text,
+        new.plan_code,
+        new.created_at,
+        'new_request',
+        array[v_customer, 'session_requests_feed'],
+        '{"is_fallback_broadcast": false}'
+    );
     return null;
 end;
 $$;

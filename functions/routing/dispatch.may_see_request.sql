@@ -15,13 +15,20 @@ begin
         return false;
     end if;
     v_mechanic_id := dispatch.approved_mechanic_of(v_user_id);
-    return v_mechanic_id is not null
-    and dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
+    if v_mechanic_id is null then
+        return false;
+    elsif p_request.notification_sent_at is null then
+        return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
+    end if;
+    return dispatch.broadcast_refusal(
+        p_request.id, p_request.customer_id, p_request.status::text, p_request.expires_at, v_user_id,
+        now()
+    ) is null;
 end;
 $$;
 
 comment on function dispatch.may_see_request(public.session_requests) is
-'For row level security: whether the caller is a mechanic who may accept this request now.';
+'For row level security on a marketplace of ours: whether the caller is a mechanic who may accept this request now.';
 revoke all on function dispatch.may_see_request(public.session_requests)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_see_request(public.session_requests) to authenticated;

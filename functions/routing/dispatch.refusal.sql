@@ -26,26 +26,16 @@ begin
         if
             v_window.mechanic_id is distinct from p_mechanic_id
             and v_window.ends_at > (
-                case when p_request.is_pending then p_now else p_request.ended_at end
+                case when p_request.status = 'pending' then p_now else p_request.ended_at end
             )
         then
             return 'request_not_found';
         end if;
     end if;
 
-    return case
-        when p_request.status = 'cancelled' then 'request_cancelled'
-        when p_request.status = 'expired' then 'request_expired'
-        when p_request.status in ('accepted', 'completed') then 'request_taken'
-        when not p_request.is_pending then 'request_not_pending'  -- a word of the marketplace's own
-        when p_request.expires_at <= p_now then 'request_expired'
-        when exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = p_user_id
-        ) then 'request_not_found'
-    end;
+    return dispatch.broadcast_refusal(
+        p_request.id, p_request.customer_id, p_request.status, p_request.expires_at, p_user_id, p_now
+    );
 end;
 $$;
 

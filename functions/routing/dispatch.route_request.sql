@@ -1,6 +1,8 @@
--- On a marketplace of ours. The wish for a favourite comes in the columns (a backend's plain INSERT)
--- or in metadata, as Stripe brings it. What was decided stays in the columns; why a wish was not
--- granted as asked stays in metadata.routing_reason, where dispatch.log_new_request finds it.
+-- Where a new request goes, decided once and for every writer. The wish for a favourite comes in the
+-- columns (a backend's plain INSERT), or in Stripe's metadata. What was decided stays in the columns;
+-- why a wish was not granted as asked is told to the trigger that logs it.
+-- On a marketplace that was there first this runs only for a booking that names a favourite, and last
+-- of all triggers before the insert: theirs see what they always saw, and their expiry is known.
 create or replace function dispatch.route_request()
 returns trigger
 language plpgsql
@@ -10,70 +12,143 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_wish jsonb := coalesce(new.metadata -> 'checkout', new.metadata);
     v_request dispatch.requests;
+    v_wish jsonb;
+    v_is_wanted boolean;
     v_wanted_id uuid;
-    v_window record;
+    v_minutes text;
+    v_is_granted boolean;
+    v_mechanic record;
+    v_reason text;
 begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
     end if;
 
-    new.metadata := case jsonb_typeof(new.metadata)
-        when 'object' then new.metadata - array[
-            'checkout', 'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
-            'skip_if_offline', 'routing_reason'
-        ]
-        else '{}'
-    end;
-    -- The columns of the window are named below only where they must be there.
-    v_request := dispatch.as_request(new);
-    v_wanted_id := v_request.preferred_mechanic_id;
+    if dispatch.governs_all() then
+        v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
+        new.metadata := case jsonb_typeof(new.metadata)
+            when 'object' then new.metadata - array[
+                'checkout', 'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
+                'skip_if_offline', 'routing_reason'
+            ]
+            else '{}'
+        end;
+    -- What an upsert gives to a row that is there is for dispatch.guard_reservation to look at.
+    elsif exists (select from public.session_requests as r where r.id = new.id) then
+        return new;
+    end if;
 
-    if
-        (v_wanted_id is not null or v_wish ->> 'routing_type' = 'priority_broadcast')
-        and dispatch.favorites_priority_enabled()
-    then
-        if v_wanted_id is null then
+    -- With the flag on the columns of the window are there.
+    if dispatch.favorites_priority_enabled() then
+        v_wanted_id := new.preferred_mechanic_id;
+        v_is_wanted := v_wanted_id is not null;
+        v_minutes := coalesce(
+            new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
+        );
+        if not v_is_wanted and v_wish ->> 'routing_type' = 'priority_broadcast' then
+            v_is_wanted := true;
             begin  -- as dispatch.to_uuid, without the price of a call in every booking
                 v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
             exception
                 when invalid_text_representation then null;  -- unknown, as an id that is nobody's
             end;
         end if;
-        v_window := dispatch.grant_window(
-            v_wanted_id,
-            new.customer_id,
-            coalesce(v_request.window_minutes::text, v_wish ->> 'priority_window_minutes'),
-            v_wish ->> 'skip_if_offline' = 'true'
-        );
-        if v_window.reason is not null then
-            new.metadata := new.metadata || jsonb_build_object('routing_reason', v_window.reason);
+    end if;
+
+    if v_is_wanted then
+        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees this
+        -- request and announces it.
+        select m.user_id, m.is_approved into v_mechanic
+        from dispatch.mechanics as m
+        where m.id = v_wanted_id
+        for share;
+        -- One who cannot sign in cannot be told.
+        if v_mechanic.user_id is null then
+            v_reason := 'unknown_mechanic';
+        elsif v_mechanic.user_id = new.customer_id then
+            v_reason := 'own_request';
+        elsif not v_mechanic.is_approved then
+            v_reason := 'not_approved';
+        elsif
+            (dispatch.governs_all() and v_wish ->> 'skip_if_offline' = 'true')
+            or (
+                not dispatch.governs_all()
+                and dispatch.routing_note(new.id) = 'skip_if_offline'
+            )
+        then
+            select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
+            from dispatch.mechanics as m
+            where m.id = v_wanted_id;
         end if;
-        if v_window.minutes is not null then
+
+        if v_reason is null then
+            v_is_granted := true;
             -- Nobody else's until it is accepted.
             new.mechanic_id := null;
             new.preferred_mechanic_id := v_wanted_id;
-            new.priority_window_minutes := v_window.minutes;
-            new.priority_notified_at := dispatch.window_began_at(
-                v_request.window_began_at, v_window.minutes
-            );
-            new.notification_sent_at := null;
+            new.priority_window_minutes := 10;
+            if v_minutes <> '10' then
+                if v_minutes ~ '^([1-9]|[1-5][0-9]|60)$' then
+                    new.priority_window_minutes := v_minutes::integer;
+                else
+                    v_reason := 'invalid_window';
+                end if;
+            end if;
+            -- A backend may say that it told the mechanic earlier, never that it will; a window that
+            -- was over before the booking is over with it.
+            new.priority_notified_at := case
+                when new.priority_notified_at < now()
+                    then greatest(
+                        new.priority_notified_at,
+                        now() - make_interval(mins => new.priority_window_minutes)
+                    )
+                else now()
+            end;
+            if dispatch.governs_all() then
+                new.notification_sent_at := null;
+            else
+                -- It lives as long after the window as it would have from now on.
+                v_request := dispatch.as_request(new);
+                if v_request.expires_at is not null then
+                    new.expires_at := new.expires_at + (v_request.window_ends_at - now());
+                end if;
+            end if;
+        end if;
+        if v_reason is not null then
+            if dispatch.governs_all() then
+                new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
+            else
+                perform dispatch.note_routing(new.id, v_reason);
+            end if;
+        end if;
+        if v_is_granted then
             return new;
         end if;
     end if;
 
-    if v_request.preferred_mechanic_id is not null then
+    -- No window: not asked for, not to be had, or the flag is off. The columns are named only where
+    -- they must be there.
+    if v_is_wanted is not null or not dispatch.governs_all() then
         new.preferred_mechanic_id := null;
-    end if;
-    if v_request.window_minutes is not null then
         new.priority_window_minutes := null;
-    end if;
-    if v_request.window_began_at is not null then
         new.priority_notified_at := null;
+    else
+        v_request := dispatch.as_request(new);
+        if v_request.preferred_mechanic_id is not null then
+            new.preferred_mechanic_id := null;
+        end if;
+        if v_request.window_minutes is not null then
+            new.priority_window_minutes := null;
+        end if;
+        if v_request.window_began_at is not null then
+            new.priority_notified_at := null;
+        end if;
     end if;
-    new.notification_sent_at := now();
-    new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+    if dispatch.governs_all() then
+        new.notification_sent_at := now();
+        new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+    end if;
     return new;
 end;
 $$;

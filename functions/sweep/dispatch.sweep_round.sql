@@ -1,4 +1,4 @@
--- One round of the loop that pg_cron runs for most of each minute (sql/platform/schedule.sql).
+-- One round of the loop that pg_cron runs for most of each minute (sql/engine/schedule.sql).
 -- The loop sleeps for 20 ms between rounds, unless a deadline comes first or there is more to do at
 -- once: delivering each notice as it comes would take a processor and a flush for each. Where no
 -- notice was sent for ten seconds it sleeps for 100 ms, as looking takes the processor's time: the

@@ -4,6 +4,7 @@
 \set ON_ERROR_STOP on
 begin;
 \ir may_go.sql
+\ir end_sweep.sql
 \ir locks.sql
 \ir leave.sql
 notify pgrst, 'reload schema';

@@ -2,18 +2,6 @@ do $$
 declare
     v_found record;
 begin
-    -- pg_cron's tables are named only where it is.
-    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
-        for v_found in
-            execute
-                'select j.jobid from cron.job as j '
-                'where j.jobname in (''dispatch-sweep'', ''dispatch-retention'') '
-                'and j.database = current_database()'
-        loop
-            execute 'select cron.unschedule($1::bigint)' using v_found.jobid;
-        end loop;
-    end if;
-
     if dispatch.governs_all() then
         for v_found in
             select t.tgname from pg_catalog.pg_trigger as t

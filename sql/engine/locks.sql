@@ -11,13 +11,23 @@ declare
     );
     v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
     v_tables constant text := (
-        select string_agg(w.name, ', ' order by w.number)
+        select string_agg(w.name, ', ' order by w.number, w.name)
         from (
+            -- Who reads a view that is replaced holds that, and comes to the tables then.
             values
-            (1, 'public.session_requests'),
-            (2, 'public.mechanics'),
-            (3, 'dispatch.request_events'),
-            (4, 'dispatch.stripe_events')
+            (1, 'dispatch.requests'),
+            (2, 'dispatch.payments'),
+            (3, 'dispatch.mechanics'),
+            (4, 'public.session_requests'),
+            (5, 'public.mechanics'),
+            (6, 'dispatch.request_events'),
+            (7, 'dispatch.stripe_events')
+            union all
+            select 8, c.oid::regclass::text
+            from pg_catalog.pg_class as c
+            where
+                current_setting('favorites_priority.lock_all', true) = 'yes'
+                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
         ) as w (number, name)
         where to_regclass(w.name) is not null
     );

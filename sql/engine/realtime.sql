@@ -80,7 +80,7 @@ begin
 exception
     when insufficient_privilege or undefined_column then
         raise warning 'no policies on realtime.messages: %', sqlerrm
-            using hint = 'Private Broadcast reaches nobody until sql/platform/realtime.sql is run '
+            using hint = 'Private Broadcast reaches nobody until sql/engine/realtime.sql is run '
             'by a role that may create them.';
 end;
 $$;

@@ -9,14 +9,22 @@ begin;
 \ir refuse.sql
 \ir schemas.sql
 \ir tables.sql
+-- Again: who reads the views that are replaced now waits, and not the other way round.
+select to_regclass('dispatch.requests') is not null as is_there
+\gset
+\if :is_there
+\ir locks.sql
+\endif
 -- The binding stays as it is, unless another one is given or it is ours.
 \if :{?binding}
 \i :binding
 \else
 select
     to_regprocedure('dispatch.governs_all()') is null
-    or obj_description(to_regclass('public.session_requests')) like 'Reference marketplace: %'
-    as is_ours
+    or coalesce(
+        obj_description(to_regclass('public.session_requests')) like 'Reference marketplace: %',
+        false
+    ) as is_ours
 \gset
 \if :is_ours
 \ir only_ours.sql
@@ -52,8 +60,8 @@ begin;
 \ir schedule.sql
 \if :governs_all
 \ir publication.sql
-\ir see_open_requests.sql
 \ir locks.sql
+\ir see_open_requests.sql
 \ir triggers.sql
 \endif
 notify pgrst, 'reload schema';

@@ -18,3 +18,4 @@ begin
     perform dispatch.bind_requests(false);
 end;
 $$;
+\ir ../../functions/binding/dispatch.favorites_priority_enabled.sql

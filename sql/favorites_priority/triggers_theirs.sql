@@ -17,16 +17,16 @@ for each row when (
     or new.priority_window_minutes is not null
     or new.priority_notified_at is not null
 )
-execute function dispatch.open_window();
+execute function dispatch.route_request();
 
 -- A wish that was not granted left no column behind, but a note of this transaction's.
 create or replace trigger zzz_dispatch_log_insert
 after insert on public.session_requests
 for each row when (
     new.preferred_mechanic_id is not null
-    or strpos(current_setting('dispatch.routing_reasons', true), new.id::text) > 0
+    or strpos(current_setting('dispatch.routing_notes', true), new.id::text) > 0
 )
-execute function dispatch.log_new_request();
+execute function dispatch.log_window();
 
 create or replace trigger zzz_dispatch_log_update
 after update on public.session_requests
@@ -39,9 +39,9 @@ for each row when (
         or new.priority_notified_at is distinct from old.priority_notified_at
     )
 )
-execute function dispatch.log_governed_change();
+execute function dispatch.log_request_change();
 
 create or replace trigger zzz_dispatch_log_delete
 after delete on public.session_requests
 for each row when (old.priority_notified_at is not null)
-execute function dispatch.log_governed_change();
+execute function dispatch.log_request_change();

@@ -1,4 +1,4 @@
--- Only for a database that has no marketplace yet: one that was there first is adopted as it is.
+-- Only for a database that has no other marketplace: one that was there first is adopted as it is.
 do $$
 declare
     v_theirs text;

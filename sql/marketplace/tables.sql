@@ -9,11 +9,14 @@ do $$
 begin
     if to_regtype('public.session_type') is null then
         create type public.session_type as enum ('diagnostic', 'chat', 'video');
+        comment on type public.session_type is 'Reference marketplace: what a session is.';
     end if;
     if to_regtype('public.session_request_status') is null then
         create type public.session_request_status as enum (
             'pending', 'accepted', 'cancelled', 'expired', 'completed'
         );
+        comment on type public.session_request_status is
+        'Reference marketplace: what became of a request.';
     end if;
 end;
 $$;

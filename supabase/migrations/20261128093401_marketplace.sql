@@ -155,7 +155,7 @@ begin
 end;
 $$;
 
--- Only for a database that has no marketplace yet: one that was there first is adopted as it is.
+-- Only for a database that has no other marketplace: one that was there first is adopted as it is.
 do $$
 declare
     v_theirs text;
@@ -186,11 +186,14 @@ do $$
 begin
     if to_regtype('public.session_type') is null then
         create type public.session_type as enum ('diagnostic', 'chat', 'video');
+        comment on type public.session_type is 'Reference marketplace: what a session is.';
     end if;
     if to_regtype('public.session_request_status') is null then
         create type public.session_request_status as enum (
             'pending', 'accepted', 'cancelled', 'expired', 'completed'
         );
+        comment on type public.session_request_status is
+        'Reference marketplace: what became of a request.';
     end if;
 end;
 $$;

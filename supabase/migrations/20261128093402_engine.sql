@@ -300,6 +300,75 @@ $$;
 revoke all on all tables in schema dispatch from public, anon, authenticated, service_role;
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;
 
+-- Again: who reads the views that are replaced now waits, and not the other way round.
+-- Takes the tables that are about to be changed: all, or none. Whoever waits for such a lock makes
+-- everyone after them wait too. And customers come at these tables in more than one order (a
+-- booking looks up a mechanic, a suspension writes requests), so that holding one and waiting for
+-- the next could deadlock. Each try is therefore short, and between two of them everybody gets
+-- through. It gives up after 20 seconds, or as told:
+--   psql … -c "set favorites_priority.wait_for_locks = '10 minutes'" -f up.sql
+do $$
+declare
+    v_wait constant interval := coalesce(
+        nullif(current_setting('favorites_priority.wait_for_locks', true), ''), '20 seconds'
+    );
+    v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
+    v_tables constant text := (
+        select string_agg(w.name, ', ' order by w.number, w.name)
+        from (
+            -- Who reads a view that is replaced holds that, and comes to the tables then.
+            values
+            (1, 'dispatch.requests'),
+            (2, 'dispatch.payments'),
+            (3, 'dispatch.mechanics'),
+            (4, 'public.session_requests'),
+            (5, 'public.mechanics'),
+            (6, 'dispatch.request_events'),
+            (7, 'dispatch.stripe_events')
+            union all
+            select 8, c.oid::regclass::text
+            from pg_catalog.pg_class as c
+            where
+                current_setting('favorites_priority.lock_all', true) = 'yes'
+                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
+        ) as w (number, name)
+        where to_regclass(w.name) is not null
+    );
+begin
+    loop
+        begin
+            -- Holds until the transaction ends, for whatever else it locks.
+            set local lock_timeout = '100ms';
+            execute format('lock table %s in access exclusive mode', v_tables);
+            return;
+        exception
+            when lock_not_available then
+                if clock_timestamp() > v_give_up_at then
+                    raise lock_not_available using
+                        message = format('no lock on %s in %s', v_tables, v_wait),
+                        detail = (
+                            select
+                                'Held by: ' || string_agg(
+                                    distinct format(
+                                        'pid %s (%s, %s since %s)',
+                                        a.pid, a.application_name, a.state, a.xact_start
+                                    ),
+                                    ', '
+                                )
+                            from pg_catalog.pg_locks as l
+                            inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+                            where
+                                l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                and l.granted and l.pid <> pg_backend_pid()
+                        ),
+                        hint = 'Wait for these transactions to end, or end them, and run it again.';
+                end if;
+        end;
+        perform pg_sleep(0.2);
+    end loop;
+end;
+$$;
+
 -- The binding stays as it is, unless another one is given or it is ours.
 -- The reference binding governs every request: not those of a marketplace that was there first.
 do $$
@@ -689,15 +758,25 @@ begin
             (13, 'customer_city', 'text', '{customer_city}', null, null),
             (14, 'customer_country', 'text', '{customer_country}', null, null),
             (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
-            (16, 'window_minutes', 'integer', '{priority_window_minutes}', null, null),
-            (17, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
             (
-                18, 'window_ends_at', 'timestamptz',
+                16, 'preferred_user_id', 'uuid', '{preferred_mechanic_id}',
+                case
+                    when not v_is_ours
+                        then
+                            '(select m.user_id from dispatch.mechanics as m '
+                            'where m.id = r.preferred_mechanic_id)'
+                end,
+                null
+            ),
+            (17, 'window_minutes', 'integer', '{priority_window_minutes}', null, null),
+            (18, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
+            (
+                19, 'window_ends_at', 'timestamptz',
                 '{priority_notified_at,priority_window_minutes}', v_window_end,
                 case when not v_is_ours then 'w.ends_at' end
             ),
             (
-                19, 'announced_at', 'timestamptz',
+                20, 'announced_at', 'timestamptz',
                 case when v_is_ours then '{notification_sent_at}' else '{id}' end::text[],
                 case
                     when not v_is_ours
@@ -731,7 +810,7 @@ begin
     comment on view dispatch.requests is
     'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
     'of another''s those for which a priority window was opened. status and session_type are text, '
-    'mechanic_user_id is who took it, announced_at when it was broadcast to everyone.';
+    'mechanic_user_id is who took it, preferred_user_id the favourite, announced_at when it was broadcast to everyone.';
 
     execute format(
         $f$
@@ -754,7 +833,8 @@ as %L
         string_agg(
             'p_' || c.name
             || case
-                when a.atttypid = c.type::regtype then ''
+                -- An explicit cast to varchar(n) would cut off without a word.
+                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
                 else '::' || format_type(a.atttypid, a.atttypmod)
             end,
             ', ' order by c.number
@@ -781,7 +861,8 @@ as %L
     inner join pg_catalog.pg_attribute as a
         on
             a.attrelid = 'public.session_requests'::regclass
-            and a.attname = c.name and not a.attisdropped;
+            and a.attname = c.name and not a.attisdropped
+    inner join pg_catalog.pg_type as y on y.oid = a.atttypid;
 
     execute format(
         $f$
@@ -834,23 +915,20 @@ as %L
             E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
             '    update public.session_requests\n'
             '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
-            -- As text, so that no partial index fits: a plan made while few requests were pending
-            -- would read all the pending ones, not the one of this id.
-            '    where id = p_id and status::text = ''pending''\n'
+            '    where id = p_id and status = ''pending''\n'
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
             (
-                -- Ours has it from the guard.
                 select ', accepted_at = now()' from pg_catalog.pg_attribute as a
                 where
                     a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at' and not v_is_ours
+                    and a.attname = 'accepted_at'
             )
         )
     );
     comment on function dispatch.assign_request(uuid, uuid) is
-    'Accepts a pending request for this mechanic (the id that the marketplace keeps), if the guard on '
-    'the table lets it. Returns the row; nulls: there was none to write.';
+    'On a marketplace that was there first: accepts a pending request for this mechanic (the id that '
+    'the marketplace keeps). Returns the row; nulls: there was none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -993,6 +1071,33 @@ $$;
 comment on function dispatch.require_mechanic() is
 'The mechanic that the signed-in user is. Raises PT401 not_signed_in, PT403 not_a_mechanic.';
 revoke all on function dispatch.require_mechanic() from public, anon, authenticated, service_role;
+
+create or replace function dispatch.shown_request(p_request public.session_requests)
+returns public.session_requests
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The customer and the mechanic who won see the whole request, but how it was paid is between
+    -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
+    if dispatch.governs_all() then
+        p_request.metadata := case jsonb_typeof(p_request.metadata)
+            when 'object'
+                then p_request.metadata
+                - array['stripe_checkout_session_id', 'stripe_payment_intent']
+            else '{}'::jsonb
+        end;
+    end if;
+    return p_request;
+end;
+$$;
+
+comment on function dispatch.shown_request(public.session_requests) is
+'A request as its customer and its mechanic may see it: without the payment''s ids.';
+revoke all on function dispatch.shown_request(public.session_requests)
+from public, anon, authenticated, service_role;
 
 -- What the binding says holds from here on. A column of session_requests may have come or gone since
 -- the last time, so that what reads it is made anew; the feature's columns are read where they are.
@@ -1285,7 +1390,10 @@ grant execute on function dispatch.may_use_topic(text, text, text) to authentica
 -- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
 -- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
 create or replace function dispatch.record_event(
-    p_request dispatch.requests,
+    p_request_id uuid,
+    p_session_type text,
+    p_plan_code text,
+    p_requested_at timestamptz,
     p_event text,
     p_topics text[],
     p_extra jsonb default '{}',
@@ -1325,6 +1433,10 @@ begin
         end;
     end if;
     v_event_id := nextval('dispatch.request_events_id_seq');
+    -- A marketplace that was there first may have customers who do not sign in.
+    if not dispatch.governs_all() then
+        p_topics := array_remove(p_topics, null);
+    end if;
 
     if v_delivery is null or v_delivery = '' then
         v_now := (date_part('epoch', clock_timestamp()) * 1000)::bigint;
@@ -1348,21 +1460,24 @@ begin
     v_payload := jsonb_build_object(
         'event', p_event,
         'event_id', v_event_id,
-        'request_id', p_request.id,
+        'request_id', p_request_id,
         'priority', coalesce(p_window_ends_at > now(), false),
         'window_minutes', p_window_minutes,
         'window_ends_at', p_window_ends_at,
-        'session_type', p_request.session_type,
-        'plan_code', left(p_request.plan_code, 64),
-        'created_at', p_request.created_at
-    ) || p_extra;
+        'session_type', p_session_type,
+        'plan_code', left(p_plan_code, 64),
+        'created_at', p_requested_at
+    );
+    if p_extra <> '{}' then
+        v_payload := v_payload || p_extra;
+    end if;
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
     )
     overriding system value
     values (
         v_event_id,
-        p_request.id,
+        p_request_id,
         p_event,
         auth.uid(),
         p_topics,
@@ -1382,13 +1497,13 @@ end;
 $$;
 
 comment on function dispatch.record_event(
-    dispatch.requests, text, text[], jsonb, integer, timestamptz
+    uuid, text, text, timestamptz, text, text[], jsonb, integer, timestamptz
 ) is
 'Appends a transition to the event log and has it delivered: by this transaction, or by the '
 'sweep''s loop within 20 ms. The window is that of a request not yet broadcast. Returns the '
 'event''s id.';
 revoke all on function dispatch.record_event(
-    dispatch.requests, text, text[], jsonb, integer, timestamptz
+    uuid, text, text, timestamptz, text, text[], jsonb, integer, timestamptz
 ) from public, anon, authenticated, service_role;
 
 create or replace function dispatch.send_notices(
@@ -1661,7 +1776,7 @@ begin
     perform dispatch.log_broadcast(
         new,
         -- Where a writer cleared the columns, nothing says any more for whom it was.
-        coalesce(dispatch.fallback_reason(old, new), 'mechanic_gone'),
+        coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
         old.window_ends_at
     );
     return new;
@@ -1797,8 +1912,8 @@ from public, anon, authenticated, service_role;
 -- The reason is read off the row and the caller, so that a broadcast is explained the same way
 -- whichever way it came about, a plain UPDATE included.
 create or replace function dispatch.fallback_reason(
-    p_old dispatch.requests,
-    p_new dispatch.requests
+    p_request dispatch.requests,
+    p_announced_at timestamptz
 )
 returns text
 language plpgsql
@@ -1806,83 +1921,25 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_mechanic record;
 begin
-    if p_old.window_began_at is null then
-        return null;
-    elsif not dispatch.favorites_priority_enabled() then
-        return 'flag_off';
-    end if;
-    select m.user_id into v_mechanic
-    from dispatch.mechanics as m
-    where m.id = p_new.preferred_mechanic_id and m.is_approved;
     return case
-        when not found then 'mechanic_gone'
-        when p_new.announced_at >= p_old.window_ends_at then 'window_ended'
-        when auth.uid() = v_mechanic.user_id then 'declined'
+        when p_request.window_began_at is null then null
+        when not dispatch.favorites_priority_enabled() then 'flag_off'
+        when
+            not exists (
+                select from dispatch.mechanics as m
+                where m.id = p_request.preferred_mechanic_id and m.is_approved
+            ) then 'mechanic_gone'
+        when p_announced_at >= p_request.window_ends_at then 'window_ended'
+        when auth.uid() = p_request.preferred_user_id then 'declined'
         else 'customer'
     end;
 end;
 $$;
 
-comment on function dispatch.fallback_reason(dispatch.requests, dispatch.requests) is
-'Why a request that had a window is broadcast now; null: it had none.';
-revoke all on function dispatch.fallback_reason(dispatch.requests, dispatch.requests)
-from public, anon, authenticated, service_role;
-
--- Locks the mechanic, so that a suspension or deletion under way is waited for, and a later one sees
--- this request and announces it.
-create or replace function dispatch.grant_window(
-    p_mechanic_id uuid,
-    p_customer_id uuid,
-    p_minutes text,
-    p_skip_if_offline boolean,
-    out reason text,
-    out minutes integer
-)
-returns record
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_mechanic record;
-begin
-    select m.user_id, m.is_approved into v_mechanic
-    from dispatch.mechanics as m
-    where m.id = p_mechanic_id
-    for share;
-    if not found then
-        reason := 'unknown_mechanic';
-    elsif v_mechanic.user_id = p_customer_id then
-        reason := 'own_request';
-    elsif not v_mechanic.is_approved then
-        reason := 'not_approved';
-    elsif p_skip_if_offline then
-        select case when not dispatch.is_online(m, now()) then 'offline' end into reason
-        from dispatch.mechanics as m
-        where m.id = p_mechanic_id;
-    end if;
-    if reason is not null then
-        return;
-    end if;
-
-    minutes := 10;
-    if p_minutes ~ '^([1-9]|[1-5][0-9]|60)$' then
-        minutes := p_minutes::integer;
-    elsif p_minutes is not null then
-        reason := 'invalid_window';
-    end if;
-end;
-$$;
-
-comment on function dispatch.grant_window(uuid, uuid, text, boolean) is
-'Whether a booking may wait for this favourite: the minutes (1 to 60; 10 for none and, with the '
-'reason invalid_window, for any other text), or no minutes and why not: unknown_mechanic, '
-'own_request, not_approved, offline.';
-revoke all on function dispatch.grant_window(uuid, uuid, text, boolean)
+comment on function dispatch.fallback_reason(dispatch.requests, timestamptz) is
+'Why a request that had a window until now is broadcast at p_announced_at; null: it had none.';
+revoke all on function dispatch.fallback_reason(dispatch.requests, timestamptz)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.is_reserved_for_another(p_request_id uuid)
@@ -1903,10 +1960,7 @@ begin
         v_request.is_pending
         and (dispatch.priority_window(v_request)).ends_at > now()
         and v_user_id is distinct from v_request.customer_id
-        and not exists (
-            select from dispatch.mechanics as m
-            where m.id = v_request.preferred_mechanic_id and m.user_id = v_user_id
-        ),
+        and v_user_id is distinct from v_request.preferred_user_id,
         false
     );
 end;
@@ -2006,6 +2060,7 @@ revoke all on function dispatch.list_open_requests()
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.list_open_requests() to authenticated;
 
+-- On a marketplace that was there first. (Of ours dispatch.log_request_change logs it.)
 create or replace function dispatch.log_broadcast(
     p_request dispatch.requests,
     p_reason text,
@@ -2019,7 +2074,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform dispatch.record_event(
-        p_request,
+        p_request.id,
+        p_request.session_type,
+        p_request.plan_code,
+        p_request.created_at,
         'new_request',
         array['customer:' || p_request.customer_id, 'session_requests_feed'],
         jsonb_strip_nulls(
@@ -2029,14 +2087,11 @@ begin
                 -- For whoever asks how late the sweep was.
                 'window_ends_at', case when p_reason = 'window_ended' then p_window_ended_at end
             )
-        ) || case
-            when dispatch.governs_all() then '{}'::jsonb
+        ) || jsonb_build_object(
             -- As those listen who were there first.
-            else jsonb_build_object(
-                'request', jsonb_build_object('id', p_request.id),
-                'isFallbackBroadcast', p_reason is not null
-            )
-        end
+            'request', jsonb_build_object('id', p_request.id),
+            'isFallbackBroadcast', p_reason is not null
+        )
     );
 end;
 $$;
@@ -2046,10 +2101,74 @@ comment on function dispatch.log_broadcast(dispatch.requests, text, timestamptz)
 revoke all on function dispatch.log_broadcast(dispatch.requests, text, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.request_events; dispatch.windows on a marketplace that was there first.
--- It runs after dispatch.route_request or dispatch.open_window, in the same statement: the columns
--- say what was decided.
+-- On a marketplace of ours (another's has dispatch.log_window). It runs after dispatch.route_request, in the same statement: the columns say
+-- what was decided.
 create or replace function dispatch.log_new_request()
+returns trigger
+language plpgsql
+volatile
+-- definer: the writer may be service_role, which has no business in dispatch
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer text := 'customer:' || new.customer_id;
+    v_reason text := new.metadata ->> 'routing_reason';
+begin
+    if new.status <> 'pending' then
+        return null;  -- imported: no transition
+    end if;
+
+    -- Not broadcast: the columns of the window are there, and filled.
+    if new.notification_sent_at is null then
+        perform dispatch.record_event(
+            new.id,
+            new.session_type::text,
+            new.plan_code,
+            new.created_at,
+            'priority_request',
+            array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
+            case
+                when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
+            end,
+            new.priority_window_minutes,
+            new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
+        );
+        return null;
+    end if;
+
+    if v_reason is not null then
+        perform dispatch.record_event(
+            new.id,
+            new.session_type::text,
+            new.plan_code,
+            new.created_at,
+            'priority_skipped',
+            array[v_customer],
+            jsonb_build_object('reason', v_reason)
+        );
+    end if;
+    perform dispatch.record_event(
+        new.id,
+        new.session_type::text,
+        new.plan_code,
+        new.created_at,
+        'new_request',
+        array[v_customer, 'session_requests_feed'],
+        '{"is_fallback_broadcast": false}'
+    );
+    return null;
+end;
+$$;
+
+comment on function dispatch.log_new_request() is
+'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
+revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;
+
+-- Changes dispatch.windows, dispatch.request_events.
+-- On a marketplace that was there first, and only for a booking that named a favourite. It runs after
+-- dispatch.route_request, in the same statement: the columns say what was decided.
+create or replace function dispatch.log_window()
 returns trigger
 language plpgsql
 volatile
@@ -2060,61 +2179,45 @@ as $$
 declare
     v_request dispatch.requests := dispatch.as_request(new);
     v_customer text := 'customer:' || v_request.customer_id;
-    v_mechanic text;
-    v_reason text;
+    v_reason text := nullif(dispatch.routing_note(new.id), 'skip_if_offline');
 begin
     if not v_request.is_pending then
         return null;  -- imported: no transition
     end if;
-    if dispatch.governs_all() then
-        v_reason := new.metadata ->> 'routing_reason';
-    else
-        v_reason := dispatch.routing_reason(new.id);
-    end if;
-
-    if v_request.announced_at is null and v_request.preferred_mechanic_id is not null then
-        if not dispatch.governs_all() then
-            insert into dispatch.windows (request_id, ends_at)
-            values (v_request.id, v_request.window_ends_at);
-        end if;
-        v_mechanic := 'mechanic:' || (
-            select m.user_id from dispatch.mechanics as m
-            where m.id = v_request.preferred_mechanic_id
-        );
+    if v_request.preferred_mechanic_id is not null then
+        insert into dispatch.windows (request_id, ends_at)
+        values (v_request.id, v_request.window_ends_at);
         perform dispatch.record_event(
-            v_request,
+            v_request.id,
+            v_request.session_type,
+            v_request.plan_code,
+            v_request.created_at,
             'priority_request',
-            array[v_customer, v_mechanic],
-            case
-                when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
-            end,
+            array[v_customer, 'mechanic:' || v_request.preferred_user_id],
+            jsonb_strip_nulls(jsonb_build_object('reason', v_reason)),
             v_request.window_minutes,
             v_request.window_ends_at
         );
-        return null;
-    end if;
-
-    if v_reason is not null then
+    elsif v_reason is not null then
+        -- Who else hears of a request without a window is theirs to say.
         perform dispatch.record_event(
-            v_request, 'priority_skipped', array[v_customer], jsonb_build_object('reason', v_reason)
-        );
-    end if;
-    -- Of theirs, who hears of a request without a window is theirs to say.
-    if dispatch.governs_all() then
-        perform dispatch.record_event(
-            v_request,
-            'new_request',
-            array[v_customer, 'session_requests_feed'],
-            '{"is_fallback_broadcast": false}'
+            v_request.id,
+            v_request.session_type,
+            v_request.plan_code,
+            v_request.created_at,
+            'priority_skipped',
+            array[v_customer],
+            jsonb_build_object('reason', v_reason)
         );
     end if;
     return null;
 end;
 $$;
 
-comment on function dispatch.log_new_request() is
-'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
-revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;
+comment on function dispatch.log_window() is
+'Trigger on a marketplace that was there first: from here on the engine governs the request, and its '
+'favourite is told; or the customer is, why that could not be.';
+revoke all on function dispatch.log_window() from public, anon, authenticated, service_role;
 
 -- The points and their words stand here alone: dispatch.score_match adds those of one mechanic, and
 -- dispatch.ways_to_match those of every way to match.
@@ -2171,6 +2274,31 @@ revoke all on function dispatch.may_see_request(public.session_requests)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_see_request(public.session_requests) to authenticated;
 
+-- On a marketplace that was there first, whose row has no place for it: a word about a booking, from
+-- one who writes it to its triggers, and from the one before the insert to the one after it. Nobody
+-- gains by forging it: it skips one's own booking's wish, or says why it was not granted.
+create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config(
+        'dispatch.routing_notes',
+        concat(current_setting('dispatch.routing_notes', true), p_request_id, '=', p_note, ';'),
+        true
+    );
+end;
+$$;
+
+comment on function dispatch.note_routing(uuid, text) is
+'Notes a word about a booking, for the rest of this transaction: skip_if_offline, or why its wish '
+'was not granted as asked.';
+revoke all on function dispatch.note_routing(uuid, text)
+from public, anon, authenticated, service_role;
+
 -- The words of a mechanic: what a way to match asks for, all of it in one word, so that a look-up
 -- reads one list of the index and meets it with no other. Of those available there is a list more.
 -- A value is lower case in a word and the rest is not, so that none is taken for another; of what
@@ -2226,95 +2354,6 @@ from public, anon, authenticated, service_role;
 -- Whoever writes to the marketplace's table keeps its index, and must be able to run this for it.
 -- By name only those can call it who may use the schema; it tells nobody anything.
 grant execute on function dispatch.mechanic_words(uuid, boolean, text[], text, text) to public;
-
--- From the trigger before the insert to the one after it: the marketplace's row has no place for it.
--- A setting that anyone may write decides nothing: it only says why.
-create or replace function dispatch.note_routing_reason(p_request_id uuid, p_reason text)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform set_config(
-        'dispatch.routing_reasons',
-        concat(
-            current_setting('dispatch.routing_reasons', true),
-            p_request_id, '=', p_reason, ';'
-        ),
-        true
-    );
-end;
-$$;
-
-comment on function dispatch.note_routing_reason(uuid, text) is
-'Notes, for the rest of this transaction, why a booking''s wish was not granted as asked.';
-revoke all on function dispatch.note_routing_reason(uuid, text)
-from public, anon, authenticated, service_role;
-
--- On a marketplace that was there first, and only for a booking that names a favourite. Last of all
--- triggers before the insert, so that theirs see what they always saw, and their expiry is known.
-create or replace function dispatch.open_window()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_request dispatch.requests := dispatch.as_request(new);
-    v_window record;
-begin
-    -- Imported, or the row that an upsert gives to one that is there: dispatch.guard_reservation
-    -- looks at that.
-    if
-        not v_request.is_pending
-        or exists (select from public.session_requests as r where r.id = new.id)
-    then
-        return new;
-    end if;
-
-    if v_request.preferred_mechanic_id is not null and dispatch.favorites_priority_enabled() then
-        v_window := dispatch.grant_window(
-            v_request.preferred_mechanic_id,
-            v_request.customer_id,
-            v_request.window_minutes::text,
-            false
-        );
-        if v_window.reason is not null then
-            perform dispatch.note_routing_reason(new.id, v_window.reason);
-        end if;
-        if v_window.minutes is not null then
-            -- Nobody else's until it is accepted.
-            new.mechanic_id := null;
-            new.priority_window_minutes := v_window.minutes;
-            new.priority_notified_at := dispatch.window_began_at(
-                v_request.window_began_at, v_window.minutes
-            );
-            -- It lives as long after the window as it would have from now on.
-            if v_request.expires_at is not null then
-                new.expires_at := new.expires_at + (
-                    new.priority_notified_at
-                    + make_interval(mins => new.priority_window_minutes) - now()
-                );
-            end if;
-            return new;
-        end if;
-    end if;
-
-    new.preferred_mechanic_id := null;
-    new.priority_window_minutes := null;
-    new.priority_notified_at := null;
-    return new;
-end;
-$$;
-
-comment on function dispatch.open_window() is
-'Trigger on a marketplace that was there first: opens the window of a booking that names a '
-'favourite, or takes the three columns out, as if none had been named.';
-revoke all on function dispatch.open_window() from public, anon, authenticated, service_role;
 
 -- By the index on the window's end (the feature's on a marketplace of ours, that of dispatch.windows
 -- on another's), so that the first rows are found in a few pages however many requests there are.
@@ -2410,7 +2449,7 @@ begin
         if
             v_window.mechanic_id is distinct from p_mechanic_id
             and v_window.ends_at > (
-                case when p_request.is_pending then p_now else p_request.ended_at end
+                case when p_request.status = 'pending' then p_now else p_request.ended_at end
             )
         then
             return 'request_not_found';
@@ -2421,7 +2460,8 @@ begin
         when p_request.status = 'cancelled' then 'request_cancelled'
         when p_request.status = 'expired' then 'request_expired'
         when p_request.status in ('accepted', 'completed') then 'request_taken'
-        when not p_request.is_pending then 'request_not_pending'  -- a word of the marketplace's own
+        -- A word of the marketplace's own.
+        when p_request.status <> 'pending' then 'request_not_pending'
         when p_request.expires_at <= p_now then 'request_expired'
         when exists (
             select from dispatch.request_events as e
@@ -2461,12 +2501,14 @@ end;
 $$;
 
 comment on function dispatch.release_windows() is
-'Trigger: a mechanic who is no longer approved, or gone, loses the open priority windows, at once.';
+'Trigger: a mechanic who is no longer approved loses the open priority windows, at once.';
 revoke all on function dispatch.release_windows() from public, anon, authenticated, service_role;
 
--- On a marketplace of ours. The wish for a favourite comes in the columns (a backend's plain INSERT)
--- or in metadata, as Stripe brings it. What was decided stays in the columns; why a wish was not
--- granted as asked stays in metadata.routing_reason, where dispatch.log_new_request finds it.
+-- Where a new request goes, decided once and for every writer. The wish for a favourite comes in the
+-- columns (a backend's plain INSERT), or in Stripe's metadata. What was decided stays in the columns;
+-- why a wish was not granted as asked is told to the trigger that logs it.
+-- On a marketplace that was there first this runs only for a booking that names a favourite, and last
+-- of all triggers before the insert: theirs see what they always saw, and their expiry is known.
 create or replace function dispatch.route_request()
 returns trigger
 language plpgsql
@@ -2476,70 +2518,142 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_wish jsonb := coalesce(new.metadata -> 'checkout', new.metadata);
     v_request dispatch.requests;
+    v_wish jsonb;
+    v_is_wanted boolean;
     v_wanted_id uuid;
-    v_window record;
+    v_minutes text;
+    v_skip_if_offline boolean;
+    v_mechanic record;
+    v_reason text;
 begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
     end if;
 
-    new.metadata := case jsonb_typeof(new.metadata)
-        when 'object' then new.metadata - array[
-            'checkout', 'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
-            'skip_if_offline', 'routing_reason'
-        ]
-        else '{}'
-    end;
-    -- The columns of the window are named below only where they must be there.
-    v_request := dispatch.as_request(new);
-    v_wanted_id := v_request.preferred_mechanic_id;
+    if dispatch.governs_all() then
+        v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
+        new.metadata := case jsonb_typeof(new.metadata)
+            when 'object' then new.metadata - array[
+                'checkout', 'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
+                'skip_if_offline', 'routing_reason'
+            ]
+            else '{}'
+        end;
+    -- What an upsert gives to a row that is there is for dispatch.guard_reservation to look at.
+    elsif exists (select from public.session_requests as r where r.id = new.id) then
+        return new;
+    end if;
 
-    if
-        (v_wanted_id is not null or v_wish ->> 'routing_type' = 'priority_broadcast')
-        and dispatch.favorites_priority_enabled()
-    then
-        if v_wanted_id is null then
+    -- With the flag on the columns of the window are there.
+    if dispatch.favorites_priority_enabled() then
+        v_wanted_id := new.preferred_mechanic_id;
+        v_is_wanted := v_wanted_id is not null;
+        v_minutes := coalesce(
+            new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
+        );
+        if not v_is_wanted and v_wish ->> 'routing_type' = 'priority_broadcast' then
+            v_is_wanted := true;
             begin  -- as dispatch.to_uuid, without the price of a call in every booking
                 v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
             exception
                 when invalid_text_representation then null;  -- unknown, as an id that is nobody's
             end;
         end if;
-        v_window := dispatch.grant_window(
-            v_wanted_id,
-            new.customer_id,
-            coalesce(v_request.window_minutes::text, v_wish ->> 'priority_window_minutes'),
-            v_wish ->> 'skip_if_offline' = 'true'
-        );
-        if v_window.reason is not null then
-            new.metadata := new.metadata || jsonb_build_object('routing_reason', v_window.reason);
+    end if;
+
+    if v_is_wanted then
+        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees this
+        -- request and announces it.
+        select m.id, m.user_id, m.is_approved into v_mechanic
+        from dispatch.mechanics as m
+        where m.id = v_wanted_id
+        for share;
+        -- One who cannot sign in cannot be told.
+        if v_mechanic.user_id is null then
+            v_reason := 'unknown_mechanic';
+        elsif v_mechanic.user_id = new.customer_id then
+            v_reason := 'own_request';
+        elsif not v_mechanic.is_approved then
+            v_reason := 'not_approved';
+        else
+            v_skip_if_offline := v_wish ->> 'skip_if_offline' = 'true';
+            if not dispatch.governs_all() then
+                v_skip_if_offline := dispatch.routing_note(new.id) = 'skip_if_offline';
+            end if;
+            if v_skip_if_offline then
+                select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
+                from dispatch.mechanics as m
+                where m.id = v_wanted_id;
+            end if;
         end if;
-        if v_window.minutes is not null then
+
+        if v_reason is null then
             -- Nobody else's until it is accepted.
             new.mechanic_id := null;
-            new.preferred_mechanic_id := v_wanted_id;
-            new.priority_window_minutes := v_window.minutes;
-            new.priority_notified_at := dispatch.window_began_at(
-                v_request.window_began_at, v_window.minutes
-            );
-            new.notification_sent_at := null;
+            new.preferred_mechanic_id := v_mechanic.id;
+            new.priority_window_minutes := 10;
+            if v_minutes <> '10' then
+                if v_minutes ~ '^([1-9]|[1-5][0-9]|60)$' then
+                    new.priority_window_minutes := v_minutes::integer;
+                else
+                    v_reason := 'invalid_window';
+                end if;
+            end if;
+            -- A backend may say that it told the mechanic earlier, never that it will; a window that
+            -- was over before the booking is over with it.
+            if new.priority_notified_at < now() then
+                new.priority_notified_at := greatest(
+                    new.priority_notified_at,
+                    now() - make_interval(mins => new.priority_window_minutes)
+                );
+            else
+                new.priority_notified_at := now();
+            end if;
+        end if;
+        if v_reason is not null then
+            if dispatch.governs_all() then
+                new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
+            else
+                perform dispatch.note_routing(new.id, v_reason);
+            end if;
+        end if;
+        if v_reason is null or v_reason = 'invalid_window' then
+            if dispatch.governs_all() then
+                new.notification_sent_at := null;
+            else
+                -- It lives as long after the window as it would have from now on.
+                v_request := dispatch.as_request(new);
+                if v_request.expires_at is not null then
+                    new.expires_at := new.expires_at + (v_request.window_ends_at - now());
+                end if;
+            end if;
             return new;
         end if;
     end if;
 
-    if v_request.preferred_mechanic_id is not null then
+    -- No window: not asked for, not to be had, or the flag is off. The columns are named only where
+    -- they must be there.
+    if v_is_wanted is not null or not dispatch.governs_all() then
         new.preferred_mechanic_id := null;
-    end if;
-    if v_request.window_minutes is not null then
         new.priority_window_minutes := null;
-    end if;
-    if v_request.window_began_at is not null then
         new.priority_notified_at := null;
+    else
+        v_request := dispatch.as_request(new);
+        if v_request.preferred_mechanic_id is not null then
+            new.preferred_mechanic_id := null;
+        end if;
+        if v_request.window_minutes is not null then
+            new.priority_window_minutes := null;
+        end if;
+        if v_request.window_began_at is not null then
+            new.priority_notified_at := null;
+        end if;
     end if;
-    new.notification_sent_at := now();
-    new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+    if dispatch.governs_all() then
+        new.notification_sent_at := now();
+        new.expires_at := coalesce(new.expires_at, now() + interval '24 hours');
+    end if;
     return new;
 end;
 $$;
@@ -2548,7 +2662,7 @@ comment on function dispatch.route_request() is
 'Trigger: decides, once and for every writer, where a new pending request goes.';
 revoke all on function dispatch.route_request() from public, anon, authenticated, service_role;
 
-create or replace function dispatch.routing_reason(p_request_id uuid)
+create or replace function dispatch.routing_note(p_request_id uuid)
 returns text
 language plpgsql
 stable
@@ -2556,16 +2670,17 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- The last one.
     return substring(
-        current_setting('dispatch.routing_reasons', true)
-        from p_request_id || '=(unknown_mechanic|not_approved|own_request|offline|invalid_window);'
+        current_setting('dispatch.routing_notes', true)
+        from '.*' || p_request_id || '=([a-z_]+);'
     );
 end;
 $$;
 
-comment on function dispatch.routing_reason(uuid) is
-'What dispatch.note_routing_reason noted of this request in this transaction; null: nothing.';
-revoke all on function dispatch.routing_reason(uuid)
+comment on function dispatch.routing_note(uuid) is
+'What dispatch.note_routing last noted of this request in this transaction; null: nothing.';
+revoke all on function dispatch.routing_note(uuid)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.score_match(
@@ -2730,32 +2845,6 @@ comment on function dispatch.ways_to_match(dispatch.requests) is
 revoke all on function dispatch.ways_to_match(dispatch.requests)
 from public, anon, authenticated, service_role;
 
-create or replace function dispatch.window_began_at(
-    p_given timestamptz,
-    p_minutes integer,
-    p_now timestamptz default now()
-)
-returns timestamptz
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- A backend may say that it told the mechanic earlier, never that it will; one that was over
-    -- before the booking is over with it.
-    return case
-        when p_given is null then p_now
-        else least(greatest(p_given, p_now - make_interval(mins => p_minutes)), p_now)
-    end;
-end;
-$$;
-
-comment on function dispatch.window_began_at(timestamptz, integer, timestamptz) is
-'When the window of a booking begins that gave this time; null, and any time to come, is p_now.';
-revoke all on function dispatch.window_began_at(timestamptz, integer, timestamptz)
-from public, anon, authenticated, service_role;
-
 -- What becomes of a request: accept, decline, complete, cancel, and the guards on the table.
 -- Changes public.session_requests. Who may accept is decided by the guard on the table, which sees
 -- the row as locked: of many at once one wins, and the others then find it taken.
@@ -2789,10 +2878,19 @@ begin
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
     -- going back gives it up at once, and each finds its answer while the others go on.
     begin
-        v_accepted := dispatch.assign_request(
-            p_request_id,
-            case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
-        );
+        if dispatch.governs_all() then
+            update public.session_requests
+            set status = 'accepted', mechanic_id = v_user_id
+            -- As text, so that no partial index fits: a plan made while few requests were pending
+            -- would read all the pending ones, not the one of this id.
+            where id = p_request_id and status::text = 'pending'
+            returning * into v_accepted;
+        else
+            v_accepted := dispatch.assign_request(
+                p_request_id,
+                case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            );
+        end if;
         if v_accepted.id is null then
             raise sqlstate 'FP000';
         end if;
@@ -2945,7 +3043,10 @@ begin
         -- Of theirs the engine's triggers are done with a request that was accepted.
         if not dispatch.governs_all() then
             perform dispatch.record_event(
-                v_request,
+                v_request.id,
+                v_request.session_type,
+                v_request.plan_code,
+                v_request.created_at,
                 'request_completed',
                 array[
                     'customer:' || v_request.customer_id, 'mechanic:' || v_request.mechanic_user_id
@@ -3006,7 +3107,10 @@ begin
         v_declined_at := now();
         v_window := dispatch.priority_window(v_request);
         perform dispatch.record_event(
-            v_request,
+            v_request.id,
+            v_request.session_type,
+            v_request.plan_code,
+            v_request.created_at,
             'request_declined',
             array['mechanic:' || v_user_id],
             jsonb_strip_nulls(jsonb_build_object('decline_reason', left(p_reason, 100))),
@@ -3027,6 +3131,63 @@ comment on function dispatch.decline_request(uuid, text) is
 revoke all on function dispatch.decline_request(uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.decline_request(uuid, text) to authenticated;
+
+-- Changes dispatch.windows; logs a broadcast.
+create or replace function dispatch.follow_change(
+    p_old dispatch.requests,
+    p_new dispatch.requests
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_window dispatch.windows;
+begin
+    select * into v_window from dispatch.windows as w where w.request_id = p_old.id for update;
+    if not found then
+        return false;
+    end if;
+
+    if p_new.is_pending and p_old.is_pending then
+        if v_window.announced_at is null and v_window.closed_at is null then
+            if p_new.window_ends_at is null or p_new.preferred_mechanic_id is null then
+                -- The mechanic is gone (the foreign key sets null), or a writer cleared a column:
+                -- there is no window any more.
+                update dispatch.requests set announced_at = now() where id = p_old.id;
+            elsif p_new.window_ends_at <> v_window.ends_at then
+                update dispatch.windows set ends_at = p_new.window_ends_at
+                where request_id = p_old.id;
+            end if;
+        end if;
+        return false;
+    elsif p_new.is_pending then
+        -- Back again: nobody is reserved for it, and everyone is told.
+        update dispatch.windows
+        set closed_at = null, announced_at = coalesce(announced_at, now())
+        where request_id = p_old.id;
+        if dispatch.favorites_priority_enabled() then
+            perform dispatch.log_broadcast(p_new, null);
+        end if;
+        return false;
+    elsif p_new.id is null then
+        delete from dispatch.windows where request_id = p_old.id;
+    else
+        update dispatch.windows set closed_at = now()
+        where request_id = p_old.id and closed_at is null;
+    end if;
+    -- What comes after the end is theirs alone.
+    return v_window.closed_at is null and dispatch.favorites_priority_enabled();
+end;
+$$;
+
+comment on function dispatch.follow_change(dispatch.requests, dispatch.requests) is
+'On a marketplace that was there first: moves, announces or closes the window of a request as its own '
+'statement (p_new null: its deletion) made it. Returns whether a transition is to be logged.';
+revoke all on function dispatch.follow_change(dispatch.requests, dispatch.requests)
+from public, anon, authenticated, service_role;
 
 create or replace function dispatch.get_request_timeline(p_request_id uuid)
 returns table (
@@ -3082,7 +3243,6 @@ declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_old dispatch.requests;
     v_new dispatch.requests;
-    v_mechanic_id uuid;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -3110,16 +3270,28 @@ begin
         v_is_accept
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
-        -- As the foreign key will, and before the check: a deletion under way is waited for.
-        perform from auth.users as u where u.id = new.mechanic_id for key share;
-        -- As dispatch.approved_mechanic_of, without the price of a call in every accept.
-        select m.id into v_mechanic_id
-        from dispatch.mechanics as m
-        where m.user_id = new.mechanic_id and m.is_approved;
-        if v_mechanic_id is null then
+        -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A mechanic of
+        -- ours is the user of that id.) Locked as the foreign key will, so that a deletion under way is
+        -- waited for.
+        perform from auth.users as u
+        inner join dispatch.mechanics as m on m.user_id = u.id
+        where u.id = new.mechanic_id and m.is_approved
+        for key share of u;
+        if not found then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
-        v_refusal := dispatch.refusal(dispatch.as_request(old), v_mechanic_id, new.mechanic_id);
+        if old.notification_sent_at is null then
+            v_old := dispatch.as_request(old);
+        else
+            -- One that was broadcast has no window: this is all that the rule asks of it, without the
+            -- price of a call in every accept.
+            v_old.id := old.id;
+            v_old.customer_id := old.customer_id;
+            v_old.status := old.status;
+            v_old.expires_at := old.expires_at;
+            v_old.announced_at := old.notification_sent_at;
+        end if;
+        v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
@@ -3141,7 +3313,7 @@ begin
             if
                 new.status = 'pending'
                 and v_new_window.ends_at is null
-                and dispatch.fallback_reason(v_old, v_new) is not null
+                and v_old.window_began_at is not null
             then
                 new.notification_sent_at := now();
             end if;
@@ -3211,6 +3383,14 @@ begin
         then
             return null;
         end if;
+        -- Whenever theirs say how long it lives, that is counted from the window's end.
+        if
+            tg_name = 'zzz_dispatch_guard'
+            and v_new.expires_at is distinct from v_old.expires_at
+            and v_new.expires_at is not null
+        then
+            new.expires_at := new.expires_at + (v_window.ends_at - now());
+        end if;
         -- Their expiry knows nothing of the window where it goes by no column that open_window moved.
         if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
             return null;
@@ -3226,76 +3406,6 @@ comment on function dispatch.guard_reservation() is
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, dispatch.request_events.
--- On a marketplace that was there first, and only for a request with a window: follows what its own
--- statements made of it.
-create or replace function dispatch.log_governed_change()
-returns trigger
-language plpgsql
-volatile
--- definer: the writer may be service_role, which has no business in dispatch
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_window dispatch.windows;
-    v_old dispatch.requests := dispatch.as_request(old);
-    v_new dispatch.requests;
-begin
-    select * into v_window from dispatch.windows as w where w.request_id = old.id for update;
-    if not found then
-        return null;
-    end if;
-    if tg_op = 'UPDATE' then
-        v_new := dispatch.as_request(new);
-    end if;
-
-    if v_new.is_pending and v_old.is_pending then
-        if v_window.announced_at is not null or v_window.closed_at is not null then
-            return null;
-        elsif v_new.window_ends_at is null or v_new.preferred_mechanic_id is null then
-            -- The mechanic is gone (the foreign key sets null), or a writer cleared a column: there
-            -- is no window any more.
-            update dispatch.requests set announced_at = now() where id = old.id;
-        elsif v_new.window_ends_at <> v_window.ends_at then
-            update dispatch.windows set ends_at = v_new.window_ends_at where request_id = old.id;
-        end if;
-    elsif v_new.is_pending then
-        -- Back again: nobody is reserved for it, and everyone is told.
-        update dispatch.windows
-        set closed_at = null, announced_at = coalesce(announced_at, now())
-        where request_id = old.id;
-        if dispatch.favorites_priority_enabled() then
-            perform dispatch.log_broadcast(v_new, null);
-        end if;
-    elsif v_window.closed_at is null then
-        if v_new.id is null then
-            delete from dispatch.windows where request_id = old.id;
-        else
-            update dispatch.windows set closed_at = now() where request_id = old.id;
-        end if;
-        if dispatch.favorites_priority_enabled() then
-            perform dispatch.log_transition(
-                v_old,
-                v_new,
-                v_new.status = 'cancelled' and exists (
-                    select from dispatch.payments as p where p.request_id = old.id and p.is_refunded
-                )
-            );
-        end if;
-    elsif v_new.id is null then
-        delete from dispatch.windows where request_id = old.id;
-    end if;
-    return null;
-end;
-$$;
-
-comment on function dispatch.log_governed_change() is
-'Trigger on a marketplace that was there first: logs an accept, a cancellation, an end or a return of '
-'a request with a window, whoever wrote it, and closes or moves its window.';
-revoke all on function dispatch.log_governed_change()
-from public, anon, authenticated, service_role;
-
 -- Changes dispatch.request_events.
 create or replace function dispatch.log_request_change()
 returns trigger
@@ -3308,26 +3418,118 @@ as $$
 declare
     v_old dispatch.requests;
     v_new dispatch.requests;
+    v_plan_code text;
+    v_created_at timestamptz;
+    v_customer text := 'customer:' || old.customer_id;
+    -- Who besides the customer had been told: everyone after the broadcast, or once the window was
+    -- over (the list shows the request from then on); before that, the preferred mechanic.
+    v_told text := 'session_requests_feed';
+    v_taken_by uuid;
+    v_topics text[];
+    v_window record;
+    v_window_minutes integer;
+    v_window_ends_at timestamptz;
+    v_reason text;
 begin
-    if
-        new.status = old.status
-        and new.notification_sent_at is not distinct from old.notification_sent_at
-    then
-        return null;  -- no transition
+    if dispatch.governs_all() then
+        if
+            new.status = old.status
+            and new.notification_sent_at is not distinct from old.notification_sent_at
+        then
+            return null;  -- no transition
+        end if;
+        -- One that was broadcast has no window, and its row says all that is needed here.
+        if old.notification_sent_at is null then
+            v_old := dispatch.as_request(old);
+            if new.notification_sent_at is not null and new.status = 'pending' then
+                v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
+                -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
+                perform dispatch.record_event(
+                    old.id, old.session_type::text, old.plan_code, old.created_at, 'new_request',
+                    array[v_customer, v_told],
+                    jsonb_strip_nulls(
+                        jsonb_build_object(
+                            'is_fallback_broadcast', v_reason is not null,
+                            'reason', v_reason,
+                            'window_ends_at',
+                            case when v_reason = 'window_ended' then v_old.window_ends_at end
+                        )
+                    )
+                );
+            end if;
+        end if;
+        if new.status = old.status then
+            return null;
+        end if;
+        v_plan_code := old.plan_code;
+        v_created_at := old.created_at;
+        v_taken_by := coalesce(new.mechanic_id, old.mechanic_id);
+    else
+        v_old := dispatch.as_request(old);
+        if tg_op = 'UPDATE' then
+            v_new := dispatch.as_request(new);
+        end if;
+        if not dispatch.follow_change(v_old, v_new) then
+            return null;
+        end if;
+        v_plan_code := v_old.plan_code;
+        v_created_at := v_old.created_at;
+        v_taken_by := v_new.mechanic_user_id;
     end if;
 
-    v_old := dispatch.as_request(old);
-    if tg_op = 'UPDATE' then
-        v_new := dispatch.as_request(new);
+    if v_old.is_pending and v_old.announced_at is null then
+        v_window := dispatch.priority_window(v_old);
+        v_window_minutes := v_window.window_minutes;
+        v_window_ends_at := v_window.ends_at;
+        if v_window_ends_at > now() then
+            v_told := 'mechanic:' || v_old.preferred_user_id;
+        end if;
     end if;
-    if v_old.announced_at is null and v_new.announced_at is not null and v_new.is_pending then
-        perform dispatch.log_broadcast(
-            v_new, dispatch.fallback_reason(v_old, v_new), v_old.window_ends_at
+    if new.status = 'accepted' then
+        v_topics := array[v_customer, 'mechanic:' || v_taken_by];
+        if v_told is distinct from v_topics[2] then
+            v_topics := v_topics || v_told;
+        end if;
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
+            v_topics, '{}', v_window_minutes, v_window_ends_at
         );
+        return null;
     end if;
-    if v_new.status is distinct from v_old.status then
-        perform dispatch.log_transition(
-            v_old, v_new, coalesce(new.metadata ? 'refunded_at', false)
+
+    if old.status = 'accepted' then
+        v_told := 'mechanic:' || v_taken_by;
+    end if;
+    v_topics := array_remove(array[v_customer, v_told], null);
+    if tg_op = 'UPDATE' and new.status = 'completed' then
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
+            v_topics
+        );
+    elsif tg_op = 'DELETE' or new.status in ('cancelled', 'expired') then
+        if tg_op = 'UPDATE' and new.status = 'expired' then
+            v_reason := 'expired';
+        elsif dispatch.governs_all() then
+            v_reason := case when new.metadata ? 'refunded_at' then 'refunded' else 'cancelled' end;
+        else
+            v_reason := case
+                when
+                    exists (
+                        select from dispatch.payments as p
+                        where p.request_id = old.id and p.is_refunded
+                    ) then 'refunded'
+                else 'cancelled'
+            end;
+        end if;
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_cancelled',
+            v_topics, jsonb_build_object('reason', v_reason), v_window_minutes, v_window_ends_at
+        );
+    else
+        -- A word of the marketplace's own: kept, and told to nobody, as clients know no such event.
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at,
+            'request_' || left(new.status::text, 50), '{}'
         );
     end if;
     return null;
@@ -3335,94 +3537,9 @@ end;
 $$;
 
 comment on function dispatch.log_request_change() is
-'Trigger on a marketplace of ours: logs a broadcast, an accept, a completion, a cancellation, whoever '
-'wrote it.';
+'Trigger: logs a broadcast, an accept, a completion, a cancellation, whoever wrote it. On a '
+'marketplace that was there first it sees requests with a window only.';
 revoke all on function dispatch.log_request_change()
-from public, anon, authenticated, service_role;
-
--- Changes dispatch.request_events.
-create or replace function dispatch.log_transition(
-    p_old dispatch.requests,
-    p_new dispatch.requests,
-    p_is_refunded boolean
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_request dispatch.requests := p_new;
-    v_customer text := 'customer:' || p_old.customer_id;
-    -- Who besides the customer had been told: everyone after the broadcast, or once the window was
-    -- over (the list shows the request from then on); before that, the preferred mechanic.
-    v_told text := 'session_requests_feed';
-    v_winner text;
-    v_topics text[];
-    v_window record;
-    v_window_minutes integer;
-    v_window_ends_at timestamptz;
-begin
-    if p_old.is_pending and p_old.announced_at is null then
-        v_window := dispatch.priority_window(p_old);
-        v_window_minutes := v_window.window_minutes;
-        v_window_ends_at := v_window.ends_at;
-        if v_window_ends_at > now() then
-            v_told := 'mechanic:' || (
-                select m.user_id from dispatch.mechanics as m where m.id = v_window.mechanic_id
-            );
-        end if;
-    end if;
-    if p_new.status = 'accepted' then
-        v_winner := 'mechanic:' || p_new.mechanic_user_id;
-        v_topics := array[v_customer, v_winner];
-        if v_told is distinct from v_winner then
-            v_topics := v_topics || v_told;
-        end if;
-        perform dispatch.record_event(
-            p_new, 'request_accepted', array_remove(v_topics, null), '{}',
-            v_window_minutes, v_window_ends_at
-        );
-        return;
-    end if;
-
-    if p_old.status = 'accepted' then
-        v_told := 'mechanic:' || p_old.mechanic_user_id;
-    end if;
-    v_topics := array_remove(array[v_customer, v_told], null);
-    if p_new.status = 'completed' then
-        perform dispatch.record_event(p_new, 'request_completed', v_topics);
-    elsif p_new.id is null or p_new.status in ('cancelled', 'expired') then
-        if p_new.id is null then
-            v_request := p_old;
-        end if;
-        perform dispatch.record_event(
-            v_request,
-            'request_cancelled',
-            v_topics,
-            jsonb_build_object(
-                'reason',
-                case
-                    when p_new.status = 'expired' then 'expired'
-                    when p_is_refunded then 'refunded'
-                    else 'cancelled'
-                end
-            ),
-            v_window_minutes,
-            v_window_ends_at
-        );
-    else
-        -- A word of the marketplace's own: kept, and told to nobody, as clients know no such event.
-        perform dispatch.record_event(p_new, 'request_' || left(p_new.status, 50), '{}');
-    end if;
-end;
-$$;
-
-comment on function dispatch.log_transition(dispatch.requests, dispatch.requests, boolean) is
-'Logs that a request''s status changed, or (p_new is null) that it was deleted: an accept, a '
-'completion, a cancellation; a status that the contract does not know is logged only.';
-revoke all on function dispatch.log_transition(dispatch.requests, dispatch.requests, boolean)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.not_pending(
@@ -3490,107 +3607,75 @@ comment on function dispatch.require_own_request(dispatch.requests, text) is
 revoke all on function dispatch.require_own_request(dispatch.requests, text)
 from public, anon, authenticated, service_role;
 
-create or replace function dispatch.shown_request(p_request public.session_requests)
-returns public.session_requests
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- The customer and the mechanic who won see the whole request, but how it was paid is between
-    -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
-    if dispatch.governs_all() then
-        p_request.metadata := case jsonb_typeof(p_request.metadata)
-            when 'object'
-                then p_request.metadata
-                - array['stripe_checkout_session_id', 'stripe_payment_intent']
-            else '{}'::jsonb
-        end;
-    end if;
-    return p_request;
-end;
-$$;
-
-comment on function dispatch.shown_request(public.session_requests) is
-'A request as its customer and its mechanic may see it: without the payment''s ids.';
-revoke all on function dispatch.shown_request(public.session_requests)
-from public, anon, authenticated, service_role;
-
 -- Plans, checkouts and Stripe.
 -- Changes public.session_requests.
-create or replace function dispatch.book_request(
+-- On a marketplace that was there first: its row has the three columns for the wish that Stripe's
+-- metadata has, and no more.
+create or replace function dispatch.book_theirs(
     p_id uuid,
     p_customer_id uuid,
-    p_session_type text,
-    p_plan_code text,
-    p_status text,
-    p_wish jsonb,
-    p_metadata jsonb,
-    p_customer_name text,
-    p_customer_email text,
-    p_notes text default null,
-    p_requested_brand text default null,
-    p_customer_country text default null,
-    p_customer_city text default null
+    p_checkout jsonb,
+    p_refunded_at timestamptz default null
 )
-returns boolean
+returns uuid
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_wanted_id uuid;
-    v_window record;
+    v_metadata jsonb := p_checkout -> 'metadata';
+    v_plan dispatch.plans;
+    v_preferred_id uuid;
     v_minutes integer;
+    v_is_booked boolean;
 begin
-    if dispatch.governs_all() then
-        -- For dispatch.route_request, which finds the wish for a favourite there.
-        return dispatch.insert_request(
-            p_id, p_customer_id, p_session_type, p_plan_code, p_status, p_customer_name,
-            p_customer_email, p_notes, p_requested_brand, p_customer_country, p_customer_city,
-            case
-                when p_wish is null then p_metadata
-                else p_metadata || jsonb_build_object('checkout', p_wish)
-            end
-        );
+    select * into v_plan from dispatch.plans as p where p.code = v_metadata ->> 'plan_code';
+    if v_plan.code is null then
+        return null;
     end if;
-
-    -- Another's row has the three columns for it, and no more.
-    if
-        p_wish ->> 'routing_type' = 'priority_broadcast' and p_status = 'pending'
-        and dispatch.favorites_priority_enabled()
-    then
-        v_wanted_id := dispatch.to_uuid(p_wish ->> 'preferred_mechanic_id');
-        v_window := dispatch.grant_window(
-            v_wanted_id,
-            p_customer_id,
-            p_wish ->> 'priority_window_minutes',
-            p_wish ->> 'skip_if_offline' = 'true'
+    if v_metadata ->> 'routing_type' = 'priority_broadcast' and p_refunded_at is null then
+        -- What is no id is nobody's, and what is no length is none: dispatch.route_request says so.
+        v_preferred_id := coalesce(
+            dispatch.to_uuid(v_metadata ->> 'preferred_mechanic_id'),
+            '00000000-0000-0000-0000-000000000000'
         );
-        v_minutes := v_window.minutes;
-        if v_window.reason is not null then
-            perform dispatch.note_routing_reason(p_id, v_window.reason);
+        v_minutes := case
+            when v_metadata ->> 'priority_window_minutes' ~ '^[0-9]{1,9}$'
+                then (v_metadata ->> 'priority_window_minutes')::integer
+            when v_metadata ->> 'priority_window_minutes' is not null then 0
+        end;
+        if v_metadata ->> 'skip_if_offline' = 'true' then
+            perform dispatch.note_routing(p_id, 'skip_if_offline');
         end if;
     end if;
-    return dispatch.insert_request(
-        p_id, p_customer_id, p_session_type, p_plan_code, p_status, p_customer_name,
-        p_customer_email, p_notes, p_requested_brand, p_customer_country, p_customer_city,
-        p_preferred_mechanic_id => case when v_minutes is not null then v_wanted_id end,
+    v_is_booked := dispatch.insert_request(
+        p_id,
+        p_customer_id,
+        coalesce(v_plan.session_type, v_metadata ->> 'session_type'),
+        v_plan.code,
+        case when p_refunded_at is null then 'pending' else 'cancelled' end,
+        p_checkout #>> '{customer_details,name}',
+        p_checkout #>> '{customer_details,email}',
+        v_metadata ->> 'notes',
+        v_metadata ->> 'requested_brand',
+        coalesce(
+            v_metadata ->> 'customer_country', p_checkout #>> '{customer_details,address,country}'
+        ),
+        coalesce(v_metadata ->> 'customer_city', p_checkout #>> '{customer_details,address,city}'),
+        p_preferred_mechanic_id => v_preferred_id,
         p_priority_window_minutes => v_minutes
     );
+    return case when v_is_booked then p_id end;
 end;
 $$;
 
-comment on function dispatch.book_request(
-    uuid, uuid, text, text, text, jsonb, jsonb, text, text, text, text, text, text
-) is
-'Inserts a request with the wish that Stripe''s metadata has: routing_type, preferred_mechanic_id, '
-'priority_window_minutes, skip_if_offline. Returns whether it is there.';
-revoke all on function dispatch.book_request(
-    uuid, uuid, text, text, text, jsonb, jsonb, text, text, text, text, text, text
-) from public, anon, authenticated, service_role;
+comment on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz) is
+'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that was '
+'there first; one that was refunded is booked as cancelled. Returns its id; null: there is no such '
+'plan, or a trigger kept the row out.';
+revoke all on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)
+from public, anon, authenticated, service_role;
 
 create or replace function dispatch.booking_error(p_plan_code text, p_customer_id uuid)
 returns text
@@ -3686,7 +3771,9 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_id constant uuid := gen_random_uuid();
     v_plan dispatch.plans;
-    v_wish jsonb;
+    v_wish jsonb := '{}'::jsonb;
+    v_name constant text := auth.jwt() #>> '{user_metadata,full_name}';
+    v_email constant text := auth.jwt() ->> 'email';
     v_request public.session_requests;
 begin
     -- A token may outlive its account. Locked, so that a deletion under way is waited for.
@@ -3705,17 +3792,21 @@ begin
         );
     end if;
 
-    perform dispatch.book_request(
-        v_id,
-        v_customer_id,
-        v_plan.session_type,
-        v_plan.code,
-        'pending',
-        v_wish,
-        '{}',
-        auth.jwt() #>> '{user_metadata,full_name}',
-        auth.jwt() ->> 'email'
-    );
+    if dispatch.governs_all() then
+        perform dispatch.insert_request(
+            v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
+            p_metadata => v_wish
+        );
+    else
+        perform dispatch.book_theirs(
+            v_id,
+            v_customer_id,
+            jsonb_build_object(
+                'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
+                'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
+            )
+        );
+    end if;
     select * into v_request from public.session_requests as r where r.id = v_id;
     return dispatch.shown_request(v_request);
 end;
@@ -3811,10 +3902,10 @@ declare
     v_object jsonb := p_event #> '{data,object}';
     v_metadata jsonb := v_object -> 'metadata';
     v_payment text := v_object ->> 'payment_intent';
+    v_customer text;
     v_customer_id uuid;
-    v_refunded_at timestamptz;
     v_outcome text := 'ignored';
-    v_plan record;
+    v_refunded_at timestamptz;
     v_request_id constant uuid := gen_random_uuid();
     v_booked_id uuid;
     v_error text;
@@ -3847,15 +3938,16 @@ begin
         v_outcome := 'refunded';
     end if;
 
-    -- The events of one Checkout Session wait for each other, and payment and refund of one payment,
-    -- so that each sees what the other did. (Not "perform", which would plan and run a query.)
-    v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
+    -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
+    -- "perform", which would plan and run a query.)
     v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
-
-    if v_outcome = 'request_created' then
+    -- So do the events of one Checkout Session of theirs, of which only the ledger knows. (Of ours the
+    -- table does, which is asked by the insert.)
+    if v_outcome = 'request_created' and not dispatch.governs_all() then
+        v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
         v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
         if v_booked_id is not null then
-            v_outcome := 'duplicate';  -- booked by the session's other event, or by this one before
+            v_outcome := 'duplicate';
         end if;
     end if;
 
@@ -3874,26 +3966,13 @@ begin
         ) then
             return jsonb_build_object(
                 'outcome', 'duplicate',
-                'request_id', v_booked_id,
+                'request_id', dispatch.request_of_checkout(v_object ->> 'id'),
                 'created', false
             );
         end if;
     end if;
 
     if v_outcome = 'request_created' then
-        begin  -- as dispatch.to_uuid, without the price of a call
-            v_customer_id := (v_metadata ->> 'customer_id')::uuid;
-        exception
-            when invalid_text_representation then null;
-        end;
-        if v_customer_id is null then
-            v_customer_id := dispatch.to_uuid(v_object ->> 'client_reference_id');
-        end if;
-        -- As the foreign key does, and before it: a deletion under way is waited for.
-        select u.id into v_customer_id from auth.users as u where u.id = v_customer_id for key share;
-        select p.code, p.session_type into v_plan
-        from dispatch.plans as p
-        where p.code = v_metadata ->> 'plan_code';
         -- Refunded before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
@@ -3901,24 +3980,36 @@ begin
             r.type = 'charge.refunded' and r.outcome = 'refunded'
             and (r.payload #>> '{data,object,payment_intent}') = v_payment;
 
-        if v_plan.code is null or v_customer_id is null then
-            v_outcome := 'error';
-            v_error := dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id);
-        else
+        -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
+        -- refuses, leaves the event in the ledger with the reason.
+        foreach v_customer in array
+            array[v_metadata ->> 'customer_id', v_object ->> 'client_reference_id']
+        loop
+            continue when v_customer is null;
             begin
-                if
-                    dispatch.book_request(
+                -- As the foreign key does, and before it: a deletion under way is waited for.
+                select u.id into v_customer_id
+                from auth.users as u
+                where u.id = v_customer::uuid
+                for key share;
+                exit when v_customer_id is null;
+                if not dispatch.governs_all() then
+                    v_booked_id := dispatch.book_theirs(
+                        v_request_id, v_customer_id, v_object, v_refunded_at
+                    );
+                else
+                    insert into public.session_requests (
+                        id, customer_id, session_type, plan_code, status, customer_name,
+                        customer_email, notes, requested_brand, customer_country, customer_city,
+                        metadata
+                    )
+                    select
                         v_request_id,
                         v_customer_id,
-                        coalesce(v_plan.session_type, v_metadata ->> 'session_type'),
-                        v_plan.code,
-                        case when v_refunded_at is null then 'pending' else 'cancelled' end,
-                        case when v_refunded_at is null then v_metadata end,
-                        jsonb_strip_nulls(jsonb_build_object(
-                            'stripe_checkout_session_id', v_object -> 'id',
-                            'stripe_payment_intent', v_object -> 'payment_intent',
-                            'refunded_at', v_refunded_at
-                        )),
+                        p.session_type::public.session_type,
+                        p.code,
+                        case when v_refunded_at is null then 'pending' else 'cancelled' end
+                        ::public.session_request_status,
                         v_object #>> '{customer_details,name}',
                         v_object #>> '{customer_details,email}',
                         v_metadata ->> 'notes',
@@ -3930,40 +4021,63 @@ begin
                         coalesce(
                             v_metadata ->> 'customer_city',
                             v_object #>> '{customer_details,address,city}'
-                        )
-                    )
-                then
-                    v_booked_id := v_request_id;
-                else
-                    v_error := 'refused: a trigger on session_requests kept the row out; mend it, then '
-                        'dispatch.replay_stripe_event(id)';
+                        ),
+                        jsonb_strip_nulls(jsonb_build_object(
+                            'stripe_checkout_session_id', v_object -> 'id',
+                            'stripe_payment_intent', v_object -> 'payment_intent',
+                            'refunded_at', v_refunded_at,
+                            -- For dispatch.route_request, which finds the wish for a favourite there.
+                            'checkout', case when v_refunded_at is null then v_metadata end
+                        ))
+                    from dispatch.plans as p
+                    where p.code = v_metadata ->> 'plan_code'
+                    on conflict ((metadata ->> 'stripe_checkout_session_id'))
+                    where (metadata ->> 'stripe_checkout_session_id') is not null
+                    do nothing
+                    returning id into v_booked_id;
                 end if;
+                exit;
             exception
+                when invalid_text_representation then
+                    v_error := sqlerrm;
                 when others then
-                    -- Not what passes by itself: then Stripe's next try is enough, and the app says so.
+                    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
                     if left(sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
                         raise;
                     end if;
-                    v_error := 'refused: ' || sqlstate || ' ' || left(sqlerrm, 300)
-                        || '; mend it, then dispatch.replay_stripe_event(id)';
+                    v_error := sqlstate || ' ' || sqlerrm;
+                    exit;
             end;
-            if v_error is not null then
-                v_outcome := 'error';
-            elsif v_refunded_at is not null and dispatch.governs_all() then
-                perform dispatch.record_event(
-                    r, 'request_cancelled', array['customer:' || v_customer_id],
-                    '{"reason": "refunded"}'
-                )
-                from dispatch.requests as r
-                where r.id = v_booked_id;
-            end if;
+        end loop;
+
+        if v_booked_id is null then
+            -- Booked by the session's other event, or not to be booked at all.
+            v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
+            v_outcome := case when v_booked_id is null then 'error' else 'duplicate' end;
+            v_error := case
+                when v_booked_id is null
+                    then
+                        coalesce(
+                            dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id),
+                            'refused by the marketplace: '
+                            || coalesce(left(v_error, 300), 'a trigger kept the row out')
+                            || '; mend it, then dispatch.replay_stripe_event(id)'
+                        )
+            end;
+        elsif v_refunded_at is not null and dispatch.governs_all() then
+            perform dispatch.record_event(
+                r.id, r.session_type, r.plan_code, r.created_at,
+                'request_cancelled', array['customer:' || v_customer_id], '{"reason": "refunded"}'
+            )
+            from dispatch.requests as r
+            where r.id = v_booked_id;
         end if;
     elsif v_outcome = 'refunded' then
         v_booked_id := dispatch.cancel_refunded(v_payment);
     end if;
 
     -- It went another way than its type promised, or was tried again after an error.
-    if not v_is_new or v_outcome = 'error' then
+    if not v_is_new or v_outcome in ('duplicate', 'error') then
         update dispatch.stripe_events
         set
             processed_at = case when v_outcome <> 'error' then now() end,
@@ -4206,7 +4320,7 @@ comment on function dispatch.sweep(integer, timestamptz) is
 revoke all on function dispatch.sweep(integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- One round of the loop that pg_cron runs for most of each minute (sql/platform/schedule.sql).
+-- One round of the loop that pg_cron runs for most of each minute (sql/engine/schedule.sql).
 -- The loop sleeps for 20 ms between rounds, unless a deadline comes first or there is more to do at
 -- once: delivering each notice as it comes would take a processor and a flush for each. Where no
 -- notice was sent for ten seconds it sleeps for 100 ms, as looking takes the processor's time: the
@@ -4773,6 +4887,45 @@ comment on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes dispatch.windows, which has rows on a marketplace that was there first.
+create or replace function dispatch.prune_windows(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    delete from dispatch.windows as w
+    where
+        w.request_id = any(array(
+            select old.request_id from dispatch.windows as old
+            where
+                old.closed_at < p_now - p_older_than
+                -- Gone without a trigger: their table was truncated, say.
+                or not exists (
+                    select from public.session_requests as r where r.id = old.request_id
+                )
+            limit p_limit
+            for update of old skip locked
+        ));
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.prune_windows(interval, integer, timestamptz) is
+'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. Returns '
+'how many.';
+revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
+
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)
 returns public.session_requests
@@ -5330,7 +5483,7 @@ begin
 exception
     when insufficient_privilege or undefined_column then
         raise warning 'no policies on realtime.messages: %', sqlerrm
-            using hint = 'Private Broadcast reaches nobody until sql/platform/realtime.sql is run '
+            using hint = 'Private Broadcast reaches nobody until sql/engine/realtime.sql is run '
             'by a role that may create them.';
 end;
 $$;
@@ -5377,6 +5530,7 @@ begin
     while
         dispatch.prune_events('90 days')
         + dispatch.prune_stripe_events('180 days')
+        + dispatch.prune_windows('90 days')
         + dispatch.prune_cron_runs('7 days') > 0
     loop
         commit;
@@ -5443,14 +5597,6 @@ exception
 end;
 $$;
 
--- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's one
--- rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.
-alter policy session_requests_select on public.session_requests using (
-    customer_id = (select dispatch.caller_id())
-    or mechanic_id = (select dispatch.caller_id())
-    or (status = 'pending' and dispatch.may_see_request(session_requests))
-);
-
 -- Takes the tables that are about to be changed: all, or none. Whoever waits for such a lock makes
 -- everyone after them wait too. And customers come at these tables in more than one order (a
 -- booking looks up a mechanic, a suspension writes requests), so that holding one and waiting for
@@ -5464,13 +5610,23 @@ declare
     );
     v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
     v_tables constant text := (
-        select string_agg(w.name, ', ' order by w.number)
+        select string_agg(w.name, ', ' order by w.number, w.name)
         from (
+            -- Who reads a view that is replaced holds that, and comes to the tables then.
             values
-            (1, 'public.session_requests'),
-            (2, 'public.mechanics'),
-            (3, 'dispatch.request_events'),
-            (4, 'dispatch.stripe_events')
+            (1, 'dispatch.requests'),
+            (2, 'dispatch.payments'),
+            (3, 'dispatch.mechanics'),
+            (4, 'public.session_requests'),
+            (5, 'public.mechanics'),
+            (6, 'dispatch.request_events'),
+            (7, 'dispatch.stripe_events')
+            union all
+            select 8, c.oid::regclass::text
+            from pg_catalog.pg_class as c
+            where
+                current_setting('favorites_priority.lock_all', true) = 'yes'
+                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
         ) as w (number, name)
         where to_regclass(w.name) is not null
     );
@@ -5508,6 +5664,14 @@ begin
     end loop;
 end;
 $$;
+
+-- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's one
+-- rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.
+alter policy session_requests_select on public.session_requests using (
+    customer_id = (select dispatch.caller_id())
+    or mechanic_id = (select dispatch.caller_id())
+    or (status = 'pending' and dispatch.may_see_request(session_requests))
+);
 
 -- The rules hold for every writer, so they stand at the table: how a row is routed, which changes
 -- are allowed, and that each transition is logged.

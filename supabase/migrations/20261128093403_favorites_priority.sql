@@ -204,13 +204,23 @@ declare
     );
     v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
     v_tables constant text := (
-        select string_agg(w.name, ', ' order by w.number)
+        select string_agg(w.name, ', ' order by w.number, w.name)
         from (
+            -- Who reads a view that is replaced holds that, and comes to the tables then.
             values
-            (1, 'public.session_requests'),
-            (2, 'public.mechanics'),
-            (3, 'dispatch.request_events'),
-            (4, 'dispatch.stripe_events')
+            (1, 'dispatch.requests'),
+            (2, 'dispatch.payments'),
+            (3, 'dispatch.mechanics'),
+            (4, 'public.session_requests'),
+            (5, 'public.mechanics'),
+            (6, 'dispatch.request_events'),
+            (7, 'dispatch.stripe_events')
+            union all
+            select 8, c.oid::regclass::text
+            from pg_catalog.pg_class as c
+            where
+                current_setting('favorites_priority.lock_all', true) = 'yes'
+                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
         ) as w (number, name)
         where to_regclass(w.name) is not null
     );
@@ -390,13 +400,23 @@ declare
     );
     v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
     v_tables constant text := (
-        select string_agg(w.name, ', ' order by w.number)
+        select string_agg(w.name, ', ' order by w.number, w.name)
         from (
+            -- Who reads a view that is replaced holds that, and comes to the tables then.
             values
-            (1, 'public.session_requests'),
-            (2, 'public.mechanics'),
-            (3, 'dispatch.request_events'),
-            (4, 'dispatch.stripe_events')
+            (1, 'dispatch.requests'),
+            (2, 'dispatch.payments'),
+            (3, 'dispatch.mechanics'),
+            (4, 'public.session_requests'),
+            (5, 'public.mechanics'),
+            (6, 'dispatch.request_events'),
+            (7, 'dispatch.stripe_events')
+            union all
+            select 8, c.oid::regclass::text
+            from pg_catalog.pg_class as c
+            where
+                current_setting('favorites_priority.lock_all', true) = 'yes'
+                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
         ) as w (number, name)
         where to_regclass(w.name) is not null
     );
@@ -442,15 +462,19 @@ begin
 end;
 $$;
 
--- Whoever is suspended, or goes, loses the windows that are open.
+-- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign key
+-- takes the id out of the requests, and the guard there sees it.)
 do $$
 begin
     execute format(
         'create or replace trigger mechanics_release_windows '
-        'after update of %s or delete on public.mechanics '
-        'for each row execute function dispatch.release_windows()',
+        'after update on public.mechanics for each row when (%s) '
+        'execute function dispatch.release_windows()',
         (
-            select string_agg(quote_ident(c.name), ', ')
+            select
+                coalesce(
+                    string_agg(format('old.%1$I is distinct from new.%1$I', c.name), ' or '), 'false'
+                )
             from unnest(dispatch.approval_columns()) as c (name)
         )
     );

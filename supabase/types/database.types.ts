@@ -237,7 +237,7 @@ isOneToOne: false
                            },
 "list_open_session_requests":
 { Args: Record<PropertyKey, never>; Returns: {
-              "created_at": string,"is_priority": boolean,"match_reasons": (string)[],"match_score": number,"plan_code": string,"request_id": string,"session_type": Database["public"]['Enums']["session_type"],"window_ends_at": string
+              "created_at": string,"is_priority": boolean,"match_reasons": (string)[],"match_score": number,"plan_code": string,"request_id": string,"session_type": string,"window_ends_at": string
             }[]
                            },
 "list_session_request_events":

@@ -48,7 +48,7 @@ def test_supabase_js(
         "mona": world.mechanic(),
         "pending": world.mechanic("pending"),
     }
-    errors = (ROOT / "functions/dispatch.raise_error.sql").read_text()
+    errors = (ROOT / "functions/caller/dispatch.raise_error.sql").read_text()
     environment = {
         "REALTIME_URL": realtime_url,
         "PEOPLE": json.dumps({name: {"id": p.id, "token": p.token} for name, p in people.items()}),

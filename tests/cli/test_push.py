@@ -46,15 +46,14 @@ def test_it_is_what_psql_installs(hosted: Database, empty_db: Database) -> None:
 
 
 def test_an_installation_with_the_flag_on_is_left_as_it_is(db: Database) -> None:
-    """The platform's migration comes before the feature's, and must not switch it off meanwhile."""
+    """The engine's migration comes before the feature's, and must not switch it off meanwhile."""
     request = db.make_request(preferred=db.make_mechanic())
     before = sorted(dump(db).splitlines())
     with db.unchanged():
-        # The platform's alone: what a database has between the two migrations.
-        run_psql(
-            db.dsn(), "-1", "-f", str(next((ROOT / "supabase/migrations").glob("*_platform.sql")))
-        )
-        assert sorted(dump(db).splitlines()) == before
+        # What a database has between two migrations.
+        for name in ("marketplace", "engine"):
+            run_psql(db.dsn(), "-1", "-f", str(next(MIGRATIONS.glob(f"*_{name}.sql"))))
+            assert sorted(dump(db).splitlines()) == before
         push(db)
         assert sorted(dump(db).splitlines()) == before
     assert db.log(request) == ["priority_request"]

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from stack.build_sql import MIGRATIONS, RELEASED, main
-from stack.install import install
+from stack.install import ENGINE, FEATURE, MARKETPLACE, install
 from stack.postgres import Cluster
 from stack.supabase_cli import run_supabase
 from tests.database import Database, checkout, dump, fresh_database, rpc, value
 
 LATER = datetime(2999, 1, 2, 3, 4, tzinfo=UTC)
 NEXT = "299901020304"
+SWEEP = "functions/sweep/dispatch.sweep.sql"  # the engine's
+SETTER = "functions/operations/dispatch.set_favorites_priority.sql"  # the feature's
 
 
 def build(project: Path, *arguments: str, now: datetime = LATER) -> int:
@@ -31,6 +33,10 @@ def change(project: Path, file: str) -> None:
     path.write_text(path.read_text().replace("comment on function", "-- x\ncomment on function", 1))
 
 
+def install_from(project: Path, database: Database) -> None:
+    install(database.dsn(), *(str(project / file) for file in (MARKETPLACE, ENGINE, FEATURE)))
+
+
 @pytest.fixture
 def after_release(project: Path) -> Path:
     assert build(project, "--release") == 0
@@ -44,7 +50,7 @@ def test_the_migrations_are_current() -> None:
 def test_before_a_release_the_migrations_are_written_again(project: Path) -> None:
     (project / RELEASED).unlink(missing_ok=True)
     names = list(files(project))
-    change(project, "functions/dispatch.sweep.sql")
+    change(project, SWEEP)
     assert build(project, "--check") == build(project, "--release") == 1
     assert not (project / RELEASED).exists()
     assert build(project) == 0 == build(project, "--check")
@@ -61,30 +67,30 @@ def test_a_release_alone_changes_no_migration(after_release: Path) -> None:
 
 def test_what_changes_after_it_is_a_later_migration(after_release: Path) -> None:
     before = files(after_release)
-    change(after_release, "functions/dispatch.set_favorites_priority.sql")
+    change(after_release, SETTER)
     assert build(after_release, "--check") == 1
     assert build(after_release) == 0 == build(after_release, "--check")
-    feature = f"{NEXT}02_favorites_priority.sql"
+    feature = f"{NEXT}03_favorites_priority.sql"
     assert list(files(after_release).keys() - before.keys()) == [feature]
 
-    # Until that one is released it is written again, and the platform's comes before it.
-    change(after_release, "functions/dispatch.sweep.sql")
-    change(after_release, "functions/dispatch.release_windows.sql")
+    # Until that one is released it is written again, and the engine's comes before it.
+    change(after_release, SWEEP)
+    change(after_release, SETTER)
     assert build(after_release, now=datetime.now(UTC)) == 0 == build(after_release, "--check")
-    assert files(after_release).keys() - before.keys() == {feature, f"{NEXT}01_platform.sql"}
+    assert files(after_release).keys() - before.keys() == {feature, f"{NEXT}02_engine.sql"}
     assert before.items() <= files(after_release).items()
 
     assert build(after_release, "--release") == 0
-    change(after_release, "functions/dispatch.sweep.sql")
+    change(after_release, SWEEP)
     # Even when the clock says that it is no later than the last one.
     assert build(after_release) == 0
-    assert max(files(after_release)) == "29990102030501_platform.sql"
+    assert max(files(after_release)) == "29990102030502_engine.sql"
 
 
 def test_a_change_taken_back_leaves_no_migration(after_release: Path) -> None:
-    before, path = files(after_release), after_release / "functions/dispatch.sweep.sql"
+    before, path = files(after_release), after_release / SWEEP
     text = path.read_text()
-    change(after_release, "functions/dispatch.sweep.sql")
+    change(after_release, SWEEP)
     assert build(after_release) == 0
     path.write_text(text)
     assert build(after_release, "--check") == 1
@@ -115,20 +121,19 @@ def test_a_database_of_the_last_release_is_upgraded(
     run_supabase(empty_db.dsn(), "db", "push", project=after_release)
     empty_db.sql("select dispatch.set_favorites_priority(true)")
     request = empty_db.make_request(preferred=empty_db.make_mechanic())
-    for file in ("dispatch.sweep", "dispatch.release_windows", "dispatch.priority_window"):
-        path = after_release / f"functions/{file}.sql"
+    for file in (SWEEP, SETTER, "functions/routing/dispatch.priority_window.sql"):
+        path = after_release / file
         path.write_text(path.read_text().replace("begin\n", "begin\n    -- new\n", 1))
     assert build(after_release) == 0
     with empty_db.unchanged():
         output = run_supabase(empty_db.dsn(), "db", "push", project=after_release).stderr
     assert [line.split()[-1] for line in output.splitlines() if "Applying" in line] == [
-        f"{NEXT}01_platform.sql...",
-        f"{NEXT}02_favorites_priority.sql...",
+        f"{NEXT}02_engine.sql...",
+        f"{NEXT}03_favorites_priority.sql...",
     ]
     assert empty_db.log(request) == ["priority_request"]
 
-    for file in ("platform", "favorites_priority"):
-        install(engine_db.dsn(), str(after_release / f"sql/{file}/up.sql"))
+    install_from(after_release, engine_db)
     engine_db.sql("select dispatch.set_favorites_priority(true)")
     assert "-- new" in dump(empty_db)
     assert dump(empty_db) == dump(engine_db)
@@ -160,14 +165,15 @@ grant execute on function dispatch.decline_request_with_note(uuid, text, text) t
 
 def ship_an_additive_change(project: Path) -> None:
     """As the README says: a column, and a function with a new signature beside the old one."""
-    tables = project / "sql/platform/tables.sql"
+    tables = project / "sql/engine/tables.sql"
     column = "alter table dispatch.request_events add column if not exists note text;"
     tables.write_text(f"{tables.read_text()}\n\\ir locks.sql\n{column}\n")
-    (project / "functions/dispatch.decline_request_with_note.sql").write_text(NEW_SIGNATURE)
-    up, old = project / "sql/platform/up.sql", "\\ir ../../functions/dispatch.decline_request.sql\n"
-    assert old in up.read_text()
+    room = project / "functions/acceptance"
+    (room / "dispatch.decline_request_with_note.sql").write_text(NEW_SIGNATURE)
+    listed, old = room / "room.sql", "\\ir dispatch.decline_request.sql\n"
+    assert old in listed.read_text()
     new = old.replace("decline_request", "decline_request_with_note")
-    up.write_text(up.read_text().replace(old, old + new))
+    listed.write_text(listed.read_text().replace(old, old + new))
 
 
 def test_requests_in_flight_outlive_the_upgrade(
@@ -232,8 +238,7 @@ def test_requests_in_flight_outlive_the_upgrade(
     assert replayed["outcome"] == "request_created"
 
     with fresh_database(cluster, "template1") as fresh:
-        for file in ("platform", "favorites_priority"):
-            install(fresh.dsn(), str(after_release / f"sql/{file}/up.sql"))
+        install_from(after_release, fresh)
         fresh.sql("select dispatch.set_favorites_priority(true)")
         assert "decline_request_with_note" in dump(fresh) and "note text" in dump(fresh)
         assert dump(db) == dump(fresh)

@@ -36,7 +36,7 @@ def test_without_pg_cron_the_install_says_what_to_run_instead(empty_db: Database
     empty_db.owner.add_notice_handler(
         lambda each: said.append((each.message_primary or "", each.message_hint or ""))
     )
-    schedule = (ROOT / "sql/platform/schedule.sql").read_text()
+    schedule = (ROOT / "sql/engine/schedule.sql").read_text()
     empty_db.sql(schedule)
     ((warning, hint),) = said
     assert "nothing is announced by itself" in warning

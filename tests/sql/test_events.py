@@ -18,7 +18,7 @@ from tests.database import (
     rpc,
 )
 
-LOCK_CLASS = 1178687058  # see sql/platform/schemas.sql
+LOCK_CLASS = 1178687058  # see sql/engine/schemas.sql
 HOLD = f"select pg_advisory_xact_lock({LOCK_CLASS}, -1)"
 KEYS = {
     "event",

@@ -11,8 +11,17 @@ import psycopg
 import pytest
 
 from stack import ROOT
-from stack.install import DOWN, FEATURE, ENGINE, install
-from stack.postgres import SUPERUSER, Cluster
+from stack.install import (
+    DOWN,
+    ENGINE,
+    ENGINE_DOWN,
+    FEATURE,
+    MARKETPLACE,
+    MARKETPLACE_DOWN,
+    install,
+    install_on_theirs,
+)
+from stack.postgres import SUPERUSER, Cluster, run_psql
 from tests.database import (
     Database,
     checkout,
@@ -22,14 +31,109 @@ from tests.database import (
     rpc,
 )
 
-VERIFY = ROOT / "sql/favorites_priority/verify.sql"
+CONFIRM = "set favorites_priority.confirm_down = yes"
 
 
-def test_the_platform_twice_is_once(engine_db: Database) -> None:
+def test_marketplace_and_engine_twice_are_once(engine_db: Database) -> None:
     before, seed = dump(engine_db), engine_db.sql("select * from service_plans order by code")
-    install(engine_db.dsn(), ENGINE)
+    install(engine_db.dsn(), MARKETPLACE, ENGINE)
     assert dump(engine_db) == before
     assert engine_db.sql("select * from service_plans order by code") == seed
+
+
+def test_each_layer_leaves_what_was_there_before_it(empty_db: Database) -> None:
+    db = empty_db
+    empty = dump(db)
+    for _ in range(2):
+        install(db.dsn(), MARKETPLACE)
+        marketplace = dump(db)
+        assert marketplace != empty
+        customer, mechanic = db.make_customer(), db.make_mechanic()
+        db.make_request(customer)
+        rows = db.snapshot_of_marketplace()
+        for _ in range(2):
+            install(db.dsn(), ENGINE)
+            engine = dump(db)
+            assert engine != marketplace
+            install(db.dsn(), FEATURE, DOWN)
+            assert dump(db) == engine
+            install(db.dsn(), ENGINE_DOWN)
+            assert dump(db) == marketplace
+            assert db.snapshot_of_marketplace() == rows
+        db.sql("delete from public.session_requests")
+        db.sql("delete from public.mechanics where id = %s", mechanic)
+        install(db.dsn(), MARKETPLACE_DOWN)
+        assert dump(db) == empty
+
+
+def test_no_layer_goes_from_under_another(db: Database, engine_db: Database) -> None:
+    for database, file, said in (
+        (db, ENGINE_DOWN, "the feature is installed on it"),
+        (db, MARKETPLACE_DOWN, "the engine is installed on it"),
+        (engine_db, MARKETPLACE_DOWN, "the engine is installed on it"),
+    ):
+        before = dump(database)
+        with pytest.raises(RuntimeError, match=f"{said}, and nothing was changed"):
+            install(database.dsn(), file)
+        assert dump(database) == before
+
+
+def test_what_stands_on_the_engine_is_told_before_it_goes(engine_db: Database) -> None:
+    db = engine_db
+    db.sql("create view public.their_report as select count(*) from dispatch.request_events")
+    db.sql(
+        "create policy theirs on public.mechanics for select to authenticated"
+        " using (dispatch.caller_id() is not null)"
+    )
+    before = dump(db)
+    with pytest.raises(RuntimeError, match="the engine is still used") as raised:
+        install(db.dsn(), ENGINE_DOWN)
+    assert "their_report" in str(raised.value) and "theirs" in str(raised.value)
+    assert dump(db) == before
+
+
+def test_the_engine_goes_with_paid_events_in_error_only_if_confirmed(engine_db: Database) -> None:
+    db = engine_db
+    event = checkout(db.make_customer(), plan="unheard-of")
+    answer = rpc(db.connect(role="service_role"), "process_stripe_event", event=event)
+    assert answer["outcome"] == "error"
+    before = dump(db)
+    with pytest.raises(RuntimeError, match="1 Stripe events wait in the ledger"):
+        install(db.dsn(), ENGINE_DOWN)
+    assert dump(db) == before
+    run_psql(db.dsn(), "-c", CONFIRM, "-f", str(ROOT / ENGINE_DOWN))
+    assert db.value("select to_regnamespace('dispatch') is null")
+
+
+def test_a_marketplace_with_rows_goes_only_if_confirmed(empty_db: Database) -> None:
+    db = empty_db
+    empty = dump(db)
+    install(db.dsn(), MARKETPLACE)
+    db.make_request()
+    before = dump(db)
+    with pytest.raises(RuntimeError, match="its tables hold 1 session_requests; nothing"):
+        install(db.dsn(), MARKETPLACE_DOWN)
+    assert dump(db) == before
+    run_psql(db.dsn(), "-c", CONFIRM, "-f", str(ROOT / MARKETPLACE_DOWN))
+    assert dump(db) == empty
+
+
+def test_what_others_built_on_the_marketplace_keeps_it(empty_db: Database) -> None:
+    db = empty_db
+    install(db.dsn(), MARKETPLACE)
+    db.sql("create table public.vans (mechanic_id uuid references public.mechanics (id))")
+    before = dump(db)
+    with pytest.raises(RuntimeError, match="because other objects depend on them"):
+        install(db.dsn(), MARKETPLACE_DOWN)
+    assert dump(db) == before
+
+
+def test_types_that_were_there_before_stay(empty_db: Database) -> None:
+    db = empty_db
+    db.sql("create type public.session_type as enum ('diagnostic', 'chat', 'video', 'walk-in')")
+    before = dump(db)
+    install(db.dsn(), MARKETPLACE, MARKETPLACE_DOWN)
+    assert dump(db) == before
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -39,7 +143,7 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
     # Another role's grants (the webhook's) may come to stand in another order.
     before = sorted(dump(db).splitlines())
     with db.unchanged():
-        for files in ([FEATURE], [ENGINE], [ENGINE, FEATURE], [FEATURE]):
+        for files in ([FEATURE], [ENGINE], [MARKETPLACE, ENGINE, FEATURE], [FEATURE]):
             install(db.dsn(), *files)
             assert sorted(dump(db).splitlines()) == before
     assert db.value("select dispatch.favorites_priority_enabled()") is enabled
@@ -53,7 +157,7 @@ def test_the_flag_is_off_at_first(engine_db: Database) -> None:
 
 def test_up_down_up_down_with_rows(engine_db: Database) -> None:
     db = engine_db
-    platform = dump(db)
+    engine = dump(db)
     mechanic, other, customer = db.make_mechanic(), db.make_mechanic(), db.make_customer()
     db.make_request(customer)
     for _ in range(2):
@@ -66,7 +170,7 @@ def test_up_down_up_down_with_rows(engine_db: Database) -> None:
         feature = dump(db)
 
         install(db.dsn(), DOWN)
-        assert dump(db) == platform
+        assert dump(db) == engine
         assert db.value("select count(*) from session_requests") == count
         # The open window was broadcast first; the rest is as it was.
         assert db.log(waiting) == ["priority_request", "new_request:flag_off"]
@@ -114,13 +218,16 @@ def test_a_down_that_would_lose_history_asks_first(db: Database) -> None:
     assert db.log(request) == ["priority_request"]
 
 
+@pytest.mark.parametrize("held", ["public.session_requests", "dispatch.requests"])
 @pytest.mark.parametrize("file", [ENGINE, FEATURE, DOWN])
-def test_while_it_waits_for_a_lock_everyone_else_gets_through(db: Database, file: str) -> None:
+def test_while_it_waits_for_a_lock_everyone_else_gets_through(
+    db: Database, file: str, held: str
+) -> None:
     """It does not queue in front of them, and gives up with nothing changed."""
     db.sql("select dispatch.set_favorites_priority(false)")
     before, reader, writer = dump(db), db.open(), db.connect(role="service_role")
     with ThreadPoolExecutor() as pool, reader.transaction():
-        reader.execute("select from public.session_requests")
+        reader.execute(f"select from {held}".encode())
         patience = "?options=-c%20favorites_priority.wait_for_locks%3D1s"
         running = pool.submit(install, db.dsn() + patience, file)
         tried = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'"
@@ -196,10 +303,12 @@ def test_customers_book_while_it_comes_and_goes(engine_db: Database) -> None:
 # Verify. pg_cron is part of what it checks, so this is in the one database that has it.
 
 
-def verify(dsn: str, breakage: str = "") -> subprocess.CompletedProcess[str]:
+def verify(
+    dsn: str, breakage: str = "", layer: str = "favorites_priority"
+) -> subprocess.CompletedProcess[str]:
     """Run verify.sql after a breakage that ends with it: all is one transaction."""
     command = ["psql", "-X", "-v", "ON_ERROR_STOP=1", "-d", dsn]
-    command += ["-c", "begin", "-c", breakage, "-f", str(VERIFY)]
+    command += ["-c", "begin", "-c", breakage, "-f", str(ROOT / f"sql/{layer}/verify.sql")]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ.copy())
 
 
@@ -224,23 +333,223 @@ def without(signature: str, word: str) -> str:
     )
 
 
-REQUESTS = "alter table session_requests"
+TABLE = "session_requests"
+REQUESTS = f"alter table {TABLE}"
+CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
+TABLES = ("request_events", "stripe_events", "windows", "presence", "found_before")
 FOREIGN_KEY = "session_requests_preferred_mechanic_id_fkey"
 ADD_KEY = (
     f"{REQUESTS} drop constraint {FOREIGN_KEY}, add constraint {FOREIGN_KEY}"
     " foreign key (preferred_mechanic_id) references mechanics (id)"
 )
 OPEN_POLICY = "create policy theirs on session_requests for select to authenticated using (true)"
-# What is broken, and the checks that see it.
+POLICIES = {
+    "mechanics": ("select", "insert", "update"),
+    "customer_favorites": ("select", "insert", "delete"),
+    "service_plans": ("select",),
+    "session_requests": ("select",),
+}
+# What is broken, and the checks that see it. First the marketplace's, then the engine's, last the
+# feature's.
 BREAKAGES: list[tuple[str, set[str]]] = [
+    ("alter type session_type rename value 'chat' to 'text'", {"type session_type"}),
     (
-        f"{REQUESTS} drop column priority_notified_at cascade",
+        "alter type session_request_status rename value 'completed' to 'done'",
+        {"type session_request_status"},
+    ),
+    *(
+        (f"alter table {table} rename column {column} to other", {f"table {table}"} | granted)
+        for table, column, granted in (
+            ("mechanics", "display_name", {"grants on mechanics"}),
+            ("customer_favorites", "created_at", set[str]()),
+            ("service_plans", "title", set[str]()),
+            ("session_requests", "is_urgent", {"grants on session_requests"}),
+        )
+    ),
+    (
+        f"{REQUESTS} alter column notes type varchar",
+        {"table session_requests"},
+    ),
+    *(
+        (f"alter table {table} disable row level security", {f"row level security on {table}"})
+        for table in ("mechanics", "customer_favorites", "service_plans")
+    ),
+    (
+        f"{REQUESTS} disable row level security",
+        {"row level security on session_requests", "policies on the marketplace's tables"},
+    ),
+    *(
+        (breakage, {f"grants on {table}"})
+        for table, breakage in (
+            ("mechanics", "grant update (status) on mechanics to authenticated"),
+            ("mechanics", "grant update on mechanics to public"),
+            ("mechanics", "revoke insert (city) on mechanics from authenticated"),
+            ("customer_favorites", "revoke delete on customer_favorites from authenticated"),
+            ("customer_favorites", "grant select on customer_favorites to anon"),
+            ("service_plans", "revoke select on service_plans from anon"),
+            ("session_requests", f"grant select on {TABLE} to authenticated"),
+            ("session_requests", f"grant select (notes) on {TABLE} to authenticated"),
+            ("session_requests", f"grant update (status) on {TABLE} to authenticated"),
+            ("session_requests", f"revoke select (status) on {TABLE} from authenticated"),
+            ("session_requests", f"revoke insert on {TABLE} from service_role"),
+            ("session_requests", f"grant truncate on {TABLE} to anon"),
+        )
+    ),
+    *(
+        (breakage, {"grants on session_requests", "grants on the columns"})
+        for breakage in (
+            f"grant update on {TABLE} to authenticated",
+            f"revoke select on {TABLE} from authenticated",
+        )
+    ),
+    *(
+        (breakage, {f"policy {table}_{kind}", "policies on the marketplace's tables"})
+        for table, kinds in POLICIES.items()
+        for kind in kinds
+        for breakage in (
+            f"drop policy {table}_{kind} on {table}",
+            f"alter policy {table}_{kind} on {table} to public",
+            f"alter policy {table}_{kind} on {table}"
+            f" {'with check' if kind == 'insert' else 'using'} (true)",
+        )
+    ),
+    *(
+        (f"drop index {name}; {again}", {f"index {name}"})
+        for name in (
+            "session_requests_stripe_checkout_session_id_key",
+            "session_requests_stripe_payment_intent_idx",
+            "session_requests_customer_id_idx",
+            "session_requests_mechanic_id_idx",
+            "session_requests_open_idx",
+            "session_requests_expiry_idx",
+            "session_requests_refund_due_idx",
+        )
+        for again in ("", f"create index {name} on session_requests (id)")
+    ),
+    (
+        f"drop index {CHECKOUT_KEY}; create index {CHECKOUT_KEY} on session_requests"
+        " ((metadata ->> 'stripe_checkout_session_id'))"
+        " where (metadata ->> 'stripe_checkout_session_id') is not null",
+        {f"index {CHECKOUT_KEY}"},
+    ),
+    ("drop index mechanics_online_idx", {"index mechanics_online_idx"}),
+    ("drop index customer_favorites_mechanic_id_idx", {"index customer_favorites_mechanic_id_idx"}),
+    *(
+        (
+            f"alter view dispatch.{view} rename column {column} to other",
+            {f"binding dispatch.{view}"},
+        )
+        for view, column in (
+            ("mechanics", "city"),
+            ("plans", "title"),
+            ("favorites", "favorited_at"),
+            ("requests", "requested_brand"),
+            ("payments", "payment_intent"),
+        )
+    ),
+    *(
+        (f"{breakage}", {f"binding dispatch.{name}", "immutable functions"})
+        for name in ("assigns_user_id", "approval_columns", "feed_is_private")
+        for breakage in (
+            f"drop function dispatch.{name}()",
+            f"alter function dispatch.{name}() volatile",
+        )
+    ),
+    (
+        "alter function dispatch.governs_all() volatile",
+        {"binding dispatch.governs_all", "immutable functions"},
+    ),
+    (
+        "drop function dispatch.governs_all()",
+        {
+            "binding dispatch.governs_all",
+            "immutable functions",
+            # As if there were no engine.
+            "policy session_requests_select",
+        },
+    ),
+    *(
+        (breakage, {"schema dispatch"})
+        for breakage in (
+            "revoke usage on schema dispatch from authenticated",
+            "revoke usage on schema dispatch from service_role",
+            "grant usage on schema dispatch to anon",
+            "grant create on schema dispatch to authenticated",
+        )
+    ),
+    (
+        "create table dispatch.more ()",
+        {"tables of dispatch", "row level security in dispatch"},
+    ),
+    *(
+        (
+            f"alter table dispatch.{table} disable row level security",
+            {"row level security in dispatch"},
+        )
+        for table in TABLES
+    ),
+    *(
+        (f"grant {grant}", {"grants in dispatch"})
+        for grant in (
+            "select on dispatch.request_events to authenticated",
+            "select (id) on dispatch.stripe_events to service_role",
+            "delete on dispatch.windows to service_role",
+            "select on dispatch.mechanics to public",
+            "usage on sequence dispatch.last_delivery to anon",
+        )
+    ),
+    *(
+        (f"alter table dispatch.{table} {change}", {f"table dispatch.{table}"})
+        for table, change in (
+            ("request_events", "rename column payload to other"),
+            ("stripe_events", "rename column error to other"),
+            ("windows", "alter column ends_at type timestamp"),
+            ("presence", "rename column is_online to other"),
+            ("found_before", "alter column what type varchar"),
+        )
+    ),
+    *(
+        (
+            f"alter table dispatch.{table} drop constraint {table}_pkey",
+            {f"key of dispatch.{table}"},
+        )
+        for table in TABLES
+    ),
+    *(
+        (f"drop index {name}", {f"index {name}"})
+        for name in (
+            "dispatch.request_events_declined_idx",
+            "dispatch.request_events_first_topic_idx",
+            "dispatch.request_events_undelivered_idx",
+            "dispatch.stripe_events_unprocessed_idx",
+            "dispatch.stripe_events_received_at_idx",
+            "dispatch.stripe_events_refunded_payment_idx",
+            "dispatch.windows_ends_at_idx",
+            "public.mechanics_matches_idx",
+        )
+    ),
+    *(
+        (breakage, {"role webhook_app"})
+        for breakage in (
+            "revoke execute on function process_stripe_event from webhook_app",
+            "revoke execute on function dispatch.process_stripe_event from webhook_app",
+            "revoke usage on schema dispatch from webhook_app",
+            "grant execute on function dispatch.sweep to webhook_app",
+        )
+    ),
+    (
+        f"{REQUESTS} rename column priority_notified_at to other",
         {
             "column priority_notified_at",
             "index session_requests_priority_notified_idx",
             "index session_requests_priority_deadline_idx",
-            "plan of the sweep",
+            "binding of the window",
+            "grants on the columns",
         },
+    ),
+    (
+        f"revoke select (priority_notified_at) on {TABLE} from authenticated",
+        {"grants on the columns"},
     ),
     *(
         (f"{REQUESTS} alter column {name} set default {value}", {f"column {name}"})
@@ -271,23 +580,11 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         "drop index session_requests_priority_deadline_idx",
         {"index session_requests_priority_deadline_idx", "plan of the sweep"},
     ),
-    ("set enable_indexscan = off", {"plan of the sweep"}),
-    *(
-        (without(f"dispatch.{hook}", word), {f"hook dispatch.{hook.partition('(')[0]}"})
-        for hook, word in (
-            ("priority_window(session_requests)", "priority_notified_at"),
-            ("route_request()", "priority_notified_at"),
-            ("log_new_request()", "priority_notified_at"),
-            ("pending_windows(timestamptz,integer)", "priority_notified_at"),
-            ("unannounced_requests(uuid)", "priority_notified_at"),
-            ("fallback_reason(session_requests,session_requests)", "priority_notified_at"),
-            ("release_windows()", "preferred_mechanic_id"),
-            ("set_favorites_priority(boolean)", "favorites_priority_enabled"),
-        )
-    ),
+    ("select dispatch.bind_requests(false)", {"binding of the window", "plan of the sweep"}),
+    ("drop function dispatch.set_favorites_priority(boolean)", {"setter of the flag"}),
     (
-        "drop function dispatch.set_favorites_priority(boolean)",
-        {"hook dispatch.set_favorites_priority"},
+        without("dispatch.set_favorites_priority(boolean)", "favorites_priority_enabled"),
+        {"setter of the flag"},
     ),
     (
         "alter function dispatch.sweep owner to supabase_auth_admin",
@@ -313,7 +610,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         "grant execute on function dispatch.health to public",
-        {f"functions open to {role}" for role in ("anon", "authenticated", "service_role")},
+        {"role webhook_app"}
+        | {f"functions open to {role}" for role in ("anon", "authenticated", "service_role")},
     ),
     (
         "revoke execute on function dispatch.may_see_request from authenticated",
@@ -328,7 +626,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ("alter function dispatch.to_uuid volatile", {"immutable functions"}),
     *(
         (f"alter function public.{path.stem[7:]} security definer", {f"rpc {path.stem}"})
-        for path in sorted((ROOT / "functions").glob("public.*.sql"))
+        for path in sorted((ROOT / "functions").glob("*/public.*.sql"))
     ),
     *(
         (breakage, {f"rpc public.{name}"})
@@ -355,18 +653,17 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         "alter table mechanics disable trigger mechanics_release_windows",
         {"trigger mechanics_release_windows"},
     ),
+    (
+        "drop trigger mechanics_release_windows on mechanics",
+        {"trigger mechanics_release_windows", "policies on the marketplace's tables"},
+    ),
     *(
         (breakage, {"policies on the marketplace's tables"})
         for breakage in (
-            f"{REQUESTS} disable row level security",
             OPEN_POLICY,
-            "drop policy mechanics_select on mechanics",
-            "alter policy service_plans_select on service_plans to public",
-            "alter policy session_requests_select on session_requests using (true)",
             "comment on trigger mechanics_release_windows on mechanics is null",
         )
     ),
-    ("create table dispatch.favorites ()", {"tables of dispatch"}),
     (
         "alter publication supabase_realtime drop table session_requests",
         {"table changes by Realtime"},
@@ -423,6 +720,100 @@ BREAKAGES: list[tuple[str, set[str]]] = [
 ]
 
 
+TRIGGERS = (
+    "00_dispatch_guard",
+    "zzz_dispatch_guard",
+    "zzz_dispatch_open_window",
+    "zzz_dispatch_log_insert",
+    "zzz_dispatch_log_update",
+    "zzz_dispatch_log_delete",
+)
+WITHOUT_CONDITION = """
+do $$ begin execute (
+    select regexp_replace(pg_get_triggerdef(oid), 'CREATE (.*) WHEN .* EXECUTE',
+    'CREATE OR REPLACE \\1 EXECUTE') from pg_trigger where tgname = '{}'
+); end $$
+"""
+THEIRS = "create function theirs() returns trigger language plpgsql as 'begin return new; end'"
+LATE = "create trigger zzzz before {} on session_requests for each row execute function theirs()"
+# The same on a marketplace that was there first: what only such a one has.
+BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
+    *(
+        (breakage, {f"trigger {name}"})
+        for name, view in (
+            ("mechanics_remember_presence", "mechanics"),
+            ("requests_announce", "requests"),
+        )
+        for breakage in (f"drop trigger {name} on dispatch.{view}",)
+    ),
+    *(
+        (f"drop index dispatch.{name}", {f"index dispatch.{name}"})
+        for name in (
+            "stripe_events_checkout_key",
+            "stripe_events_payment_idx",
+            "stripe_events_request_id_idx",
+        )
+    ),
+    (
+        "drop index dispatch.stripe_events_checkout_key;"
+        " create index stripe_events_checkout_key on dispatch.stripe_events"
+        " ((payload #>> '{data,object,id}')) where outcome = 'request_created'",
+        {"index dispatch.stripe_events_checkout_key"},
+    ),
+    (
+        "drop index dispatch.windows_ends_at_idx",
+        {"index dispatch.windows_ends_at_idx", "plan of the sweep"},
+    ),
+    *(
+        (f"drop index {name}; {again}", {f"index {name}"})
+        for name in (
+            "session_requests_preferred_mechanic_idx",
+            "session_requests_priority_notified_idx",
+        )
+        for again in ("", f"create index {name} on session_requests (id)")
+    ),
+    *(
+        (breakage, {f"trigger {name}"})
+        for name in TRIGGERS
+        for breakage in (
+            f'drop trigger "{name}" on session_requests',
+            f'{REQUESTS} disable trigger "{name}"',
+            WITHOUT_CONDITION.format(name),
+        )
+    ),
+    *(
+        (f"{THEIRS}; {breakage}", checks)
+        for breakage, checks in (
+            (LATE.format("update"), {"order of the triggers"}),
+            (LATE.format("insert"), {"order of the triggers"}),
+            (LATE.format("insert or update of status"), {"order of the triggers"}),
+            (LATE.format("update").replace("zzzz", '"00_cancel"'), {"order of the triggers"}),
+            # These do not come between.
+            (LATE.format("delete"), set[str]()),
+            (LATE.format("insert").replace("before", "after"), set[str]()),
+            (LATE.format("insert").replace("zzzz", '"00_cancel"'), set[str]()),
+            (LATE.format("update").replace("zzzz", "zzz"), set[str]()),
+        )
+    ),
+    *(
+        (breakage, {"policy dispatch_reserved", "policies on the marketplace's tables"})
+        for breakage in (
+            "drop policy dispatch_reserved on session_requests",
+            "alter policy dispatch_reserved on session_requests using (true)",
+            "alter policy dispatch_reserved on session_requests to authenticated",
+        )
+    ),
+    (
+        "revoke execute on function dispatch.is_reserved_for_another from public",
+        {"grant on is_reserved_for_another"},
+    ),
+    (f"{REQUESTS} disable row level security", {"policies on the marketplace's tables"}),
+    (OPEN_POLICY, {"policies on the marketplace's tables"}),
+    # What clients may do with their tables is theirs to say.
+    (f"grant all on {TABLE} to authenticated", set()),
+]
+
+
 def failed(result: subprocess.CompletedProcess[str]) -> set[str]:
     """The checks that failed, as the table shows them; the error must name the same."""
     table = set(re.findall(r"^ FAILED \| (.+?) +\|", result.stdout, re.MULTILINE))
@@ -432,6 +823,20 @@ def failed(result: subprocess.CompletedProcess[str]) -> set[str]:
     return table
 
 
+def passed(result: subprocess.CompletedProcess[str]) -> set[str]:
+    assert result.returncode == 0, result.stdout + result.stderr
+    return set(re.findall(r"^ ok +\| (.+?) +\|", result.stdout, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def theirs(cluster: Cluster) -> str:
+    """The dsn of a database whose marketplace was there first, for a superuser."""
+    dsn = cluster.create_database("theirs_of_install")
+    run_psql(dsn, "-f", str(ROOT / "examples/marketplaces/garage/schema.sql"))
+    install_on_theirs(dsn)
+    return cluster.dsn(SUPERUSER, "theirs_of_install")
+
+
 @pytest.mark.parametrize(("breakage", "checks"), BREAKAGES)
 def test_verify_sees_what_is_broken_and_nothing_else(
     cluster: Cluster, breakage: str, checks: set[str]
@@ -439,52 +844,113 @@ def test_verify_sees_what_is_broken_and_nothing_else(
     assert failed(verify(cluster.dsn(SUPERUSER), breakage)) == checks
 
 
-def test_each_check_was_seen_to_fail(cluster: Cluster) -> None:
-    table = verify(cluster.dsn()).stdout
-    checks = set(re.findall(r"^ ok +\| (.+?) +\|", table, re.MULTILINE))
-    assert checks == set().union(*(checks for _, checks in BREAKAGES))
+@pytest.mark.parametrize(("breakage", "checks"), BREAKAGES_ON_THEIRS)
+def test_verify_sees_what_is_broken_on_a_marketplace_that_was_there_first(
+    theirs: str, breakage: str, checks: set[str]
+) -> None:
+    assert failed(verify(theirs, breakage)) == checks
+
+
+def test_each_check_was_seen_to_fail(cluster: Cluster, theirs: str) -> None:
+    seen = set().union(*(checks for _, checks in BREAKAGES))
+    assert passed(verify(cluster.dsn())) == seen
+    seen = seen.union(*(checks for _, checks in BREAKAGES_ON_THEIRS))
+    assert passed(verify(theirs)) <= seen
+
+
+def test_verify_says_what_to_rename(theirs: str) -> None:
+    result = verify(theirs, f"{THEIRS}; {LATE.format('update')}")
+    text = re.sub(r"\.\n +\| +\|\.", "", result.stdout)
+    assert "alter trigger zzzz on public.session_requests rename to" in text
+
+
+def test_verify_says_what_row_level_security_is_for(theirs: str) -> None:
+    result = verify(theirs, f"{REQUESTS} disable row level security")
+    text = re.sub(r"\.\n +\| +\|\.", "", result.stdout)
+    assert "row level security is off on session_requests: all see reserved requests" in text
+
+
+FILL = """
+set session_replication_role = replica;
+insert into public.session_requests (customer_id, session_type, {columns})
+select gen_random_uuid(), 'chat', {values} from generate_series(1, 20000) as n;
+"""
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.parametrize("filled", [False, True])
+def test_the_plan_of_the_sweep_goes_by_no_statistics(
+    cluster: Cluster, theirs: str, filled: bool, analyzed: bool
+) -> None:
+    window = "priority_window_minutes, priority_notified_at"
+    fill = FILL.format(columns=window, values="1 + n % 60, now()") if filled else ""
+    analyze = "analyze session_requests, dispatch.windows;" if analyzed else ""
+    passed(verify(cluster.dsn(SUPERUSER), f"{fill}{analyze}"))
+    if filled:
+        fill += (
+            "insert into dispatch.windows (request_id, ends_at)"
+            " select id, now() from session_requests;"
+        )
+    passed(verify(theirs, f"{fill}{analyze}"))
 
 
 def test_verify_passes_without_realtime(cluster: Cluster) -> None:
     without = "drop schema realtime cascade; drop publication supabase_realtime"
     result = verify(cluster.dsn(SUPERUSER), without)
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert passed(result)
     assert "no realtime.messages in this database" in result.stdout
 
 
-def test_verify_fails_on_the_platform_alone_and_after_down(
-    engine_db: Database, db: Database
-) -> None:
+def test_verify_passes_without_pg_cron_and_says_so(db: Database) -> None:
+    text = verify(db.dsn()).stdout
+    assert re.search(r"ok +\| cron job dispatch-sweep +\| not in this database: run sweep", text)
+
+
+def test_each_layer_is_verified_by_itself(empty_db: Database) -> None:
+    dsn, there = empty_db.dsn(), set[str]()
+    layers = {"marketplace": MARKETPLACE, "engine": ENGINE, "favorites_priority": FEATURE}
+    for layer, up in layers.items():
+        # Each check says what is missing, and none ends in an error of its own.
+        assert len(failed(verify(dsn, layer=layer))) > 10 or layer == "favorites_priority"
+        install(dsn, up)
+        checks = passed(verify(dsn, layer=layer))
+        there |= checks
+    assert checks == there
+
+
+@pytest.mark.parametrize("layer", ["marketplace", "engine", "favorites_priority"])
+def test_verify_of_what_is_not_there_at_all(empty_db: Database, layer: str) -> None:
+    assert len(failed(verify(empty_db.dsn(), layer=layer))) > 10
+
+
+def test_verify_fails_on_the_engine_alone_and_after_down(engine_db: Database, db: Database) -> None:
     install(db.dsn(), DOWN)
     for each in (engine_db, db):
-        assert "column preferred_mechanic_id" in verify(each.dsn()).stderr
+        assert "column preferred_mechanic_id" in failed(verify(each.dsn()))
 
 
 # Files and functions.
 
-FILES = sorted((ROOT / "functions").glob("*.sql"))
-HOOKS = {
-    "priority_window",
-    "route_request",
-    "log_new_request",
-    "pending_windows",
-    "unannounced_requests",
-    "fallback_reason",
+FILES = sorted((ROOT / "functions").glob("*/*.*.sql"))
+CREATED = re.compile(r"^ *create or replace function (\w+\.\w+)\s*\(", re.MULTILINE)
+# What has no file: dispatch.bind_requests makes these, for the columns that there are.
+GENERATED = {"dispatch.as_request", "dispatch.insert_request", "dispatch.assign_request"}
+BINDING = {
+    f"dispatch.{name}"
+    for name in ("governs_all", "assigns_user_id", "approval_columns", "feed_is_private")
 }
-CREATED = re.compile(r"^create or replace (?:function|procedure) (\w+\.\w+)\s*\(", re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_holds_one_function_with_its_comment_and_grants(path: Path) -> None:
     text, name = path.read_text(), path.stem
-    assert CREATED.findall(text) == [name]
-    if name.split(".")[1] in HOOKS:
-        text = (ROOT / "sql/platform/hook_grants.sql").read_text()
-    kind = r"(?:function|procedure|routine)"
+    first, *others = CREATED.findall(text)
+    assert first == name
+    assert set(others) == (GENERATED if name == "dispatch.bind_requests" else set())
     escaped = re.escape(name)
-    assert re.search(rf"^comment on {kind} {escaped}\b", text, re.MULTILINE)
+    assert re.search(rf"^comment on function {escaped}\b", text, re.MULTILINE)
     assert re.search(
-        rf"^revoke all on {kind} {escaped}\([^;]*from public, anon, authenticated, service_role;",
+        rf"^revoke all on function {escaped}\([^;]*from public, anon, authenticated, service_role;",
         text,
         re.MULTILINE,
     )
@@ -503,11 +969,37 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
     )
     names = [row["name"] for row in found]
     assert len(names) == len(set(names)), "overloads"
-    # The flag has no file: its setter writes it.
-    assert set(names) == {path.stem for path in FILES} | {"dispatch.favorites_priority_enabled"}
+    assert set(names) == {path.stem for path in FILES} | GENERATED | BINDING
     for row in found:
         assert row["comment"], row["name"]
         assert "search_path=pg_catalog, pg_temp" in row["settings"], row["name"]
+
+
+LISTS = re.compile(
+    r"'(definer|stable|immutable|anon|authenticated|service_role)',\s+array\[(.*?)\]", re.DOTALL
+)
+
+
+def test_verify_lists_the_functions_as_their_files_have_them() -> None:
+    """So that a new one is told of here, and not only by a verify that fails."""
+    lists = {
+        kind: set(re.findall(r"'(\w+)'", names))
+        for kind, names in LISTS.findall((ROOT / "sql/engine/checks.sql").read_text())
+    }
+    wanted: dict[str, set[str]] = {kind: set() for kind in lists}
+    wanted["stable"] |= {"favorites_priority_enabled", "as_request"}
+    wanted["immutable"] |= {name.partition(".")[2] for name in BINDING}
+    for path in (path for path in FILES if path.stem.startswith("dispatch.")):
+        text, name = path.read_text(), path.stem.partition(".")[2]
+        if re.search(r"^security definer$", text, re.MULTILINE):
+            wanted["definer"].add(name)
+        if volatility := re.search(r"^ *(stable|immutable|volatile)$", text, re.MULTILINE):
+            wanted.get(volatility[1], set()).add(name)
+        for role in re.findall(r"^grant execute on [^;]+\sto (\w+);", text, re.MULTILINE):
+            roles = ("anon", "authenticated", "service_role") if role == "public" else (role,)
+            for each in roles:
+                wanted[each].add(name)
+    assert lists == wanted
 
 
 def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -> None:

@@ -1,135 +1,109 @@
-"""Installing on a marketplace that was there first: what it has stays, what it lacks is told."""
+"""Which database a layer comes to: what it lacks is told, and what was there first stays."""
 
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from stack import ROOT
-from stack.install import DOWN, FEATURE, ENGINE, install
-from stack.postgres import Cluster, run_psql
-from tests.database import Database, dump, eventually, fresh_database, rows, rpc
+from stack.install import DOWN, ENGINE, ENGINE_DOWN, FEATURE, MARKETPLACE, discover, install
+from stack.postgres import SUPERUSER, Cluster, run_psql
+from tests.database import Database, Row, dump, eventually, fresh_database, rows
 
-MARKETPLACE = """
-create type public.session_type as enum ('diagnostic', 'chat', 'video', 'in_person');
-create type public.session_request_status as enum (
-    'draft', 'pending', 'accepted', 'cancelled', 'expired', 'completed'
-);
-create table public.mechanics (
-    id uuid primary key references auth.users (id), display_name text not null, status text,
-    is_online boolean, brands text[], country text, city text,
-    created_at timestamptz default now(), updated_at timestamptz default now(),
-    rating numeric(3, 2)
-);
-create table public.customer_favorites (
-    customer_id uuid references auth.users (id), mechanic_id uuid references public.mechanics (id),
-    created_at timestamptz default now(), primary key (mechanic_id, customer_id)
-);
-create table public.service_plans (
-    code text primary key, title text, session_type public.session_type, price_cents integer,
-    currency text default 'eur', is_active boolean default true
-);
-insert into public.service_plans values ('quick-chat', 'Plausch', 'chat', 1500);
-create table public.session_requests (
-    id uuid primary key default gen_random_uuid(), created_at timestamptz not null default now(),
-    updated_at timestamptz, customer_id uuid not null references auth.users (id) on delete cascade,
-    mechanic_id uuid references auth.users (id), session_type public.session_type not null,
-    plan_code text, status public.session_request_status not null default 'pending',
-    customer_name text, customer_email text, notes text, accepted_at timestamptz,
-    notification_sent_at timestamptz, metadata jsonb not null default '{}', odometer_km integer,
-    source text not null default 'web'
-);
-alter table public.session_requests
-add column is_urgent boolean default false, add column request_type text,
-add column requested_brand text, add column extracted_keywords text[],
-add column customer_country text, add column customer_city text, add column expires_at timestamptz,
-add column is_follow_up boolean, add column preferred_workshop_id uuid;
-create index their_idx on public.session_requests (odometer_km);
-alter table public.mechanics enable row level security;
-alter table public.session_requests enable row level security;
-create policy their_mechanics on public.mechanics using (true);
-create policy "Their requests" on public.session_requests for select to authenticated
-using (status <> 'draft');
-grant select on public.mechanics, public.session_requests to anon, authenticated;
-grant all on public.session_requests to service_role;
-create table public.their_log (request_id uuid, at timestamptz default clock_timestamp());
-create function public.their_trigger() returns trigger language plpgsql security definer as $$
-begin insert into public.their_log values (new.id); return new; end $$;
-create trigger their_trigger after insert on public.session_requests
-for each row execute function public.their_trigger();
-"""
+GARAGE = (ROOT / "examples/marketplaces/garage/schema.sql").read_text()
 HISTORY = """
-insert into auth.users (email) values ('old@mail.example');
-insert into public.session_requests (customer_id, session_type, status, metadata)
-select
-    u.id, 'chat',
-    (array['pending', 'accepted', 'completed'])[1 + n % 3]::public.session_request_status,
-    jsonb_build_object('stripe_checkout_session_id', 'cs_' || n)
-from auth.users as u, generate_series(1, 100000) as n;
+insert into auth.users (email) values ('old@mail.example'), ('mona@mail.example');
+insert into public.mechanics (user_id, name, application_status)
+select id, 'Mona', 'approved' from auth.users where email = 'mona@mail.example';
+insert into public.session_requests (customer_id, session_type, status)
+select u.id, 'chat', (array['pending', 'accepted', 'completed', 'unattended'])[1 + n % 4]
+from auth.users as u, generate_series(1, 10000) as n where u.email = 'old@mail.example';
 """
 TRAITS = """
 select c.relname, c.relfilenode, c.relrowsecurity, c.relacl::text, c.reloptions,
-    (select jsonb_agg(to_jsonb(p) order by p.oid) from pg_policy as p where p.polrelid = c.oid)
+    (
+        select jsonb_agg(to_jsonb(p) order by p.oid) from pg_policy as p
+        where p.polrelid = c.oid and p.polname <> 'dispatch_reserved'
+    ) as policies
 from pg_class as c where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' order by 1
 """
 # Where each row is, and who wrote it last.
 ROWS = "select sum(hashtextextended(ctid::text || xmin::text, 0)) from public.session_requests"
-INDEXES = {
-    ENGINE: "sql/platform/indexes.sql",
-    FEATURE: "sql/favorites_priority/indexes.sql",
-}
+
+
+@pytest.fixture(scope="module")
+def binding(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its binding, as discover.sql writes it."""
+    path = tmp_path_factory.mktemp("garage") / "binding.sql"
+    with fresh_database(cluster, "template1") as database:
+        database.sql(GARAGE)
+        path.write_text(discover(database.dsn()))
+    return path
 
 
 @pytest.fixture
-def theirs(empty_db: Database) -> Database:
-    empty_db.sql(MARKETPLACE)
+def garage(empty_db: Database) -> Database:
+    """A marketplace that was there first, with nothing of ours."""
+    empty_db.sql(GARAGE)
     return empty_db
 
 
-def test_nothing_of_theirs_changes(theirs: Database) -> None:
-    db = theirs
-    db.superuser().execute(f"set session_replication_role = replica; {HISTORY}".encode())
+def install_engine(database: Database, binding: Path) -> None:
+    run_psql(database.dsn(), "-v", f"binding={binding}", "-f", str(ROOT / ENGINE))
+
+
+@pytest.fixture
+def theirs(garage: Database, binding: Path) -> Database:
+    """The same with the engine on it."""
+    install_engine(garage, binding)
+    return garage
+
+
+def test_nothing_of_theirs_changes(garage: Database, binding: Path) -> None:
+    db = garage
+    db.sql(HISTORY)
     traits, content, before = db.sql(TRAITS), db.sql(ROWS), dump(db)
-    install(db.dsn(), ENGINE)
-    platform = dump(db)
     for _ in range(2):
-        install(db.dsn(), FEATURE)
+        install_engine(db, binding)
+        install(db.dsn(), ENGINE)  # the binding stays
+        for _ in range(2):
+            install(db.dsn(), FEATURE)
         assert db.sql(TRAITS) == traits
         assert db.sql(ROWS) == content
-    # The last column is followed by a comma now.
-    missing = {line.rstrip(",") for line in before.splitlines()} - {
-        line.rstrip(",") for line in dump(db).splitlines()
-    }
-    assert not missing
-
-    db.sql("select dispatch.set_favorites_priority(true)")
-    mechanic, other = db.make_mechanic(), db.make_mechanic()
-    request = db.make_request(preferred=mechanic, connection=db.connect(role="service_role"))
-    assert db.log(request) == ["priority_request"]
-    assert db.sql("select request_id::text from their_log where request_id = %s", request)
-    assert rpc(db.connect(mechanic), "accept_session_request", request_id=request)
-    assert rows(
-        db.connect(other), "select id from public.session_requests where status = 'pending'"
-    )
-
-    install(db.dsn(), DOWN)
-    assert dump(db) == platform
-    assert db.sql(TRAITS) == traits
+        # The last column is followed by a comma now.
+        missing = {line.rstrip(",") for line in before.splitlines()} - {
+            line.rstrip(",") for line in dump(db).splitlines()
+        }
+        assert not missing
+        install(db.dsn(), DOWN, ENGINE_DOWN)
+        assert dump(db) == before
+        assert db.sql(TRAITS) == traits
+        assert db.sql(ROWS) == content
 
 
-def test_the_migrations_install_the_same(theirs: Database, cluster: Cluster) -> None:
-    install(theirs.dsn())
+def test_the_migrations_install_the_same(engine_db: Database, cluster: Cluster) -> None:
+    """For those who have no marketplace of their own."""
+    install(engine_db.dsn(), FEATURE)
     with fresh_database(cluster, "template1") as copy:
-        copy.sql(MARKETPLACE)
         for path in sorted((ROOT / "supabase/migrations").glob("*.sql")):
             run_psql(copy.dsn(), "-1", "-f", str(path))
-        assert dump(copy) == dump(theirs)
+        assert dump(copy) == dump(engine_db)
 
 
-@pytest.mark.parametrize("file", [ENGINE, FEATURE])
-def test_they_go_on_writing_while_indexes_are_built(theirs: Database, file: str) -> None:
-    db, writer = theirs, theirs.open()
-    install(db.dsn())
-    db.sql("drop index session_requests_open_idx, session_requests_priority_deadline_idx")
+INDEXES = {
+    "sql/marketplace/indexes.sql": "session_requests_open_idx",
+    "sql/engine/indexes_ours.sql": "mechanics_matches_idx",
+    "sql/favorites_priority/indexes.sql": "session_requests_preferred_mechanic_idx",
+    "sql/favorites_priority/indexes_ours.sql": "session_requests_priority_deadline_idx",
+}
+
+
+@pytest.mark.parametrize("file", INDEXES)
+def test_they_go_on_writing_while_indexes_are_built(db: Database, file: str) -> None:
+    writer = db.open()
+    db.sql(f"drop index {INDEXES[file]}")
     waiting = """
         select count(*) from pg_stat_activity
         where wait_event = 'virtualxid' and query like '%index concurrently%'
@@ -138,107 +112,220 @@ def test_they_go_on_writing_while_indexes_are_built(theirs: Database, file: str)
     with ThreadPoolExecutor() as pool:
         with writer.transaction():
             # The new index waits for this transaction; nobody waits for the index.
-            db.make_request(connection=writer)
-            running = pool.submit(lambda: run_psql(db.dsn(), "-f", str(ROOT / INDEXES[file])))
+            db.make_request(preferred=db.make_mechanic(), connection=writer)
+            writer.execute("update public.mechanics set updated_at = now()")
+            running = pool.submit(lambda: run_psql(db.dsn(), "-f", str(ROOT / file)))
             eventually(lambda: db.value(waiting) or running.done())
             assert not running.done()
-            db.make_request()
+            db.make_request(preferred=db.make_mechanic())
         running.result()
+
+
+# A marketplace that is not ours, or none.
+
+
+@pytest.mark.parametrize(
+    "table", ["mechanics", "customer_favorites", "service_plans", "session_requests"]
+)
+def test_the_reference_marketplace_comes_to_no_other(empty_db: Database, table: str) -> None:
+    empty_db.sql(f"create table public.{table} (id uuid primary key)")
+    before = dump(empty_db)
+    # Another lack may be told first: a table of this name that the engine could not read.
+    with pytest.raises(RuntimeError, match="nothing was changed"):
+        install(empty_db.dsn(), MARKETPLACE)
+    assert dump(empty_db) == before
+
+
+def test_it_says_which_tables_were_there_first(garage: Database) -> None:
+    before = dump(garage)
+    with pytest.raises(RuntimeError) as raised:
+        install(garage.dsn(), MARKETPLACE)
+    assert (
+        "a marketplace was here first, and nothing was changed: customer_favorites, mechanics,"
+        " service_plans, session_requests" in str(raised.value)
+    )
+    assert "sql/discover.sql" in str(raised.value)
+    assert dump(garage) == before
+
+
+def test_the_engine_without_a_binding_comes_to_no_other(
+    garage: Database, engine_db: Database, cluster: Cluster
+) -> None:
+    before = dump(garage)
+    with pytest.raises(RuntimeError, match="a marketplace was here first, and nothing") as raised:
+        install(garage.dsn(), ENGINE)
+    assert "sql/discover.sql > binding.sql" in str(raised.value)
+    assert dump(garage) == before
+    with (
+        fresh_database(cluster, "template1") as none,
+        pytest.raises(RuntimeError, match="there is no marketplace here, and nothing was changed"),
+    ):
+        install(none.dsn(), ENGINE)
+    # A table of ours that lost its comment is not taken for ours.
+    engine_db.sql("comment on table public.session_requests is null")
+    install(engine_db.dsn(), FEATURE)
+    assert engine_db.value("select dispatch.governs_all()") is True
 
 
 # What is wrong, and what is said of it.
 FAULTS = {
-    "alter table mechanics drop column status": (
-        "column mechanics.status is missing: alter table public.mechanics add column status text"
+    "alter table mechanics rename to people; create view mechanics as table people": (
+        "mechanics is not an ordinary table: rename it"
     ),
-    "alter table session_requests alter metadata drop default, alter metadata type text": (
-        "column session_requests.metadata is text, not jsonb: alter table"
+    "alter table session_requests rename to requests; create view session_requests as"
+    " table requests": "session_requests is not an ordinary table: rename it",
+    "alter table session_requests owner to supabase_auth_admin": (
+        "table session_requests belongs to supabase_auth_admin: install as that role"
     ),
-    "alter table session_requests alter notification_sent_at set not null": (
-        "column session_requests.notification_sent_at is not null: alter table"
+    "alter table session_requests rename mechanic_id to helper": (
+        "column session_requests.mechanic_id is missing: this is another table"
     ),
-    "alter table session_requests alter id drop default": (
-        "column session_requests.id has no default: alter table"
+    "drop view open_session_requests;"
+    " alter table session_requests alter created_at drop default,"
+    " alter created_at type text": (
+        "column session_requests.created_at is text: this is another table"
     ),
-    "alter table session_requests add vin text not null": (
-        "column session_requests.vin has no default: alter table"
+    "alter table session_requests drop constraint session_requests_pkey": (
+        "table session_requests has no unique key (id): alter table public.session_requests add"
     ),
-    "alter type session_request_status rename value 'expired' to 'gone'": (
-        "type public.session_request_status has no value expired: alter type"
-    ),
-    "alter table service_plans drop constraint service_plans_pkey": (
-        "table service_plans has no unique key (code): alter table"
-    ),
-    "alter table service_plans rename to plans; create view service_plans as table plans": (
-        "service_plans is not an ordinary table: rename it"
+    "alter table mechanics drop constraint mechanics_pkey cascade": (
+        "table mechanics has no unique key (id): alter table public.mechanics add unique (id)"
     ),
     "create function set_presence(status text) returns int language sql as 'select 1'": (
         "function set_presence(text) is the marketplace's own: rename it"
     ),
-    "alter trigger their_trigger on session_requests rename to session_requests_guard": (
-        "trigger session_requests_guard is the marketplace's own: alter trigger"
+    "alter trigger trigger_set_session_request_expiration on session_requests"
+    " rename to zzz_dispatch_guard": (
+        "trigger zzz_dispatch_guard is the marketplace's own: alter trigger"
     ),
     "create schema dispatch; create table dispatch.vans ()": (
         "schema dispatch is somebody else's: rename it"
     ),
-    "insert into auth.users (email) values ('x@mail.example'); insert into session_requests"
-    " (customer_id, session_type, metadata) select id, 'chat',"
-    """ '{"stripe_checkout_session_id": "cs_1"}' from auth.users, generate_series(1, 2)""": (
-        "2 session_requests have the stripe_checkout_session_id cs_1: one Checkout Session"
+    "create index session_requests_priority_notified_idx on session_requests (id);"
+    " update pg_index set indisvalid = false"
+    " where indexrelid = 'session_requests_priority_notified_idx'::regclass": (
+        "index session_requests_priority_notified_idx is invalid: drop index concurrently"
+    ),
+    "drop function auth.uid() cascade": "auth.uid() is missing: Supabase Auth has it",
+    "drop function auth.jwt() cascade": "auth.jwt() is missing: Supabase Auth has it",
+    "drop table auth.users cascade": "table auth.users is missing: Supabase Auth has it",
+}
+# These two exclude another.
+VIEWS = {fault for fault in FAULTS if "create view" in fault}
+
+
+def told(error: str) -> list[str]:
+    assert "is not ready, and nothing was changed" in error, error
+    return [line[2:] for line in error.splitlines() if line.startswith("- ")]
+
+
+def refusal(database: Database, file: str, binding: Path | None = None) -> list[str]:
+    """The lines of the refusal, with which nothing has changed."""
+    before = dump(database)
+    given = ("-v", f"binding={binding}") if binding else ()
+    with pytest.raises(RuntimeError, match="is not ready") as raised:
+        run_psql(database.dsn(), *given, "-f", str(ROOT / file))
+    assert dump(database) == before
+    return told(str(raised.value))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_lack_is_told(garage: Database, binding: Path, fault: str) -> None:
+    garage.superuser().execute(fault.encode())
+    (line,) = refusal(garage, ENGINE, binding)
+    assert line.startswith(FAULTS[fault])
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+def test_a_role_that_is_missing_is_told(cluster: Cluster, garage: Database, role: str) -> None:
+    # Roles are the whole cluster's: renamed in a transaction that the refusal ends.
+    command = ["psql", "-X", "-q", "-d", cluster.dsn(SUPERUSER, garage.name)]
+    command += ["-c", "begin", "-c", f"alter role {role} rename to elsewhere"]
+    result = subprocess.run(
+        [*command, "-f", str(ROOT / ENGINE)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 3
+    (line,) = told(result.stderr)
+    assert line == f"role {role} is missing: Supabase has it; elsewhere create it"
+
+
+def test_all_that_is_lacking_is_told_at_once(garage: Database, binding: Path) -> None:
+    faults = FAULTS.keys() - VIEWS
+    for fault in sorted(faults, key=lambda fault: "owner to" in fault):
+        garage.superuser().execute(fault.encode())
+    lines = refusal(garage, ENGINE, binding)
+    assert len(lines) == len(faults)
+    assert all(any(line.startswith(FAULTS[fault]) for line in lines) for fault in faults)
+
+
+UNBOUND = {
+    "drop view dispatch.favorites; create view dispatch.favorites as"
+    " select null::uuid as customer_id, null::uuid as mechanic_id": (
+        "the binding has no column favorited_at of dispatch.favorites: mend it in the binding"
+    ),
+    "drop view dispatch.plans; create view dispatch.plans as select null::text as code,"
+    " null::text as title, null::text as session_type, null::numeric as price_cents,"
+    " null::text as currency, true as is_active": (
+        "column price_cents of dispatch.plans is numeric, not integer: mend it in the binding"
+    ),
+    "drop function dispatch.feed_is_private()": (
+        "the binding has no function dispatch.feed_is_private() returns boolean: mend it"
     ),
 }
 
 
-def refusal(database: Database, file: str) -> list[str]:
-    """The lines of the refusal, with which nothing has changed."""
-    before = dump(database)
-    with pytest.raises(RuntimeError, match="is not ready, and nothing was changed") as raised:
-        install(database.dsn(), file)
-    assert dump(database) == before
-    return [line[2:] for line in str(raised.value).splitlines() if line.startswith("- ")]
+def test_what_the_binding_lacks_is_told(garage: Database, binding: Path, tmp_path: Path) -> None:
+    text, path = binding.read_text(), tmp_path / "binding.sql"
+    for fault, line in UNBOUND.items():
+        path.write_text(f"{text};\n{fault};\n")
+        (found,) = refusal(garage, ENGINE, path)
+        assert found.startswith(line)
+    path.write_text(";\n".join([text, *UNBOUND]) + ";\n")
+    assert len(refusal(garage, ENGINE, path)) == len(UNBOUND)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_each_lack_is_told(theirs: Database, fault: str) -> None:
-    theirs.sql(fault)
-    (line,) = refusal(theirs, ENGINE)
-    assert line.startswith(FAULTS[fault])
-
-
-def test_all_that_is_lacking_is_told_at_once(theirs: Database) -> None:
-    # A row or a view excludes another fault.
-    alone = ("insert into", "create view")
-    faults = {
-        fault: line for fault, line in FAULTS.items() if not any(each in fault for each in alone)
-    }
-    for fault in faults:
-        theirs.sql(fault)
-    lines = refusal(theirs, ENGINE)
-    assert len(lines) == len(faults)
-    assert all(any(line.startswith(each) for line in lines) for each in faults.values())
-
-
-def test_an_index_that_was_interrupted_is_told(theirs: Database) -> None:
-    install(theirs.dsn(), ENGINE)
-    theirs.superuser().execute(
-        "update pg_index set indisvalid = false where indexrelid = 'their_idx'::regclass"
+def test_another_binding_takes_the_place_of_the_one_before(
+    theirs: Database, binding: Path, tmp_path: Path
+) -> None:
+    online = "(m.application_status = 'approved' and m.application_status is not null)"
+    path, text = tmp_path / "binding.sql", binding.read_text()
+    assert online in text
+    path.write_text(text.replace(online, f"({online} and m.can_accept_sessions is true)"))
+    customer, mechanic = theirs.make_customer(), theirs.make_customer()
+    theirs.sql(
+        "insert into mechanics (user_id, application_status) values (%s, 'approved')", mechanic
     )
-    for file in (ENGINE, FEATURE):
-        assert refusal(theirs, file) == [
-            "index their_idx is invalid: drop index concurrently their_idx"
-        ]
+    assert customer
+    approved = "select count(*) from dispatch.mechanics where is_approved"
+    assert theirs.value(approved) == 1
+    install_engine(theirs, path)
+    assert theirs.value(approved) == 0
+    install(theirs.dsn(), ENGINE)
+    assert theirs.value(approved) == 0
+
+
+# The feature on it.
+
+
+def test_the_feature_without_the_engine_is_refused(garage: Database) -> None:
+    assert refusal(garage, FEATURE) == [
+        "the engine is not installed: run sql/engine/up.sql, or push its migration"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("column", "lines"),
+    ("columns", "lines"),
     [
         (
             "preferred_mechanic_id text",
             ["column session_requests.preferred_mechanic_id is text, not uuid: alter table"],
         ),
         (
-            "preferred_mechanic_id uuid",
-            ["column session_requests.preferred_mechanic_id is the marketplace's own: alter table"],
+            "preferred_mechanic_id uuid references auth.users (id)",
+            [
+                "column session_requests.preferred_mechanic_id points to auth.users, not to"
+                " mechanics: alter table"
+            ],
         ),
         (
             "priority_window_minutes text, add priority_notified_at timestamp",
@@ -250,17 +337,90 @@ def test_an_index_that_was_interrupted_is_told(theirs: Database) -> None:
         ),
     ],
 )
-def test_columns_of_theirs_with_the_features_names_are_told(
-    theirs: Database, column: str, lines: list[str]
+def test_columns_of_theirs_that_will_not_do_are_told(
+    theirs: Database, columns: str, lines: list[str]
 ) -> None:
-    install(theirs.dsn(), ENGINE)
-    theirs.sql(f"alter table session_requests add {column}")
-    told = refusal(theirs, FEATURE)
-    assert len(told) == len(lines)
-    assert all(line.startswith(start) for line, start in zip(told, lines, strict=True))
+    theirs.sql(f"alter table session_requests add {columns}")
+    found = refusal(theirs, FEATURE)
+    assert len(found) == len(lines)
+    assert all(line.startswith(start) for line, start in zip(found, lines, strict=True))
 
 
-def test_the_feature_without_the_platform_is_refused(theirs: Database) -> None:
-    assert refusal(theirs, FEATURE) == [
-        "the platform is not installed: run sql/platform/up.sql, or push its migration"
+OWN = {
+    "a column": "alter table session_requests add preferred_mechanic_id uuid",
+    "a column with its foreign key": (
+        "alter table session_requests add preferred_mechanic_id uuid"
+        " constraint theirs references mechanics (id) on delete cascade"
+    ),
+    "a column with a foreign key of our name": (
+        "alter table session_requests add preferred_mechanic_id uuid references mechanics (id)"
+    ),
+    "all columns": (
+        "alter table session_requests add preferred_mechanic_id uuid references mechanics (id),"
+        " add priority_window_minutes integer, add priority_notified_at timestamptz;"
+        " comment on column session_requests.priority_window_minutes is 'Minutes.'"
+    ),
+    "an index": "create index session_requests_preferred_mechanic_idx on session_requests (id)",
+    "both": (
+        "alter table session_requests add priority_notified_at timestamptz;"
+        " create index session_requests_priority_notified_idx on session_requests"
+        " (priority_notified_at desc)"
+    ),
+}
+VALUES = {
+    "preferred_mechanic_id": "(select id from mechanics limit 1)",
+    "priority_window_minutes": "7",
+    "priority_notified_at": "'2026-03-14 12:00Z'",
+}
+
+
+def columns_of(db: Database) -> list[Row]:
+    return db.sql("select id, to_jsonb(r) as row from session_requests as r order by id")
+
+
+@pytest.fixture
+def of_their_own(theirs: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    theirs.sql(HISTORY)
+    theirs.sql(request.param)
+    there = theirs.sql(
+        "select attname as name from pg_attribute where attrelid = 'session_requests'::regclass"
+        " and attname = any(%s)",
+        list(VALUES),
+    )
+    for column in there:
+        theirs.sql(f"update session_requests set {column['name']} = {VALUES[column['name']]}")
+    yield theirs
+
+
+@pytest.mark.parametrize("of_their_own", OWN.values(), ids=OWN, indirect=True)
+def test_what_was_theirs_stays_theirs(of_their_own: Database) -> None:
+    db = of_their_own
+    before, content, places = dump(db), columns_of(db), db.sql(ROWS)
+    for _ in range(2):
+        for _ in range(2):
+            install(db.dsn(), FEATURE)
+        command = ["psql", "-X", "-d", db.dsn(), "-f", "sql/favorites_priority/verify.sql"]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        # Rows that name a favourite from before are none of ours, whichever way the flag stands.
+        db.sql("select dispatch.set_favorites_priority(true)")
+        assert db.sweep() == 0 and not db.sql("select from dispatch.windows")
+        options = "set favorites_priority.confirm_down = yes"
+        run_psql(db.dsn(), "-c", options, "-f", str(ROOT / DOWN))
+        assert dump(db) == before
+        assert columns_of(db) == content
+        assert db.sql(ROWS) == places
+    install(db.dsn(), ENGINE_DOWN)
+    assert columns_of(db) == content
+
+
+def test_a_column_that_came_after_up_is_not_taken_for_theirs(theirs: Database) -> None:
+    """Found once: an up.sql that was stopped and is run again finds its own columns."""
+    before = dump(theirs)
+    for _ in range(2):
+        install(theirs.dsn(), FEATURE)
+    assert rows(theirs.owner, "select what from dispatch.found_before") == [
+        {"what": "noted by up.sql"}
     ]
+    install(theirs.dsn(), DOWN)
+    assert dump(theirs) == before

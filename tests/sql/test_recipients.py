@@ -12,13 +12,13 @@ from tests.database import TEMPLATE, Database, Row, become, fresh_database, rows
 ALL = """
     select m.id as mechanic_id, s.score, s.reasons
     from public.session_requests as r
-    cross join public.mechanics as m
+    cross join dispatch.mechanics as m
     cross join dispatch.score_match(
         m, r.requested_brand, r.customer_city, r.customer_country, %(now)s::timestamptz
     ) as s
     where
-        r.id = %(request)s and m.status = 'approved'
-        and dispatch.refusal(r, m.id, %(now)s::timestamptz) is null
+        r.id = %(request)s and m.is_approved
+        and dispatch.refusal(dispatch.as_request(r), m.id, m.user_id, %(now)s::timestamptz) is null
     order by s.score desc, m.id
 """
 # What the list must be, asking the rule of each request.
@@ -28,13 +28,15 @@ LIST = """
         coalesce(w.ends_at > now(), false) as is_priority,
         case when w.ends_at > now() then w.ends_at end as window_ends_at,
         r.created_at, s.score as match_score, s.reasons as match_reasons
-    from public.mechanics as m
+    from dispatch.mechanics as m
     cross join public.session_requests as r
-    cross join dispatch.priority_window(r) as w
+    cross join dispatch.priority_window(dispatch.as_request(r)) as w
     cross join dispatch.score_match(
         m, r.requested_brand, r.customer_city, r.customer_country, now()
     ) as s
-    where m.id = %s and r.status = 'pending' and dispatch.refusal(r, m.id) is null
+    where
+        m.id = %s and r.status = 'pending'
+        and dispatch.refusal(dispatch.as_request(r), m.id, m.user_id) is null
     order by is_priority desc, s.score desc, r.created_at, r.id
 """
 # Of the requests, some are in their windows, some past them and some expired.

@@ -253,6 +253,10 @@ def roll_back(story: Story) -> None:
     story.run()
     assert "preferred_mechanic_id" not in story.db.sql("table session_requests")[0]
     assert not story.run().replace("sweep_runs|has not run yet\n", "")
+    story.run()
+    assert story.db.value("select to_regnamespace('dispatch') is null")
+    assert story.db.value("select count(*) from cron.job") == 0
+    assert story.db.value("select count(*) from session_requests") == 1
 
 
 INCIDENTS = {

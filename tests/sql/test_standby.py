@@ -1,5 +1,6 @@
 """What a hot standby answers: which RPCs it may be asked, and that nobody can listen there."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import httpx
 import psycopg
 import pytest
 
+from stack import ROOT
 from stack.network import free_ports
 from stack.postgres import Cluster
 from stack.services import postgrest
@@ -80,6 +82,15 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         elif function != "list_session_request_events":
             with refused(READ_ONLY):
                 rpc(there, function, **arguments)
+
+
+def test_verify_says_what_is_installed_there(shared: Database, replica: Database) -> None:
+    """For who would know before a failover."""
+    catch_up(shared, replica)
+    command = ["psql", "-X", "-d", replica.dsn(), "-f", "sql/favorites_priority/verify.sql"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "flag ENABLE_FAVORITES_PRIORITY" in result.stdout
 
 
 def test_postgrest_in_front_of_it(shared: Database, replica: Database, tmp_path: Path) -> None:

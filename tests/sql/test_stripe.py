@@ -380,10 +380,61 @@ def test_metadata_that_is_none_is_kept_as_an_error(shared: Database, metadata: A
     assert ledger(shared, event)["error"].startswith("unknown_plan")
 
 
-def test_a_failure_half_way_leaves_no_half(db: Database) -> None:
-    db.sql("alter table session_requests add constraint no check (notes <> 'boom')")
-    event = checkout(db.make_customer(), notes="boom")
-    with db.unchanged(), refused("23514"):
+TRIGGER = """
+create function theirs() returns trigger language plpgsql as 'begin {}; end';
+create trigger theirs {} insert on session_requests for each row execute function theirs()
+"""
+LOCKED = "raise lock_not_available using message = $m$one moment$m$"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_failure_half_way_leaves_no_half(db: Database, moment: str) -> None:
+    """What passes by itself is raised: the app answers 500, and Stripe tries again."""
+    event = checkout(db.make_customer(), db.make_mechanic())
+    db.sql(TRIGGER.format(LOCKED, moment))
+    with db.unchanged(), refused("55P03"):
         process(db, event)
-    db.sql("alter table session_requests drop constraint no")
+    db.sql("drop trigger theirs on session_requests")
     assert process(db, event)["created"] is True
+
+
+@pytest.mark.parametrize(
+    ("refuse", "mend", "said"),
+    [
+        (
+            "alter table session_requests add constraint no check (notes <> 'boom')",
+            "alter table session_requests drop constraint no",
+            "refused by the marketplace: 23514 ",
+        ),
+        (
+            "alter table session_requests add vin text not null",
+            "alter table session_requests alter vin set default ''",
+            "refused by the marketplace: 23502 ",
+        ),
+        (
+            TRIGGER.format("raise exception $m$closed on Sundays$m$", "before"),
+            "drop trigger theirs on session_requests",
+            "refused by the marketplace: P0001 closed on Sundays",
+        ),
+        (
+            TRIGGER.format("return null", "before"),
+            "drop trigger theirs on session_requests",
+            "refused by the marketplace: a trigger kept the row out",
+        ),
+    ],
+    ids=["check", "not null", "raises", "without a word"],
+)
+def test_a_booking_that_the_marketplace_refuses_stays_in_the_ledger(
+    db: Database, refuse: str, mend: str, said: str
+) -> None:
+    event = checkout(db.make_customer(), db.make_mechanic(), notes="boom")
+    db.sql(refuse)
+    for _ in range(2):
+        assert process(db, event) == {"outcome": "error", "request_id": None, "created": False}
+        error = ledger(db, event)["error"]
+        assert error.startswith(said) and "replay_stripe_event" in error
+        assert not db.sql("select id from session_requests") and not db.events()
+    db.sql(mend)
+    answer = db.value("select dispatch.replay_stripe_event(%s)", event["id"])
+    assert answer["created"] is True
+    assert db.log(answer["request_id"]) == ["priority_request"]

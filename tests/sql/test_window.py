@@ -36,11 +36,10 @@ def test_the_window_is_over_exactly_at_its_end(
     )
     assert {row["id"] for row in recipients} == ({mechanic} if reserved else {mechanic, other})
     refusals = shared.sql(
-        f"select dispatch.refusal(r, %s, {at}) as one, dispatch.refusal(r, %s, {at}) as two"
+        f"select dispatch.refusal(dispatch.as_request(r), %s, %s, {at}) as one,"
+        f" dispatch.refusal(dispatch.as_request(r), %s, %s, {at}) as two"
         f" from public.session_requests as r where r.id = %s",
-        mechanic,
-        other,
-        request,
+        *(mechanic, mechanic, other, other, request),
     )
     assert refusals == [{"one": None, "two": "request_not_found" if reserved else None}]
     due = shared.value(
@@ -175,8 +174,8 @@ def test_explain_routing_says_of_each_mechanic_why(shared: Database) -> None:
         favourite: f"preferred, it is theirs alone until {ends_at}",
         near: f"reserved for another mechanic until {ends_at}",
         away: f"reserved for another mechanic until {ends_at}",
-        applicant: "not approved: status is pending",
-        unset: "not approved: status is pending",
+        applicant: "not approved",
+        unset: "not approved",
         customer: "is the customer",
     }
     assert {who for who, row in inside.items() if row["told_at"]} == {favourite}

@@ -1,6 +1,6 @@
 -- Row level security is on everywhere, and each role may call what it is meant to.
 begin;
-select plan(30);
+select plan(33);
 
 select ok(relrowsecurity, oid::regclass || ' has row level security')
 from pg_class

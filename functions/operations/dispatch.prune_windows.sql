@@ -1,0 +1,38 @@
+-- Changes dispatch.windows, which has rows on a marketplace that was there first.
+create or replace function dispatch.prune_windows(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    delete from dispatch.windows as w
+    where
+        w.request_id = any(array(
+            select old.request_id from dispatch.windows as old
+            where
+                old.closed_at < p_now - p_older_than
+                -- Gone without a trigger: their table was truncated, say.
+                or not exists (
+                    select from public.session_requests as r where r.id = old.request_id
+                )
+            limit p_limit
+            for update of old skip locked
+        ));
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.prune_windows(interval, integer, timestamptz) is
+'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. Returns '
+'how many.';
+revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,24 @@
+\set ON_ERROR_STOP on
+\set QUIET on
+\pset footer off
+\pset format wrapped
+\pset columns 130
+begin;
+set local search_path = '';
+set local client_min_messages = warning;
+-- Compiling a check takes longer than running it.
+set local jit = off;
+-- What is found is kept in a setting, as a standby makes no temporary table.
+select set_config('favorites_priority.checks', '[]', true) as kept
+\gset
+
+select to_regprocedure('dispatch.governs_all()') is not null as is_bound
+\gset
+\if :is_bound
+select dispatch.governs_all() as governs_all
+\gset
+\else
+\set governs_all true
+\endif
+select set_config('favorites_priority.governs_all', :'governs_all', true) as kept
+\gset

@@ -1,0 +1,267 @@
+-- The three columns, as the contract has them.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'column ' || w.name as check_name,
+        coalesce(
+            a.atttypid = to_regtype(w.type) and not a.attnotnull and not a.atthasdef, false
+        ) as ok,
+        case
+            when a.attnum is null then 'missing: run up.sql'
+            else
+                format_type(a.atttypid, a.atttypmod)
+                || case when a.attnotnull then ' not null' else '' end
+                || case when a.atthasdef then ' with a default' else '' end
+        end as detail
+    from (
+        values
+        ('preferred_mechanic_id', 'uuid'),
+        ('priority_window_minutes', 'integer'),
+        ('priority_notified_at', 'timestamptz')
+    ) as w (name, type)
+    left join pg_catalog.pg_attribute as a
+        on
+            a.attrelid = to_regclass('public.session_requests')
+            and a.attname = w.name and not a.attisdropped
+) as c
+\gset
+
+-- A foreign key comes with a column of ours; one that was the marketplace's own has theirs.
+do $$
+declare
+    v_is_theirs boolean := false;
+    v_is_there boolean;
+begin
+    if to_regclass('dispatch.found_before') is not null then
+        v_is_theirs := exists (
+            select from dispatch.found_before as b where b.what = 'preferred_mechanic_id'
+        );
+    end if;
+    v_is_there := exists (
+        select from pg_catalog.pg_constraint as c
+        where
+            c.conname = 'session_requests_preferred_mechanic_id_fkey'
+            and c.conrelid = to_regclass('public.session_requests')
+            and c.confrelid = to_regclass('public.mechanics')
+            and c.contype = 'f' and c.confdeltype = 'n' and c.convalidated
+    );
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'foreign key preferred_mechanic_id',
+                'ok', v_is_there or v_is_theirs,
+                'detail',
+                case
+                    when v_is_there then 'to mechanics, on delete set null'
+                    when v_is_theirs then 'the column was here before, and stays as it was'
+                    else 'missing, not validated or another action: drop it and run up.sql'
+                end
+            )
+        )::text,
+        true
+    );
+end;
+$$;
+
+-- From the feature's up.sql on the engine reads the columns, and the flag can be turned.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'binding of the window' as check_name,
+        coalesce(
+            p.prosrc like '%priority_notified_at%'
+            and pg_get_viewdef(to_regclass('dispatch.requests')::oid) like '%priority_notified_at%',
+            false
+        ) as ok,
+        case
+            when p.oid is null then 'missing: run sql/engine/up.sql'
+            when
+                p.prosrc like '%priority_notified_at%'
+                and pg_get_viewdef(
+                    to_regclass('dispatch.requests')::oid
+                ) like '%priority_notified_at%'
+                then 'its columns are read'
+            else 'its columns are not read: run up.sql'
+        end as detail
+    from (select 'as_request'::name as name) as w
+    left join pg_catalog.pg_proc as p
+        on p.proname = w.name and p.pronamespace = to_regnamespace('dispatch')
+    union all
+    select
+        'setter of the flag',
+        coalesce(p.prosrc like '%favorites_priority_enabled%' and p.proowner = n.nspowner, false),
+        case
+            when p.oid is null then 'missing: run up.sql'
+            when p.prosrc not like '%favorites_priority_enabled%' or p.proowner <> n.nspowner
+                then 'another: run up.sql'
+            else 'dispatch.set_favorites_priority(boolean)'
+        end
+    from (select 'dispatch.set_favorites_priority(boolean)'::text as signature) as w
+    left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(w.signature)
+    left join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+) as c
+\gset
+
+-- The sweep must find the next deadline in its index, whatever the table's statistics say: by the
+-- query and the setting of dispatch.pending_windows.
+do $$
+declare
+    v_index constant text := case
+        when current_setting('favorites_priority.governs_all')::boolean
+            then 'session_requests_priority_deadline_idx'
+        else 'windows_ends_at_idx'
+    end;
+    v_plan text := '';
+    v_line text;
+    v_error text;
+begin
+    set local enable_sort = off;
+    begin
+        for v_line in
+            execute
+                $q$explain (costs off) select r.id, r.window_ends_at
+                from dispatch.requests as r
+                where r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+                order by r.window_ends_at
+                limit 1000$q$
+        loop
+            v_plan := v_plan || v_line || E'\n';
+        end loop;
+    exception
+        when undefined_column or undefined_table or invalid_schema_name then v_error := sqlerrm;
+    end;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'plan of the sweep',
+                'ok',
+                v_error is null and strpos(v_plan, v_index) > 0 and strpos(v_plan, 'Sort') = 0,
+                'detail', coalesce(v_error, 'by ' || v_index)
+            )
+        )::text,
+        true
+    );
+end;
+$$;
+
+-- The policies are the marketplace's: nobody changed one since up.sql. A change that was meant is
+-- taken note of by up.sql, run again.
+do $$
+declare
+    v_then jsonb;
+    v_now jsonb;
+    v_is_on boolean;
+    v_changed text;
+    v_error text;
+begin
+    select c.relrowsecurity into v_is_on
+    from pg_catalog.pg_class as c
+    where c.oid = to_regclass('public.session_requests');
+    select substring(obj_description(t.oid, 'pg_trigger') from '\{.*\}')::jsonb into v_then
+    from pg_catalog.pg_trigger as t
+    where
+        t.tgrelid = to_regclass('public.mechanics') and t.tgname = 'mechanics_release_windows';
+    begin
+        v_now := dispatch.policy_fingerprints();
+    exception
+        when undefined_function or invalid_schema_name then v_error := sqlerrm;
+    end;
+    select string_agg(coalesce(a.key, b.key), ', ' order by coalesce(a.key, b.key)) into v_changed
+    from jsonb_each(v_then) as a
+    full join jsonb_each(v_now) as b on b.key = a.key
+    where a.value is distinct from b.value;
+
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'policies on the marketplace''s tables',
+                'ok',
+                coalesce(
+                    v_error is null and v_then is not null and v_is_on and v_changed is null, false
+                ),
+                'detail',
+                case
+                    when v_error is not null then v_error
+                    when v_then is null then 'not noted: run up.sql'
+                    when v_is_on is not true
+                        then
+                            'row level security is off on session_requests: all see reserved '
+                            'requests'
+                    else
+                        coalesce(
+                            'differ since up.sql (if meant, run it again): ' || v_changed,
+                            (select count(*) from jsonb_object_keys(v_now))
+                            || ', as when up.sql was run'
+                        )
+                end
+            )
+        )::text,
+        true
+    );
+end;
+$$;
+
+-- Readable at all, and then which way it stands (either is fine).
+do $$
+declare
+    v_is_on boolean;
+    v_error text := 'null: run up.sql';
+begin
+    begin
+        v_is_on := dispatch.favorites_priority_enabled();
+    exception
+        when undefined_function or invalid_schema_name then v_error := sqlerrm;
+    end;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'flag ENABLE_FAVORITES_PRIORITY',
+                'ok', v_is_on is not null,
+                'detail', case when v_is_on is null then v_error when v_is_on then 'on' else 'off' end
+            )
+        )::text,
+        true
+    );
+end;
+$$;
+
+-- Loses the windows of whoever is not approved any more, by the columns that the binding names.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'trigger mechanics_release_windows' as check_name,
+        coalesce(
+            t.tgenabled in ('O', 'A') and t.tgfoid = to_regprocedure('dispatch.release_windows()')
+            and translate(pg_get_triggerdef(t.oid), '()', '')
+            like '% AFTER UPDATE ON public.mechanics FOR EACH ROW WHEN %',
+            false
+        ) as ok,
+        case
+            when t.oid is null then 'missing: run up.sql'
+            when t.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger …'
+            else substring(pg_get_triggerdef(t.oid) from ' (WHEN .*) EXECUTE ')
+        end as detail
+    from (select to_regclass('public.mechanics') as relation) as w
+    left join pg_catalog.pg_trigger as t
+        on t.tgname = 'mechanics_release_windows' and t.tgrelid = w.relation
+) as c
+\gset

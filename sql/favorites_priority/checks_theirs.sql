@@ -1,0 +1,206 @@
+-- On a marketplace that was there first. An index that was its own stays as it is.
+do $$
+declare
+    v_before text[] := '{}';
+    v_checks jsonb;
+begin
+    if to_regclass('dispatch.found_before') is not null then
+        select array_agg(b.what) into v_before from dispatch.found_before as b;
+    end if;
+    select
+        jsonb_agg(
+            jsonb_build_object(
+                'check_name', 'index ' || w.name,
+                'ok',
+                coalesce(
+                    i.indisvalid and i.indisready
+                    and (w.name = any(v_before) or d.keys = w.keys),
+                    false
+                ),
+                'detail',
+                case
+                    when i.indexrelid is null then 'missing: run up.sql'
+                    when not i.indisvalid then 'invalid: drop it and run up.sql'
+                    when w.name = any(v_before) then 'was here before, and stays as it was'
+                    when d.keys <> w.keys then 'another: drop it and run up.sql'
+                    else 'valid, ' || pg_size_pretty(pg_relation_size(i.indexrelid))
+                end
+            )
+        )
+    into v_checks
+    from (
+        values
+        (
+            'session_requests_preferred_mechanic_idx',
+            'preferred_mechanic_id WHERE preferred_mechanic_id IS NOT NULL'
+        ),
+        (
+            'session_requests_priority_notified_idx',
+            'priority_notified_at WHERE priority_notified_at IS NOT NULL'
+        )
+    ) as w (name, keys)
+    left join pg_catalog.pg_index as i
+        on
+            i.indexrelid = to_regclass('public.' || w.name)
+            and i.indrelid = to_regclass('public.session_requests')
+    -- PostgreSQL 15.20 writes more parentheses than 15.18, and none of them matters here.
+    cross join translate(
+        regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING btree ', ''), '()', ''
+    ) as d (keys);
+    perform set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || v_checks)::text,
+        true
+    );
+end;
+$$;
+
+-- Their conditions keep every statement that names no favourite free of ours.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'trigger ' || w.name as check_name,
+        coalesce(
+            g.tgenabled in ('O', 'A')
+            and translate(pg_get_triggerdef(g.oid), '()', '') like
+            '% ' || w.moment || ' ON public.session_requests FOR EACH ROW WHEN ' || w.condition
+            || ' EXECUTE FUNCTION dispatch.' || w.function,
+            false
+        ) as ok,
+        case
+            when g.oid is null then 'missing: run up.sql'
+            when g.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger …'
+            else regexp_replace(pg_get_triggerdef(g.oid), '^.* TRIGGER \S+ ', '')
+        end as detail
+    from (
+        values
+        (
+            '00_dispatch_guard', 'BEFORE UPDATE', 'guard_reservation',
+            'old.priority_notified_at IS NOT NULL'
+        ),
+        (
+            'zzz_dispatch_guard', 'BEFORE UPDATE', 'guard_reservation',
+            'old.priority_notified_at IS NOT NULL'
+        ),
+        (
+            'zzz_dispatch_open_window', 'BEFORE INSERT', 'route_request',
+            'new.preferred_mechanic_id IS NOT NULL OR new.priority_window_minutes IS NOT NULL '
+            'OR new.priority_notified_at IS NOT NULL'
+        ),
+        (
+            'zzz_dispatch_log_insert', 'AFTER INSERT', 'log_window',
+            'new.preferred_mechanic_id IS NOT NULL OR '
+            'strposcurrent_setting''dispatch.routing_notes''::text, true, new.id::text > 0'
+        ),
+        (
+            'zzz_dispatch_log_update', 'AFTER UPDATE', 'log_request_change',
+            'old.priority_notified_at IS NOT NULL AND '
+            'new.status IS DISTINCT FROM old.status '
+            'OR new.preferred_mechanic_id IS DISTINCT FROM old.preferred_mechanic_id '
+            'OR new.priority_window_minutes IS DISTINCT FROM old.priority_window_minutes '
+            'OR new.priority_notified_at IS DISTINCT FROM old.priority_notified_at'
+        ),
+        (
+            'zzz_dispatch_log_delete', 'AFTER DELETE', 'log_request_change',
+            'old.priority_notified_at IS NOT NULL'
+        )
+    ) as w (name, moment, function, condition)
+    left join pg_catalog.pg_trigger as g
+        on g.tgname = w.name and g.tgrelid = to_regclass('public.session_requests')
+) as c
+\gset
+
+-- Triggers of one moment run in the order of their names: the guard must be the first before an
+-- update, and the last, and the window be opened by the last before an insert.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'order of the triggers' as check_name,
+        count(g.tgname) = 0 as ok,
+        coalesce(
+            string_agg(
+                format(
+                    'rename %s, which runs %s ours: alter trigger %I on public.session_requests '
+                    'rename to …',
+                    g.tgname, g.place, g.tgname
+                ),
+                '; ' order by g.tgname
+            ),
+            'ours are the first and the last'
+        ) as detail
+    from (
+        select
+            t.tgname,
+            case when t.tgname < '00_dispatch_guard' then 'before' else 'after' end as place
+        from pg_catalog.pg_trigger as t
+        where
+            t.tgrelid = to_regclass('public.session_requests') and not t.tgisinternal
+            -- pg_trigger.h: for each row 1, before 2, insert 4, update 16
+            and t.tgtype & 3 = 3
+            and (
+                (
+                    t.tgtype & 16 = 16
+                    and (
+                        t.tgname < '00_dispatch_guard'
+                        or t.tgname > 'zzz_dispatch_guard'
+                    )
+                )
+                or (t.tgtype & 4 = 4 and t.tgname > 'zzz_dispatch_open_window')
+            )
+            and t.tgname not in ('zzz_dispatch_guard', 'zzz_dispatch_open_window')
+    ) as g
+) as c
+\gset
+
+-- Whatever their policies show, a reserved request is hidden from the others.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'policy dispatch_reserved' as check_name,
+        coalesce(
+            p.permissive = 'RESTRICTIVE' and p.cmd = 'ALL' and p.roles = array['public']::name[]
+            and p.qual like '%priority_notified_at IS NULL%OR%<> ''pending''%'
+            'OR %NOT dispatch.is_reserved_for_another(id)%'
+            and p.with_check = 'true',
+            false
+        ) as ok,
+        case
+            when p.policyname is null then 'missing: run up.sql'
+            else
+                lower(p.permissive || ', for ' || p.cmd || ' to ')
+                || array_to_string(p.roles, ', ') || ': ' || coalesce(p.qual, '')
+        end as detail
+    from (select 'dispatch_reserved'::name as name) as w
+    left join pg_catalog.pg_policies as p
+        on
+            p.schemaname = 'public' and p.tablename = 'session_requests'
+            and p.policyname = w.name
+    union all
+    -- Whoever may read their table runs its policies.
+    select
+        'grant on is_reserved_for_another',
+        coalesce(has_function_privilege('public', p.oid, 'execute'), false),
+        case
+            when has_function_privilege('public', p.oid, 'execute') then 'to public'
+            else 'missing: clients get errors from session_requests; run up.sql'
+        end
+    from (
+        select to_regprocedure('dispatch.is_reserved_for_another(uuid)')::oid as oid
+    ) as p
+) as c
+\gset

@@ -1,0 +1,364 @@
+-- The enums, with at least our words.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'type ' || w.name as check_name,
+        count(e.enumlabel) = count(*) as ok,
+        coalesce(
+            'lacks: ' || string_agg(v.word, ', ' order by v.word) filter (where e.oid is null),
+            'has all its words'
+        ) as detail
+    from (
+        values
+        ('session_type', array['diagnostic', 'chat', 'video']),
+        (
+            'session_request_status',
+            array['pending', 'accepted', 'cancelled', 'expired', 'completed']
+        )
+    ) as w (name, words)
+    cross join unnest(w.words) as v (word)
+    left join pg_catalog.pg_enum as e
+        on e.enumtypid = to_regtype('public.' || w.name) and e.enumlabel = v.word
+    group by w.name
+) as c
+\gset
+
+-- The tables, with at least our columns; and what clients may do with these, exactly. The feature's
+-- columns, and what others have added since, are not looked at.
+with tables as (
+    select
+        w.name,
+        w.columns,
+        to_regclass('public.' || w.name) as oid
+    from (
+        values
+        (
+            'mechanics',
+            'id uuid, display_name text, status text, is_online boolean, brands text[], '
+            'country text, city text, created_at timestamptz, updated_at timestamptz'
+        ),
+        (
+            'customer_favorites',
+            'customer_id uuid, mechanic_id uuid, created_at timestamptz'
+        ),
+        (
+            'service_plans',
+            'code text, title text, session_type public.session_type, price_cents integer, '
+            'currency text, is_active boolean'
+        ),
+        (
+            'session_requests',
+            'id uuid, created_at timestamptz, updated_at timestamptz, customer_id uuid, '
+            'mechanic_id uuid, session_type public.session_type, plan_code text, '
+            'status public.session_request_status, customer_name text, customer_email text, '
+            'notes text, accepted_at timestamptz, notification_sent_at timestamptz, '
+            'metadata jsonb, is_urgent boolean, request_type text, requested_brand text, '
+            'extracted_keywords text[], customer_country text, customer_city text, '
+            'expires_at timestamptz, is_follow_up boolean, preferred_workshop_id uuid'
+        )
+    ) as w (name, columns)
+),
+
+columns as (
+    select
+        t.name as relation,
+        split_part(n.text, ' ', 1) as name,
+        split_part(n.text, ' ', 2) as type,
+        a.attnum,
+        a.atttypid
+    from tables as t
+    cross join unnest(string_to_array(t.columns, ', ')) as n (text)
+    left join pg_catalog.pg_attribute as a
+        on
+            a.attrelid = t.oid and a.attname = split_part(n.text, ' ', 1)
+            and not a.attisdropped
+),
+
+-- A privilege on the whole table is told without columns.
+grants as (
+    select
+        t.name as relation,
+        r.role,
+        string_agg(
+            p.privilege || case when not p.is_whole then ' (' || p.columns || ')' else '' end,
+            ', ' order by p.number
+        ) as found
+    from tables as t
+    cross join unnest(array['anon', 'authenticated', 'service_role']) as r (role)
+    left join
+        lateral (
+            select
+                v.number,
+                v.privilege,
+                has_table_privilege(r.role, t.oid, v.privilege) as is_whole,
+                (
+                    select string_agg(k.name, ', ' order by k.name)
+                    from columns as k
+                    where
+                        v.has_columns and k.relation = t.name and k.attnum is not null
+                        and has_column_privilege(r.role, t.oid, k.attnum, v.privilege)
+                ) as columns
+            from (
+                values
+                (1, 'select', true),
+                (2, 'insert', true),
+                (3, 'update', true),
+                (4, 'delete', false),
+                (5, 'truncate', false),
+                (6, 'references', true),
+                (7, 'trigger', false)
+            ) as v (number, privilege, has_columns)
+        ) as p
+        on p.is_whole or p.columns is not null
+    group by t.name, r.role
+)
+
+select
+    set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb
+            || jsonb_agg(to_jsonb(c) - 'number' order by c.number, c.check_name)
+        )::text,
+        true
+    ) as kept
+from (
+    select
+        1 as number,
+        'table ' || t.name as check_name,
+        bool_and(coalesce(k.atttypid = to_regtype(k.type) and o.relkind = 'r', false)) as ok,
+        case
+            when t.oid is null then 'missing: run sql/marketplace/up.sql'
+            when bool_or(o.relkind <> 'r') then 'not an ordinary table'
+            else
+                coalesce(
+                    'missing or of another type: '
+                    || string_agg(k.name, ', ' order by k.name)
+                    filter (where k.atttypid is distinct from to_regtype(k.type)),
+                    count(*) || ' columns'
+                )
+        end as detail
+    from tables as t
+    inner join columns as k on k.relation = t.name
+    left join pg_catalog.pg_class as o on o.oid = t.oid
+    group by t.name, t.oid
+    union all
+    select
+        2,
+        'row level security on ' || t.name,
+        coalesce(o.relrowsecurity, false),
+        case
+            when t.oid is null then 'missing: run sql/marketplace/up.sql'
+            when o.relrowsecurity then 'on'
+            else 'off: alter table … enable row level security'
+        end
+    from tables as t
+    left join pg_catalog.pg_class as o on o.oid = t.oid
+    union all
+    select
+        3,
+        'grants on ' || t.name,
+        bool_and(
+            case g.role
+                when 'service_role' then g.found like 'select, insert, update, delete%'
+                when 'anon' then g.found is not distinct from w.to_anon
+                else g.found is not distinct from w.to_authenticated
+            end
+        ) is true,
+        coalesce(
+            string_agg(g.role || ': ' || g.found, '; ' order by g.role)
+            filter (
+                where
+                (g.role = 'anon' and g.found is distinct from w.to_anon)
+                or (g.role = 'authenticated' and g.found is distinct from w.to_authenticated)
+                or (
+                    g.role = 'service_role'
+                    and g.found like 'select, insert, update, delete%' is not true
+                )
+            ) || ' (see sql/marketplace/policies.sql)',
+            case
+                when t.oid is null then 'missing: run sql/marketplace/up.sql'
+                else 'exactly as expected'
+            end
+        )
+    from tables as t
+    inner join grants as g on g.relation = t.name
+    inner join (
+        values
+        (
+            'mechanics',
+            null::text,
+            'select, insert (brands, city, country, display_name, id), '
+            'update (brands, city, country, display_name)'
+        ),
+        ('customer_favorites', null, 'select, insert, delete'),
+        ('service_plans', 'select', 'select'),
+        (
+            'session_requests',
+            null,
+            'select (accepted_at, created_at, customer_city, customer_country, customer_id, '
+            'expires_at, extracted_keywords, id, is_follow_up, is_urgent, mechanic_id, '
+            'notification_sent_at, plan_code, preferred_workshop_id, request_type, '
+            'requested_brand, session_type, status, updated_at)'
+        )
+    ) as w (relation, to_anon, to_authenticated) on w.relation = t.name
+    group by t.name, t.oid
+) as c
+\gset
+
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'policy ' || w.name as check_name,
+        coalesce(
+            p.permissive = 'PERMISSIVE' and p.cmd = w.command and p.roles = w.roles
+            and concat_ws(' ', p.qual, p.with_check) like w.rule,
+            false
+        ) as ok,
+        case
+            when p.policyname is null then 'missing: see ' || w.file
+            else
+                'for ' || lower(p.cmd) || ' to ' || array_to_string(p.roles, ', ') || ': '
+                || concat_ws(' ', p.qual, p.with_check)
+        end as detail
+    from (
+        values
+        (
+            'mechanics_select', 'mechanics', 'SELECT', array['authenticated']::name[],
+            '%status = ''approved''%id = ( SELECT auth.uid() AS uid)%',
+            'sql/marketplace/policies.sql'
+        ),
+        (
+            'mechanics_insert', 'mechanics', 'INSERT', array['authenticated'],
+            '(id = ( SELECT auth.uid() AS uid))',
+            'sql/marketplace/policies.sql'
+        ),
+        (
+            'mechanics_update', 'mechanics', 'UPDATE', array['authenticated'],
+            '(id = ( SELECT auth.uid() AS uid)) (id = ( SELECT auth.uid() AS uid))',
+            'sql/marketplace/policies.sql'
+        ),
+        (
+            'customer_favorites_select', 'customer_favorites', 'SELECT', array['authenticated'],
+            '(customer_id = ( SELECT auth.uid() AS uid))',
+            'sql/marketplace/policies.sql'
+        ),
+        (
+            'customer_favorites_insert', 'customer_favorites', 'INSERT', array['authenticated'],
+            '(customer_id = ( SELECT auth.uid() AS uid))',
+            'sql/marketplace/policies.sql'
+        ),
+        (
+            'customer_favorites_delete', 'customer_favorites', 'DELETE', array['authenticated'],
+            '(customer_id = ( SELECT auth.uid() AS uid))',
+            'sql/marketplace/policies.sql'
+        ),
+        (
+            'service_plans_select', 'service_plans', 'SELECT', array['anon', 'authenticated'],
+            'is_active',
+            'sql/marketplace/policies.sql'
+        ),
+        -- The engine's up.sql lets mechanics see what is open to them.
+        (
+            'session_requests_select', 'session_requests', 'SELECT', array['authenticated'],
+            case
+                when to_regprocedure('dispatch.governs_all()') is null
+                    then
+                        '((customer_id = ( SELECT auth.uid() AS uid)) '
+                        'OR (mechanic_id = ( SELECT auth.uid() AS uid)))'
+                else
+                    '((customer_id = ( SELECT dispatch.caller_id() AS caller_id)) '
+                    'OR (mechanic_id = ( SELECT dispatch.caller_id() AS caller_id)) '
+                    'OR (%''pending''%AND dispatch.may_see_request(%)))'
+            end,
+            'sql/engine/see_open_requests.sql'
+        )
+    ) as w (name, relation, command, roles, rule, file)
+    left join pg_catalog.pg_policies as p
+        on
+            p.schemaname = 'public' and p.tablename = w.relation
+            and p.policyname = w.name
+) as c
+\gset
+
+-- One Checkout Session is one request because of this one; the others are for speed.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'index ' || w.name as check_name,
+        coalesce(
+            i.indisvalid and i.indisready and i.indisunique = w.is_unique
+            and d.keys = translate(w.keys, '()', ''),
+            false
+        ) as ok,
+        case
+            when i.indexrelid is null then 'missing: run sql/marketplace/indexes.sql'
+            when not i.indisvalid then 'invalid: drop it and run sql/marketplace/indexes.sql'
+            when i.indisunique <> w.is_unique or d.keys <> translate(w.keys, '()', '')
+                then 'another: drop it and run sql/marketplace/indexes.sql'
+            else
+                case when w.is_unique then 'unique, ' else '' end || 'valid, '
+                || pg_size_pretty(pg_relation_size(i.indexrelid))
+        end as detail
+    from (
+        values
+        (
+            'session_requests_stripe_checkout_session_id_key', 'session_requests', true,
+            'metadata ->> ''stripe_checkout_session_id''::text WHERE '
+            'metadata ->> ''stripe_checkout_session_id''::text IS NOT NULL'
+        ),
+        (
+            'session_requests_stripe_payment_intent_idx', 'session_requests', false,
+            'metadata ->> ''stripe_payment_intent''::text WHERE '
+            'metadata ->> ''stripe_payment_intent''::text IS NOT NULL'
+        ),
+        (
+            'session_requests_customer_id_idx', 'session_requests', false, 'customer_id, created_at'
+        ),
+        (
+            'session_requests_mechanic_id_idx', 'session_requests', false,
+            'mechanic_id WHERE mechanic_id IS NOT NULL'
+        ),
+        (
+            'session_requests_open_idx', 'session_requests', false,
+            'created_at WHERE status = ''pending''::public.session_request_status '
+            'AND notification_sent_at IS NOT NULL'
+        ),
+        (
+            'session_requests_expiry_idx', 'session_requests', false,
+            'expires_at WHERE status = ''pending''::public.session_request_status'
+        ),
+        (
+            'session_requests_refund_due_idx', 'session_requests', false,
+            'expires_at WHERE status = ''expired''::public.session_request_status '
+            'AND metadata ->> ''stripe_payment_intent''::text IS NOT NULL '
+            'AND NOT metadata ? ''refunded_at''::text'
+        ),
+        ('mechanics_online_idx', 'mechanics', false, 'id WHERE is_online'),
+        ('customer_favorites_mechanic_id_idx', 'customer_favorites', false, 'mechanic_id')
+    ) as w (name, relation, is_unique, keys)
+    left join pg_catalog.pg_index as i
+        on
+            i.indexrelid = to_regclass('public.' || w.name)
+            and i.indrelid = to_regclass('public.' || w.relation)
+    -- PostgreSQL 15.20 writes more parentheses than 15.18, and none of them matters here.
+    cross join translate(
+        regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING btree ', ''), '()', ''
+    ) as d (keys)
+) as c
+\gset

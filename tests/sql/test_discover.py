@@ -1,0 +1,548 @@
+"""What sql/discover.sql finds in marketplaces of several shapes, and the binding that it writes."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from stack import ROOT
+from stack.install import install
+from stack.postgres import binary, run_psql
+from tests.database import Database, Row, dump
+
+DISCOVER = ROOT / "sql/discover.sql"
+SHAPES = ROOT / "examples/marketplaces"
+REFERENCE = ROOT / "functions/binding/reference.sql"
+BOUND = ["garage", "by_user", "enums", "half_known"]
+CARLA, FRANK, MONA = (f"{n}0000000-0000-4000-8000-000000000001" for n in "caf")
+# Theirs, beside the users' ids.
+FRANKS, MONAS = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
+USERS = f"""
+insert into auth.users (id) values ('{CARLA}'), ('{FRANK}'), ('{MONA}');
+"""
+# In each: Frank is approved and Carla's favourite, Mona is not.
+ROWS = {
+    "garage": f"""
+    insert into mechanics (id, user_id, name, application_status, is_available, last_updated, city)
+    values
+    ('{FRANKS}', '{FRANK}', 'Frank', 'approved', true, '2026-01-01Z', 'Laval'),
+    ('{MONAS}', '{MONA}', 'Mona', null, null, null, null);
+    insert into customer_favorites (customer_id, mechanic_id, workshop_id, added_at) values
+    ('{CARLA}', '{FRANKS}', null, '2026-01-02Z'), ('{CARLA}', null, gen_random_uuid(), now());
+    insert into service_plans (slug, name, price, duration_minutes, description) values
+    ('quick10', 'Quick', 9.99, 10, ''), ('video30', 'Seeing is better', 29.99, 30, '');
+    insert into session_requests (customer_id, mechanic_id, session_type, plan_code) values
+    ('{CARLA}', null, 'chat', 'quick10'), ('{CARLA}', '{FRANK}', 'chat', 'quick10'),
+    ('{CARLA}', null, 'video', 'video30');
+    """,
+    "by_user": f"""
+    insert into mechanics (id, full_name, status, online, last_seen, makes, town) values
+    ('{FRANK}', 'Frank', 'approved', true, '2026-01-01Z', 'Audi , BMW', 'Ulm'),
+    ('{MONA}', 'Mona', 'paused', false, null, null, null);
+    insert into customer_favorites values ('{CARLA}', '{FRANK}', '2026-01-02Z');
+    insert into service_plans values
+    ('c1', 'Chat', 'chat', 999, 'EUR', false), ('v1', 'Visit', 'visit', 2999, 'EUR', true);
+    insert into session_requests (customer_id, session_type, plan_code)
+    values ('{CARLA}', 'chat', 'c1');
+    """,
+    "enums": f"""
+    insert into mechanics (id, profile_id, first_name, last_name, verified, brands, city) values
+    ('{FRANKS}', '{FRANK}', 'Frank', 'Ferro', true, '["Audi"]', 'Ulm'),
+    ('{MONAS}', '{MONA}', 'Mona', null, false, '{{}}', null);
+    insert into favorite_mechanics values ('{CARLA}', '{FRANKS}', '2026-01-02');
+    insert into plans (key, label, price_cents) values
+    ('basic', 'Basic', 999), ('big', 'Garage-visit', 9900);
+    insert into session_requests (customer_id, mechanic_id, plan_code)
+    values ('{CARLA}', '{FRANKS}', 'basic');
+    """,
+    "half_known": f"""
+    insert into mechanics (id, user_id, owner_id, application_status, is_online, "Brands we fix")
+    values
+    ('{FRANKS}', '{FRANK}', '{MONA}', 'approved', true, 'Audi,BMW'),
+    ('{MONAS}', '{MONA}', '{MONA}', 'new', null, null);
+    insert into customer_favorites values ('{CARLA}', '{FRANKS}');
+    insert into service_plans values ('ten', 'A10', 'Chat', 10), ('thirty', 'A30', 'Video', 30);
+    insert into session_requests (customer_id, mechanic_id, session_type, plan_code) values
+    ('{CARLA}', null, 'chat', 'A10'), ('{CARLA}', '{FRANKS}', 'chat', 'A30');
+    """,
+}
+COLUMNS = {
+    "mechanics": {
+        "id": "uuid",
+        "user_id": "uuid",
+        "display_name": "text",
+        "is_approved": "boolean",
+        "is_online": "boolean",
+        "last_seen_at": "timestamp with time zone",
+        "brands": "text[]",
+        "city": "text",
+        "country": "text",
+    },
+    "plans": {
+        "code": "text",
+        "title": "text",
+        "session_type": "text",
+        "price_cents": "integer",
+        "currency": "text",
+        "is_active": "boolean",
+    },
+    "favorites": {
+        "customer_id": "uuid",
+        "mechanic_id": "uuid",
+        "favorited_at": "timestamp with time zone",
+    },
+}
+
+
+class Found(NamedTuple):
+    status: int
+    text: str
+    errors: str
+
+    @property
+    def report(self) -> str:
+        """The comments before the binding, each thing or question in one line."""
+        head = self.text.partition("\n\ncreate ")[0]
+        return re.sub(r"\n--(?: {16,}| (?=\S)(?!QUESTION))", " ", head)
+
+    @property
+    def questions(self) -> list[str]:
+        return re.findall(r"^-- (QUESTION: .*)$", self.report, re.MULTILINE)
+
+    def asks(self, *words: str) -> bool:
+        return any(all(word in question for word in words) for question in self.questions)
+
+
+def discover(db: Database, user: str = "postgres", **settings: str) -> Found:
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    result = subprocess.run(
+        ["psql", "-X", "-q", "-d", db.dsn(user), "-f", str(DISCOVER)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PGOPTIONS": options},
+    )
+    return Found(result.returncode, result.stdout, result.stderr)
+
+
+def found_in(db: Database, **settings: str) -> Found:
+    found = discover(db, **settings)
+    assert (found.status, found.errors) == (0, "")
+    return found
+
+
+def make(
+    db: Database, shape: str, with_rows: bool = True, changes: dict[str, str] | None = None
+) -> None:
+    schema = (SHAPES / shape / "schema.sql").read_text()
+    for old, new in (changes or {}).items():
+        assert old in schema
+        schema = schema.replace(old, new)
+    db.owner.execute(schema.encode())
+    if with_rows:
+        db.owner.execute((USERS + ROWS[shape]).encode())
+
+
+def bind(db: Database, tmp_path: Path, text: str) -> None:
+    """Run the binding, twice, where the engine's up.sql does."""
+    db.sql("create schema if not exists dispatch")
+    db.sql(
+        "create table if not exists dispatch.presence (mechanic_id uuid primary key,"
+        " is_online boolean not null, last_seen_at timestamptz not null)"
+    )
+    file = tmp_path / "binding.sql"
+    file.write_text(text)
+    for _ in range(2):
+        run_psql(db.dsn(), "-f", str(file))
+
+
+def constants(db: Database) -> Row:
+    (row,) = db.sql(
+        "select dispatch.governs_all() as governs_all, dispatch.assigns_user_id() as"
+        " assigns_user_id, dispatch.approval_columns() as approval_columns,"
+        " dispatch.feed_is_private() as feed_is_private"
+    )
+    return row
+
+
+def everything(db: Database) -> str:
+    command = [binary("pg_dump"), "-d", db.dsn(), "-n", "public", "-n", "auth"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("with_rows", [True, False], ids=["rows", "empty"])
+@pytest.mark.parametrize("shape", BOUND)
+def test_the_binding_is_the_contracts(
+    empty_db: Database, tmp_path: Path, shape: str, with_rows: bool
+) -> None:
+    db = empty_db
+    make(db, shape, with_rows)
+    bind(db, tmp_path, found_in(db).text)
+    for view, columns in COLUMNS.items():
+        found = db.sql(
+            "select attname, format_type(atttypid, atttypmod) as type from pg_attribute"
+            " where attrelid = %s::regclass order by attnum",
+            f"dispatch.{view}",
+        )
+        assert {row["attname"]: row["type"] for row in found} == columns
+        assert len(db.sql(f"select * from dispatch.{view}")) == (
+            (1 if view == "favorites" else 2) if with_rows else 0
+        )
+    assert db.value("select count(*) from dispatch.mechanics where is_approved is null") == 0
+    found = db.sql(
+        "select proname, provolatile, prosecdef, proconfig from pg_proc"
+        " where pronamespace = 'dispatch'::regnamespace order by proname"
+    )
+    named = re.findall(r"function dispatch\.(\w+)\(", REFERENCE.read_text())
+    assert [row["proname"] for row in found] == sorted(named)
+    for row in found:
+        assert row["provolatile"] == b"i" or row["provolatile"] == "i"
+        assert not row["prosecdef"]
+        assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"]
+    assert constants(db)["governs_all"] is False
+
+
+@pytest.mark.parametrize("with_rows", [True, False], ids=["rows", "empty"])
+@pytest.mark.parametrize("shape", BOUND)
+def test_it_reads_only(empty_db: Database, shape: str, with_rows: bool) -> None:
+    make(empty_db, shape, with_rows)
+    before = everything(empty_db)
+    found = found_in(empty_db)
+    assert found_in(empty_db, default_transaction_read_only="on") == found
+    assert everything(empty_db) == before
+    assert empty_db.value("select count(*) from pg_namespace where nspname = 'dispatch'") == 0
+
+
+@pytest.mark.parametrize("shape", BOUND)
+def test_its_text_is_tidy_and_shows_nobody(empty_db: Database, shape: str) -> None:
+    make(empty_db, shape)
+    found = found_in(empty_db)
+    assert max(map(len, found.text.splitlines())) <= 100
+    assert not re.search(r"[ \t]$|\t", found.text, re.MULTILINE)
+    for personal in ("Frank", "Mona", "Ulm", "Laval", CARLA, FRANK, FRANKS):
+        assert personal not in found.text
+
+
+def test_garage(empty_db: Database, tmp_path: Path) -> None:
+    """The mechanic's own id beside the user's, text statuses, a numeric price."""
+    db = empty_db
+    make(db, "garage")
+    found = found_in(db)
+    for line in (
+        "user_id: by foreign key to auth.users (id); 2 of 2 values are users' ids",
+        "application_status: its CHECK knows draft, pending, under_review, approved, rejected",
+        "slug: 2 of the 2 plan_codes of session_requests are values of it",
+        "price: by its name; numeric(10,2), taken as whole units; its values are 9.99, 29.99",
+        "the user's id, by foreign key to auth.users (id); by policies that compare it with",
+        "text, knows pending, accepted, cancelled, expired, completed, unattended",
+    ):
+        assert line in found.report
+    assert found.asks("can_accept_sessions is false")
+    assert found.asks("Which session type", "requests have chat, video", "else chat")
+    assert found.asks("In which currency", "Taken: usd")
+    assert found.asks("session_requests_feed", "Taken: private")
+    assert len(found.questions) == 4
+
+    bind(db, tmp_path, found.text)
+    frank, mona = db.sql("select * from dispatch.mechanics order by display_name")
+    assert (str(frank["id"]), str(frank["user_id"])) == (FRANKS, FRANK)
+    assert (frank["is_approved"], mona["is_approved"]) == (True, False)
+    assert (frank["is_online"], mona["is_online"]) == (True, False)
+    assert (frank["city"], frank["brands"]) == ("Laval", [])
+    assert frank["last_seen_at"].isoformat() == "2026-01-01T00:00:00+00:00"
+    # What set_presence says besides is not lost, and hers counts only if theirs allows it.
+    db.sql("insert into dispatch.presence values (%s, false, '2026-02-01Z')", FRANKS)
+    frank = db.sql("select * from dispatch.mechanics order by display_name")[0]
+    assert frank["is_online"] is False
+    assert frank["last_seen_at"].isoformat() == "2026-02-01T00:00:00+00:00"
+
+    plans = db.sql("select * from dispatch.plans order by code")
+    assert [tuple(plan.values()) for plan in plans] == [
+        ("quick10", "Quick", "chat", 999, "usd", True),
+        ("video30", "Seeing is better", "video", 2999, "usd", True),
+    ]
+    (favorite,) = db.sql("select * from dispatch.favorites")
+    assert (str(favorite["customer_id"]), str(favorite["mechanic_id"])) == (CARLA, FRANKS)
+    assert favorite["favorited_at"].isoformat() == "2026-01-02T00:00:00+00:00"
+    assert constants(db) == {
+        "governs_all": False,
+        "assigns_user_id": True,
+        "approval_columns": ["application_status"],
+        "feed_is_private": True,
+    }
+
+
+def test_by_user(empty_db: Database, tmp_path: Path) -> None:
+    """The user's id alone, minor units as bigint, favourites that point to auth.users."""
+    db = empty_db
+    make(db, "by_user")
+    found = found_in(db)
+    assert "id: by foreign key to auth.users (id); 2 of 2 values are users' ids" in found.report
+    assert "code: by foreign key from session_requests.plan_code" in found.report
+    assert "amount: by its name; bigint, taken as minor units" in found.report
+    # Only what no database can say.
+    assert len(found.questions) == 1
+    assert found.asks("session_requests_feed")
+
+    bind(db, tmp_path, found.text)
+    frank, mona = db.sql("select * from dispatch.mechanics order by display_name")
+    assert str(frank["id"]) == str(frank["user_id"]) == FRANK
+    assert (frank["is_approved"], mona["is_approved"]) == (True, False)
+    assert (frank["brands"], frank["city"], frank["country"]) == (["Audi", "BMW"], "Ulm", "de")
+    plans = db.sql("select * from dispatch.plans order by code")
+    assert [tuple(plan.values()) for plan in plans] == [
+        ("c1", "Chat", "chat", 999, "eur", True),
+        ("v1", "Visit", "visit", 2999, "eur", False),
+    ]
+    (favorite,) = db.sql("select customer_id::text, mechanic_id::text from dispatch.favorites")
+    assert favorite == {"customer_id": CARLA, "mechanic_id": FRANK}
+    assert constants(db)["assigns_user_id"] is True
+    assert constants(db)["approval_columns"] == ["status"]
+
+
+def test_enums(empty_db: Database, tmp_path: Path) -> None:
+    """Enums with words of their own, a boolean approval, other tables' names, no currency."""
+    db = empty_db
+    make(db, "enums")
+    found = found_in(db)
+    assert "profile_id: by foreign key to auth.users (id); 2 of 2" in found.report
+    assert "verified: by its name, a boolean" in found.report
+    assert "public.favorite_mechanics: 1 rows looked at" in found.report
+    assert "public.plans: 2 rows looked at" in found.report
+    assert "public.booking_kind, knows chat, video, garage_visit" in found.report
+    assert found.asks("In which currency", "Taken: usd")
+    assert found.asks("Which session type")
+    assert len(found.questions) == 3
+
+    bind(db, tmp_path, found.text)
+    frank, mona = db.sql("select * from dispatch.mechanics order by display_name")
+    assert (str(frank["id"]), str(frank["user_id"])) == (FRANKS, FRANK)
+    assert (frank["display_name"], mona["display_name"]) == ("Frank Ferro", "Mona")
+    assert (frank["is_approved"], mona["is_approved"]) == (True, False)
+    assert (frank["brands"], mona["brands"]) == (["Audi"], None)
+    # Only the engine knows who is there.
+    assert (frank["is_online"], frank["last_seen_at"]) == (False, None)
+    plans = db.sql("select * from dispatch.plans order by code")
+    assert [tuple(plan.values()) for plan in plans] == [
+        ("basic", "Basic", "chat", 999, "usd", True),
+        ("big", "Garage-visit", "garage_visit", 9900, "usd", True),
+    ]
+    assert constants(db)["assigns_user_id"] is False
+    assert constants(db)["approval_columns"] == ["verified"]
+
+
+def test_two_readings_are_asked(empty_db: Database, tmp_path: Path) -> None:
+    db = empty_db
+    make(db, "half_known", with_rows=False)
+    found = found_in(db)
+    assert found.asks("the user who signs in", "user_id or owner_id", "Taken: user_id.")
+    assert found.asks("approved", "application_status or status", "Taken: application_status.")
+    assert found.asks("reached now", "is_online or is_available")
+    assert found.asks("session_requests.mechanic_id hold", "no value to tell", "of the user.")
+    assert found.asks("customer_favorites.mechanic_id hold", "Taken: of mechanics.")
+    assert found.asks("plan_code hold", "code or slug", "Taken: code.")
+    assert found.asks("price in minor units", "Taken: minor units.")
+    assert found.asks("no session type is known yet", "Taken: none.")
+    assert found.asks("session_requests.customer_id the id of the user who books")
+    assert not found.asks("created_by")
+    assert "none of these says otherwise: deleted_at" in found.report
+    bind(db, tmp_path, found.text)
+    assert constants(db)["approval_columns"] == ["application_status", "deleted_at"]
+
+
+def test_values_answer_what_the_shape_does_not(empty_db: Database, tmp_path: Path) -> None:
+    db = empty_db
+    make(db, "half_known")
+    found = found_in(db)
+    assert "code: 2 of the 2 plan_codes of session_requests are values of it" in found.report
+    assert "mechanic_id: 1 of 1 values are mechanics' ids" in found.report
+    assert "the mechanic's id, 1 of 1 values are mechanics' ids" in found.report
+    for answered in ("mechanic_id hold", "plan_code hold", "customer_id"):
+        assert not found.asks(answered)
+    assert found.asks("price in minor units", "Taken: whole ones.")
+    assert found.asks("the user who signs in", "user_id or owner_id")
+
+    bind(db, tmp_path, found.text)
+    assert constants(db)["assigns_user_id"] is False
+    assert db.sql("select price_cents, session_type from dispatch.plans order by code") == [
+        {"price_cents": 1000, "session_type": "chat"},
+        {"price_cents": 3000, "session_type": "chat"},
+    ]
+    frank = "select is_approved, brands from dispatch.mechanics where is_online"
+    assert db.sql(frank) == [{"is_approved": True, "brands": ["Audi", "BMW"]}]
+    db.sql("update mechanics set deleted_at = now()")
+    assert db.sql(frank) == [{"is_approved": False, "brands": ["Audi", "BMW"]}]
+
+
+def test_favourites_by_the_users_id_are_looked_up(empty_db: Database, tmp_path: Path) -> None:
+    """Without a foreign key; the values alone say whose ids they are."""
+    db = empty_db
+    make(db, "half_known")
+    db.sql("update customer_favorites set mechanic_id = %s", FRANK)
+    db.sql("update session_requests set mechanic_id = %s where mechanic_id is not null", FRANK)
+    found = found_in(db)
+    assert "mechanic_id: 1 of 1 values are users' ids" in found.report
+    assert "inner join public.mechanics as m on m.user_id = f.mechanic_id" in found.text
+    bind(db, tmp_path, found.text)
+    assert db.value("select mechanic_id::text from dispatch.favorites") == FRANKS
+    assert constants(db)["assigns_user_id"] is True
+
+
+def test_a_user_by_way_of_another_table(empty_db: Database, tmp_path: Path) -> None:
+    """As many Supabase projects have it: all point to profiles, and those to auth.users."""
+    db = empty_db
+    db.sql("create table profiles (id uuid primary key references auth.users (id))")
+    to_profiles = {"references auth.users (id)": "references public.profiles (id)"}
+    make(db, "garage", with_rows=False, changes=to_profiles)
+    found = found_in(db)
+    assert "user_id: by foreign key to public.profiles (id), a user's id" in found.report
+    bind(db, tmp_path, found.text)
+
+
+def test_the_reference_marketplace_has_the_reference_binding(
+    empty_db: Database, tmp_path: Path
+) -> None:
+    db = empty_db
+    install(db.dsn(), "sql/marketplace/up.sql")
+    found = found_in(db)
+    assert found.questions == []
+    bind(db, tmp_path, found.text)
+    ours = dump(db, "-n", "dispatch"), constants(db)
+    run_psql(db.dsn(), "-f", str(REFERENCE))
+    assert (dump(db, "-n", "dispatch"), constants(db)) == ours
+    assert ours[1]["governs_all"] is True
+
+
+def test_a_stranger_is_left_alone(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "stranger", with_rows=False)
+    before = everything(db)
+    status, text, errors = discover(db)
+    assert (status, text) == (3, "")
+    assert "nothing was written" in errors
+    assert "public.mechanics is missing" in errors
+    assert "public.session_requests is another table: it has id (uuid), " in errors
+    assert "status (text: asked, held, booked, recorded)" in errors
+    assert "a marketplace's has customer_id (uuid, of auth.users), mechanic_id" in errors
+    assert "public.customer_favorites is another table" in errors
+    assert not re.search(r"\b(add|alter|create|drop)\b", errors)
+    assert everything(db) == before
+
+
+def test_without_a_marketplace_it_says_what_to_run(empty_db: Database) -> None:
+    status, text, errors = discover(empty_db)
+    assert (status, text) == (3, "")
+    assert "Who has none runs sql/marketplace/up.sql" in errors
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"'cancelled', 'expired', 'completed', 'unattended'": "'completed'"},
+            "public.session_requests is not one that can be bound: it has .*needed is status"
+            r" \(text or enum\) that knows pending, accepted, cancelled, expired, completed\.",
+        ),
+        (
+            {"not null references auth.users (id)": "not null references public.mechanics (id)"},
+            r"needed is customer_id \(uuid, of auth.users\)\.",
+        ),
+        (
+            {
+                "id uuid primary key default gen_random_uuid(),\n    user_id": "id uuid, user_id",
+                "references public.mechanics (id) on delete cascade": "",
+            },
+            r"public.mechanics is not .* needed is an id \(uuid, its key\)\.",
+        ),
+        (
+            {"user_id uuid unique references auth.users (id)": "user_id uuid references mechanics"},
+            r"needed is the user who is the mechanic \(uuid, of auth.users\)\.",
+        ),
+        (
+            {"slug text not null unique,\n    name": "what", "price numeric": "rated numeric"},
+            "public.service_plans is another table: .*; a marketplace's has a code or a slug, and",
+        ),
+    ],
+)
+def test_what_cannot_be_bound_is_refused(
+    empty_db: Database, changes: dict[str, str], said: str
+) -> None:
+    make(empty_db, "garage", with_rows=False, changes=changes)
+    status, text, errors = discover(empty_db)
+    assert (status, text) == (3, "")
+    assert re.search(said, errors)
+
+
+def test_without_favourites_and_plans_it_binds_no_rows(empty_db: Database, tmp_path: Path) -> None:
+    db = empty_db
+    others = {"public.customer_favorites": "public.likes", "public.service_plans": "public.tiers"}
+    make(db, "garage", with_rows=False, changes=others)
+    found = found_in(db)
+    assert found.asks("Where are the customers' favourites?")
+    assert found.asks("Where are the plans that are sold?")
+    bind(db, tmp_path, found.text)
+    assert (
+        db.sql("select * from dispatch.favorites") == db.sql("select * from dispatch.plans") == []
+    )
+
+
+def test_two_tables_of_favourites_are_asked(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "enums")
+    db.sql("create table favourites (like favorite_mechanics including all)")
+    db.sql(
+        "alter table favourites add foreign key (customer_id) references auth.users (id),"
+        " add foreign key (mechanic_id) references mechanics (id)"
+    )
+    db.sql("create table favorite_songs (customer_id uuid references auth.users (id), song text)")
+    found = found_in(db)
+    assert found.asks("public.favorite_mechanics or public.favourites")
+    assert not found.asks("favorite_songs")
+
+
+def test_no_name_leaves_its_place(empty_db: Database, tmp_path: Path) -> None:
+    """A name with a line's end in it stays in its comment, and in its quotes."""
+    db = empty_db
+    make(db, "garage", with_rows=False)
+    db.sql("""alter table mechanics rename brand_specializations to "brands
+    select 1 / 0; -- "" ' $$ x" """)
+    found = found_in(db)
+    assert "brands     select 1 / 0;" in found.report
+    bind(db, tmp_path, found.text)
+    assert db.sql("select brands from dispatch.mechanics") == []
+
+
+def test_the_words_of_a_status_may_have_capitals(empty_db: Database, tmp_path: Path) -> None:
+    db = empty_db
+    make(db, "garage", with_rows=False)
+    db.sql("alter table mechanics drop constraint mechanics_application_status_check")
+    assert found_in(db).asks("Is a mechanic approved where m.application_status = 'approved'")
+    db.sql("insert into mechanics (application_status) values ('APPROVED'), ('NEW')")
+    found = found_in(db)
+    assert "application_status: its values are APPROVED, NEW" in found.report
+    bind(db, tmp_path, found.text)
+    assert db.value("select count(*) from dispatch.mechanics where is_approved") == 1
+
+
+def test_a_policy_hints_at_a_private_feed(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "garage", with_rows=False)
+    db.sql(
+        "create policy mechanics_listen on realtime.messages for select to authenticated"
+        " using (realtime.topic() = 'session_requests_feed')"
+    )
+    assert found_in(db).asks("The policy mechanics_listen on realtime.messages hints that they do")
+
+
+def test_rows_that_may_not_be_read_are_no_evidence(empty_db: Database) -> None:
+    """The catalogue says enough; where it does not, it is asked."""
+    db = empty_db
+    make(db, "half_known")
+    db.sql("grant usage on schema auth to anon")
+    found = discover(db, "authenticator")
+    assert (found.status, found.errors) == (0, "")
+    assert "public.mechanics: its rows may not be read" in found.report
+    assert found.asks("session_requests.mechanic_id hold", "no value to tell")
