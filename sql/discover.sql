@@ -968,6 +968,11 @@ declare
     v_word text;
     v_words text[];
     v_by text;
+    -- Sub-selects: a row of a view with an outer join could not be locked.
+    v_said constant text :=
+    E'(\n        select p.is_online from dispatch.presence as p where p.mechanic_id = m.id\n    )';
+    v_heard constant text :=
+    E'(\n        select p.last_seen_at from dispatch.presence as p where p.mechanic_id = m.id\n    )';
     v_is_minor boolean;
     v_assigns_user boolean;
     v_key_is_user boolean;
@@ -1128,13 +1133,23 @@ begin
     v_x := v_x || jsonb_build_object(
         'is_online', case
             when v_ours then v_by
-            when v_it is null then 'coalesce(p.is_online, false)'
-            else format('(coalesce(p.is_online, true) and %s)', v_by)
+            when v_it is null then 'coalesce(' || v_said || ', false)'
+            -- That one is online is said here or there: the later word holds. That one is available,
+            -- or takes sessions, is theirs to say besides.
+            when v_it ->> 'name' ~ 'online|presence'
+                then format(
+                    E'coalesce((\n        select p.is_online from dispatch.presence as p\n'
+                    '        where p.mechanic_id = m.id%s\n    ), %s)',
+                    E'\n        and p.last_seen_at >= coalesce('
+                    || (v_x ->> 'last_seen_at') || ', ''-infinity'')',
+                    v_by
+                )
+            else format('(coalesce(%s, true) and %s)', v_said, v_by)
         end,
         'last_seen_at', case
             when v_ours then coalesce(v_x ->> 'last_seen_at', 'null::timestamptz')
-            when v_x ->> 'last_seen_at' is null then 'p.last_seen_at'
-            else format('greatest(p.last_seen_at, %s)', v_x ->> 'last_seen_at')
+            when v_x ->> 'last_seen_at' is null then v_heard
+            else format('greatest(%s, %s)', v_heard, v_x ->> 'last_seen_at')
         end
     );
     if v_rivals ->> 'is_online' is not null then
@@ -1379,59 +1394,57 @@ begin
         v_x := v_x || jsonb_build_object('title', coalesce(v_x ->> 'title', v_x ->> 'code'));
 
         if v_x ->> 'session_type' is null then
+            v_by := 'requests have ' || array_to_string(v_words, ', ');
             if cardinality(v_words) = 0 then
-                v_x := v_x || '{"session_type": "null::text"}';
-                v_questions := v_questions || format(
-                    'Which session type does a plan book? Plans have no such column, and no '
-                    'session type is known yet. Taken: none. Write session_type in dispatch.plans, '
-                    'such as: case when %s ~ ''video'' then ''video'' else ''chat'' end.',
-                    v_x ->> 'code'
-                );
-            else
-                v_x := v_x || jsonb_build_object(
-                    'session_type',
-                    case
-                        when cardinality(v_words) = 1 then quote_literal(v_words[1]) || '::text'
-                        else
-                            E'case\n'
-                            || (
-                                -- A word that another is part of comes later.
-                                select
-                                    string_agg(
-                                        format(
-                                            E'        when concat_ws('' '', %s) ~* %L\n'
-                                            '            then %L',
-                                            replace(
-                                                concat_ws(
-                                                    ', ', v_x ->> 'code',
-                                                    nullif(v_x ->> 'title', v_x ->> 'code')
-                                                ),
-                                                '::text', ''
-                                            ),
-                                            regexp_replace(
-                                                regexp_replace(w.word, '([^\w\s-])', '\\\1', 'g'),
-                                                '[-_\s]', '[-_ ]', 'g'
-                                            ),
-                                            w.word
-                                        ),
-                                        E'\n' order by length(w.word) desc, w.number
-                                    )
-                                from unnest(v_words) with ordinality as w (word, number)
-                            )
-                            || format(E'\n        else %L\n    end', v_words[1])
-                    end
-                );
-                v_questions := v_questions || format(
-                    'Which session type does a plan book? Plans have no column that says it, and '
-                    'requests have %s. Taken: the one whose word is in the plan''s code or title, '
-                    'else %s. If a plan books another, change session_type in dispatch.plans.',
-                    array_to_string(v_words, ', '), v_words[1]
-                );
+                -- Any word will do there; these are the usual ones.
+                v_words := array['chat', 'video', 'diagnostic'];
+                v_by := 'no session type is known yet';
             end if;
-            v_says := v_says || jsonb_build_object('session_type', case
-                when cardinality(v_words) = 0 then 'no column says it, nor is a session type known'
-                else 'by words in its code and title: no column says it'
-            end);
+            v_x := v_x || jsonb_build_object(
+                'session_type',
+                case
+                    when cardinality(v_words) = 1 then quote_literal(v_words[1]) || '::text'
+                    else
+                        E'case\n'
+                        || (
+                            -- A word that another is part of comes later.
+                            select
+                                string_agg(
+                                    format(
+                                        E'        when concat_ws('' '', %s) ~* %L\n'
+                                        '            then %L',
+                                        replace(
+                                            concat_ws(
+                                                ', ', v_x ->> 'code',
+                                                nullif(v_x ->> 'title', v_x ->> 'code')
+                                            ),
+                                            '::text', ''
+                                        ),
+                                        regexp_replace(
+                                            regexp_replace(w.word, '([^\w\s-])', '\\\1', 'g'),
+                                            '[-_\s]', '[-_ ]', 'g'
+                                        ),
+                                        w.word
+                                    ),
+                                    E'\n' order by length(w.word) desc, w.number
+                                )
+                            from unnest(v_words) with ordinality as w (word, number)
+                        )
+                        || format(E'\n        else %L\n    end', v_words[1])
+                end
+            );
+            v_questions := v_questions || format(
+                'Which session type does a plan book? Plans have no column that says it, and %s. '
+                'Taken: the one whose word is in the plan''s code or title, else %s. If a plan books '
+                'another, change session_type in dispatch.plans.',
+                v_by, v_words[1]
+            );
+            v_says := v_says || jsonb_build_object(
+                'session_type', 'by words in its code and title: no column says it'
+            );
+            if v_by = 'no session type is known yet' then
+                v_words := '{}';
+            end if;
         elsif v_rivals ->> 'session_type' is not null then
             v_questions := v_questions || format(
                 'Which column of %s is the session type that a plan books: %s? Taken: %s. If it is '
@@ -1902,10 +1915,6 @@ begin
                 ),
                 (
                     select v.text || E'\nfrom public.mechanics as m'
-                    || case
-                        when b.is_ours then ''
-                        else E'\nleft join dispatch.presence as p on p.mechanic_id = m.id'
-                    end
                     || ';'
                     from views as v
                     where v.view = 'mechanics'

@@ -83,12 +83,11 @@ def findings(cluster: Cluster) -> tuple[set[Finding], set[str]]:
 
 def is_meant(finding: Finding) -> bool:
     """What is only so where the marketplace was there first, and right."""
-    return (
-        # What that marketplace has no column for.
-        (finding.function.startswith("dispatch.insert_request(") and "unused" in finding.message)
-        # A column of ours, in a branch for ours.
-        or (finding.asks_whose and re.search(NO_COLUMN, finding.message) is not None)
-    )
+    if finding.function.startswith("dispatch.insert_request("):
+        return "unused" in finding.message  # what that marketplace has no column for
+    # A column of ours, in a branch for ours, or for the policy of ours.
+    is_for_ours = finding.asks_whose or finding.function.startswith("dispatch.may_see_request(")
+    return is_for_ours and re.search(NO_COLUMN, finding.message) is not None
 
 
 def main() -> int:

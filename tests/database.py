@@ -302,6 +302,12 @@ class Database:
         yield
         assert self.snapshot() == before
 
+    @contextmanager
+    def unchanged_row(self, request_id: str) -> Iterator[None]:
+        before = self.request(request_id)
+        yield
+        assert self.request(request_id) == before
+
     def sweep(self) -> int:
         return int(self.value("select dispatch.sweep()"))
 

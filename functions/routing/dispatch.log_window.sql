@@ -17,7 +17,13 @@ begin
     if not v_request.is_pending then
         return null;  -- imported: no transition
     end if;
-    if v_request.preferred_mechanic_id is not null then
+    -- A favourite in a column of theirs may stand there without a window.
+    if
+        v_request.preferred_mechanic_id is not null
+        and v_request.window_ends_at is not null
+        and coalesce(v_reason, 'invalid_window') = 'invalid_window'
+        and dispatch.favorites_priority_enabled()
+    then
         insert into dispatch.windows (request_id, ends_at)
         values (v_request.id, v_request.window_ends_at);
         perform dispatch.record_event(

@@ -20,6 +20,7 @@ declare
     v_is_granted boolean;
     v_mechanic record;
     v_reason text;
+    v_theirs text[];
 begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
@@ -127,12 +128,24 @@ begin
         end if;
     end if;
 
-    -- No window: not asked for, not to be had, or the flag is off. The columns are named only where
-    -- they must be there.
-    if v_is_wanted is not null or not dispatch.governs_all() then
+    -- No window: not asked for, not to be had, or the flag is off. A column that was theirs before the
+    -- feature keeps what they wrote.
+    if not dispatch.governs_all() then
+        v_theirs := array(select b.what from dispatch.found_before as b);
+        if 'preferred_mechanic_id' <> all(v_theirs) then
+            new.preferred_mechanic_id := null;
+        end if;
+        if 'priority_window_minutes' <> all(v_theirs) then
+            new.priority_window_minutes := null;
+        end if;
+        if 'priority_notified_at' <> all(v_theirs) then
+            new.priority_notified_at := null;
+        end if;
+    elsif v_is_wanted is not null then
         new.preferred_mechanic_id := null;
         new.priority_window_minutes := null;
         new.priority_notified_at := null;
+    -- The columns are named only where they must be there.
     else
         v_request := dispatch.as_request(new);
         if v_request.preferred_mechanic_id is not null then

@@ -1,5 +1,6 @@
--- What the binding says holds from here on. A column of session_requests may have come or gone since
--- the last time, so that what reads it is made anew; the feature's columns are read where they are.
+-- What the binding says holds from here on. A column of session_requests may have come or gone
+-- since the last time, so that what reads it is made anew; the feature's columns are read where
+-- they are.
 revoke all on dispatch.mechanics, dispatch.plans, dispatch.favorites
 from public, anon, authenticated, service_role;
 comment on view dispatch.mechanics is
@@ -8,7 +9,8 @@ comment on view dispatch.mechanics is
 comment on view dispatch.plans is
 'Binding: what is sold. session_type is null where a plan does not say which it books.';
 comment on view dispatch.favorites is
-'Binding: the customers'' favourites; customer_id is a user, mechanic_id one of dispatch.mechanics.';
+'Binding: the customers'' favourites; customer_id is a user, mechanic_id one '
+'of dispatch.mechanics.';
 
 do $$
 declare

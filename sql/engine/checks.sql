@@ -37,7 +37,8 @@ from (
             'session_type text, plan_code text, status text, is_pending boolean, '
             'accepted_at timestamptz, ended_at timestamptz, expires_at timestamptz, '
             'requested_brand text, customer_city text, customer_country text, '
-            'preferred_mechanic_id uuid, window_minutes integer, window_began_at timestamptz, '
+            'preferred_mechanic_id uuid, preferred_user_id uuid, window_minutes integer, '
+            'window_began_at timestamptz, '
             'window_ends_at timestamptz, announced_at timestamptz'
         ),
         (
@@ -512,19 +513,16 @@ from (
         (
             'stable functions', 'stable',
             array[
-                'accepted_before',
-                'approved_mechanic_of',
-                'as_request',
-                'booking_error',
-                'caller_id',
-                'choose_recipients', 'explain_routing', 'fallback_reason',
-                'favorites_priority_enabled', 'first_event_id_since', 'get_request_timeline',
-                'health', 'is_approved_mechanic', 'is_online', 'is_reserved_for_another',
-                'list_favorites', 'list_open_requests', 'make_checkout', 'may_see_request',
-                'may_use_topic', 'mechanic_status', 'next_deadline', 'pending_windows',
-                'policy_fingerprints', 'priority_window', 'refusal', 'request_of_checkout',
-                'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'silent_since', 'unannounced_requests', 'wants_priority'
+                'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
+                'broadcast_refusal', 'caller_id', 'choose_recipients', 'explain_routing',
+                'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
+                'get_request_timeline', 'health', 'is_approved_mechanic', 'is_online',
+                'is_reserved_for_another', 'list_favorites', 'list_open_requests',
+                'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
+                'next_deadline', 'pending_windows', 'policy_fingerprints', 'priority_window',
+                'refusal', 'request_of_checkout', 'require_mechanic', 'require_own_request',
+                'require_user', 'routing_note', 'score_match', 'silent_since',
+                'unannounced_requests', 'wants_priority'
             ]
         ),
         (

@@ -1,5 +1,5 @@
--- On a marketplace that was there first the ledger knows which Checkout Session booked which request:
--- one for each, however often its events come. (Ours has it in the request's metadata.)
+-- On a marketplace that was there first the ledger knows which Checkout Session booked which
+-- request: one for each, however often its events come. (Ours has it in the request's metadata.)
 create unique index concurrently if not exists stripe_events_checkout_key
 on dispatch.stripe_events ((payload #>> '{data,object,id}')) where outcome = 'request_created';
 

@@ -1,5 +1,5 @@
--- What the marketplace has no column for is written through the views all the same, and remembered by
--- the engine. On a marketplace of ours the views can be updated as they are.
+-- What the marketplace has no column for is written through the views all the same, and remembered
+-- by the engine. On a marketplace of ours the views can be updated as they are.
 do $$
 begin
     if not pg_column_is_updatable(

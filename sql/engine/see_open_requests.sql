@@ -1,5 +1,5 @@
--- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's one
--- rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.
+-- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's
+-- one rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.
 alter policy session_requests_select on public.session_requests using (
     customer_id = (select dispatch.caller_id())
     or mechanic_id = (select dispatch.caller_id())

@@ -63,8 +63,8 @@ comment on column dispatch.windows.ends_at is
 'The end of the window, as the request''s columns say; for the sweep''s index.';
 comment on column dispatch.windows.announced_at is 'When it was broadcast; null: not yet.';
 comment on column dispatch.windows.closed_at is
-'When the request stopped being pending; null: it is. The engine is done with it, unless it becomes '
-'pending again.';
+'When the request stopped being pending; null: it is. The engine is done with it, unless it '
+'becomes pending again.';
 comment on table dispatch.presence is
 'On a marketplace that was there first: what a mechanic last said by set_presence, and when. On a '
 'marketplace of ours it stays empty.';

@@ -1,3 +1,17 @@
+-- What of these was the marketplace's own before the feature stays as it was.
+do $$
+declare
+    v_found text[];
+begin
+    if to_regclass('dispatch.found_before') is not null then
+        execute 'select array_agg(b.what) from dispatch.found_before as b' into v_found;
+    end if;
+    perform set_config(
+        'favorites_priority.found_before', coalesce(v_found, '{}')::text, true
+    );
+end;
+$$;
+
 -- The three columns, as the contract has them.
 select
     set_config(
@@ -9,7 +23,9 @@ from (
     select
         'column ' || w.name as check_name,
         coalesce(
-            a.atttypid = to_regtype(w.type) and not a.attnotnull and not a.atthasdef, false
+            a.atttypid = to_regtype(w.type)
+            and (w.is_theirs or (not a.attnotnull and not a.atthasdef)),
+            false
         ) as ok,
         case
             when a.attnum is null then 'missing: run up.sql'
@@ -17,57 +33,47 @@ from (
                 format_type(a.atttypid, a.atttypmod)
                 || case when a.attnotnull then ' not null' else '' end
                 || case when a.atthasdef then ' with a default' else '' end
+                || case when w.is_theirs then ', was here before, and stays as it was' else '' end
         end as detail
     from (
-        values
-        ('preferred_mechanic_id', 'uuid'),
-        ('priority_window_minutes', 'integer'),
-        ('priority_notified_at', 'timestamptz')
-    ) as w (name, type)
+        select
+            v.name,
+            v.type,
+            v.name = any(current_setting('favorites_priority.found_before')::text[]) as is_theirs
+        from (
+            values
+            ('preferred_mechanic_id', 'uuid'),
+            ('priority_window_minutes', 'integer'),
+            ('priority_notified_at', 'timestamptz')
+        ) as v (name, type)
+    ) as w
     left join pg_catalog.pg_attribute as a
         on
             a.attrelid = to_regclass('public.session_requests')
             and a.attname = w.name and not a.attisdropped
+    union all
+    -- A foreign key comes with a column of ours; one that was theirs has what it had.
+    select
+        'foreign key preferred_mechanic_id',
+        k.oid is not null or w.is_theirs,
+        case
+            when k.oid is not null then 'to mechanics, on delete set null'
+            when w.is_theirs then 'the column was here before, and stays as it was'
+            else 'missing, not validated or another action: drop it and run up.sql'
+        end
+    from (
+        select
+            'preferred_mechanic_id'
+            = any(current_setting('favorites_priority.found_before')::text[]) as is_theirs
+    ) as w
+    left join pg_catalog.pg_constraint as k
+        on
+            k.conname = 'session_requests_preferred_mechanic_id_fkey'
+            and k.conrelid = to_regclass('public.session_requests')
+            and k.confrelid = to_regclass('public.mechanics')
+            and k.contype = 'f' and k.confdeltype = 'n' and k.convalidated
 ) as c
 \gset
-
--- A foreign key comes with a column of ours; one that was the marketplace's own has theirs.
-do $$
-declare
-    v_is_theirs boolean := false;
-    v_is_there boolean;
-begin
-    if to_regclass('dispatch.found_before') is not null then
-        v_is_theirs := exists (
-            select from dispatch.found_before as b where b.what = 'preferred_mechanic_id'
-        );
-    end if;
-    v_is_there := exists (
-        select from pg_catalog.pg_constraint as c
-        where
-            c.conname = 'session_requests_preferred_mechanic_id_fkey'
-            and c.conrelid = to_regclass('public.session_requests')
-            and c.confrelid = to_regclass('public.mechanics')
-            and c.contype = 'f' and c.confdeltype = 'n' and c.convalidated
-    );
-    perform set_config(
-        'favorites_priority.checks',
-        (
-            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
-                'check_name', 'foreign key preferred_mechanic_id',
-                'ok', v_is_there or v_is_theirs,
-                'detail',
-                case
-                    when v_is_there then 'to mechanics, on delete set null'
-                    when v_is_theirs then 'the column was here before, and stays as it was'
-                    else 'missing, not validated or another action: drop it and run up.sql'
-                end
-            )
-        )::text,
-        true
-    );
-end;
-$$;
 
 -- From the feature's up.sql on the engine reads the columns, and the flag can be turned.
 select

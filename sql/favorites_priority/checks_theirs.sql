@@ -1,44 +1,40 @@
 -- On a marketplace that was there first. An index that was its own stays as it is.
-do $$
-declare
-    v_before text[] := '{}';
-    v_checks jsonb;
-begin
-    if to_regclass('dispatch.found_before') is not null then
-        select array_agg(b.what) into v_before from dispatch.found_before as b;
-    end if;
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
     select
-        jsonb_agg(
-            jsonb_build_object(
-                'check_name', 'index ' || w.name,
-                'ok',
-                coalesce(
-                    i.indisvalid and i.indisready
-                    and (w.name = any(v_before) or d.keys = w.keys),
-                    false
-                ),
-                'detail',
-                case
-                    when i.indexrelid is null then 'missing: run up.sql'
-                    when not i.indisvalid then 'invalid: drop it and run up.sql'
-                    when w.name = any(v_before) then 'was here before, and stays as it was'
-                    when d.keys <> w.keys then 'another: drop it and run up.sql'
-                    else 'valid, ' || pg_size_pretty(pg_relation_size(i.indexrelid))
-                end
-            )
-        )
-    into v_checks
+        'index ' || w.name as check_name,
+        coalesce(
+            i.indisvalid and i.indisready and (w.is_theirs or d.keys = w.keys), false
+        ) as ok,
+        case
+            when i.indexrelid is null then 'missing: run up.sql'
+            when not i.indisvalid then 'invalid: drop it and run up.sql'
+            when w.is_theirs then 'was here before, and stays as it was'
+            when d.keys <> w.keys then 'another: drop it and run up.sql'
+            else 'valid, ' || pg_size_pretty(pg_relation_size(i.indexrelid))
+        end as detail
     from (
-        values
-        (
-            'session_requests_preferred_mechanic_idx',
-            'preferred_mechanic_id WHERE preferred_mechanic_id IS NOT NULL'
-        ),
-        (
-            'session_requests_priority_notified_idx',
-            'priority_notified_at WHERE priority_notified_at IS NOT NULL'
-        )
-    ) as w (name, keys)
+        select
+            v.name,
+            v.keys,
+            v.name = any(current_setting('favorites_priority.found_before')::text[]) as is_theirs
+        from (
+            values
+            (
+                'session_requests_preferred_mechanic_idx',
+                'preferred_mechanic_id WHERE preferred_mechanic_id IS NOT NULL'
+            ),
+            (
+                'session_requests_priority_notified_idx',
+                'priority_notified_at WHERE priority_notified_at IS NOT NULL'
+            )
+        ) as v (name, keys)
+    ) as w
     left join pg_catalog.pg_index as i
         on
             i.indexrelid = to_regclass('public.' || w.name)
@@ -46,14 +42,9 @@ begin
     -- PostgreSQL 15.20 writes more parentheses than 15.18, and none of them matters here.
     cross join translate(
         regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING btree ', ''), '()', ''
-    ) as d (keys);
-    perform set_config(
-        'favorites_priority.checks',
-        (current_setting('favorites_priority.checks')::jsonb || v_checks)::text,
-        true
-    );
-end;
-$$;
+    ) as d (keys)
+) as c
+\gset
 
 -- Their conditions keep every statement that names no favourite free of ours.
 select

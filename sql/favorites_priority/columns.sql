@@ -1,5 +1,5 @@
--- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once, as
--- whatever stops up.sql, it is run again.
+-- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once,
+-- as whatever stops up.sql, it is run again.
 insert into dispatch.found_before (what)
 select f.what
 from (

@@ -18,10 +18,21 @@ begin
     into v_count, v_first, v_last
     from public.session_requests as r
     where
+        -- What was there before the feature stays.
         (
-            r.preferred_mechanic_id is not null
-            or r.priority_window_minutes is not null
-            or r.priority_notified_at is not null
+            (
+                r.preferred_mechanic_id is not null
+                and 'preferred_mechanic_id' not in (select b.what from dispatch.found_before as b)
+            )
+            or (
+                r.priority_window_minutes is not null
+                and 'priority_window_minutes'
+                not in (select b.what from dispatch.found_before as b)
+            )
+            or (
+                r.priority_notified_at is not null
+                and 'priority_notified_at' not in (select b.what from dispatch.found_before as b)
+            )
         )
         and not exists (
             select from dispatch.request_events as e

@@ -1,6 +1,7 @@
--- Takes the feature out again: the schema is then what it was before up.sql; columns and indexes that
--- were the marketplace's own stay. Requests whose windows are open are broadcast first. The columns go
--- with what they hold; what the event log does not have of it is given up only if that is confirmed:
+-- Takes the feature out again: the schema is then what it was before up.sql; columns and indexes
+-- that were the marketplace's own stay. Requests whose windows are open are broadcast first. The
+-- columns go with what they hold; what the event log does not have of it is given up only if that
+-- is confirmed:
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" -f down.sql
 \set ON_ERROR_STOP on
 \ir confirm_down.sql

@@ -1,5 +1,6 @@
--- The one policy of the feature's own, on a marketplace that was there first: whatever theirs show, a
--- request inside its window is shown to its customer and its favourite alone. Every other row passes.
+-- The one policy of the feature's own, on a marketplace that was there first: whatever theirs show,
+-- a request inside its window is shown to its customer and its favourite alone. Every other row
+-- passes.
 do $$
 begin
     if not exists (

@@ -1,5 +1,5 @@
--- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign key
--- takes the id out of the requests, and the guard there sees it.)
+-- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign
+-- key takes the id out of the requests, and the guard there sees it.)
 do $$
 begin
     execute format(

@@ -1,5 +1,5 @@
--- Drops the reference marketplace: four tables and two enums. Not while the engine is on it, nor with
--- rows in it (the plans that up.sql put there are none) unless that is confirmed:
+-- Drops the reference marketplace: four tables and two enums. Not while the engine is on it, nor
+-- with rows in it (the plans that up.sql put there are none) unless that is confirmed:
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" \
 --       -f sql/marketplace/down.sql
 \set ON_ERROR_STOP on

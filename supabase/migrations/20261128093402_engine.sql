@@ -242,8 +242,8 @@ comment on column dispatch.windows.ends_at is
 'The end of the window, as the request''s columns say; for the sweep''s index.';
 comment on column dispatch.windows.announced_at is 'When it was broadcast; null: not yet.';
 comment on column dispatch.windows.closed_at is
-'When the request stopped being pending; null: it is. The engine is done with it, unless it becomes '
-'pending again.';
+'When the request stopped being pending; null: it is. The engine is done with it, unless it '
+'becomes pending again.';
 comment on table dispatch.presence is
 'On a marketplace that was there first: what a mechanic last said by set_presence, and when. On a '
 'marketplace of ours it stays empty.';
@@ -1099,8 +1099,9 @@ comment on function dispatch.shown_request(public.session_requests) is
 revoke all on function dispatch.shown_request(public.session_requests)
 from public, anon, authenticated, service_role;
 
--- What the binding says holds from here on. A column of session_requests may have come or gone since
--- the last time, so that what reads it is made anew; the feature's columns are read where they are.
+-- What the binding says holds from here on. A column of session_requests may have come or gone
+-- since the last time, so that what reads it is made anew; the feature's columns are read where
+-- they are.
 revoke all on dispatch.mechanics, dispatch.plans, dispatch.favorites
 from public, anon, authenticated, service_role;
 comment on view dispatch.mechanics is
@@ -1109,7 +1110,8 @@ comment on view dispatch.mechanics is
 comment on view dispatch.plans is
 'Binding: what is sold. session_type is null where a plan does not say which it books.';
 comment on view dispatch.favorites is
-'Binding: the customers'' favourites; customer_id is a user, mechanic_id one of dispatch.mechanics.';
+'Binding: the customers'' favourites; customer_id is a user, mechanic_id one '
+'of dispatch.mechanics.';
 
 do $$
 declare
@@ -1788,6 +1790,46 @@ comment on function dispatch.announce_window() is
 revoke all on function dispatch.announce_window()
 from public, anon, authenticated, service_role;
 
+-- The part of the one rule (dispatch.refusal) that holds when no window is open.
+create or replace function dispatch.broadcast_refusal(
+    p_request_id uuid,
+    p_customer_id uuid,
+    p_status text,
+    p_expires_at timestamptz,
+    p_user_id uuid,
+    p_now timestamptz
+)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when p_customer_id = p_user_id then 'request_not_found'
+        when p_status = 'cancelled' then 'request_cancelled'
+        when p_status = 'expired' then 'request_expired'
+        when p_status in ('accepted', 'completed') then 'request_taken'
+        when p_status <> 'pending' then 'request_not_pending'  -- a word of the marketplace's own
+        when p_expires_at <= p_now then 'request_expired'
+        when exists (
+            select from dispatch.request_events as e
+            where
+                e.request_id = p_request_id and e.event = 'request_declined'
+                and e.actor_id = p_user_id
+        ) then 'request_not_found'
+    end;
+end;
+$$;
+
+comment on function dispatch.broadcast_refusal(uuid, uuid, text, timestamptz, uuid, timestamptz) is
+'Why an approved mechanic, who is this user, may not accept a request at p_now that has no window, or '
+'had one: the error''s detail; null: may.';
+revoke all on function dispatch.broadcast_refusal(
+    uuid, uuid, text, timestamptz, uuid, timestamptz
+) from public, anon, authenticated, service_role;
+
 create or replace function dispatch.choose_recipients(
     p_request_id uuid,
     p_limit integer default null,
@@ -2184,7 +2226,13 @@ begin
     if not v_request.is_pending then
         return null;  -- imported: no transition
     end if;
-    if v_request.preferred_mechanic_id is not null then
+    -- A favourite in a column of theirs may stand there without a window.
+    if
+        v_request.preferred_mechanic_id is not null
+        and v_request.window_ends_at is not null
+        and coalesce(v_reason, 'invalid_window') = 'invalid_window'
+        and dispatch.favorites_priority_enabled()
+    then
         insert into dispatch.windows (request_id, ends_at)
         values (v_request.id, v_request.window_ends_at);
         perform dispatch.record_event(
@@ -2263,13 +2311,20 @@ begin
         return false;
     end if;
     v_mechanic_id := dispatch.approved_mechanic_of(v_user_id);
-    return v_mechanic_id is not null
-    and dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
+    if v_mechanic_id is null then
+        return false;
+    elsif p_request.notification_sent_at is null then
+        return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
+    end if;
+    return dispatch.broadcast_refusal(
+        p_request.id, p_request.customer_id, p_request.status::text, p_request.expires_at, v_user_id,
+        now()
+    ) is null;
 end;
 $$;
 
 comment on function dispatch.may_see_request(public.session_requests) is
-'For row level security: whether the caller is a mechanic who may accept this request now.';
+'For row level security on a marketplace of ours: whether the caller is a mechanic who may accept this request now.';
 revoke all on function dispatch.may_see_request(public.session_requests)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_see_request(public.session_requests) to authenticated;
@@ -2456,20 +2511,9 @@ begin
         end if;
     end if;
 
-    return case
-        when p_request.status = 'cancelled' then 'request_cancelled'
-        when p_request.status = 'expired' then 'request_expired'
-        when p_request.status in ('accepted', 'completed') then 'request_taken'
-        -- A word of the marketplace's own.
-        when p_request.status <> 'pending' then 'request_not_pending'
-        when p_request.expires_at <= p_now then 'request_expired'
-        when exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = p_user_id
-        ) then 'request_not_found'
-    end;
+    return dispatch.broadcast_refusal(
+        p_request.id, p_request.customer_id, p_request.status, p_request.expires_at, p_user_id, p_now
+    );
 end;
 $$;
 
@@ -2523,9 +2567,10 @@ declare
     v_is_wanted boolean;
     v_wanted_id uuid;
     v_minutes text;
-    v_skip_if_offline boolean;
+    v_is_granted boolean;
     v_mechanic record;
     v_reason text;
+    v_theirs text[];
 begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
@@ -2565,7 +2610,7 @@ begin
     if v_is_wanted then
         -- Locked, so that a suspension or deletion under way is waited for, and a later one sees this
         -- request and announces it.
-        select m.id, m.user_id, m.is_approved into v_mechanic
+        select m.user_id, m.is_approved into v_mechanic
         from dispatch.mechanics as m
         where m.id = v_wanted_id
         for share;
@@ -2576,22 +2621,23 @@ begin
             v_reason := 'own_request';
         elsif not v_mechanic.is_approved then
             v_reason := 'not_approved';
-        else
-            v_skip_if_offline := v_wish ->> 'skip_if_offline' = 'true';
-            if not dispatch.governs_all() then
-                v_skip_if_offline := dispatch.routing_note(new.id) = 'skip_if_offline';
-            end if;
-            if v_skip_if_offline then
-                select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
-                from dispatch.mechanics as m
-                where m.id = v_wanted_id;
-            end if;
+        elsif
+            (dispatch.governs_all() and v_wish ->> 'skip_if_offline' = 'true')
+            or (
+                not dispatch.governs_all()
+                and dispatch.routing_note(new.id) = 'skip_if_offline'
+            )
+        then
+            select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
+            from dispatch.mechanics as m
+            where m.id = v_wanted_id;
         end if;
 
         if v_reason is null then
+            v_is_granted := true;
             -- Nobody else's until it is accepted.
             new.mechanic_id := null;
-            new.preferred_mechanic_id := v_mechanic.id;
+            new.preferred_mechanic_id := v_wanted_id;
             new.priority_window_minutes := 10;
             if v_minutes <> '10' then
                 if v_minutes ~ '^([1-9]|[1-5][0-9]|60)$' then
@@ -2602,23 +2648,14 @@ begin
             end if;
             -- A backend may say that it told the mechanic earlier, never that it will; a window that
             -- was over before the booking is over with it.
-            if new.priority_notified_at < now() then
-                new.priority_notified_at := greatest(
-                    new.priority_notified_at,
-                    now() - make_interval(mins => new.priority_window_minutes)
-                );
-            else
-                new.priority_notified_at := now();
-            end if;
-        end if;
-        if v_reason is not null then
-            if dispatch.governs_all() then
-                new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
-            else
-                perform dispatch.note_routing(new.id, v_reason);
-            end if;
-        end if;
-        if v_reason is null or v_reason = 'invalid_window' then
+            new.priority_notified_at := case
+                when new.priority_notified_at < now()
+                    then greatest(
+                        new.priority_notified_at,
+                        now() - make_interval(mins => new.priority_window_minutes)
+                    )
+                else now()
+            end;
             if dispatch.governs_all() then
                 new.notification_sent_at := null;
             else
@@ -2628,16 +2665,37 @@ begin
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
                 end if;
             end if;
+        end if;
+        if v_reason is not null then
+            if dispatch.governs_all() then
+                new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
+            else
+                perform dispatch.note_routing(new.id, v_reason);
+            end if;
+        end if;
+        if v_is_granted then
             return new;
         end if;
     end if;
 
-    -- No window: not asked for, not to be had, or the flag is off. The columns are named only where
-    -- they must be there.
-    if v_is_wanted is not null or not dispatch.governs_all() then
+    -- No window: not asked for, not to be had, or the flag is off. A column that was theirs before the
+    -- feature keeps what they wrote.
+    if not dispatch.governs_all() then
+        v_theirs := array(select b.what from dispatch.found_before as b);
+        if 'preferred_mechanic_id' <> all(v_theirs) then
+            new.preferred_mechanic_id := null;
+        end if;
+        if 'priority_window_minutes' <> all(v_theirs) then
+            new.priority_window_minutes := null;
+        end if;
+        if 'priority_notified_at' <> all(v_theirs) then
+            new.priority_notified_at := null;
+        end if;
+    elsif v_is_wanted is not null then
         new.preferred_mechanic_id := null;
         new.priority_window_minutes := null;
         new.priority_notified_at := null;
+    -- The columns are named only where they must be there.
     else
         v_request := dispatch.as_request(new);
         if v_request.preferred_mechanic_id is not null then
@@ -3281,17 +3339,14 @@ begin
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         if old.notification_sent_at is null then
-            v_old := dispatch.as_request(old);
+            v_refusal := dispatch.refusal(
+                dispatch.as_request(old), new.mechanic_id, new.mechanic_id
+            );
         else
-            -- One that was broadcast has no window: this is all that the rule asks of it, without the
-            -- price of a call in every accept.
-            v_old.id := old.id;
-            v_old.customer_id := old.customer_id;
-            v_old.status := old.status;
-            v_old.expires_at := old.expires_at;
-            v_old.announced_at := old.notification_sent_at;
+            v_refusal := dispatch.broadcast_refusal(
+                old.id, old.customer_id, old.status::text, old.expires_at, new.mechanic_id, now()
+            );
         end if;
-        v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
@@ -5230,8 +5285,8 @@ comment on function public.set_presence(text) is
 revoke all on function public.set_presence(text) from public, anon, authenticated, service_role;
 grant execute on function public.set_presence(text) to authenticated;
 
--- What the marketplace has no column for is written through the views all the same, and remembered by
--- the engine. On a marketplace of ours the views can be updated as they are.
+-- What the marketplace has no column for is written through the views all the same, and remembered
+-- by the engine. On a marketplace of ours the views can be updated as they are.
 do $$
 begin
     if not pg_column_is_updatable(
@@ -5665,8 +5720,8 @@ begin
 end;
 $$;
 
--- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's one
--- rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.
+-- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's
+-- one rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.
 alter policy session_requests_select on public.session_requests using (
     customer_id = (select dispatch.caller_id())
     or mechanic_id = (select dispatch.caller_id())

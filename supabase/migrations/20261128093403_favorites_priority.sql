@@ -259,8 +259,8 @@ begin
 end;
 $$;
 
--- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once, as
--- whatever stops up.sql, it is run again.
+-- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once,
+-- as whatever stops up.sql, it is run again.
 insert into dispatch.found_before (what)
 select f.what
 from (
@@ -462,8 +462,8 @@ begin
 end;
 $$;
 
--- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign key
--- takes the id out of the requests, and the guard there sees it.)
+-- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign
+-- key takes the id out of the requests, and the guard there sees it.)
 do $$
 begin
     execute format(

@@ -52,6 +52,26 @@ def commit_late(scene: faults.Scene) -> None:
         scene.wait(0.5, 1)
 
 
+def book_many(scene: faults.Scene, minutes: int = 1) -> None:
+    """More windows, the shortest a second long, than the mechanics take at once."""
+    with scene.connection() as connection:
+        connection.execute(
+            "insert into public.session_requests (customer_id, session_type, plan_code,"
+            " preferred_mechanic_id, priority_window_minutes, priority_notified_at)"
+            " select %s, 'chat', 'quick-chat', %s, %s, now() - interval '59 seconds'"
+            " from generate_series(1, 100)",
+            [scene.world.customers[0], scene.world.favourites[0], minutes],
+        )
+
+
+def turn_the_flag_on_many(scene: faults.Scene) -> None:
+    book_many(scene, minutes=60)
+    with scene.connection() as connection:
+        connection.execute("select dispatch.deliver_events(10000)")
+    scene.wait(0.5, 0.5)  # until they are heard of
+    faults.turn_the_flag(scene)
+
+
 def test_nothing_is_lost_and_no_one_let_in(stack: Stack, db: Database) -> None:
     lines: list[str] = []
     result = run(stack, 9, seed=1, sweep_by_hand=True, report=lines.append)
@@ -168,7 +188,7 @@ BROKEN = {
         "dispatch.announce_fallbacks",
         "skip locked",
         "limit 0",
-        seconds=8,
+        fault=book_many,
     ),
     "a suspension that forgets its windows": Broken(
         "each_window_is_announced",
@@ -190,7 +210,7 @@ BROKEN = {
         "while dispatch.sweep(10000) > 0",
         "while false",
         also=NO_LOOP,
-        fault=faults.turn_the_flag,
+        fault=turn_the_flag_on_many,
         seconds=8,
     ),
     "a decline that forgets to announce": Broken(

@@ -345,7 +345,7 @@ def test_two_readings_are_asked(empty_db: Database, tmp_path: Path) -> None:
     assert found.asks("customer_favorites.mechanic_id hold", "Taken: of mechanics.")
     assert found.asks("plan_code hold", "code or slug", "Taken: code.")
     assert found.asks("price in minor units", "Taken: minor units.")
-    assert found.asks("no session type is known yet", "Taken: none.")
+    assert found.asks("no session type is known yet", "else chat.")
     assert found.asks("session_requests.customer_id the id of the user who books")
     assert not found.asks("created_by")
     assert "none of these says otherwise: deleted_at" in found.report

@@ -1,7 +1,6 @@
 """Which database a layer comes to: what it lacks is told, and what was there first stays."""
 
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -169,11 +168,12 @@ def test_the_engine_without_a_binding_comes_to_no_other(
 
 # What is wrong, and what is said of it.
 FAULTS = {
-    "alter table mechanics rename to people; create view mechanics as table people": (
-        "mechanics is not an ordinary table: rename it"
-    ),
+    "alter table mechanics rename to people; create view mechanics as table people;"
+    " alter view mechanics owner to postgres": ("mechanics is not an ordinary table: rename it"),
     "alter table session_requests rename to requests; create view session_requests as"
-    " table requests": "session_requests is not an ordinary table: rename it",
+    " table requests; alter view session_requests owner to postgres": (
+        "session_requests is not an ordinary table: rename it"
+    ),
     "alter table session_requests owner to supabase_auth_admin": (
         "table session_requests belongs to supabase_auth_admin: install as that role"
     ),
@@ -250,12 +250,14 @@ def test_a_role_that_is_missing_is_told(cluster: Cluster, garage: Database, role
 
 
 def test_all_that_is_lacking_is_told_at_once(garage: Database, binding: Path) -> None:
-    faults = FAULTS.keys() - VIEWS
+    faults = [fault for fault in FAULTS if fault not in VIEWS]
     for fault in sorted(faults, key=lambda fault: "owner to" in fault):
         garage.superuser().execute(fault.encode())
     lines = refusal(garage, ENGINE, binding)
+    assert [
+        fault for fault in faults if not any(line.startswith(FAULTS[fault]) for line in lines)
+    ] == []
     assert len(lines) == len(faults)
-    assert all(any(line.startswith(FAULTS[fault]) for line in lines) for fault in faults)
 
 
 UNBOUND = {
@@ -360,6 +362,9 @@ OWN = {
         " add priority_window_minutes integer, add priority_notified_at timestamptz;"
         " comment on column session_requests.priority_window_minutes is 'Minutes.'"
     ),
+    "a column with a default": (
+        "alter table session_requests add priority_window_minutes integer not null default 45"
+    ),
     "an index": "create index session_requests_preferred_mechanic_idx on session_requests (id)",
     "both": (
         "alter table session_requests add priority_notified_at timestamptz;"
@@ -379,7 +384,7 @@ def columns_of(db: Database) -> list[Row]:
 
 
 @pytest.fixture
-def of_their_own(theirs: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+def of_their_own(theirs: Database, request: pytest.FixtureRequest) -> Database:
     theirs.sql(HISTORY)
     theirs.sql(request.param)
     there = theirs.sql(
@@ -389,7 +394,7 @@ def of_their_own(theirs: Database, request: pytest.FixtureRequest) -> Iterator[D
     )
     for column in there:
         theirs.sql(f"update session_requests set {column['name']} = {VALUES[column['name']]}")
-    yield theirs
+    return theirs
 
 
 @pytest.mark.parametrize("of_their_own", OWN.values(), ids=OWN, indirect=True)
@@ -401,17 +406,69 @@ def test_what_was_theirs_stays_theirs(of_their_own: Database) -> None:
             install(db.dsn(), FEATURE)
         command = ["psql", "-X", "-d", db.dsn(), "-f", "sql/favorites_priority/verify.sql"]
         result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-        assert result.returncode == 0, result.stdout + result.stderr
+        assert result.returncode == 0, result.stderr
         # Rows that name a favourite from before are none of ours, whichever way the flag stands.
         db.sql("select dispatch.set_favorites_priority(true)")
         assert db.sweep() == 0 and not db.sql("select from dispatch.windows")
-        options = "set favorites_priority.confirm_down = yes"
-        run_psql(db.dsn(), "-c", options, "-f", str(ROOT / DOWN))
+        install(db.dsn(), DOWN)  # which loses nothing, and so asks nothing
         assert dump(db) == before
         assert columns_of(db) == content
         assert db.sql(ROWS) == places
     install(db.dsn(), ENGINE_DOWN)
     assert columns_of(db) == content
+
+
+BOOK = """
+insert into session_requests (customer_id, session_type, {0}) values (%s, 'chat', {1})
+returning preferred_mechanic_id, priority_window_minutes, priority_notified_at, id
+"""
+COLUMNS_OF_THEIRS = OWN["all columns"].replace("integer,", "integer default 45,")
+
+
+@pytest.mark.parametrize(
+    ("enabled", "status"), [(False, "approved"), (True, "rejected"), (False, "rejected")]
+)
+@pytest.mark.parametrize("of_their_own", [COLUMNS_OF_THEIRS], ids=[""], indirect=True)
+def test_where_no_window_opens_their_columns_take_what_they_write(
+    of_their_own: Database, enabled: bool, status: str
+) -> None:
+    db = of_their_own
+    db.sql("update mechanics set application_status = %s", status)
+    mechanic = db.value("select id from mechanics")
+    customer, began = db.make_customer(), "'2026-03-14 12:00Z'"
+
+    def book() -> list[list[object]]:
+        return [
+            list(db.sql(BOOK.format(columns, values), customer, *given)[0].values())[:3]
+            for columns, values, *given in (
+                ("status", "'pending'"),
+                ("preferred_mechanic_id", "%s", mechanic),
+                ("preferred_mechanic_id, priority_window_minutes", "%s, 99", mechanic),
+                ("priority_window_minutes, priority_notified_at", f"null, {began}"),
+                ("preferred_mechanic_id, priority_notified_at", f"%s, {began}", mechanic),
+            )
+        ]
+
+    before = book()
+    assert before[0][1] == 45
+    install(db.dsn(), FEATURE)
+    db.sql("select dispatch.set_favorites_priority(%s)", enabled)
+    assert book() == before
+    assert not db.sql("select from dispatch.windows")
+    assert set(db.log()) == ({"priority_skipped:not_approved"} if enabled else set())
+
+
+@pytest.mark.parametrize("of_their_own", [COLUMNS_OF_THEIRS], ids=[""], indirect=True)
+def test_a_window_opens_by_their_columns_too(of_their_own: Database) -> None:
+    db = of_their_own
+    install(db.dsn(), FEATURE)
+    db.sql("select dispatch.set_favorites_priority(true)")
+    mechanic, customer = db.value("select id from mechanics"), db.make_customer()
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)
+    assert row["priority_window_minutes"] == 45 and row["priority_notified_at"]
+    assert db.log(row["id"]) == ["priority_request"]
+    (row,) = db.sql(BOOK.format("status", "'pending'"), customer)
+    assert row["priority_window_minutes"] == 45 and not db.log(row["id"])
 
 
 def test_a_column_that_came_after_up_is_not_taken_for_theirs(theirs: Database) -> None:

@@ -1,0 +1,607 @@
+"""On a marketplace that was there first: what the flag on changes there, and what it must not.
+
+Each test runs on shapes that differ in all that the binding knows. What an untouched twin answers
+to statements of its own is compared in tests/fuzz/test_fuzz_twins.py.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from stack import ROOT
+from stack.install import DOWN, ENGINE_DOWN, MARKETPLACE, install, install_on_theirs
+from stack.postgres import Cluster
+from tests.database import (
+    Connection,
+    Database,
+    Row,
+    at_once,
+    checkout,
+    dump,
+    fresh_database,
+    heard,
+    listen,
+    refund,
+    rows,
+    rpc,
+)
+
+WINDOW = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A marketplace, and how one writes to it."""
+
+    name: str
+    mechanic: str  # an INSERT of an approved one: the mechanic's id and the user's
+    suspend: str  # an UPDATE that ends the approval of this id
+    plans: str  # two: 'chat10' costs 9.99, 'free' nothing
+    favourite: str  # an INSERT: the customer's id, the mechanic's and its user's
+    lives: timedelta | None  # without a favourite
+    word: str  # a status of its own
+    assigns_user: bool = True
+    column: str = "accepted_at = now()"  # what its accept route also writes
+
+    def schema(self) -> str:
+        return (ROOT / f"examples/marketplaces/{self.name}/schema.sql").read_text()
+
+
+SHAPES = [
+    Shape(
+        "garage",
+        "insert into mechanics (id, user_id, name, application_status)"
+        " values (%(id)s, %(user)s, 'Mia', 'approved')",
+        "update mechanics set application_status = 'rejected' where id = %s",
+        "insert into service_plans (slug, name, price, duration_minutes, description)"
+        " values ('chat10', 'Chat', 9.99, 10, ''), ('free', 'Free', 0, 10, '')",
+        "insert into customer_favorites (customer_id, mechanic_id) values (%(customer)s, %(id)s)",
+        timedelta(minutes=15),
+        "unattended",
+    ),
+    Shape(
+        "by_user",
+        "insert into mechanics (id, full_name, status) values (%(user)s, 'Mia', 'approved')",
+        "update mechanics set status = 'banned' where id = %s",
+        "insert into service_plans (code, title, session_type, amount)"
+        " values ('chat10', 'Chat', 'chat', 999), ('free', 'Free', 'chat', 0)",
+        "insert into customer_favorites (user_id, mechanic_user_id)"
+        " values (%(customer)s, %(user)s)",
+        timedelta(minutes=20),
+        "on_the_way",
+    ),
+    Shape(
+        "enums",
+        "insert into mechanics (id, profile_id, first_name, verified)"
+        " values (%(id)s, %(user)s, 'Mia', true)",
+        "update mechanics set verified = false where id = %s",
+        "insert into plans (key, label, price_cents)"
+        " values ('chat10', 'Chat', 999), ('free', 'Free', 0)",
+        "insert into favorite_mechanics (customer_id, mechanic_id) values (%(customer)s, %(id)s)",
+        None,
+        "in_progress",
+        assigns_user=False,
+        column="notification_sent_at = now()",
+    ),
+    Shape(
+        "like_ours",
+        "insert into mechanics (id, display_name, status) values (%(user)s, 'Mia', 'approved')",
+        "update mechanics set status = 'suspended' where id = %s",
+        "insert into service_plans (code, title, session_type, price_cents)"
+        " values ('chat10', 'Chat', 'chat', 999), ('free', 'Free', 'chat', 0)",
+        "insert into customer_favorites (customer_id, mechanic_id) values (%(customer)s, %(user)s)",
+        None,
+        "cancelled",
+    ),
+]
+TABLES = ("mechanics", "customer_favorites", "service_plans", "session_requests")
+
+
+@dataclass(frozen=True)
+class Mechanic:
+    id: str
+    user: str
+    assigned: str  # what goes into session_requests.mechanic_id
+
+
+class Theirs:
+    """A database of one shape, with the engine on it and the flag on."""
+
+    def __init__(self, db: Database, shape: Shape) -> None:
+        self.db, self.shape = db, shape
+        self.backend = db.connect(role="service_role")
+        self.customer = db.make_customer()
+        self.favourite, self.other = self.mechanic(), self.mechanic()
+
+    def mechanic(self) -> Mechanic:
+        user, own = self.db.make_customer(), str(uuid.uuid4())
+        self.db.owner.execute(self.shape.mechanic.encode(), {"id": own, "user": user})
+        keyed_by_user = "%(id)s" not in self.shape.mechanic
+        mechanic = user if keyed_by_user else own
+        return Mechanic(mechanic, user, user if self.shape.assigns_user else mechanic)
+
+    def as_(self, mechanic: Mechanic) -> Connection:
+        return self.db.connect(mechanic.user)
+
+    def book(self, connection: Connection | None = None, **columns: object) -> str:
+        """As the plan's own INSERT does."""
+        given = {
+            "customer_id": self.customer,
+            "session_type": "chat",
+            "plan_code": "chat10",
+            "preferred_mechanic_id": self.favourite.id,
+            "priority_window_minutes": 10,
+        } | columns
+        given = {name: text for name, text in given.items() if text is not None}
+        return str(self.db._insert("session_requests", given, connection or self.backend))
+
+    def accept(self, mechanic: Mechanic, request: str, connection: Connection | None = None) -> Any:
+        """Its accept route: a conditional UPDATE."""
+        return rows(
+            connection or self.backend,
+            f"update session_requests set mechanic_id = %s, status = 'accepted',"
+            f" {self.shape.column}"
+            " where id = %s and status = 'pending' and mechanic_id is null returning id",
+            mechanic.assigned,
+            request,
+        )
+
+    def update(self, request: str, assignments: str, *values: object) -> list[Row]:
+        query = f"update session_requests set {assignments} where id = %s returning id"
+        return rows(self.backend, query, *values, request)
+
+    def sees(self, mechanic: Mechanic, request: str) -> bool:
+        query = "select id from session_requests where id = %s"
+        return bool(rows(self.as_(mechanic), query, request))
+
+    def listed(self, mechanic: Mechanic) -> list[str]:
+        listed = rpc(self.as_(mechanic), "list_open_session_requests")
+        return [each["request_id"] for each in listed]
+
+    def sweep(self, minutes: int = 0) -> int:
+        query = "select dispatch.sweep(1000, now() + make_interval(mins => %s))"
+        return int(self.db.value(query, minutes))
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: shape.name)
+def installed(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[tuple[str, Shape]]:
+    """A template of each shape; its own connections must be gone before it is copied."""
+    shape: Shape = request.param
+    name = f"theirs_{shape.name}"
+    dsn = cluster.create_database(name, "template1")
+    with Database(cluster, name) as db:
+        if shape.name == "like_ours":
+            install(dsn, MARKETPLACE)
+            db.sql("delete from service_plans")
+            for table in TABLES:
+                db.sql(f"comment on table {table} is null")
+            db.sql("create policy open on session_requests for all to authenticated using (true)")
+            db.sql("grant all on session_requests to authenticated")
+        else:
+            db.sql(shape.schema())
+        db.sql(shape.plans)
+        install_on_theirs(dsn)
+        db.sql("select dispatch.set_favorites_priority(true)")
+    yield name, shape
+    cluster.drop_database(name)
+
+
+@pytest.fixture
+def theirs(installed: tuple[str, Shape], cluster: Cluster) -> Iterator[Theirs]:
+    name, shape = installed
+    with fresh_database(cluster, name) as db:
+        yield Theirs(db, shape)
+
+
+def heard_nothing(listener: Connection) -> bool:
+    listener.execute("select 1")  # what was sent until now has arrived
+    return not list(listener.notifies(timeout=0))
+
+
+def test_a_favourite_is_told_first_and_alone(theirs: Theirs) -> None:
+    topics = [f"mechanic:{theirs.favourite.user}", f"customer:{theirs.customer}"]
+    listener = listen(theirs.db, *topics)
+    elsewhere = listen(theirs.db, "session_requests_feed", f"mechanic:{theirs.other.user}")
+    request = theirs.book()
+    assert {channel for channel, _ in heard(listener, 2)} == set(topics)
+    assert heard_nothing(elsewhere)
+
+    assert theirs.listed(theirs.favourite) == [request]
+    assert theirs.listed(theirs.other) == []
+    assert theirs.sees(theirs.favourite, request)
+    assert not theirs.sees(theirs.other, request)
+    assert rows(theirs.db.connect(theirs.customer), "select id from session_requests")
+    assert rows(theirs.backend, "select id from session_requests")
+    assert rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    # Taken, it is theirs alone again, for whom their policies show it.
+    row = theirs.db.request(request)
+    assert str(row["mechanic_id"]) == theirs.favourite.assigned
+    assert row.get("accepted_at", True)
+    assert theirs.db.log(request) == ["priority_request", "request_accepted"]
+    completed = rpc(theirs.as_(theirs.favourite), "complete_session_request", request_id=request)
+    assert completed["status"] == "completed"
+    assert theirs.db.log(request)[-1] == "request_completed"
+
+
+def test_their_routes_find_no_row_and_the_rpc_says_why(theirs: Theirs) -> None:
+    request, other = theirs.book(), theirs.other
+    with theirs.db.unchanged_row(request):
+        assert theirs.accept(other, request) == []
+        assert theirs.accept(other, request, theirs.as_(other)) == []
+        assert (
+            rows(theirs.db.owner, "update session_requests set status = 'accepted' returning id")
+            == []
+        )
+        assert theirs.update(request, "mechanic_id = %s", other.assigned) == []
+        with_error = at_once(
+            lambda: rpc(theirs.as_(other), "accept_session_request", request_id=request)
+        )
+        assert with_error[0].diag.message_detail == "request_not_found"
+    # Its favourite's, by the same route.
+    assert theirs.accept(theirs.favourite, request)
+    assert theirs.db.log(request) == ["priority_request", "request_accepted"]
+
+
+HANDED_ON = (
+    "preferred_mechanic_id = '{other}'",
+    "priority_window_minutes = 11",
+    "priority_window_minutes = 2147483647",
+    "priority_notified_at = 'infinity'",
+    "priority_notified_at = now() + interval '1 minute'",
+    "preferred_mechanic_id = '{other}', priority_notified_at = now()",
+    "status = 'accepted', mechanic_id = '{assigned}', preferred_mechanic_id = '{other}'",
+)
+
+
+def test_a_reservation_is_not_handed_on_nor_made_longer(theirs: Theirs) -> None:
+    request = theirs.book()
+    columns = "id, customer_id, session_type, plan_code"
+    given = f"'{request}', '{theirs.customer}', 'chat', 'chat10'"
+    for template in HANDED_ON:
+        assignment = template.format(other=theirs.other.id, assigned=theirs.other.assigned)
+        names = re.findall(r"(\w+) =", assignment)
+        values = ", ".join(re.split(r", \w+ = |^\w+ = ", assignment)[1:])
+        merged = ", ".join(f"{name} = excluded.{name}" for name in names)
+        with theirs.db.unchanged_row(request):
+            for connection in (theirs.backend, theirs.db.owner):
+                query = f"update session_requests set {assignment} returning id"
+                assert rows(connection, query) == [], template
+            rows(
+                theirs.backend,
+                f"insert into session_requests ({columns}, {', '.join(names)})"
+                f" values ({given}, {values}) on conflict (id) do update set {merged}",
+            )
+            rows(
+                theirs.db.owner,
+                "merge into session_requests as r using (select 1) as one on true"
+                f" when matched then update set {assignment}",
+            )
+    assert theirs.listed(theirs.favourite) == [request]
+    assert theirs.db.log() == ["priority_request"]
+
+
+def test_a_batch_passes_but_for_what_is_reserved(theirs: Theirs) -> None:
+    reserved, plain = (
+        theirs.book(),
+        theirs.book(preferred_mechanic_id=None, priority_window_minutes=None),
+    )
+    done = rows(
+        theirs.backend,
+        "update session_requests set status = 'accepted', mechanic_id = %s returning id",
+        theirs.other.assigned,
+    )
+    assert [str(each["id"]) for each in done] == [plain]
+    # Everything else of a governed request is theirs to make.
+    assert theirs.update(reserved, "status = 'cancelled'")
+    assert theirs.update(reserved, "status = 'completed'")
+    assert theirs.db.log(reserved) == ["priority_request", "request_cancelled:cancelled"]
+
+
+def test_a_fallback_reaches_their_listeners(theirs: Theirs) -> None:
+    db, feed = theirs.db, listen(theirs.db, "session_requests_feed")
+    ends: dict[str, Callable[[Mechanic, str], object]] = {
+        "declined": lambda favourite, request: rpc(
+            theirs.as_(favourite), "decline_session_request", request_id=request
+        ),
+        "customer": lambda _, request: rpc(
+            db.connect(theirs.customer), "broadcast_session_request_now", request_id=request
+        ),
+        "window_ended": lambda *_: theirs.sweep(10),
+        "mechanic_gone": lambda favourite, _: db.sql(theirs.shape.suspend, favourite.id),
+        "mechanic_gone ": lambda favourite, _: db.sql(
+            "delete from mechanics where id = %s", favourite.id
+        ),
+        "flag_off": lambda *_: db.sql("select dispatch.set_favorites_priority(false)"),
+    }
+    for reason, end in ends.items():
+        favourite = theirs.mechanic()
+        request = theirs.book(preferred_mechanic_id=favourite.id)
+        before = db.request(request)
+        end(favourite, request)
+        db.sql("select dispatch.deliver_events()")
+        ((_, payload),) = heard(feed, 1)
+        assert payload["event"] == "new_request" and payload["reason"] == reason.strip()
+        assert payload["is_fallback_broadcast"] is payload["isFallbackBroadcast"] is True
+        assert payload["request"] == {"id": request} and payload["request_id"] == request
+        assert theirs.sweep(60) == 0, "announced once"
+        assert theirs.sees(theirs.other, request)
+        if lives := theirs.shape.lives:
+            announced = db.value(
+                "select announced_at from dispatch.windows where request_id = %s", request
+            )
+            assert before["expires_at"] - before["created_at"] == lives + WINDOW
+            assert db.request(request)["expires_at"] - announced == lives
+        assert theirs.accept(theirs.other, request)
+        db.sql("select dispatch.deliver_events()")
+        if reason != "flag_off":
+            assert db.log(request)[-1] == "request_accepted"
+            heard(feed, 1)
+
+
+def test_who_may_accept_does_not_wait_for_the_sweep(theirs: Theirs) -> None:
+    request = theirs.book(priority_notified_at="2020-01-01")
+    assert theirs.sees(theirs.other, request)
+    assert theirs.listed(theirs.other) == [request]
+    # What is over is not opened again.
+    assert theirs.update(request, "priority_notified_at = now()") == []
+    assert theirs.accept(theirs.other, request)
+
+
+def test_back_again_it_is_everyones(theirs: Theirs) -> None:
+    request = theirs.book()
+    assert theirs.accept(theirs.favourite, request)
+    feed = listen(theirs.db, "session_requests_feed")
+    assert theirs.update(request, "status = 'pending', mechanic_id = null")
+    theirs.db.sql("select dispatch.deliver_events()")
+    ((_, payload),) = heard(feed, 1)
+    assert payload["request"] == {"id": request}
+    assert theirs.sees(theirs.other, request)
+    assert theirs.accept(theirs.other, request)
+
+
+def test_words_of_their_own(theirs: Theirs) -> None:
+    request = theirs.book()
+    assert theirs.update(request, f"status = '{theirs.shape.word}'")
+    assert theirs.update(request, "status = 'pending'")
+    assert theirs.update(request, "status = 'accepted', mechanic_id = %s", theirs.other.assigned)
+    assert theirs.update(request, f"status = '{theirs.shape.word}'")
+    assert theirs.db.sql("select * from dispatch.windows where closed_at is null") == []
+    assert theirs.db.sql("delete from session_requests returning id")
+    assert theirs.db.sql("select * from dispatch.windows") == []
+
+
+def test_a_window_does_not_end_by_their_expiry(theirs: Theirs) -> None:
+    request = theirs.book(priority_window_minutes=30)
+    if theirs.shape.lives:
+        row = theirs.db.request(request)
+        assert row["expires_at"] - row["created_at"] == theirs.shape.lives + timedelta(minutes=30)
+        # Theirs, moved by their own statement: counted from the window's end.
+        theirs.update(request, "expires_at = now() + interval '1 minute'")
+        assert theirs.db.value(
+            "select expires_at > priority_notified_at + interval '30 minutes'"
+            " from session_requests where id = %s",
+            request,
+        )
+    else:
+        assert theirs.update(request, "status = 'expired'") == []
+        theirs.sweep(30)
+    assert theirs.update(request, "status = 'expired'")
+
+
+def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> None:
+    theirs.db.sql("select dispatch.set_favorites_priority(false)")
+    everything = listen(
+        theirs.db, "session_requests_feed", *(f"mechanic:{m.user}" for m in (theirs.favourite,))
+    )
+    row = theirs.db.request(theirs.book(priority_notified_at="2030-01-01"))
+    assert [
+        row[name] for name in row if name.startswith(("pri", "pref")) and "workshop" not in name
+    ] == [None] * 3
+    if theirs.shape.lives:
+        assert row["expires_at"] - row["created_at"] == theirs.shape.lives
+    assert theirs.accept(theirs.other, str(row["id"]))
+    assert theirs.db.events() == [] and heard_nothing(everything)
+    assert theirs.db.sql("select * from dispatch.windows") == []
+
+
+def test_a_wish_that_cannot_be_granted(theirs: Theirs) -> None:
+    """Only the customer is told; who else hears of such a request is theirs to say."""
+    suspended = theirs.mechanic()
+    theirs.db.sql(theirs.shape.suspend, suspended.id)
+    for reason, customer, preferred in (
+        ("unknown_mechanic", theirs.customer, str(uuid.uuid4())),
+        ("not_approved", theirs.customer, suspended.id),
+        ("own_request", theirs.favourite.user, theirs.favourite.id),
+    ):
+        request = theirs.book(preferred_mechanic_id=preferred, customer_id=customer)
+        assert theirs.db.request(request)["preferred_mechanic_id"] is None
+        (event,) = theirs.db.events(request)
+        assert event["event"] == "priority_skipped" and event["payload"]["reason"] == reason
+        assert event["topics"] == [f"customer:{customer}"]
+        assert theirs.accept(theirs.other, request)
+        assert len(theirs.db.events(request)) == 1
+
+
+def test_an_upsert_that_finds_its_row_opens_no_window(theirs: Theirs) -> None:
+    request = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    before = theirs.db.request(request)
+    query = (
+        "insert into session_requests (id, customer_id, session_type, preferred_mechanic_id)"
+        " values (%s, %s, 'chat', %s) on conflict (id) do update"
+        " set customer_id = excluded.customer_id"
+    )
+    rows(theirs.backend, query, request, theirs.customer, theirs.favourite.id)
+    assert theirs.db.request(request) | {"updated_at": 0} == before | {"updated_at": 0} or (
+        "updated_at" not in before and theirs.db.request(request) == before
+    )
+    assert theirs.db.events(request) == []
+
+
+def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10", session="cs_theirs_1")
+    payment = str(event["data"]["object"]["payment_intent"])
+    first = rpc(theirs.backend, "process_stripe_event", event=event)
+    assert first["outcome"] == "request_created"
+    request = first["request_id"]
+    assert theirs.listed(theirs.favourite) == [request]
+    for repeated in (event, event | {"id": "evt_another"}):
+        again = rpc(theirs.backend, "process_stripe_event", event=repeated)
+        assert again == {"outcome": "duplicate", "request_id": request, "created": False}
+    assert len(theirs.db.sql("select id from session_requests")) == 1
+    assert (
+        rpc(theirs.backend, "process_stripe_event", event=refund(payment))["request_id"] == request
+    )
+    assert theirs.db.request(request)["status"] == "cancelled"
+    assert theirs.db.log(request) == ["priority_request", "request_cancelled:refunded"]
+
+    # Refunded before it was booked: never offered to anyone.
+    late = checkout(theirs.customer, theirs.favourite.id, plan="chat10", session="cs_theirs_2")
+    rpc(
+        theirs.backend,
+        "process_stripe_event",
+        event=refund(str(late["data"]["object"]["payment_intent"])),
+    )
+    booked = rpc(theirs.backend, "process_stripe_event", event=late)
+    assert theirs.db.request(booked["request_id"])["status"] == "cancelled"
+    assert theirs.db.events(booked["request_id"]) == []
+
+
+def test_metadata_that_asks_for_too_much_books_all_the_same(theirs: Theirs) -> None:
+    wishes = {
+        "nobody": ("priority_skipped:unknown_mechanic", {}),
+        theirs.favourite.id: (
+            "priority_request:invalid_window",
+            {"priority_window_minutes": "a week"},
+        ),
+        theirs.other.id: ("priority_skipped:offline", {"skip_if_offline": "true"}),
+    }
+    theirs.db.sql(
+        "insert into dispatch.presence values (%s, false, now())"
+        " on conflict (mechanic_id) do update set is_online = false",
+        theirs.other.id,
+    )
+    for preferred, (logged, metadata) in wishes.items():
+        event = checkout(theirs.customer, preferred, plan="chat10", **metadata)
+        booked = rpc(theirs.backend, "process_stripe_event", event=event)
+        assert theirs.db.log(booked["request_id"]) == [logged]
+
+
+def test_what_their_table_refuses_stays_in_the_ledger(theirs: Theirs) -> None:
+    theirs.db.sql("alter table session_requests add vin text not null")
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
+    assert rpc(theirs.backend, "process_stripe_event", event=event)["outcome"] == "error"
+    (entry,) = theirs.db.sql("select * from dispatch.stripe_events")
+    assert "23502" in entry["error"] and entry["request_id"] is None
+    assert theirs.db.events() == []
+    theirs.db.sql("alter table session_requests alter vin drop not null")
+    replayed = theirs.db.value("select dispatch.replay_stripe_event(%s)", event["id"])
+    assert replayed["outcome"] == "request_created"
+
+
+def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
+    customer, favourite = theirs.db.connect(theirs.customer), theirs.favourite
+    given = {"customer": theirs.customer, "id": favourite.id, "user": favourite.user}
+    theirs.db.owner.execute(theirs.shape.favourite.encode(), given)
+    assert rpc(theirs.as_(favourite), "set_presence", status="online")["is_online"] is True
+    status = rpc(customer, "get_mechanic_status", mechanic_id=favourite.id)
+    assert status["is_online"] is True and status["last_seen"]
+    (listed,) = rpc(customer, "list_favorite_mechanics")
+    assert listed["mechanic_id"] == favourite.id and listed["is_online"]
+    assert rpc(theirs.as_(favourite), "set_presence", status="busy")["is_online"] is False
+
+    wish = {"preferred_mechanic_id": favourite.id, "routing_type": "priority_broadcast"}
+    ready = rpc(customer, "prepare_checkout", plan_code="chat10", **wish)
+    assert ready["plan"]["price_cents"] == 999
+    assert ready["metadata"]["session_type"] == "chat"
+    assert ready["banner"] and all(isinstance(text, str) for text in ready["metadata"].values())
+    free = rpc(customer, "request_free_session", plan_code="free", **wish)
+    assert theirs.listed(favourite) == [free["id"]]
+    (first,) = rpc(customer, "get_session_request_timeline", request_id=free["id"])
+    assert first["event"] == "priority_request"
+    assert rpc(customer, "cancel_session_request", request_id=free["id"])["status"] == "cancelled"
+    events = rpc(theirs.as_(favourite), "list_session_request_events")
+    assert [event["event"] for event in events] == ["priority_request", "request_cancelled"]
+    recipients = theirs.db.sql("select * from dispatch.choose_recipients(%s)", theirs.book())
+    assert [str(each["mechanic_id"]) for each in recipients] == [favourite.id]
+
+
+def test_a_request_without_a_favourite_is_not_the_engines(theirs: Theirs) -> None:
+    plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    assert theirs.listed(theirs.favourite) == []
+    for caller, call in (
+        (theirs.other.user, "accept_session_request"),
+        (theirs.customer, "cancel_session_request"),
+    ):
+        (error,) = at_once(
+            lambda caller=caller, call=call: rpc(  # type: ignore[misc]
+                theirs.db.connect(caller), call, request_id=plain
+            )
+        )
+        assert error.diag.message_detail == "request_not_found"
+    assert theirs.db.events() == []
+
+
+def test_it_leaves_no_trace(theirs: Theirs) -> None:
+    """Down, with rows of all kinds in the tables."""
+    columns = "preferred_mechanic_id", "priority_window_minutes", "priority_notified_at"
+    theirs.accept(theirs.favourite, theirs.book())
+    theirs.book()
+    theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    expired = [] if theirs.shape.lives is None else ["expires_at"]
+    query = "select (to_jsonb(r) - %s::text[])::text as row from session_requests as r order by id"
+    before = theirs.db.sql(query, [*columns, *expired])
+    with Database(theirs.db.cluster, theirs.db.name) as db:
+        install(db.dsn(), DOWN, ENGINE_DOWN)
+        assert db.sql(query, [*columns, *expired]) == before
+        assert "dispatch" not in dump(db)
+
+
+FLOWS = ROOT / "examples/marketplaces/garage"
+
+
+def garage_flows() -> list[str]:
+    text = re.sub(r"(?m)^--.*$", "", (FLOWS / "flows.sql").read_text())
+    return [each.strip() for each in text.split(";\n") if each.strip()]
+
+
+def answers(db: Database, statements: list[str]) -> list[Any]:
+    """Each statement's answer, ids that were drawn aside; then the rows, times as ages."""
+    backend = db.connect(role="service_role")
+    found: list[Any] = []
+    for statement in statements:
+        db.owner.execute("select 1")
+        connection = db.owner if "auth.users" in statement else backend
+        found.append([row for row in rows(connection, statement) if "id" not in row])
+    found.append(
+        db.sql(
+            "select status, session_type, routing_type, mechanic_id, accepted_at is null as a,"
+            " expires_at - created_at as lives from session_requests order by 1, 2, 3, 4, 5, 6"
+        )
+    )
+    return found
+
+
+def test_each_flow_of_the_garage_answers_as_before(cluster: Cluster) -> None:
+    *flows, booking = garage_flows()
+    found = {}
+    for state in ("before", "off", "on"):
+        with fresh_database(cluster, "template1") as db:
+            db.sql((FLOWS / "schema.sql").read_text())
+            if state != "before":
+                install_on_theirs(db.dsn())
+                db.sql("select dispatch.set_favorites_priority(%s)", state == "on")
+            feed = listen(db, "session_requests_feed")
+            found[state] = answers(db, flows)
+            assert heard_nothing(feed)
+            if state != "before":
+                assert db.sql("select * from dispatch.request_events") == []
+                assert db.sql("select * from dispatch.windows") == []
+                assert db.sweep() == 0
+                rows(db.connect(role="service_role"), booking)
+                assert len(db.events()) == (state == "on")
+    assert found["off"] == found["before"] and found["on"] == found["before"]
