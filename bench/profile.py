@@ -18,12 +18,14 @@ from pathlib import Path
 from bench import accept, sweep
 from bench.database import MECHANIC, Database, acting_as
 from bench.measure import SQL, Size, say
-from stack.install import install
-from stack.postgres import AS_POSTGRES, Cluster, binary
+from stack import ROOT
+from stack.install import install, install_on_theirs
+from stack.postgres import AS_POSTGRES, SUPERUSER, Cluster, binary, run_psql
 
 # By then every plan is a generic one, and every cache is warm.
 WARM, MORE = 20, 50
 PENDING = 2_000
+GARAGE = ROOT / "examples/marketplaces/garage/schema.sql"
 # What bench/sql/sweep.sql and sweep_bare.sql take at once.
 BATCH = 50
 VARIABLES = {"client_id": (1, 9), "n": (1, 2_000_000_000), "customer": (1001, 11000)}
@@ -41,6 +43,7 @@ class Step:
     replace: tuple[str, str] = ("", "")  # in the script
     before: str = BUSY
     rows: int = 1  # that one execution is for
+    database: str = "postgres"
 
 
 BOOKING = (
@@ -71,6 +74,15 @@ SWEEP = (
     Step("a sweep without the log", "sweep.sql", ("log_update",), rows=BATCH),
     Step("a sweep, for each window", "sweep.sql", rows=BATCH),
 )
+# A marketplace that was there first: its own statements, before the install and with the flag off.
+BEFORE, AFTER = "theirs_before", "theirs_after"
+THEIRS = tuple(
+    tuple(
+        Step(f"{what}, {state}", f"theirs_{script}.sql", before="select 1", database=database)
+        for state, database in (("before the install", BEFORE), ("with the flag off", AFTER))
+    )
+    for what, script in (("their booking", "book"), ("their accept", "accept"))
+)
 # Enough for all of these.
 DUE = len(SWEEP) * (2 * WARM + MORE) * BATCH
 
@@ -80,7 +92,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="favorites-profile-") as name,
         data(Path(name)) as pgdata,
     ):
-        for steps in (BOOKING, ACCEPT, SWEEP):
+        for steps in (BOOKING, ACCEPT, SWEEP, *THEIRS):
             bare = 0
             for step in steps:
                 cost = instructions(step, pgdata)
@@ -107,6 +119,12 @@ def data(directory: Path) -> Iterator[Path]:
             sweep.add(db, table, DUE)
         accept.fill(db, PENDING)
         db.close()
+        for name in (BEFORE, AFTER):
+            dsn = cluster.create_database(name)
+            run_psql(dsn, "-f", str(GARAGE), "-f", str(SQL / "theirs.sql"))
+        install_on_theirs(cluster.dsn(dbname=AFTER))
+        for name in (BEFORE, AFTER):
+            run_psql(cluster.dsn(SUPERUSER, name), "-c", "vacuum analyze")
         pgdata = Path(cluster.get_data_directory())
         cluster.terminate()
         yield pgdata
@@ -115,6 +133,7 @@ def data(directory: Path) -> Iterator[Path]:
 
 
 def instructions(step: Step, pgdata: Path) -> int:
+    run(step, pgdata, 1)  # the first session of a database writes down its catalogue
     few, many = (run(step, pgdata, count) for count in (WARM, WARM + MORE))
     return (many - few) // MORE // step.rows
 
@@ -137,7 +156,7 @@ def run(step: Step, pgdata: Path, count: int) -> int:
         command += [binary("postgres"), "--single", "-j", "-D", str(pgdata)]
         command += ["-c", "fsync=off", "-c", "wal_level=logical", "-c", "shared_preload_libraries="]
         process = subprocess.run(
-            [*command, "postgres"],
+            [*command, step.database],
             input="".join(f"{each};\n\n" for each in session),
             capture_output=True,
             text=True,

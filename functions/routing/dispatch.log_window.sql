@@ -37,17 +37,6 @@ begin
             v_request.window_minutes,
             v_request.window_ends_at
         );
-    elsif v_reason is not null then
-        -- Who else hears of a request without a window is theirs to say.
-        perform dispatch.record_event(
-            v_request.id,
-            v_request.session_type,
-            v_request.plan_code,
-            v_request.created_at,
-            'priority_skipped',
-            array[v_customer],
-            jsonb_build_object('reason', v_reason)
-        );
     end if;
     return null;
 end;
@@ -55,5 +44,5 @@ $$;
 
 comment on function dispatch.log_window() is
 'Trigger on a marketplace that was there first: from here on the engine governs the request, and its '
-'favourite is told; or the customer is, why that could not be.';
+'favourite is told.';
 revoke all on function dispatch.log_window() from public, anon, authenticated, service_role;

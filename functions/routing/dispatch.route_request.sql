@@ -17,7 +17,7 @@ declare
     v_is_wanted boolean;
     v_wanted_id uuid;
     v_minutes text;
-    v_is_granted boolean;
+    v_is_granted boolean := false;
     v_mechanic record;
     v_reason text;
     v_theirs text[];
@@ -121,6 +121,20 @@ begin
                 new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
             else
                 perform dispatch.note_routing(new.id, v_reason);
+            end if;
+            if not v_is_granted and not dispatch.governs_all() then
+                -- Not by the trigger after the insert, which only a window makes run: that it looked for
+                -- such a wish would cost every booking of theirs.
+                v_request := dispatch.as_request(new);
+                perform dispatch.record_event(
+                    v_request.id,
+                    v_request.session_type,
+                    v_request.plan_code,
+                    v_request.created_at,
+                    'priority_skipped',
+                    array['customer:' || v_request.customer_id],
+                    jsonb_build_object('reason', v_reason)
+                );
             end if;
         end if;
         if v_is_granted then

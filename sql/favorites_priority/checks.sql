@@ -258,7 +258,7 @@ from (
         coalesce(
             t.tgenabled in ('O', 'A') and t.tgfoid = to_regprocedure('dispatch.release_windows()')
             and translate(pg_get_triggerdef(t.oid), '()', '')
-            like '% AFTER UPDATE ON public.mechanics FOR EACH ROW WHEN %',
+            like '% AFTER UPDATE ON %.mechanics FOR EACH ROW WHEN %',
             false
         ) as ok,
         case
@@ -266,8 +266,8 @@ from (
             when t.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger …'
             else substring(pg_get_triggerdef(t.oid) from ' (WHEN .*) EXECUTE ')
         end as detail
-    from (select to_regclass('public.mechanics') as relation) as w
+    from (select 'mechanics_release_windows'::name as name) as w
     left join pg_catalog.pg_trigger as t
-        on t.tgname = 'mechanics_release_windows' and t.tgrelid = w.relation
+        on t.tgname = w.name and t.tgrelid = to_regclass('public.mechanics')
 ) as c
 \gset

@@ -85,8 +85,7 @@ from (
         ),
         (
             'zzz_dispatch_log_insert', 'AFTER INSERT', 'log_window',
-            'new.preferred_mechanic_id IS NOT NULL OR '
-            'strposcurrent_setting''dispatch.routing_notes''::text, true, new.id::text > 0'
+            'new.preferred_mechanic_id IS NOT NULL'
         ),
         (
             'zzz_dispatch_log_update', 'AFTER UPDATE', 'log_request_change',

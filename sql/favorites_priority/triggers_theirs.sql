@@ -20,13 +20,9 @@ for each row when (
 )
 execute function dispatch.route_request();
 
--- A wish that was not granted left no column behind, but a note of this transaction's.
 create or replace trigger zzz_dispatch_log_insert
 after insert on public.session_requests
-for each row when (
-    new.preferred_mechanic_id is not null
-    or strpos(current_setting('dispatch.routing_notes', true), new.id::text) > 0
-)
+for each row when (new.preferred_mechanic_id is not null)
 execute function dispatch.log_window();
 
 create or replace trigger zzz_dispatch_log_update

@@ -2246,17 +2246,6 @@ begin
             v_request.window_minutes,
             v_request.window_ends_at
         );
-    elsif v_reason is not null then
-        -- Who else hears of a request without a window is theirs to say.
-        perform dispatch.record_event(
-            v_request.id,
-            v_request.session_type,
-            v_request.plan_code,
-            v_request.created_at,
-            'priority_skipped',
-            array[v_customer],
-            jsonb_build_object('reason', v_reason)
-        );
     end if;
     return null;
 end;
@@ -2264,7 +2253,7 @@ $$;
 
 comment on function dispatch.log_window() is
 'Trigger on a marketplace that was there first: from here on the engine governs the request, and its '
-'favourite is told; or the customer is, why that could not be.';
+'favourite is told.';
 revoke all on function dispatch.log_window() from public, anon, authenticated, service_role;
 
 -- The points and their words stand here alone: dispatch.score_match adds those of one mechanic, and
@@ -2567,7 +2556,7 @@ declare
     v_is_wanted boolean;
     v_wanted_id uuid;
     v_minutes text;
-    v_is_granted boolean;
+    v_is_granted boolean := false;
     v_mechanic record;
     v_reason text;
     v_theirs text[];
@@ -2671,6 +2660,20 @@ begin
                 new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
             else
                 perform dispatch.note_routing(new.id, v_reason);
+            end if;
+            if not v_is_granted and not dispatch.governs_all() then
+                -- Not by the trigger after the insert, which only a window makes run: that it looked for
+                -- such a wish would cost every booking of theirs.
+                v_request := dispatch.as_request(new);
+                perform dispatch.record_event(
+                    v_request.id,
+                    v_request.session_type,
+                    v_request.plan_code,
+                    v_request.created_at,
+                    'priority_skipped',
+                    array['customer:' || v_request.customer_id],
+                    jsonb_build_object('reason', v_reason)
+                );
             end if;
         end if;
         if v_is_granted then
