@@ -50,7 +50,8 @@ end;
 $$;
 
 comment on function dispatch.follow_change(dispatch.requests, dispatch.requests) is
-'On a marketplace that was there first: moves, announces or closes the window of a request as its own '
-'statement (p_new null: its deletion) made it. Returns whether a transition is to be logged.';
+'On a marketplace that was there first: moves, announces or closes the window of a request as '
+'its own statement (p_new null: its deletion) made it. Returns whether a transition is to be '
+'logged.';
 revoke all on function dispatch.follow_change(dispatch.requests, dispatch.requests)
 from public, anon, authenticated, service_role;

@@ -1,7 +1,7 @@
--- On a marketplace that was there first, and only for a request with a window. What its statements do
--- is its own affair, but for what would break a reservation: that finds no row, as when somebody was
--- faster. It never raises. It runs first, so that theirs do not run for a row that is not found, and
--- last, for what theirs made of it.
+-- On a marketplace that was there first, and only for a request with a window. What its statements
+-- do is its own affair, but for what would break a reservation: that finds no row, as when somebody
+-- was faster. It never raises. It runs first, so that theirs do not run for a row that is not
+-- found, and last, for what theirs made of it.
 create or replace function dispatch.guard_reservation()
 returns trigger
 language plpgsql
@@ -56,7 +56,8 @@ begin
         then
             new.expires_at := new.expires_at + (v_window.ends_at - now());
         end if;
-        -- Their expiry knows nothing of the window where it goes by no column that open_window moved.
+        -- Their expiry knows nothing of the window where it goes by no column that open_window
+        -- moved.
         if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
             return null;
         end if;
@@ -66,7 +67,7 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window, and an update '
-'that hands the reservation on or makes it longer, find no row.';
+'Trigger on a marketplace that was there first: an accept by another inside the window, and an '
+'update that hands the reservation on or makes it longer, find no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
--- Makes what depends on which columns session_requests has: a marketplace that was there first lacks
--- some of ours, and before the feature the three of the window are in none. Nothing here is a matter
--- of judgement; what is stands in the binding that the DBA has looked over.
+-- Makes what depends on which columns session_requests has: a marketplace that was there first
+-- lacks some of ours, and before the feature the three of the window are in none. Nothing here is a
+-- matter of judgement; what is stands in the binding that the DBA has looked over.
 create or replace function dispatch.bind_requests(p_with_windows boolean)
 returns void
 language plpgsql
@@ -18,8 +18,8 @@ declare
     v_inserted text;
     v_values text;
 begin
-    -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it may
-    -- be another expression. Null where the marketplace has no such column.
+    -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
+    -- may be another expression. Null where the marketplace has no such column.
     with columns as (
         select
             w.number,
@@ -132,9 +132,10 @@ begin
             else ' inner join dispatch.windows as w on w.request_id = r.id'
         end;
     comment on view dispatch.requests is
-    'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
-    'of another''s those for which a priority window was opened. status and session_type are text, '
-    'mechanic_user_id is who took it, preferred_user_id the favourite, announced_at when it was broadcast to everyone.';
+    'The requests that the engine governs, whatever columns the marketplace''s table has: all of '
+    'ours; of another''s those for which a priority window was opened. status and session_type '
+    'are text, mechanic_user_id is who took it, preferred_user_id the favourite, announced_at '
+    'when it was broadcast to everyone.';
 
     execute format(
         $f$
@@ -251,8 +252,8 @@ as %L
         )
     );
     comment on function dispatch.assign_request(uuid, uuid) is
-    'On a marketplace that was there first: accepts a pending request for this mechanic (the id that '
-    'the marketplace keeps). Returns the row; nulls: there was none to write.';
+    'On a marketplace that was there first: accepts a pending request for this mechanic (the id '
+    'that the marketplace keeps). Returns the row; nulls: there was none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -305,7 +306,7 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; those of the priority window '
-'only if p_with_windows. up.sql and down.sql call it.';
+'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; '
+'those of the priority window only if p_with_windows. up.sql and down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;

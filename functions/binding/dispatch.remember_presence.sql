@@ -16,6 +16,6 @@ end;
 $$;
 
 comment on function dispatch.remember_presence() is
-'Trigger on dispatch.mechanics, where the marketplace''s own columns are not the place for presence: '
-'keeps what a mechanic said.';
+'Trigger on dispatch.mechanics, where the marketplace''s own columns are not the place for '
+'presence: keeps what a mechanic said.';
 revoke all on function dispatch.remember_presence() from public, anon, authenticated, service_role;

@@ -1,5 +1,5 @@
--- The binding of the reference marketplace (sql/marketplace/). A marketplace that was there first has
--- one of its own, which sql/discover.sql writes. No other file names a column of these tables.
+-- The binding of the reference marketplace (sql/marketplace/). A marketplace that was there first
+-- has one of its own, which sql/discover.sql writes. No other file names a column of these tables.
 create or replace view dispatch.mechanics as
 select
     m.id,

@@ -32,7 +32,7 @@ end;
 $$;
 
 comment on function dispatch.prune_windows(interval, integer, timestamptz) is
-'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. Returns '
-'how many.';
+'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. '
+'Returns how many.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

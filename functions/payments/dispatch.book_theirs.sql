@@ -61,8 +61,8 @@ end;
 $$;
 
 comment on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz) is
-'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that was '
-'there first; one that was refunded is booked as cancelled. Returns its id; null: there is no such '
-'plan, or a trigger kept the row out.';
+'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that '
+'was there first; one that was refunded is booked as cancelled. Returns its id; null: there is '
+'no such plan, or a trigger kept the row out.';
 revoke all on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)
 from public, anon, authenticated, service_role;

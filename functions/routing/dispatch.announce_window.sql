@@ -1,6 +1,6 @@
--- Changes dispatch.windows; public.session_requests.expires_at.
--- The broadcast of a request of theirs: what an UPDATE of dispatch.requests.announced_at does there,
--- as its table has no column for it. (Of ours it is notification_sent_at, and the triggers log it.)
+-- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
+-- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
+-- for it. (Of ours it is notification_sent_at, and the triggers log it.)
 create or replace function dispatch.announce_window()
 returns trigger
 language plpgsql
@@ -32,6 +32,7 @@ end;
 $$;
 
 comment on function dispatch.announce_window() is
-'Trigger on dispatch.requests, on a marketplace that was there first: the request is everyone''s now.';
+'Trigger on dispatch.requests, on a marketplace that was there first: the request is everyone''s '
+'now.';
 revoke all on function dispatch.announce_window()
 from public, anon, authenticated, service_role;

@@ -32,8 +32,8 @@ end;
 $$;
 
 comment on function dispatch.broadcast_refusal(uuid, uuid, text, timestamptz, uuid, timestamptz) is
-'Why an approved mechanic, who is this user, may not accept a request at p_now that has no window, or '
-'had one: the error''s detail; null: may.';
+'Why an approved mechanic, who is this user, may not accept a request at p_now that has no '
+'window, or had one: the error''s detail; null: may.';
 revoke all on function dispatch.broadcast_refusal(
     uuid, uuid, text, timestamptz, uuid, timestamptz
 ) from public, anon, authenticated, service_role;

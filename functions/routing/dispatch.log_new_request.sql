@@ -1,5 +1,5 @@
--- On a marketplace of ours (another's has dispatch.log_window). It runs after dispatch.route_request, in the same statement: the columns say
--- what was decided.
+-- On a marketplace of ours (another's has dispatch.log_window). It runs after
+-- dispatch.route_request, in the same statement: the columns say what was decided.
 create or replace function dispatch.log_new_request()
 returns trigger
 language plpgsql

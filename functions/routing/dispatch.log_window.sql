@@ -1,6 +1,6 @@
--- Changes dispatch.windows, dispatch.request_events.
--- On a marketplace that was there first, and only for a booking that named a favourite. It runs after
--- dispatch.route_request, in the same statement: the columns say what was decided.
+-- Changes dispatch.windows, dispatch.request_events. On a marketplace that was there first, and
+-- only for a booking that named a favourite. It runs after dispatch.route_request, in the same
+-- statement: the columns say what was decided.
 create or replace function dispatch.log_window()
 returns trigger
 language plpgsql
@@ -43,6 +43,6 @@ end;
 $$;
 
 comment on function dispatch.log_window() is
-'Trigger on a marketplace that was there first: from here on the engine governs the request, and its '
-'favourite is told.';
+'Trigger on a marketplace that was there first: from here on the engine governs the request, and '
+'its favourite is told.';
 revoke all on function dispatch.log_window() from public, anon, authenticated, service_role;

@@ -28,7 +28,8 @@ end;
 $$;
 
 comment on function dispatch.may_see_request(public.session_requests) is
-'For row level security on a marketplace of ours: whether the caller is a mechanic who may accept this request now.';
+'For row level security on a marketplace of ours: whether the caller is a mechanic who may '
+'accept this request now.';
 revoke all on function dispatch.may_see_request(public.session_requests)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_see_request(public.session_requests) to authenticated;

@@ -1,6 +1,6 @@
--- On a marketplace that was there first, whose row has no place for it: a word about a booking, from
--- one who writes it to its triggers, and from the one before the insert to the one after it. Nobody
--- gains by forging it: it skips one's own booking's wish, or says why it was not granted.
+-- On a marketplace that was there first, whose row has no place for it: a word about a booking,
+-- from one who writes it to its triggers, and from the one before the insert to the one after it.
+-- Nobody gains by forging it: it skips one's own booking's wish, or says why it was not granted.
 create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
 returns void
 language plpgsql

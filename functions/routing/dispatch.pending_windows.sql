@@ -1,5 +1,6 @@
--- By the index on the window's end (the feature's on a marketplace of ours, that of dispatch.windows
--- on another's), so that the first rows are found in a few pages however many requests there are.
+-- By the index on the window's end (the feature's on a marketplace of ours, that of
+-- dispatch.windows on another's), so that the first rows are found in a few pages however many
+-- requests there are.
 create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
 returns table (request_id uuid, ends_at timestamptz)
 language plpgsql

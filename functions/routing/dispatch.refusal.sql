@@ -40,7 +40,7 @@ end;
 $$;
 
 comment on function dispatch.refusal(dispatch.requests, uuid, uuid, timestamptz) is
-'Why an approved mechanic, who is this user, may not accept a request at p_now: the error''s detail; '
-'null: may.';
+'Why an approved mechanic, who is this user, may not accept a request at p_now: the error''s '
+'detail; null: may.';
 revoke all on function dispatch.refusal(dispatch.requests, uuid, uuid, timestamptz)
 from public, anon, authenticated, service_role;

@@ -1,8 +1,8 @@
--- Where a new request goes, decided once and for every writer. The wish for a favourite comes in the
--- columns (a backend's plain INSERT), or in Stripe's metadata. What was decided stays in the columns;
--- why a wish was not granted as asked is told to the trigger that logs it.
--- On a marketplace that was there first this runs only for a booking that names a favourite, and last
--- of all triggers before the insert: theirs see what they always saw, and their expiry is known.
+-- Where a new request goes, decided once and for every writer. The wish for a favourite comes in
+-- the columns (a backend's plain INSERT), or in Stripe's metadata. What was decided stays in the
+-- columns; why a wish was not granted as asked is told to the trigger that logs it. On a
+-- marketplace that was there first this runs only for a booking that names a favourite, and last of
+-- all triggers before the insert: theirs see what they always saw, and their expiry is known.
 create or replace function dispatch.route_request()
 returns trigger
 language plpgsql
@@ -58,8 +58,8 @@ begin
     end if;
 
     if v_is_wanted then
-        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees this
-        -- request and announces it.
+        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
+        -- this request and announces it.
         select m.user_id, m.is_approved into v_mechanic
         from dispatch.mechanics as m
         where m.id = v_wanted_id
@@ -96,8 +96,8 @@ begin
                     v_reason := 'invalid_window';
                 end if;
             end if;
-            -- A backend may say that it told the mechanic earlier, never that it will; a window that
-            -- was over before the booking is over with it.
+            -- A backend may say that it told the mechanic earlier, never that it will; a window
+            -- that was over before the booking is over with it.
             new.priority_notified_at := case
                 when new.priority_notified_at < now()
                     then greatest(
@@ -123,8 +123,8 @@ begin
                 perform dispatch.note_routing(new.id, v_reason);
             end if;
             if not v_is_granted and not dispatch.governs_all() then
-                -- Not by the trigger after the insert, which only a window makes run: that it looked for
-                -- such a wish would cost every booking of theirs.
+                -- Not by the trigger after the insert, which only a window makes run: that it
+                -- looked for such a wish would cost every booking of theirs.
                 v_request := dispatch.as_request(new);
                 perform dispatch.record_event(
                     v_request.id,
@@ -142,8 +142,8 @@ begin
         end if;
     end if;
 
-    -- No window: not asked for, not to be had, or the flag is off. A column that was theirs before the
-    -- feature keeps what they wrote.
+    -- No window: not asked for, not to be had, or the flag is off. A column that was theirs before
+    -- the feature keeps what they wrote.
     if not dispatch.governs_all() then
         v_theirs := array(select b.what from dispatch.found_before as b);
         if 'preferred_mechanic_id' <> all(v_theirs) then

@@ -391,8 +391,8 @@ begin
 end;
 $$;
 
--- The binding of the reference marketplace (sql/marketplace/). A marketplace that was there first has
--- one of its own, which sql/discover.sql writes. No other file names a column of these tables.
+-- The binding of the reference marketplace (sql/marketplace/). A marketplace that was there first
+-- has one of its own, which sql/discover.sql writes. No other file names a column of these tables.
 create or replace view dispatch.mechanics as
 select
     m.id,
@@ -674,9 +674,9 @@ comment on function dispatch.approved_mechanic_of(uuid) is
 revoke all on function dispatch.approved_mechanic_of(uuid)
 from public, anon, authenticated, service_role;
 
--- Makes what depends on which columns session_requests has: a marketplace that was there first lacks
--- some of ours, and before the feature the three of the window are in none. Nothing here is a matter
--- of judgement; what is stands in the binding that the DBA has looked over.
+-- Makes what depends on which columns session_requests has: a marketplace that was there first
+-- lacks some of ours, and before the feature the three of the window are in none. Nothing here is a
+-- matter of judgement; what is stands in the binding that the DBA has looked over.
 create or replace function dispatch.bind_requests(p_with_windows boolean)
 returns void
 language plpgsql
@@ -694,8 +694,8 @@ declare
     v_inserted text;
     v_values text;
 begin
-    -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it may
-    -- be another expression. Null where the marketplace has no such column.
+    -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
+    -- may be another expression. Null where the marketplace has no such column.
     with columns as (
         select
             w.number,
@@ -808,9 +808,10 @@ begin
             else ' inner join dispatch.windows as w on w.request_id = r.id'
         end;
     comment on view dispatch.requests is
-    'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
-    'of another''s those for which a priority window was opened. status and session_type are text, '
-    'mechanic_user_id is who took it, preferred_user_id the favourite, announced_at when it was broadcast to everyone.';
+    'The requests that the engine governs, whatever columns the marketplace''s table has: all of '
+    'ours; of another''s those for which a priority window was opened. status and session_type '
+    'are text, mechanic_user_id is who took it, preferred_user_id the favourite, announced_at '
+    'when it was broadcast to everyone.';
 
     execute format(
         $f$
@@ -927,8 +928,8 @@ as %L
         )
     );
     comment on function dispatch.assign_request(uuid, uuid) is
-    'On a marketplace that was there first: accepts a pending request for this mechanic (the id that '
-    'the marketplace keeps). Returns the row; nulls: there was none to write.';
+    'On a marketplace that was there first: accepts a pending request for this mechanic (the id '
+    'that the marketplace keeps). Returns the row; nulls: there was none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -981,8 +982,8 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; those of the priority window '
-'only if p_with_windows. up.sql and down.sql call it.';
+'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; '
+'those of the priority window only if p_with_windows. up.sql and down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;
 
@@ -1047,8 +1048,8 @@ end;
 $$;
 
 comment on function dispatch.remember_presence() is
-'Trigger on dispatch.mechanics, where the marketplace''s own columns are not the place for presence: '
-'keeps what a mechanic said.';
+'Trigger on dispatch.mechanics, where the marketplace''s own columns are not the place for '
+'presence: keeps what a mechanic said.';
 revoke all on function dispatch.remember_presence() from public, anon, authenticated, service_role;
 
 create or replace function dispatch.require_mechanic()
@@ -1549,8 +1550,9 @@ end;
 $$;
 
 comment on function dispatch.send_notices(text[], text[], text[]) is
-'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY and, '
-'where realtime.send exists, as a Broadcast: private, but for a feed that the binding calls public.';
+'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY '
+'and, where realtime.send exists, as a Broadcast: private, but for a feed that the binding calls '
+'public.';
 revoke all on function dispatch.send_notices(text[], text[], text[])
 from public, anon, authenticated, service_role;
 
@@ -1752,9 +1754,9 @@ revoke all on function dispatch.silent_since(timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
--- Changes dispatch.windows; public.session_requests.expires_at.
--- The broadcast of a request of theirs: what an UPDATE of dispatch.requests.announced_at does there,
--- as its table has no column for it. (Of ours it is notification_sent_at, and the triggers log it.)
+-- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
+-- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
+-- for it. (Of ours it is notification_sent_at, and the triggers log it.)
 create or replace function dispatch.announce_window()
 returns trigger
 language plpgsql
@@ -1786,7 +1788,8 @@ end;
 $$;
 
 comment on function dispatch.announce_window() is
-'Trigger on dispatch.requests, on a marketplace that was there first: the request is everyone''s now.';
+'Trigger on dispatch.requests, on a marketplace that was there first: the request is everyone''s '
+'now.';
 revoke all on function dispatch.announce_window()
 from public, anon, authenticated, service_role;
 
@@ -1824,8 +1827,8 @@ end;
 $$;
 
 comment on function dispatch.broadcast_refusal(uuid, uuid, text, timestamptz, uuid, timestamptz) is
-'Why an approved mechanic, who is this user, may not accept a request at p_now that has no window, or '
-'had one: the error''s detail; null: may.';
+'Why an approved mechanic, who is this user, may not accept a request at p_now that has no '
+'window, or had one: the error''s detail; null: may.';
 revoke all on function dispatch.broadcast_refusal(
     uuid, uuid, text, timestamptz, uuid, timestamptz
 ) from public, anon, authenticated, service_role;
@@ -2009,8 +2012,8 @@ end;
 $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
-'For the restrictive policy on a marketplace that was there first: whether this request''s window is '
-'open, and the caller is neither its customer nor its preferred mechanic.';
+'For the restrictive policy on a marketplace that was there first: whether this request''s '
+'window is open, and the caller is neither its customer nor its preferred mechanic.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;
 
@@ -2143,8 +2146,8 @@ comment on function dispatch.log_broadcast(dispatch.requests, text, timestamptz)
 revoke all on function dispatch.log_broadcast(dispatch.requests, text, timestamptz)
 from public, anon, authenticated, service_role;
 
--- On a marketplace of ours (another's has dispatch.log_window). It runs after dispatch.route_request, in the same statement: the columns say
--- what was decided.
+-- On a marketplace of ours (another's has dispatch.log_window). It runs after
+-- dispatch.route_request, in the same statement: the columns say what was decided.
 create or replace function dispatch.log_new_request()
 returns trigger
 language plpgsql
@@ -2207,9 +2210,9 @@ comment on function dispatch.log_new_request() is
 'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
 revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, dispatch.request_events.
--- On a marketplace that was there first, and only for a booking that named a favourite. It runs after
--- dispatch.route_request, in the same statement: the columns say what was decided.
+-- Changes dispatch.windows, dispatch.request_events. On a marketplace that was there first, and
+-- only for a booking that named a favourite. It runs after dispatch.route_request, in the same
+-- statement: the columns say what was decided.
 create or replace function dispatch.log_window()
 returns trigger
 language plpgsql
@@ -2252,8 +2255,8 @@ end;
 $$;
 
 comment on function dispatch.log_window() is
-'Trigger on a marketplace that was there first: from here on the engine governs the request, and its '
-'favourite is told.';
+'Trigger on a marketplace that was there first: from here on the engine governs the request, and '
+'its favourite is told.';
 revoke all on function dispatch.log_window() from public, anon, authenticated, service_role;
 
 -- The points and their words stand here alone: dispatch.score_match adds those of one mechanic, and
@@ -2313,14 +2316,15 @@ end;
 $$;
 
 comment on function dispatch.may_see_request(public.session_requests) is
-'For row level security on a marketplace of ours: whether the caller is a mechanic who may accept this request now.';
+'For row level security on a marketplace of ours: whether the caller is a mechanic who may '
+'accept this request now.';
 revoke all on function dispatch.may_see_request(public.session_requests)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_see_request(public.session_requests) to authenticated;
 
--- On a marketplace that was there first, whose row has no place for it: a word about a booking, from
--- one who writes it to its triggers, and from the one before the insert to the one after it. Nobody
--- gains by forging it: it skips one's own booking's wish, or says why it was not granted.
+-- On a marketplace that was there first, whose row has no place for it: a word about a booking,
+-- from one who writes it to its triggers, and from the one before the insert to the one after it.
+-- Nobody gains by forging it: it skips one's own booking's wish, or says why it was not granted.
 create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
 returns void
 language plpgsql
@@ -2399,8 +2403,9 @@ from public, anon, authenticated, service_role;
 -- By name only those can call it who may use the schema; it tells nobody anything.
 grant execute on function dispatch.mechanic_words(uuid, boolean, text[], text, text) to public;
 
--- By the index on the window's end (the feature's on a marketplace of ours, that of dispatch.windows
--- on another's), so that the first rows are found in a few pages however many requests there are.
+-- By the index on the window's end (the feature's on a marketplace of ours, that of
+-- dispatch.windows on another's), so that the first rows are found in a few pages however many
+-- requests there are.
 create or replace function dispatch.pending_windows(p_before timestamptz, p_limit integer)
 returns table (request_id uuid, ends_at timestamptz)
 language plpgsql
@@ -2507,8 +2512,8 @@ end;
 $$;
 
 comment on function dispatch.refusal(dispatch.requests, uuid, uuid, timestamptz) is
-'Why an approved mechanic, who is this user, may not accept a request at p_now: the error''s detail; '
-'null: may.';
+'Why an approved mechanic, who is this user, may not accept a request at p_now: the error''s '
+'detail; null: may.';
 revoke all on function dispatch.refusal(dispatch.requests, uuid, uuid, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -2537,11 +2542,11 @@ comment on function dispatch.release_windows() is
 'Trigger: a mechanic who is no longer approved loses the open priority windows, at once.';
 revoke all on function dispatch.release_windows() from public, anon, authenticated, service_role;
 
--- Where a new request goes, decided once and for every writer. The wish for a favourite comes in the
--- columns (a backend's plain INSERT), or in Stripe's metadata. What was decided stays in the columns;
--- why a wish was not granted as asked is told to the trigger that logs it.
--- On a marketplace that was there first this runs only for a booking that names a favourite, and last
--- of all triggers before the insert: theirs see what they always saw, and their expiry is known.
+-- Where a new request goes, decided once and for every writer. The wish for a favourite comes in
+-- the columns (a backend's plain INSERT), or in Stripe's metadata. What was decided stays in the
+-- columns; why a wish was not granted as asked is told to the trigger that logs it. On a
+-- marketplace that was there first this runs only for a booking that names a favourite, and last of
+-- all triggers before the insert: theirs see what they always saw, and their expiry is known.
 create or replace function dispatch.route_request()
 returns trigger
 language plpgsql
@@ -2597,8 +2602,8 @@ begin
     end if;
 
     if v_is_wanted then
-        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees this
-        -- request and announces it.
+        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
+        -- this request and announces it.
         select m.user_id, m.is_approved into v_mechanic
         from dispatch.mechanics as m
         where m.id = v_wanted_id
@@ -2635,8 +2640,8 @@ begin
                     v_reason := 'invalid_window';
                 end if;
             end if;
-            -- A backend may say that it told the mechanic earlier, never that it will; a window that
-            -- was over before the booking is over with it.
+            -- A backend may say that it told the mechanic earlier, never that it will; a window
+            -- that was over before the booking is over with it.
             new.priority_notified_at := case
                 when new.priority_notified_at < now()
                     then greatest(
@@ -2662,8 +2667,8 @@ begin
                 perform dispatch.note_routing(new.id, v_reason);
             end if;
             if not v_is_granted and not dispatch.governs_all() then
-                -- Not by the trigger after the insert, which only a window makes run: that it looked for
-                -- such a wish would cost every booking of theirs.
+                -- Not by the trigger after the insert, which only a window makes run: that it
+                -- looked for such a wish would cost every booking of theirs.
                 v_request := dispatch.as_request(new);
                 perform dispatch.record_event(
                     v_request.id,
@@ -2681,8 +2686,8 @@ begin
         end if;
     end if;
 
-    -- No window: not asked for, not to be had, or the flag is off. A column that was theirs before the
-    -- feature keeps what they wrote.
+    -- No window: not asked for, not to be had, or the flag is off. A column that was theirs before
+    -- the feature keeps what they wrote.
     if not dispatch.governs_all() then
         v_theirs := array(select b.what from dispatch.found_before as b);
         if 'preferred_mechanic_id' <> all(v_theirs) then
@@ -3245,8 +3250,9 @@ end;
 $$;
 
 comment on function dispatch.follow_change(dispatch.requests, dispatch.requests) is
-'On a marketplace that was there first: moves, announces or closes the window of a request as its own '
-'statement (p_new null: its deletion) made it. Returns whether a transition is to be logged.';
+'On a marketplace that was there first: moves, announces or closes the window of a request as '
+'its own statement (p_new null: its deletion) made it. Returns whether a transition is to be '
+'logged.';
 revoke all on function dispatch.follow_change(dispatch.requests, dispatch.requests)
 from public, anon, authenticated, service_role;
 
@@ -3391,10 +3397,10 @@ comment on function dispatch.guard_request() is
 'Trigger: allows only the state changes there are, and an accept only by who may.';
 revoke all on function dispatch.guard_request() from public, anon, authenticated, service_role;
 
--- On a marketplace that was there first, and only for a request with a window. What its statements do
--- is its own affair, but for what would break a reservation: that finds no row, as when somebody was
--- faster. It never raises. It runs first, so that theirs do not run for a row that is not found, and
--- last, for what theirs made of it.
+-- On a marketplace that was there first, and only for a request with a window. What its statements
+-- do is its own affair, but for what would break a reservation: that finds no row, as when somebody
+-- was faster. It never raises. It runs first, so that theirs do not run for a row that is not
+-- found, and last, for what theirs made of it.
 create or replace function dispatch.guard_reservation()
 returns trigger
 language plpgsql
@@ -3449,7 +3455,8 @@ begin
         then
             new.expires_at := new.expires_at + (v_window.ends_at - now());
         end if;
-        -- Their expiry knows nothing of the window where it goes by no column that open_window moved.
+        -- Their expiry knows nothing of the window where it goes by no column that open_window
+        -- moved.
         if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
             return null;
         end if;
@@ -3459,8 +3466,8 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window, and an update '
-'that hands the reservation on or makes it longer, find no row.';
+'Trigger on a marketplace that was there first: an accept by another inside the window, and an '
+'update that hands the reservation on or makes it longer, find no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;
 
@@ -3729,9 +3736,9 @@ end;
 $$;
 
 comment on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz) is
-'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that was '
-'there first; one that was refunded is booked as cancelled. Returns its id; null: there is no such '
-'plan, or a trigger kept the row out.';
+'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that '
+'was there first; one that was refunded is booked as cancelled. Returns its id; null: there is '
+'no such plan, or a trigger kept the row out.';
 revoke all on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -4979,8 +4986,8 @@ end;
 $$;
 
 comment on function dispatch.prune_windows(interval, integer, timestamptz) is
-'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. Returns '
-'how many.';
+'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. '
+'Returns how many.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
