@@ -17,9 +17,15 @@ begin
     end if;
     -- It lives as long after its broadcast as it would have after its booking.
     if old.expires_at is not null then
-        update public.session_requests
-        set expires_at = expires_at + (new.announced_at - old.window_ends_at)
-        where id = old.id;
+        begin
+            update public.session_requests
+            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
+            where id = old.id;
+        exception
+            -- Some trigger of theirs does not let it: the broadcast must not wait for that.
+            when others then
+                raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
+        end;
     end if;
     perform dispatch.log_broadcast(
         new,

@@ -22,6 +22,7 @@ SHARES = {
     "test_any_sequence_of_calls": 10,
     "test_any_event": 10,
     "test_any_body_and_headers": 20,
+    "test_the_twins_answer_alike": 5,
 }
 
 

@@ -546,6 +546,33 @@ def test_a_request_without_a_favourite_is_not_the_engines(theirs: Theirs) -> Non
     assert theirs.db.events() == []
 
 
+def test_the_loop_writes_nothing_of_theirs(theirs: Theirs) -> None:
+    theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    written = "select xmin::text, ctid::text from session_requests union all table pg_temp.m"
+    theirs.db.sql("create temp view m as select xmin::text, ctid::text from public.mechanics")
+    before = theirs.db.sql(written)
+    assert theirs.sweep(24 * 60) == 0
+    theirs.db.sql("select * from dispatch.sweep_round(now())")
+    later = "now() + interval '1 day'"
+    assert theirs.db.value(f"select dispatch.mark_silent_mechanics_offline(1000, {later})") == 0
+    assert theirs.db.sql(written) == before
+    assert theirs.db.sql("select * from dispatch.presence") == []
+
+
+def test_a_trigger_of_theirs_that_raises_does_not_hold_up_the_broadcast(theirs: Theirs) -> None:
+    if theirs.shape.lives is None:
+        pytest.skip("its expiry is not moved")
+    request = theirs.book()
+    theirs.db.sql(
+        "create function refuse() returns trigger language plpgsql as"
+        " $$ begin raise exception 'no'; end $$;"
+        "create trigger refuse before update of expires_at on session_requests"
+        " for each row execute function refuse()"
+    )
+    assert theirs.sweep(10) == 1
+    assert theirs.db.log(request) == ["priority_request", "new_request:window_ended"]
+
+
 def test_it_leaves_no_trace(theirs: Theirs) -> None:
     """Down, with rows of all kinds in the tables."""
     columns = "preferred_mechanic_id", "priority_window_minutes", "priority_notified_at"
