@@ -39,7 +39,16 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
-    if v_type = 'checkout.session.completed' then
+    -- Other products may share the account: of their sessions nothing is booked.
+    if
+        v_type like 'checkout.session.%'
+        and (
+            v_object ->> 'mode' <> 'payment'
+            or coalesce(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') is null
+        )
+    then
+        v_outcome := 'ignored';
+    elsif v_type = 'checkout.session.completed' then
         v_outcome := case
             when v_object ->> 'payment_status' in ('paid', 'no_payment_required')
                 then 'request_created'

@@ -3371,6 +3371,10 @@ begin
         end if;
     end if;
 
+    -- What was broadcast stays so: a writer that puts back what it read before does not reserve it again.
+    if old.notification_sent_at is not null then
+        new.notification_sent_at := old.notification_sent_at;
+    end if;
     if old.status = 'pending' and old.notification_sent_at is null then
         if new.notification_sent_at is null then
             v_old := dispatch.as_request(old);
@@ -3380,6 +3384,13 @@ begin
             if v_old_window.mechanic_id <> v_new_window.mechanic_id then
                 -- The reservation itself is not handed on either: the new one was never told.
                 perform dispatch.raise_error('not_yours');
+            end if;
+            -- Nor is it made longer, or to begin at no time.
+            if
+                v_new_window.ends_at > v_old_window.ends_at
+                or not isfinite(v_new.window_began_at)
+            then
+                perform dispatch.raise_error('invalid_window');
             end if;
             -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
             -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
@@ -4001,7 +4012,16 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
-    if v_type = 'checkout.session.completed' then
+    -- Other products may share the account: of their sessions nothing is booked.
+    if
+        v_type like 'checkout.session.%'
+        and (
+            v_object ->> 'mode' <> 'payment'
+            or coalesce(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') is null
+        )
+    then
+        v_outcome := 'ignored';
+    elsif v_type = 'checkout.session.completed' then
         v_outcome := case
             when v_object ->> 'payment_status' in ('paid', 'no_payment_required')
                 then 'request_created'

@@ -1,6 +1,5 @@
-"""On a marketplace that was there first: without a favourite, no statement can tell ours is there."""
+"""Where another marketplace was first, no statement that names no favourite can tell ours is there."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +12,71 @@ from tests.fuzz.twins import SHAPES, Statements, Step, Twins
 
 STEPS = 12
 Templates = Callable[[str], tuple[str, str]]
+# A difference in the twin that has ours on it, as a mistake of ours would make one.
+TOUCH = """
+create function public.planted() returns trigger language plpgsql security definer as $$
+begin
+    {}
+end;
+$$;
+create trigger planted {} on public.{} for each row {} execute function public.planted()
+"""
+PLANTS = {
+    "a value is touched": TOUCH.format(
+        "new.requested_brand := 'Audi'; return new;", "before update", "session_requests", ""
+    ),
+    "a value is touched in one case": TOUCH.format(
+        "new.accepted_at := now(); return new;",
+        "before update",
+        "session_requests",
+        "when (new.status = 'completed' and old.status = 'cancelled')",
+    ),
+    "a change back to pending is refused": TOUCH.format(
+        "raise exception 'no' using errcode = 'PT409';",
+        "before update",
+        "session_requests",
+        "when (new.status = 'pending' and old.status <> 'pending')",
+    ),
+    "a row is left out": TOUCH.format("return null;", "before delete", "session_requests", ""),
+    "a row is written once more": TOUCH.format(
+        "update public.session_requests set id = id where id = new.id; return null;",
+        "after insert",
+        "session_requests",
+        "",
+    ),
+    "the feed is told": TOUCH.format(
+        "perform pg_notify('session_requests_feed', '{}'); return null;",
+        "after insert",
+        "session_requests",
+        "when (new.routing_type = 'workshop_only')",
+    ),
+    "a warning": TOUCH.format("raise warning 'w'; return null;", "after update", "mechanics", ""),
+    "a row of the log": TOUCH.format(
+        "insert into dispatch.windows values (new.id, now()); return null;",
+        "after insert",
+        "session_requests",
+        "",
+    ),
+    "a log without its condition": """
+        create or replace trigger zzz_dispatch_log_update after update on public.session_requests
+        for each row execute function dispatch.log_request_change()""",
+    "a policy that hides": "alter policy dispatch_reserved on public.session_requests"
+    " using (priority_notified_at is not null)",
+    "a policy that refuses": "alter policy dispatch_reserved on public.session_requests"
+    " with check (priority_notified_at is not null)",
+    "a sweep that governs all": "create or replace function dispatch.expire_requests(integer,"
+    " timestamptz) returns integer language sql as $$ with done as (update public.session_requests"
+    " set status = 'expired' where status = 'pending' and expires_at < $2 returning 1)"
+    " select count(*)::integer from done $$",
+    "a sweep that writes the same again": "create or replace function dispatch.expire_requests("
+    "integer, timestamptz) returns integer language sql as $$ update public.session_requests"
+    " set status = status; select 0 $$",
+    "a new name for an error": "alter table public.session_requests"
+    " rename constraint session_requests_status_check to status_check",
+    "another default": "alter table public.session_requests alter is_urgent set default true",
+    "a channel that is shut": "create policy planted on realtime.messages as restrictive"
+    " for select to authenticated using (topic <> 'session_requests_feed')",
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +104,29 @@ def test_the_twins_answer_alike(
     pair: Twins, enabled: bool, inputs: int, tried: Callable[[], int]
 ) -> None:
     pair.after.connection.execute("select dispatch.set_favorites_priority(%s)", [enabled])
-    answered = Counter[str]()
+    done = set[str]()
 
     @settings(max_examples=max(60, inputs // STEPS))
     @given(st.lists(Statements(pair.shape).steps(), min_size=1, max_size=STEPS))
     def check(steps: list[Step]) -> None:
         for answer in pair.check(steps):
             tried()
-            answered[str(answer[0])] += 1  # type: ignore[index]
+            done.add(f"{answer[0]}")
 
     check()
-    print(answered)
+    # Most were done, and some were refused: by a right, by a key, by what was there.
+    assert {"INSERT 0 1", "UPDATE 0", "UPDATE 1", "DELETE 1", "SELECT 1"} <= done, done
+    assert {"42501", "23505", "P0409"} <= done, done
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_difference_is_found(pair: Twins, plant: str) -> None:
+    pair.after.connection.execute(PLANTS[plant].encode())
+
+    @settings(max_examples=1000, phases=[Phase.generate], report_multiple_bugs=False)
+    @given(st.lists(Statements(pair.shape).steps(), min_size=1, max_size=STEPS))
+    def check(steps: list[Step]) -> None:
+        pair.check(steps)
+
+    with pytest.raises(AssertionError):
+        check()

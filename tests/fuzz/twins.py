@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from stack import ROOT
 from stack.install import MARKETPLACE, install, install_on_theirs
-from stack.postgres import Cluster, run_psql
-from tests.database import Connection, Database, fresh_database
+from stack.postgres import Cluster
+from tests.database import Database, fresh_database
 
 # Who there is: two customers, three mechanics, of whom Wes is not approved, and a stranger.
 CARLA, CARL, FRANK, MONA, WES, SAM = USERS = [
@@ -22,6 +22,8 @@ CARLA, CARL, FRANK, MONA, WES, SAM = USERS = [
 MECHANICS = [FRANK, MONA, WES]
 OWN_IDS = [f"b0000000-0000-4000-8000-00000000000{n}" for n in range(3, 6)]
 REQUESTS = [f"d0000000-0000-4000-8000-00000000000{n}" for n in range(1, 6)]
+# Most often one that is there is meant, and one that is not is inserted.
+THERE, NEW = REQUESTS[:3] * 3 + REQUESTS[3:], REQUESTS[3:] * 4 + REQUESTS[:3]
 UNKNOWN = "e0000000-0000-4000-8000-000000000009"
 KNOWN = {*USERS, *OWN_IDS, *REQUESTS, UNKNOWN}
 # The feature's columns: "select *" shows them, and nothing else that was there before.
@@ -340,6 +342,7 @@ SHAPES = {
 }
 
 
+Answer = tuple[str | None, ...]
 # What is drawn.
 
 
@@ -430,8 +433,10 @@ class Statements:
                 who[0], (insert("session_requests", values | {"customer_id": f"'{who[1]}'"}),)
             ),
             st.sampled_from(
-                [(CARLA, CARLA), (CARL, CARL), (FRANK, FRANK), (SAM, CARLA)]
-                + [("service_role", CARLA), ("service_role", CARL)]
+                [
+                    *((CARLA, CARLA), (CARL, CARL), (FRANK, FRANK), (SAM, CARLA)),
+                    *(("service_role", CARLA), ("service_role", CARL)),
+                ]
             ),
             self.row(bad=False),
         )
@@ -446,7 +451,7 @@ class Statements:
                 ),
             ),
             st.sampled_from(MECHANICS),
-            quoted(REQUESTS),
+            quoted(THERE),
             st.sampled_from(["", " and status = 'pending' and mechanic_id is null"]),
             self.returning,
         )
@@ -458,7 +463,7 @@ class Statements:
             ),
             st.sampled_from([CARLA, CARL, *MECHANICS]),
             st.sampled_from(self.shape.statuses),
-            quoted(REQUESTS),
+            quoted(THERE),
         )
 
     def channels(self) -> st.SearchStrategy[Step]:
@@ -515,14 +520,14 @@ class Statements:
     def row(self, bad: bool = True) -> st.SearchStrategy[dict[str, str]]:
         shape = self.shape
         must: dict[str, st.SearchStrategy[str]] = {
-            "id": quoted(REQUESTS),
+            "id": quoted(NEW),
             "customer_id": quoted([CARLA, CARL, FRANK]),
             "session_type": st.sampled_from(shape.kinds[:3]),
         }
         columns: dict[str, Sequence[str]] = {"status": shape.statuses, **shape.optional}
         if bad:
             must |= {
-                "id": quoted(REQUESTS) | st.just("default"),
+                "id": quoted(NEW) | st.just("default"),
                 "customer_id": quoted([CARLA, CARL, FRANK, UNKNOWN]),
                 "session_type": st.sampled_from(shape.kinds),
             }
@@ -536,9 +541,9 @@ class Statements:
     def condition(self) -> st.SearchStrategy[str]:
         some = st.lists(st.sampled_from(self.shape.statuses[:-1]), min_size=1, max_size=3)
         return st.one_of(
-            *(quoted(REQUESTS).map("id = {}".format),) * 3,
-            quoted(REQUESTS).map("id = {} and status = 'pending' and mechanic_id is null".format),
-            st.lists(quoted(REQUESTS), min_size=1, max_size=3).map(
+            *(quoted(THERE).map("id = {}".format),) * 3,
+            quoted(THERE).map("id = {} and status = 'pending' and mechanic_id is null".format),
+            st.lists(quoted(THERE), min_size=1, max_size=3).map(
                 lambda ids: f"id in ({', '.join(ids)})"
             ),
             st.builds(
@@ -556,7 +561,7 @@ class Statements:
         )
 
     def inserts(self) -> st.SearchStrategy[str]:
-        several = st.lists(quoted(REQUESTS), min_size=2, max_size=3).map(
+        several = st.lists(quoted(NEW), min_size=2, max_size=3).map(
             lambda ids: (
                 "insert into session_requests (id, customer_id, session_type)"
                 f" select i.id, '{CARLA}', 'chat' from unnest(array[{', '.join(ids)}]::uuid[])"
@@ -631,7 +636,7 @@ class Statements:
                 f" when not matched then insert ({', '.join(values)})"
                 f" values ({', '.join((values | {'id': 's.id'}).values())})"
             ),
-            st.lists(quoted(REQUESTS), min_size=1, max_size=3),
+            st.lists(quoted(THERE), min_size=1, max_size=3),
             st.sampled_from(["", " and r.status = 'pending'"]),
             st.one_of(
                 st.sampled_from(["delete", "do nothing", f"update set {self.given_back}"]),
@@ -652,7 +657,7 @@ class Statements:
             st.sampled_from(self.shape.calls),
             st.builds(
                 "select * from take_request({}, {})".format,
-                quoted(REQUESTS),
+                quoted(THERE),
                 quoted(self.shape.assigned),
             ),
             quoted([CARLA, CARL]).map("select clean_up({})".format),
@@ -792,7 +797,7 @@ class Twin:
         self.said.clear()
         self.began = datetime.now(UTC)
 
-    def run(self, step: Step) -> list[object]:
+    def run(self, step: Step) -> list[Answer]:
         """What each statement answered, and what was said and told meanwhile."""
         role = step.who if "-" not in step.who else "authenticated"
         claims = f'{{"role": "{role}"' + (f', "sub": "{step.who}"}}' if "-" in step.who else "}")
@@ -804,9 +809,9 @@ class Twin:
         answers = [self.answer(each) for each in (as_whom + first, *others, step.end)]
         said = sorted(self.said)
         self.said.clear()
-        return [*answers, said]
+        return [*answers, tuple(said)]
 
-    def answer(self, statements: str) -> object:
+    def answer(self, statements: str) -> Answer:
         """The last one's: its rows and how many there were, or its error."""
         try:
             cursor = self.connection.execute(statements.encode())
@@ -818,7 +823,7 @@ class Twin:
             )
         while cursor.nextset():
             pass
-        return (cursor.statusmessage, self.shown(cursor) if cursor.description else None)
+        return (cursor.statusmessage, *(self.shown(cursor) if cursor.description else ()))
 
     def shown(self, cursor: psycopg.Cursor[Any]) -> list[str]:
         names = [column.name for column in cursor.description or ()]
@@ -861,16 +866,16 @@ class Twins:
     after: Twin  # ours is on it
     shape: Shape
 
-    def check(self, steps: list[Step]) -> list[object]:
+    def check(self, steps: list[Step]) -> list[Answer]:
         """Each answers the same, and all that there is in the end; the answers."""
-        answers = []
+        answers: list[Answer] = []
         for twin in (self.before, self.after):
             twin.begin()
         for step in steps:
             if step.who == CRON:
                 found = self.after.content()
                 done = self.after.run(Step("postgres", step.statements))
-                assert done[-1] == [], (step, done)
+                assert done[-1] == (), (step, done)
                 assert self.after.content() == found, step
                 continue
             wanted = self.before.run(step)
@@ -907,10 +912,3 @@ def twins(cluster: Cluster, name: str, templates: tuple[str, str]) -> Iterator[T
         fresh_database(cluster, templates[1]) as after,
     ):
         yield Twins(Twin(before, shape), Twin(after, shape), shape)
-
-
-def owner(pair: Twins) -> Connection:
-    return pair.after.connection
-
-
-__all__ = ["SHAPES", "Statements", "Step", "Twins", "make", "owner", "run_psql", "twins"]

@@ -83,6 +83,54 @@ def test_a_reservation_is_not_handed_on_in_two_steps(shared: Database, first: st
     assert "session_requests_feed" in shared.events(request)[1]["topics"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "priority_window_minutes = 2147483647",
+        "priority_window_minutes = 61",
+        "priority_window_minutes = 11",
+        "priority_notified_at = 'infinity'",
+        "priority_notified_at = '-infinity'",
+        "priority_notified_at = '2130-01-01'",
+        "priority_notified_at = priority_notified_at + interval '1 second'",
+    ],
+)
+def test_a_window_is_not_made_longer(shared: Database, change: str) -> None:
+    request = shared.make_request(preferred=shared.make_mechanic())
+    backend = shared.connect(role="service_role")
+    for connection in (backend, shared.owner):
+        with shared.unchanged(), refused("PT422", "invalid_window"):
+            query = f"update session_requests set {change} where id = %s"
+            connection.execute(query.encode(), (request,))
+    shared.sql("update session_requests set priority_window_minutes = 9 where id = %s", request)
+    assert shared.request(request)["priority_window_minutes"] == 9
+
+
+def test_a_broadcast_is_not_taken_back(shared: Database) -> None:
+    """By an upsert of the row as it was read before, or to reserve it for another."""
+    favourite, other = shared.make_mechanic(), shared.make_mechanic()
+    request = shared.make_request(preferred=favourite)
+    read = shared.request(request)
+    rpc(shared.connect(favourite), "decline_session_request", request_id=request)
+    announced = shared.request(request)["notification_sent_at"]
+    shared.sql(
+        "insert into session_requests (id, customer_id, session_type, notification_sent_at)"
+        " values (%s, %s, 'chat', null) on conflict (id) do update"
+        " set notification_sent_at = excluded.notification_sent_at",
+        request,
+        read["customer_id"],
+    )
+    shared.sql(
+        "update session_requests set notification_sent_at = null, preferred_mechanic_id = %s,"
+        " priority_notified_at = now(), priority_window_minutes = 60 where id = %s",
+        other,
+        request,
+    )
+    assert shared.request(request)["notification_sent_at"] == announced
+    third = shared.make_mechanic()
+    assert rpc(shared.connect(third), "accept_session_request", request_id=request)
+
+
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("new", STATES)
 @pytest.mark.parametrize("old", STATES)

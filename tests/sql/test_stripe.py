@@ -372,12 +372,22 @@ def test_no_odd_field_loses_a_paid_session(shared: Database, change: Row) -> Non
     assert process(shared, event)["outcome"] == "duplicate"
 
 
-@pytest.mark.parametrize("metadata", [None, "x", [], 7, {}])
-def test_metadata_that_is_none_is_kept_as_an_error(shared: Database, metadata: Any) -> None:
+@pytest.mark.parametrize("metadata", [None, "x", [], 7, {}, {"order": "42"}])
+def test_a_session_of_another_product_is_ignored(shared: Database, metadata: Any) -> None:
+    """It has neither plan_code nor customer_id; Stripe need not send it again."""
     event = checkout(None, reference=shared.make_customer())
     event["data"]["object"]["metadata"] = metadata
-    assert process(shared, event)["outcome"] == "error"
-    assert ledger(shared, event)["error"].startswith("unknown_plan")
+    assert process(shared, event) == {"outcome": "ignored", "request_id": None, "created": False}
+    assert ledger(shared, event)["processed_at"]
+
+
+@pytest.mark.parametrize("mode", ["setup", "subscription", "payment"])
+def test_only_a_payment_books(shared: Database, mode: str) -> None:
+    event = checkout(shared.make_customer())
+    event["data"]["object"]["mode"] = mode
+    booked = process(shared, event)
+    assert booked["outcome"] == ("request_created" if mode == "payment" else "ignored")
+    assert shared.value("select count(*) from session_requests") == (mode == "payment")
 
 
 TRIGGER = """
