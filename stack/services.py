@@ -291,7 +291,8 @@ def create_checkout(
         "DENO_NO_UPDATE_CHECK": "1",
         "DENO_SERVE_ADDRESS": f"tcp:127.0.0.1:{port}",
         "SUPABASE_URL": api_url,
-        "SUPABASE_ANON_KEY": anon_key,
+        # As a project has it that switched the legacy keys off.
+        "SUPABASE_PUBLISHABLE_KEYS": json.dumps({"default": anon_key}),
         "SITE_URL": site_url,
         "STRIPE_API_URL": stripe_url,
         "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,

@@ -1,4 +1,4 @@
-"""Where another marketplace was first, no statement that names no favourite can tell ours is there."""
+"""Where another marketplace was first, no statement without a favourite tells that ours is there."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,6 +21,9 @@ end;
 $$;
 create trigger planted {} on public.{} for each row {} execute function public.planted()
 """
+SWEEP = """
+create or replace function dispatch.expire_requests(p_limit integer, p_now timestamptz)
+returns integer language sql"""
 PLANTS = {
     "a value is touched": TOUCH.format(
         "new.requested_brand := 'Audi'; return new;", "before update", "session_requests", ""
@@ -29,7 +32,7 @@ PLANTS = {
         "new.accepted_at := now(); return new;",
         "before update",
         "session_requests",
-        "when (new.status = 'completed' and old.status = 'cancelled')",
+        "when (new.status = 'completed' and old.status = 'accepted')",
     ),
     "a change back to pending is refused": TOUCH.format(
         "raise exception 'no' using errcode = 'PT409';",
@@ -57,20 +60,18 @@ PLANTS = {
         "session_requests",
         "",
     ),
-    "a log without its condition": """
-        create or replace trigger zzz_dispatch_log_update after update on public.session_requests
-        for each row execute function dispatch.log_request_change()""",
     "a policy that hides": "alter policy dispatch_reserved on public.session_requests"
     " using (priority_notified_at is not null)",
     "a policy that refuses": "alter policy dispatch_reserved on public.session_requests"
     " with check (priority_notified_at is not null)",
-    "a sweep that governs all": "create or replace function dispatch.expire_requests(integer,"
-    " timestamptz) returns integer language sql as $$ with done as (update public.session_requests"
-    " set status = 'expired' where status = 'pending' and expires_at < $2 returning 1)"
-    " select count(*)::integer from done $$",
-    "a sweep that writes the same again": "create or replace function dispatch.expire_requests("
-    "integer, timestamptz) returns integer language sql as $$ update public.session_requests"
-    " set status = status; select 0 $$",
+    "a sweep that governs all": f"""{SWEEP} as $$
+        with done as (
+            update public.session_requests set status = 'expired'
+            where status = 'pending' and expires_at < now() returning 1
+        )
+        select count(*)::integer from done $$""",
+    "a sweep that writes the same again": f"""{SWEEP} as $$
+        update public.session_requests set status = status; select 0 $$""",
     "a new name for an error": "alter table public.session_requests"
     " rename constraint session_requests_status_check to status_check",
     "another default": "alter table public.session_requests alter is_urgent set default true",
@@ -106,7 +107,7 @@ def test_the_twins_answer_alike(
     pair.after.connection.execute("select dispatch.set_favorites_priority(%s)", [enabled])
     done = set[str]()
 
-    @settings(max_examples=max(60, inputs // STEPS))
+    @settings(max_examples=max(40, inputs // STEPS))
     @given(st.lists(Statements(pair.shape).steps(), min_size=1, max_size=STEPS))
     def check(steps: list[Step]) -> None:
         for answer in pair.check(steps):

@@ -9,7 +9,9 @@ const env = (name: string) => {
   return value;
 };
 const SUPABASE_URL = env("SUPABASE_URL");
-const SUPABASE_ANON_KEY = env("SUPABASE_ANON_KEY");
+// The legacy anon key is what older projects have; those that switched it off have only the other.
+const API_KEY = JSON.parse(Deno.env.get("SUPABASE_PUBLISHABLE_KEYS") ?? "{}").default ??
+  env("SUPABASE_ANON_KEY");
 const SITE_URL = env("SITE_URL");
 
 const api = new URL(Deno.env.get("STRIPE_API_URL") ?? "https://api.stripe.com");
@@ -22,7 +24,9 @@ const stripe = new Stripe(env("STRIPE_SECRET_KEY"), {
 
 const CORS = {
   "Access-Control-Allow-Origin": new URL(SITE_URL).origin,
-  "Access-Control-Allow-Headers": "authorization, apikey, content-type, x-client-info",
+  // What supabase-js sends, its tracing included.
+  "Access-Control-Allow-Headers": "authorization, apikey, content-type, x-client-info, " +
+    "x-supabase-api-version, traceparent, tracestate, baggage",
   "Access-Control-Allow-Methods": "POST",
 };
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -35,8 +39,8 @@ Deno.serve(async (request) => {
   const wish = await request.json().catch(() => null);
   if (!UUID.test(wish?.attempt)) return answer({ message: "attempt must be a UUID" }, 400);
 
-  const Authorization = request.headers.get("Authorization") ?? `Bearer ${SUPABASE_ANON_KEY}`;
-  const supabase = createClient(SUPABASE_URL, SUPABASE_ANON_KEY, {
+  const Authorization = request.headers.get("Authorization") ?? `Bearer ${API_KEY}`;
+  const supabase = createClient(SUPABASE_URL, API_KEY, {
     global: { headers: { Authorization } },
   });
   const favourite = wish.preferred_mechanic_id;
