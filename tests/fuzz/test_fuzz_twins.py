@@ -1,9 +1,9 @@
-"""Where another marketplace was first, no statement without a favourite tells that ours is there."""
+"""Where a marketplace was there first, no statement without a favourite tells that ours is too."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from stack.postgres import Cluster
@@ -29,7 +29,7 @@ PLANTS = {
         "new.requested_brand := 'Audi'; return new;", "before update", "session_requests", ""
     ),
     "a value is touched in one case": TOUCH.format(
-        "new.accepted_at := now(); return new;",
+        "new.requested_brand := 'Audi'; return new;",
         "before update",
         "session_requests",
         "when (new.status = 'completed' and old.status = 'accepted')",
@@ -109,6 +109,7 @@ def test_the_twins_answer_alike(
 
     @settings(max_examples=max(40, inputs // STEPS))
     @given(st.lists(Statements(pair.shape).steps(), min_size=1, max_size=STEPS))
+    @example(Statements(pair.shape).tour())
     def check(steps: list[Step]) -> None:
         for answer in pair.check(steps):
             tried()
@@ -124,8 +125,11 @@ def test_the_twins_answer_alike(
 def test_a_planted_difference_is_found(pair: Twins, plant: str) -> None:
     pair.after.connection.execute(PLANTS[plant].encode())
 
-    @settings(max_examples=1000, phases=[Phase.generate], report_multiple_bugs=False)
+    @settings(
+        max_examples=1000, phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
+    )
     @given(st.lists(Statements(pair.shape).steps(), min_size=1, max_size=STEPS))
+    @example(Statements(pair.shape).tour())
     def check(steps: list[Step]) -> None:
         pair.check(steps)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -355,6 +355,15 @@ class Step:
     end: str = "commit"
 
 
+Drawn = TypeVar("Drawn")
+
+
+def weighted(options: dict[st.SearchStrategy[Drawn], int]) -> st.SearchStrategy[Drawn]:
+    """One of these, by their weights. (one_of takes what it is given twice for one.)"""
+    turns = [each for each, times in options.items() for _ in range(times)]
+    return st.sampled_from(range(len(turns))).flatmap(lambda n: turns[n])
+
+
 def quoted(ids: Sequence[str]) -> st.SearchStrategy[str]:
     return st.sampled_from([f"'{each}'" for each in ids])
 
@@ -407,23 +416,141 @@ class Statements:
         several = st.builds(
             lambda who, statements, end: Step(who, tuple(statements), end),
             anyone,
-            st.lists(self.any() | self.savepoints(), min_size=2, max_size=4),
+            st.lists(weighted({self.any(): 5, self.savepoints(): 1}), min_size=2, max_size=4),
             st.sampled_from(["commit", "commit", "rollback"]),
         )
         cron = st.sampled_from([Step(CRON, (job,)) for job in JOBS])
-        own = st.one_of(self.books(), self.books(), self.takes(), self.ends())
-        return st.one_of(
-            *(own,) * 5, *(one,) * 8, *(several,) * 3, self.channels(), self.walks(), cron
-        )
+        own = weighted({self.books(): 2, self.takes(): 2, self.ends(): 1})
+        return weighted({own: 5, one: 10, several: 3, self.channels(): 1, self.walks(): 1, cron: 1})
 
     def any(self) -> st.SearchStrategy[str]:
-        return st.one_of(
-            *(self.inserts(),) * 3,
-            *(self.updates(),) * 4,
-            *(self.flows(),) * 4,
-            *(self.upserts(), self.merges(), self.deletes(), self.calls(), self.reads()),
-            *(self.of_mechanics(), self.of_favorites(), self.of_plans() | self.of_users()),
+        return weighted(
+            {
+                **{self.inserts(): 4, self.updates(): 6, self.flows(): 8, self.upserts(): 3},
+                **{self.merges(): 3, self.deletes(): 1, self.calls(): 3, self.reads(): 2},
+                **{self.of_mechanics(): 3, self.of_favorites(): 1, self.of_plans(): 1},
+                **{self.of_users(): 1},
+            }
         )
+
+    def tour(self) -> list[Step]:
+        """Some of each, by hand: every value of every column, and what a day brings."""
+        shape, backend = self.shape, "service_role"
+        first, _, third, fourth, fifth = text(*REQUESTS)
+        frank, mona = self.assigned[FRANK], self.assigned[MONA]
+        own_word, kind = shape.statuses[-2], shape.kinds[0]
+        table, customer, mechanic = shape.favorite
+        update, open_one = (
+            "update session_requests set",
+            "status = 'pending' and mechanic_id is null",
+        )
+        base = {"id": fourth, "customer_id": f"'{CARLA}'", "session_type": kind}
+        book = insert("session_requests", base)
+        sets = [f"{n} = {value}" for n, values in self.changes.items() for value in values]
+        again = insert("session_requests", base | {"id": third}) + " on conflict (id) do"
+        merge = (
+            f"merge into session_requests as r using (values ({third}::uuid), ({fifth}::uuid))"
+            " as s (id) on r.id = s.id"
+            " when not matched then insert (id, customer_id, session_type)"
+            f" values (s.id, '{CARL}', {kind}) when matched then"
+        )
+        taken = [
+            (
+                who,
+                f"{update} mechanic_id = '{self.assigned.get(who, frank)}', {self.taken}"
+                f" where id = {fourth} and {open_one} returning id",
+            )
+            for who in (SAM, WES, FRANK, MONA)
+        ]
+        channel = [
+            "select set_config('realtime.topic', 'session_requests_feed', true)",
+            "insert into realtime.messages (topic, extension, event, private)"
+            " values ('session_requests_feed', 'broadcast', 'theirs', true)",
+            "select topic, event from realtime.messages",
+        ]
+        gone = f"delete from session_requests where id = {fourth}"
+        alone: list[tuple[str, str]] = [
+            *((backend, f"{update} {each} where id = {third} returning *") for each in sets),
+            (backend, gone),
+            *((who, book) for who in (CARL, "anon", CARLA, CARLA)),
+            *((CRON, job) for job in JOBS),
+            *taken,
+            *(
+                (backend, f"{update} {change} where id = {fourth} returning status")
+                for change in (
+                    self.given_back,
+                    f"status = {own_word}",
+                    f"mechanic_id = '{frank}', {self.taken}",
+                    "status = 'completed'",
+                    "status = 'cancelled'",
+                    "status = 'completed'",
+                    "status = 'pending'",
+                    f"mechanic_id = '{mona}', {self.taken}",
+                )
+            ),
+            (CARLA, f"{update} status = 'cancelled' where id = {first} returning id"),
+            (MONA, f"{update} status = 'completed' where id = {fourth} returning id"),
+            *((CARLA, each) for each in shape.reads),
+            (backend, f"{again} nothing"),
+            (backend, f"{again} update set status = excluded.status returning status"),
+            (backend, f"select * from take_request({third}, '{mona}')"),
+            (backend, f"select * from take_request({third}, '{mona}')"),
+            (backend, f"{merge} update set {self.given_back}"),
+            (CRON, JOBS[0]),
+            *((who, each) for who in (backend, "postgres") for each in shape.calls),
+            (backend, f"{update} status = 'pending' where true"),
+            (CRON, JOBS[0]),
+            (backend, f"{merge} delete"),
+            (
+                backend,
+                f"{update} status = 'cancelled' where customer_id = '{CARLA}'"
+                f" and status in ('pending', 'accepted', {own_word}) returning id",
+            ),
+            (backend, f"select clean_up('{CARLA}')"),
+            *(
+                (backend, f"update mechanics set {name} = {value}")
+                for name, values in shape.profile.items()
+                for value in values
+            ),
+            *(
+                (backend, f"update {shape.plan_table} set {name} = {value}")
+                for name, values in shape.plan.items()
+                for value in values
+            ),
+            (
+                CARLA,
+                f"insert into {table} ({customer}, {mechanic})"
+                f" values ('{CARLA}', '{shape.favorite_ids[1]}')",
+            ),
+            (CARLA, f"delete from {table} where {customer} = '{CARLA}' returning {mechanic}"),
+            (backend, shape.enrol.format(user=f"'{SAM}'", id=f"'{UNKNOWN}'")),
+            (backend, f"delete from mechanics where id = '{shape.mechanic_ids[0]}'"),
+            ("postgres", f"delete from auth.users where id = '{MONA}'"),
+            (backend, f"delete from session_requests where id = {fourth} returning id"),
+            ("postgres", f"delete from auth.users where id = '{CARL}'"),
+        ]
+        bookings = [
+            Step(backend, (gone, insert("session_requests", base | {name: value}) + " returning *"))
+            for name, values in shape.optional.items()
+            for value in values
+        ]
+        together = [
+            Step(MONA, tuple(channel)),
+            Step(CARLA, (*channel[:1], channel[2])),
+            Step(backend, (book, f"{update} status = 'accepted' where true"), "rollback"),
+            Step(
+                backend,
+                (book, "savepoint s", book, "rollback to s", f"{update} status = 'expired'"),
+            ),
+            Step(backend, (book, book, "select * from session_requests")),
+            Step(backend, ("delete from session_requests where true returning id",)),
+        ]
+        return [
+            *bookings,
+            *(Step(who, (each,)) for who, each in alone),
+            *together,
+            Step("postgres", ("truncate session_requests",)),
+        ]
 
     # As their users do it.
 
@@ -498,7 +625,8 @@ class Statements:
             lambda status, end: Step(
                 "service_role",
                 (
-                    "declare c cursor for select * from session_requests order by id for update",
+                    "declare c cursor for select * from session_requests"
+                    f" where id in ({', '.join(text(*REQUESTS))}) order by id for update",
                     "fetch 1 from c",
                     f"update session_requests set status = {status} where current of c",
                     "fetch 1 from c",
@@ -540,9 +668,8 @@ class Statements:
 
     def condition(self) -> st.SearchStrategy[str]:
         some = st.lists(st.sampled_from(self.shape.statuses[:-1]), min_size=1, max_size=3)
-        return st.one_of(
-            *(quoted(THERE).map("id = {}".format),) * 3,
-            quoted(THERE).map("id = {} and status = 'pending' and mechanic_id is null".format),
+        one = quoted(THERE)
+        batches = st.one_of(
             st.lists(quoted(THERE), min_size=1, max_size=3).map(
                 lambda ids: f"id in ({', '.join(ids)})"
             ),
@@ -559,6 +686,13 @@ class Statements:
                 else "status = 'pending'"
             ),
         )
+        return weighted(
+            {
+                one.map("id = {}".format): 4,
+                one.map("id = {} and status = 'pending' and mechanic_id is null".format): 2,
+                batches: 4,
+            }
+        )
 
     def inserts(self) -> st.SearchStrategy[str]:
         several = st.lists(quoted(NEW), min_size=2, max_size=3).map(
@@ -573,7 +707,7 @@ class Statements:
             self.row(),
             self.returning,
         )
-        return single | single | several
+        return weighted({single: 3, several: 1})
 
     def updates(self) -> st.SearchStrategy[str]:
         return st.builds(
@@ -649,11 +783,10 @@ class Statements:
         single = st.builds(
             "delete from session_requests where {}{}".format, self.condition(), self.returning
         )
-        return single | single | single | st.just("truncate session_requests")
+        return weighted({single: 5, st.just("truncate session_requests"): 1})
 
     def calls(self) -> st.SearchStrategy[str]:
         return st.one_of(
-            st.sampled_from(self.shape.calls),
             st.sampled_from(self.shape.calls),
             st.builds(
                 "select * from take_request({}, {})".format,
@@ -684,23 +817,19 @@ class Statements:
 
     def of_mechanics(self) -> st.SearchStrategy[str]:
         ids = quoted(self.shape.mechanic_ids)
-        return st.one_of(
-            *(
-                st.builds(
-                    lambda values, where: f"update mechanics set {set_list(values)} where {where}",
-                    assignments(self.shape.profile, at_least=1),
-                    ids.map("id = {}".format) | st.just("true"),
-                ),
-            )
-            * 3,
-            st.builds(
-                lambda user, own: self.shape.enrol.format(user=user, id=own),
-                quoted(USERS),
-                quoted([UNKNOWN, *OWN_IDS]),
-            ),
-            ids.map("delete from mechanics where id = {} returning id".format),
-            ids.map(f"update mechanics set id = '{UNKNOWN}' where id = {{}}".format),
+        changes = st.builds(
+            lambda values, where: f"update mechanics set {set_list(values)} where {where}",
+            assignments(self.shape.profile, at_least=1),
+            ids.map("id = {}".format) | st.just("true"),
         )
+        enrols = st.builds(
+            lambda user, own: self.shape.enrol.format(user=user, id=own),
+            quoted(USERS),
+            quoted([UNKNOWN, *OWN_IDS]),
+        )
+        goes = ids.map("delete from mechanics where id = {} returning id".format)
+        moves = ids.map(f"update mechanics set id = '{UNKNOWN}' where id = {{}}".format)
+        return weighted({changes: 4, enrols: 1, goes: 1, moves: 1})
 
     def of_favorites(self) -> st.SearchStrategy[str]:
         table, customer, mechanic = self.shape.favorite
