@@ -1769,6 +1769,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
+    perform from public.session_requests as r where r.id = old.id for update;
     update dispatch.windows
     set announced_at = new.announced_at
     where request_id = old.id and announced_at is null and closed_at is null;

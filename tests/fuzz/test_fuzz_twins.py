@@ -107,7 +107,7 @@ def test_the_twins_answer_alike(
     pair.after.connection.execute("select dispatch.set_favorites_priority(%s)", [enabled])
     done = set[str]()
 
-    @settings(max_examples=max(40, inputs // STEPS))
+    @settings(max_examples=max(25, inputs // STEPS))
     @given(st.lists(Statements(pair.shape).steps(), min_size=1, max_size=STEPS))
     @example(Statements(pair.shape).tour())
     def check(steps: list[Step]) -> None:

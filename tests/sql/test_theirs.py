@@ -7,6 +7,7 @@ to statements of its own is compared in tests/fuzz/test_fuzz_twins.py.
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -571,6 +572,20 @@ def test_a_trigger_of_theirs_that_raises_does_not_hold_up_the_broadcast(theirs: 
     )
     assert theirs.sweep(10) == 1
     assert theirs.db.log(request) == ["priority_request", "new_request:window_ended"]
+
+
+def test_a_suspension_and_an_accept_at_once_do_not_wait_for_each_other(theirs: Theirs) -> None:
+    """Both lock the request before its window."""
+    request, favourite = theirs.book(), theirs.favourite
+    taker, boss = theirs.db.connect(role="service_role"), theirs.db.open()
+    with ThreadPoolExecutor() as pool:
+        with taker.transaction():
+            rows(taker, "select from session_requests where id = %s for update", request)
+            suspension = pool.submit(boss.execute, theirs.shape.suspend.encode(), (favourite.id,))
+            theirs.db.wait_until_blocked(boss)
+            assert theirs.accept(favourite, request, taker)
+        suspension.result()
+    assert theirs.db.log(request) == ["priority_request", "request_accepted"]
 
 
 def test_it_leaves_no_trace(theirs: Theirs) -> None:
