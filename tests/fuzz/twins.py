@@ -342,7 +342,6 @@ SHAPES = {
 }
 
 
-Answer = tuple[str | None, ...]
 # What is drawn.
 
 
@@ -865,6 +864,9 @@ class Statements:
 
 # The twins.
 
+# The rows and their number, or the error in full but for its detail, which shows the whole row.
+Answer = tuple[str | None, ...]
+
 
 class Twin:
     """One of the two databases, with all that it answered."""
@@ -897,7 +899,10 @@ class Twin:
         self.tables = [
             f"select {', '.join(c for c in columns if c not in COLUMNS)} from {table}"
             for table, columns in tables
+            if table != "audit_trail"
         ]
+        # What was not looked at before.
+        self.tables.append("delete from audit_trail returning what, request_id, was, became, depth")
         self.tables.append("select topic, extension, event, private from realtime.messages")
         self.empty = ";".join(
             [
@@ -918,6 +923,11 @@ class Twin:
                 + f" ('{CARLA}', '{shape.favorite_ids[0]}')",
             ]
         )
+        ours = self.superuser.execute(
+            b"select oid::regclass::text from pg_class where relkind = 'r' and relname <>"
+            b" 'found_before' and relnamespace = to_regnamespace('dispatch')"
+        )
+        self.empty += "".join(f"; delete from {table}" for (table,) in ours)
         self.began = datetime.now(UTC)
 
     def begin(self) -> None:
@@ -983,6 +993,7 @@ OF_OURS = b"""
 select 'request_events', to_jsonb(t)::text from dispatch.request_events as t
 union all select 'windows', to_jsonb(t)::text from dispatch.windows as t
 union all select 'stripe_events', to_jsonb(t)::text from dispatch.stripe_events as t
+union all select 'presence', to_jsonb(t)::text from dispatch.presence as t
 union all select 'session_requests', to_jsonb(t)::text from public.session_requests as t
 where preferred_mechanic_id is not null or priority_window_minutes is not null
 or priority_notified_at is not null
@@ -1004,7 +1015,7 @@ class Twins:
             changed = step is steps[-1] or step.who == CRON
             if step.who == CRON:
                 done = self.after.run(Step("postgres", step.statements))
-                assert done[-1] == (), f"{step} said {done}"
+                assert done[0][0] == "SELECT 1" and done[-1] == (), f"{step} said {done}"
             else:
                 wanted = self.before.run(step)
                 answered = self.after.run(step)
