@@ -64,7 +64,7 @@ begin
 
     -- What was broadcast stays so: a writer that puts back what it read before does not reserve it again.
     if old.notification_sent_at is not null then
-        new.notification_sent_at := old.notification_sent_at;
+        new.notification_sent_at := least(new.notification_sent_at, old.notification_sent_at);
     end if;
     if old.status = 'pending' and old.notification_sent_at is null then
         if new.notification_sent_at is null then
