@@ -3506,6 +3506,8 @@ as $$
 declare
     v_old dispatch.requests;
     v_new dispatch.requests;
+    -- Not read off v_old, which most accepts leave empty: to look into it would fill it.
+    v_is_unannounced boolean := false;
     v_plan_code text;
     v_created_at timestamptz;
     v_customer text := 'customer:' || old.customer_id;
@@ -3529,6 +3531,7 @@ begin
         -- One that was broadcast has no window, and its row says all that is needed here.
         if old.notification_sent_at is null then
             v_old := dispatch.as_request(old);
+            v_is_unannounced := v_old.is_pending;
             if new.notification_sent_at is not null and new.status = 'pending' then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
@@ -3563,9 +3566,10 @@ begin
         v_plan_code := v_old.plan_code;
         v_created_at := v_old.created_at;
         v_taken_by := v_new.mechanic_user_id;
+        v_is_unannounced := v_old.is_pending and v_old.announced_at is null;
     end if;
 
-    if v_old.is_pending and v_old.announced_at is null then
+    if v_is_unannounced then
         v_window := dispatch.priority_window(v_old);
         v_window_minutes := v_window.window_minutes;
         v_window_ends_at := v_window.ends_at;
