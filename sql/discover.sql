@@ -970,9 +970,11 @@ declare
     v_by text;
     -- Sub-selects: a row of a view with an outer join could not be locked.
     v_said constant text :=
-    E'(\n        select p.is_online from dispatch.presence as p where p.mechanic_id = m.id\n    )';
+    E'(\n        select p.is_online from dispatch.presence as p\n'
+    '        where p.mechanic_id = m.id\n    )';
     v_heard constant text :=
-    E'(\n        select p.last_seen_at from dispatch.presence as p where p.mechanic_id = m.id\n    )';
+    E'(\n        select p.last_seen_at from dispatch.presence as p\n'
+    '        where p.mechanic_id = m.id\n    )';
     v_is_minor boolean;
     v_assigns_user boolean;
     v_key_is_user boolean;
