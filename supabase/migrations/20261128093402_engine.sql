@@ -1358,6 +1358,8 @@ declare
 begin
     if
         p_topic !~ '^(online_mechanics|session_requests_feed|(mechanic|customer):[0-9a-f-]{36})$'
+        -- While the flag is off, a marketplace that was there first has its topics for itself.
+        or (not dispatch.governs_all() and not dispatch.favorites_priority_enabled())
     then
         return null;
     elsif v_user_id is null then

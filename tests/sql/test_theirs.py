@@ -28,6 +28,7 @@ from tests.database import (
     heard,
     listen,
     refund,
+    refused,
     rows,
     rpc,
 )
@@ -586,6 +587,20 @@ def test_a_suspension_and_an_accept_at_once_do_not_wait_for_each_other(theirs: T
             assert theirs.accept(favourite, request, taker)
         suspension.result()
     assert theirs.db.log(request) == ["priority_request", "request_accepted"]
+
+
+def test_topics_of_these_names_are_theirs_while_the_flag_is_off(theirs: Theirs) -> None:
+    db, topic = theirs.db, f"customer:{theirs.customer}"
+    db.superuser().execute("create policy theirs on realtime.messages for all using (true)")
+    stranger = theirs.as_(theirs.other)
+    query = (
+        "insert into realtime.messages (topic, extension, event, private)"
+        " values (%s, 'broadcast', 'theirs', true)"
+    )
+    with refused("42501"):
+        stranger.execute(query.encode(), (topic,))
+    db.sql("select dispatch.set_favorites_priority(false)")
+    stranger.execute(query.encode(), (topic,))
 
 
 def test_it_leaves_no_trace(theirs: Theirs) -> None:
