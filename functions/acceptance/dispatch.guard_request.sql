@@ -33,6 +33,11 @@ begin
         new.updated_at := now();
     end if;
 
+    -- One that was broadcast has no window, and nothing to read of it.
+    if old.notification_sent_at is null then
+        v_old := dispatch.as_request(old);
+    end if;
+
     -- A job goes only to an approved mechanic to whom it is open.
     if
         v_is_accept
@@ -49,9 +54,7 @@ begin
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         if old.notification_sent_at is null then
-            v_refusal := dispatch.refusal(
-                dispatch.as_request(old), new.mechanic_id, new.mechanic_id
-            );
+            v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := dispatch.broadcast_refusal(
                 old.id, old.customer_id, old.status::text, old.expires_at, new.mechanic_id, now()
@@ -68,7 +71,6 @@ begin
     end if;
     if old.status = 'pending' and old.notification_sent_at is null then
         if new.notification_sent_at is null then
-            v_old := dispatch.as_request(old);
             v_new := dispatch.as_request(new);
             v_old_window := dispatch.priority_window(v_old);
             v_new_window := dispatch.priority_window(v_new);

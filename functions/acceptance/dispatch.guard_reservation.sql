@@ -56,7 +56,7 @@ begin
         then
             new.expires_at := new.expires_at + (v_window.ends_at - now());
         end if;
-        -- Their expiry knows nothing of the window where it goes by no column that open_window
+        -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
         -- moved.
         if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
             return null;

@@ -3346,6 +3346,11 @@ begin
         new.updated_at := now();
     end if;
 
+    -- One that was broadcast has no window, and nothing to read of it.
+    if old.notification_sent_at is null then
+        v_old := dispatch.as_request(old);
+    end if;
+
     -- A job goes only to an approved mechanic to whom it is open.
     if
         v_is_accept
@@ -3362,9 +3367,7 @@ begin
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         if old.notification_sent_at is null then
-            v_refusal := dispatch.refusal(
-                dispatch.as_request(old), new.mechanic_id, new.mechanic_id
-            );
+            v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := dispatch.broadcast_refusal(
                 old.id, old.customer_id, old.status::text, old.expires_at, new.mechanic_id, now()
@@ -3381,7 +3384,6 @@ begin
     end if;
     if old.status = 'pending' and old.notification_sent_at is null then
         if new.notification_sent_at is null then
-            v_old := dispatch.as_request(old);
             v_new := dispatch.as_request(new);
             v_old_window := dispatch.priority_window(v_old);
             v_new_window := dispatch.priority_window(v_new);
@@ -3480,7 +3482,7 @@ begin
         then
             new.expires_at := new.expires_at + (v_window.ends_at - now());
         end if;
-        -- Their expiry knows nothing of the window where it goes by no column that open_window
+        -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
         -- moved.
         if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
             return null;
