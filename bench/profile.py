@@ -32,7 +32,7 @@ VARIABLES = {"client_id": (1, 9), "n": (1, 2_000_000_000), "customer": (1001, 11
 VARIABLES |= {"mechanic": (1, 1000)}
 # As on a busy system: notices are left to the loop.
 BUSY = "set dispatch.delivery = 'later'"
-TRIGGERS = "alter table public.session_requests {} trigger session_requests_{}"
+TRIGGERS = 'alter table public.session_requests {} trigger "{}"'
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Step:
     database: str = "postgres"
 
 
+ROUTE, GUARD, LOG_INSERT, LOG_UPDATE = (
+    f"session_requests_{each}" for each in ("route", "guard", "log_insert", "log_update")
+)
 BOOKING = (
     Step("bare INSERT of the row", "intake_bare.sql"),
     Step("INSERT of the row, a narrow log row and a narrow ledger row", "intake_three_rows.sql"),
@@ -54,34 +57,43 @@ BOOKING = (
         "intake.sql",
         replace=("checkout.session.completed", "customer.created"),
     ),
-    Step("a booking without routing and log", "intake.sql", ("route", "log_insert")),
-    Step("a booking without the log", "intake.sql", ("log_insert",)),
+    Step("a booking without routing and log", "intake.sql", (ROUTE, LOG_INSERT)),
+    Step("a booking without the log", "intake.sql", (LOG_INSERT,)),
     Step("a booking", "intake.sql"),
 )
 AS_MECHANIC = f"{BUSY};\n\nset request.jwt.claims = '{acting_as(MECHANIC).partition('claims=')[2]}'"
 ACCEPT = (
     Step("bare UPDATE by id", "accept_bare.sql"),
-    Step(
-        "an accept without guard and log", "accept.sql", ("guard", "log_update"), before=AS_MECHANIC
-    ),
-    Step("an accept without the log", "accept.sql", ("log_update",), before=AS_MECHANIC),
+    Step("an accept without guard and log", "accept.sql", (GUARD, LOG_UPDATE), before=AS_MECHANIC),
+    Step("an accept without the log", "accept.sql", (LOG_UPDATE,), before=AS_MECHANIC),
     Step("an accept", "accept.sql", before=AS_MECHANIC),
 )
 # With the notices of its commit, as the loop does it.
 SWEEP = (
     Step("one UPDATE of due windows, for each", "sweep_bare.sql", rows=BATCH),
-    Step("a sweep without guard and log", "sweep.sql", ("guard", "log_update"), rows=BATCH),
-    Step("a sweep without the log", "sweep.sql", ("log_update",), rows=BATCH),
+    Step("a sweep without guard and log", "sweep.sql", (GUARD, LOG_UPDATE), rows=BATCH),
+    Step("a sweep without the log", "sweep.sql", (LOG_UPDATE,), rows=BATCH),
     Step("a sweep, for each window", "sweep.sql", rows=BATCH),
 )
 # A marketplace that was there first: its own statements, before the install and with the flag off.
 BEFORE, AFTER = "theirs_before", "theirs_after"
 THEIRS = tuple(
     tuple(
-        Step(f"{what}, {state}", f"theirs_{script}.sql", before="select 1", database=database)
-        for state, database in (("before the install", BEFORE), ("with the flag off", AFTER))
+        Step(f"{what}, {state}", f"theirs_{script}.sql", off, before="select 1", database=database)
+        for state, database, off in (
+            ("before the install", BEFORE, ()),
+            ("with the feature's columns, foreign key and indexes alone", AFTER, triggers),
+            ("with the flag off", AFTER, ()),
+        )
     )
-    for what, script in (("their booking", "book"), ("their accept", "accept"))
+    for what, script, triggers in (
+        ("their booking", "book", ("zzz_dispatch_open_window", "zzz_dispatch_log_insert")),
+        (
+            "their accept",
+            "accept",
+            ("00_dispatch_guard", "zzz_dispatch_guard", "zzz_dispatch_log_update"),
+        ),
+    )
 )
 # Enough for all of these.
 DUE = len(SWEEP) * (2 * WARM + MORE) * BATCH

@@ -11,6 +11,7 @@ declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_old dispatch.requests;
     v_new dispatch.requests;
+    v_has_declined boolean;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -46,7 +47,14 @@ begin
         -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A mechanic of
         -- ours is the user of that id.) Locked as the foreign key will, so that a deletion under way is
         -- waited for.
-        perform from auth.users as u
+        select
+            exists (
+                select from dispatch.request_events as e
+                where
+                    e.request_id = old.id and e.event = 'request_declined'
+                    and e.actor_id = new.mechanic_id
+            ) into v_has_declined
+        from auth.users as u
         inner join dispatch.mechanics as m on m.user_id = u.id
         where u.id = new.mechanic_id and m.is_approved
         for key share of u;
@@ -57,7 +65,8 @@ begin
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := dispatch.broadcast_refusal(
-                old.id, old.customer_id, old.status::text, old.expires_at, new.mechanic_id, now()
+                old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                v_has_declined, now()
             );
         end if;
         if v_refusal is not null then

@@ -11,7 +11,7 @@ declare
     v_old dispatch.requests;
     v_new dispatch.requests;
     -- Not read off v_old, which most accepts leave empty: to look into it would fill it.
-    v_is_unannounced boolean := false;
+    v_is_unannounced boolean;
     v_plan_code text;
     v_created_at timestamptz;
     v_customer text := 'customer:' || old.customer_id;
@@ -19,7 +19,7 @@ declare
     -- over (the list shows the request from then on); before that, the preferred mechanic.
     v_told text := 'session_requests_feed';
     v_taken_by uuid;
-    v_topics text[];
+    v_event_id bigint;
     v_window record;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
@@ -28,7 +28,7 @@ begin
     if dispatch.governs_all() then
         if
             new.status = old.status
-            and new.notification_sent_at is not distinct from old.notification_sent_at
+            and (old.notification_sent_at is not null or new.notification_sent_at is null)
         then
             return null;  -- no transition
         end if;
@@ -39,7 +39,7 @@ begin
             if new.notification_sent_at is not null and new.status = 'pending' then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
-                perform dispatch.record_event(
+                v_event_id := dispatch.record_event(
                     old.id, old.session_type::text, old.plan_code, old.created_at, 'new_request',
                     array[v_customer, v_told],
                     jsonb_strip_nulls(
@@ -52,9 +52,9 @@ begin
                     )
                 );
             end if;
-        end if;
-        if new.status = old.status then
-            return null;
+            if new.status = old.status then
+                return null;
+            end if;
         end if;
         v_plan_code := old.plan_code;
         v_created_at := old.created_at;
@@ -82,13 +82,10 @@ begin
         end if;
     end if;
     if new.status = 'accepted' then
-        v_topics := array[v_customer, 'mechanic:' || v_taken_by];
-        if v_told is distinct from v_topics[2] then
-            v_topics := v_topics || v_told;
-        end if;
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
-            v_topics, '{}', v_window_minutes, v_window_ends_at
+            array[v_customer, 'mechanic:' || v_taken_by, nullif(v_told, 'mechanic:' || v_taken_by)],
+            '{}', v_window_minutes, v_window_ends_at
         );
         return null;
     end if;
@@ -96,11 +93,10 @@ begin
     if old.status = 'accepted' then
         v_told := 'mechanic:' || v_taken_by;
     end if;
-    v_topics := array_remove(array[v_customer, v_told], null);
     if tg_op = 'UPDATE' and new.status = 'completed' then
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
-            v_topics
+            array[v_customer, v_told]
         );
     elsif tg_op = 'DELETE' or new.status in ('cancelled', 'expired') then
         if tg_op = 'UPDATE' and new.status = 'expired' then
@@ -117,13 +113,14 @@ begin
                 else 'cancelled'
             end;
         end if;
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_cancelled',
-            v_topics, jsonb_build_object('reason', v_reason), v_window_minutes, v_window_ends_at
+            array[v_customer, v_told], jsonb_build_object('reason', v_reason),
+            v_window_minutes, v_window_ends_at
         );
     else
         -- A word of the marketplace's own: kept, and told to nobody, as clients know no such event.
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at,
             'request_' || left(new.status::text, 50), '{}'
         );

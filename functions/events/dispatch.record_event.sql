@@ -1,8 +1,6 @@
--- Changes dispatch.request_events; sends notices when that is cheap now.
--- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
--- notifying commit wakes every listener. So a transaction sends its own notices only if nobody sent
--- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
--- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
+-- Changes dispatch.request_events; sends notices when that is cheap now (dispatch.claim_delivery).
+-- Every transition comes here: few statements, each of which costs. Called by an assignment, as
+-- "perform" would plan and run a query for it.
 create or replace function dispatch.record_event(
     p_request_id uuid,
     p_session_type text,
@@ -21,21 +19,20 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- The transaction that has its floor.
-    v_floor_of text := current_setting('dispatch.floor_of', true);
     v_event_id bigint;
-    v_payload jsonb;
-    -- How this transaction delivers: now (dispatch.sweep does), or later.
-    v_delivery text := current_setting('dispatch.delivery', true);
-    v_now bigint;  -- in milliseconds
+    -- Whether this transaction sends its notices; else the loop does.
+    v_is_sender boolean;
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
     -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
     -- lock for each of many events would fill the server's lock table.
-    if v_floor_of is distinct from pg_current_xact_id()::text then
-        v_floor_of := case  -- not "perform", which would plan and run a query for each
-            when
+    v_event_id := case
+        when
+            current_setting('dispatch.floor_of', true)
+            is not distinct from pg_current_xact_id()::text
+            -- Neither is ever null: they are called for what they do.
+            or (
                 pg_advisory_xact_lock_shared(
                     1178687058,
                     (
@@ -43,48 +40,24 @@ begin
                         & 2147483647
                     )::integer
                 ) is not null
-                then set_config('dispatch.floor_of', pg_current_xact_id()::text, true)
-        end;
-    end if;
-    v_event_id := nextval('dispatch.request_events_id_seq');
-    -- A marketplace that was there first may have customers who do not sign in.
-    if not dispatch.governs_all() then
-        p_topics := array_remove(p_topics, null);
+                and set_config('dispatch.floor_of', pg_current_xact_id()::text, true) is not null
+            )
+            then nextval('dispatch.request_events_id_seq')
+    end;
+
+    -- The sweep says that its notices are for later. Far in the future the last ones may also have
+    -- been sent: a clock can be set back.
+    if coalesce(current_setting('dispatch.delivery', true), '') <> 'later' then
+        v_is_sender := current_setting('dispatch.delivery', true) = 'now'
+        or (
+            abs(
+                date_part('epoch', clock_timestamp()) * 1000
+                - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)
+            ) >= 20
+            and dispatch.claim_delivery()
+        );
     end if;
 
-    if v_delivery is null or v_delivery = '' then
-        v_now := (date_part('epoch', clock_timestamp()) * 1000)::bigint;
-        -- Far in the future it may also be: a clock can be set back.
-        if abs(v_now - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) >= 20 then
-            -- A full queue would fail the commit, and with it a paid request.
-            if
-                pg_notification_queue_usage() <= 0.5
-                and pg_try_advisory_xact_lock(1178687058, -1)
-            then
-                perform setval('dispatch.last_delivery', v_now);
-                v_delivery := set_config('dispatch.delivery', 'now', true);
-                -- What others left, if the loop has not sent it for so long (it may have stopped).
-                if exists (select from dispatch.request_events where delivered_at is null) then
-                    perform dispatch.deliver_events(100);
-                end if;
-            end if;
-        end if;
-    end if;
-
-    v_payload := jsonb_build_object(
-        'event', p_event,
-        'event_id', v_event_id,
-        'request_id', p_request_id,
-        'priority', coalesce(p_window_ends_at > now(), false),
-        'window_minutes', p_window_minutes,
-        'window_ends_at', p_window_ends_at,
-        'session_type', p_session_type,
-        'plan_code', left(p_plan_code, 64),
-        'created_at', p_requested_at
-    );
-    if p_extra <> '{}' then
-        v_payload := v_payload || p_extra;
-    end if;
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
     )
@@ -94,17 +67,29 @@ begin
         p_request_id,
         p_event,
         auth.uid(),
-        p_topics,
-        v_payload,
-        case when v_delivery = 'now' or p_topics = '{}' then clock_timestamp() end
+        -- A marketplace that was there first may have customers who do not sign in.
+        array_remove(p_topics, null),
+        jsonb_build_object(
+            'event', p_event,
+            'event_id', v_event_id,
+            'request_id', p_request_id,
+            'priority', coalesce(p_window_ends_at > now(), false),
+            'window_minutes', p_window_minutes,
+            'window_ends_at', p_window_ends_at,
+            'session_type', p_session_type,
+            'plan_code', left(p_plan_code, 64),
+            'created_at', p_requested_at
+        ) || p_extra,
+        case when v_is_sender or p_topics = '{}' then clock_timestamp() end
     );
-
-    if v_delivery = 'now' then
+    if v_is_sender then
         perform dispatch.send_notices(
-            p_topics,
-            array_fill(p_event, array[cardinality(p_topics)]),
-            array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])
-        );
+            e.topics,
+            array_fill(e.event, array[cardinality(e.topics)]),
+            array_fill((e.payload - 'decline_reason')::text, array[cardinality(e.topics)])
+        )
+        from dispatch.request_events as e
+        where e.id = v_event_id;
     end if;
     return v_event_id;
 end;

@@ -1,4 +1,5 @@
 -- The log of what happened, and its delivery.
+\ir dispatch.claim_delivery.sql
 \ir dispatch.deliver_events.sql
 \ir dispatch.first_event_id_since.sql
 \ir dispatch.last_settled_event_id.sql

@@ -11,6 +11,7 @@ as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
     v_reason text := new.metadata ->> 'routing_reason';
+    v_event_id bigint;
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
@@ -18,7 +19,7 @@ begin
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -35,7 +36,7 @@ begin
     end if;
 
     if v_reason is not null then
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -45,7 +46,7 @@ begin
             jsonb_build_object('reason', v_reason)
         );
     end if;
-    perform dispatch.record_event(
+    v_event_id := dispatch.record_event(
         new.id,
         new.session_type::text,
         new.plan_code,

@@ -21,7 +21,16 @@ begin
         return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
     end if;
     return dispatch.broadcast_refusal(
-        p_request.id, p_request.customer_id, p_request.status::text, p_request.expires_at, v_user_id,
+        p_request.customer_id,
+        p_request.status::text,
+        p_request.expires_at,
+        v_user_id,
+        exists (
+            select from dispatch.request_events as e
+            where
+                e.request_id = p_request.id and e.event = 'request_declined'
+                and e.actor_id = v_user_id
+        ),
         now()
     ) is null;
 end;

@@ -34,7 +34,17 @@ begin
     end if;
 
     return dispatch.broadcast_refusal(
-        p_request.id, p_request.customer_id, p_request.status, p_request.expires_at, p_user_id, p_now
+        p_request.customer_id,
+        p_request.status,
+        p_request.expires_at,
+        p_user_id,
+        exists (
+            select from dispatch.request_events as e
+            where
+                e.request_id = p_request.id and e.event = 'request_declined'
+                and e.actor_id = p_user_id
+        ),
+        p_now
     );
 end;
 $$;

@@ -514,7 +514,7 @@ from (
             'stable functions', 'stable',
             array[
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
-                'broadcast_refusal', 'caller_id', 'choose_recipients', 'explain_routing',
+                'caller_id', 'choose_recipients', 'explain_routing',
                 'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
                 'get_request_timeline', 'health', 'is_approved_mechanic', 'is_online',
                 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
@@ -528,8 +528,8 @@ from (
         (
             'immutable functions', 'immutable',
             array[
-                'approval_columns', 'assigns_user_id', 'feed_is_private', 'governs_all',
-                'match_points', 'mechanic_words', 'not_pending', 'shown_request', 'to_uuid',
+                'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'feed_is_private',
+                'governs_all', 'match_points', 'mechanic_words', 'not_pending', 'shown_request', 'to_uuid',
                 'ways_to_match'
             ]
         )

@@ -1149,6 +1149,40 @@ end;
 $$;
 
 -- The log of what happened, and its delivery.
+-- Changes dispatch.last_delivery.
+-- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
+-- notifying commit wakes every listener. So a transaction sends its own notices only if nobody sent
+-- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
+-- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
+create or replace function dispatch.claim_delivery()
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A full queue would fail the commit, and with it a paid request.
+    if pg_notification_queue_usage() > 0.5 or not pg_try_advisory_xact_lock(1178687058, -1) then
+        return false;
+    end if;
+    perform setval(
+        'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint
+    );
+    perform set_config('dispatch.delivery', 'now', true);
+    -- What others left, if the loop has not sent it for so long (it may have stopped).
+    if exists (select from dispatch.request_events where delivered_at is null) then
+        perform dispatch.deliver_events(100);
+    end if;
+    return true;
+end;
+$$;
+
+comment on function dispatch.claim_delivery() is
+'Whether this transaction is the one that sends its notices itself, now that nobody sent any for a '
+'while; then it sends those that were left, too.';
+revoke all on function dispatch.claim_delivery() from public, anon, authenticated, service_role;
+
 -- Changes dispatch.request_events.delivered_at; sends NOTIFY and, on Supabase, Broadcast.
 -- At least once: the notices leave with the commit that marks them as delivered.
 create or replace function dispatch.deliver_events(p_limit integer default 1000)
@@ -1389,11 +1423,9 @@ revoke all on function dispatch.may_use_topic(text, text, text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_use_topic(text, text, text) to authenticated;
 
--- Changes dispatch.request_events; sends notices when that is cheap now.
--- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
--- notifying commit wakes every listener. So a transaction sends its own notices only if nobody sent
--- any in the last 20 ms; the others leave theirs to the sweep's loop, which sends them in batches.
--- On an idle system notices go out with the commit; on a busy one intake keeps its speed.
+-- Changes dispatch.request_events; sends notices when that is cheap now (dispatch.claim_delivery).
+-- Every transition comes here: few statements, each of which costs. Called by an assignment, as
+-- "perform" would plan and run a query for it.
 create or replace function dispatch.record_event(
     p_request_id uuid,
     p_session_type text,
@@ -1412,21 +1444,20 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- The transaction that has its floor.
-    v_floor_of text := current_setting('dispatch.floor_of', true);
     v_event_id bigint;
-    v_payload jsonb;
-    -- How this transaction delivers: now (dispatch.sweep does), or later.
-    v_delivery text := current_setting('dispatch.delivery', true);
-    v_now bigint;  -- in milliseconds
+    -- Whether this transaction sends its notices; else the loop does.
+    v_is_sender boolean;
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
     -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
     -- lock for each of many events would fill the server's lock table.
-    if v_floor_of is distinct from pg_current_xact_id()::text then
-        v_floor_of := case  -- not "perform", which would plan and run a query for each
-            when
+    v_event_id := case
+        when
+            current_setting('dispatch.floor_of', true)
+            is not distinct from pg_current_xact_id()::text
+            -- Neither is ever null: they are called for what they do.
+            or (
                 pg_advisory_xact_lock_shared(
                     1178687058,
                     (
@@ -1434,48 +1465,24 @@ begin
                         & 2147483647
                     )::integer
                 ) is not null
-                then set_config('dispatch.floor_of', pg_current_xact_id()::text, true)
-        end;
-    end if;
-    v_event_id := nextval('dispatch.request_events_id_seq');
-    -- A marketplace that was there first may have customers who do not sign in.
-    if not dispatch.governs_all() then
-        p_topics := array_remove(p_topics, null);
+                and set_config('dispatch.floor_of', pg_current_xact_id()::text, true) is not null
+            )
+            then nextval('dispatch.request_events_id_seq')
+    end;
+
+    -- The sweep says that its notices are for later. Far in the future the last ones may also have
+    -- been sent: a clock can be set back.
+    if coalesce(current_setting('dispatch.delivery', true), '') <> 'later' then
+        v_is_sender := current_setting('dispatch.delivery', true) = 'now'
+        or (
+            abs(
+                date_part('epoch', clock_timestamp()) * 1000
+                - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)
+            ) >= 20
+            and dispatch.claim_delivery()
+        );
     end if;
 
-    if v_delivery is null or v_delivery = '' then
-        v_now := (date_part('epoch', clock_timestamp()) * 1000)::bigint;
-        -- Far in the future it may also be: a clock can be set back.
-        if abs(v_now - coalesce(pg_sequence_last_value('dispatch.last_delivery'), 0)) >= 20 then
-            -- A full queue would fail the commit, and with it a paid request.
-            if
-                pg_notification_queue_usage() <= 0.5
-                and pg_try_advisory_xact_lock(1178687058, -1)
-            then
-                perform setval('dispatch.last_delivery', v_now);
-                v_delivery := set_config('dispatch.delivery', 'now', true);
-                -- What others left, if the loop has not sent it for so long (it may have stopped).
-                if exists (select from dispatch.request_events where delivered_at is null) then
-                    perform dispatch.deliver_events(100);
-                end if;
-            end if;
-        end if;
-    end if;
-
-    v_payload := jsonb_build_object(
-        'event', p_event,
-        'event_id', v_event_id,
-        'request_id', p_request_id,
-        'priority', coalesce(p_window_ends_at > now(), false),
-        'window_minutes', p_window_minutes,
-        'window_ends_at', p_window_ends_at,
-        'session_type', p_session_type,
-        'plan_code', left(p_plan_code, 64),
-        'created_at', p_requested_at
-    );
-    if p_extra <> '{}' then
-        v_payload := v_payload || p_extra;
-    end if;
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
     )
@@ -1485,17 +1492,29 @@ begin
         p_request_id,
         p_event,
         auth.uid(),
-        p_topics,
-        v_payload,
-        case when v_delivery = 'now' or p_topics = '{}' then clock_timestamp() end
+        -- A marketplace that was there first may have customers who do not sign in.
+        array_remove(p_topics, null),
+        jsonb_build_object(
+            'event', p_event,
+            'event_id', v_event_id,
+            'request_id', p_request_id,
+            'priority', coalesce(p_window_ends_at > now(), false),
+            'window_minutes', p_window_minutes,
+            'window_ends_at', p_window_ends_at,
+            'session_type', p_session_type,
+            'plan_code', left(p_plan_code, 64),
+            'created_at', p_requested_at
+        ) || p_extra,
+        case when v_is_sender or p_topics = '{}' then clock_timestamp() end
     );
-
-    if v_delivery = 'now' then
+    if v_is_sender then
         perform dispatch.send_notices(
-            p_topics,
-            array_fill(p_event, array[cardinality(p_topics)]),
-            array_fill((v_payload - 'decline_reason')::text, array[cardinality(p_topics)])
-        );
+            e.topics,
+            array_fill(e.event, array[cardinality(e.topics)]),
+            array_fill((e.payload - 'decline_reason')::text, array[cardinality(e.topics)])
+        )
+        from dispatch.request_events as e
+        where e.id = v_event_id;
     end if;
     return v_event_id;
 end;
@@ -1809,16 +1828,16 @@ from public, anon, authenticated, service_role;
 
 -- The part of the one rule (dispatch.refusal) that holds when no window is open.
 create or replace function dispatch.broadcast_refusal(
-    p_request_id uuid,
     p_customer_id uuid,
     p_status text,
     p_expires_at timestamptz,
     p_user_id uuid,
+    p_has_declined boolean,
     p_now timestamptz
 )
 returns text
 language plpgsql
-stable
+immutable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1830,21 +1849,16 @@ begin
         when p_status in ('accepted', 'completed') then 'request_taken'
         when p_status <> 'pending' then 'request_not_pending'  -- a word of the marketplace's own
         when p_expires_at <= p_now then 'request_expired'
-        when exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request_id and e.event = 'request_declined'
-                and e.actor_id = p_user_id
-        ) then 'request_not_found'
+        when p_has_declined then 'request_not_found'
     end;
 end;
 $$;
 
-comment on function dispatch.broadcast_refusal(uuid, uuid, text, timestamptz, uuid, timestamptz) is
+comment on function dispatch.broadcast_refusal(uuid, text, timestamptz, uuid, boolean, timestamptz) is
 'Why an approved mechanic, who is this user, may not accept a request at p_now that has no '
 'window, or had one: the error''s detail; null: may.';
 revoke all on function dispatch.broadcast_refusal(
-    uuid, uuid, text, timestamptz, uuid, timestamptz
+    uuid, text, timestamptz, uuid, boolean, timestamptz
 ) from public, anon, authenticated, service_role;
 
 create or replace function dispatch.choose_recipients(
@@ -2173,6 +2187,7 @@ as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
     v_reason text := new.metadata ->> 'routing_reason';
+    v_event_id bigint;
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
@@ -2180,7 +2195,7 @@ begin
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -2197,7 +2212,7 @@ begin
     end if;
 
     if v_reason is not null then
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -2207,7 +2222,7 @@ begin
             jsonb_build_object('reason', v_reason)
         );
     end if;
-    perform dispatch.record_event(
+    v_event_id := dispatch.record_event(
         new.id,
         new.session_type::text,
         new.plan_code,
@@ -2323,7 +2338,16 @@ begin
         return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
     end if;
     return dispatch.broadcast_refusal(
-        p_request.id, p_request.customer_id, p_request.status::text, p_request.expires_at, v_user_id,
+        p_request.customer_id,
+        p_request.status::text,
+        p_request.expires_at,
+        v_user_id,
+        exists (
+            select from dispatch.request_events as e
+            where
+                e.request_id = p_request.id and e.event = 'request_declined'
+                and e.actor_id = v_user_id
+        ),
         now()
     ) is null;
 end;
@@ -2520,7 +2544,17 @@ begin
     end if;
 
     return dispatch.broadcast_refusal(
-        p_request.id, p_request.customer_id, p_request.status, p_request.expires_at, p_user_id, p_now
+        p_request.customer_id,
+        p_request.status,
+        p_request.expires_at,
+        p_user_id,
+        exists (
+            select from dispatch.request_events as e
+            where
+                e.request_id = p_request.id and e.event = 'request_declined'
+                and e.actor_id = p_user_id
+        ),
+        p_now
     );
 end;
 $$;
@@ -3324,6 +3358,7 @@ declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_old dispatch.requests;
     v_new dispatch.requests;
+    v_has_declined boolean;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -3359,7 +3394,14 @@ begin
         -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A mechanic of
         -- ours is the user of that id.) Locked as the foreign key will, so that a deletion under way is
         -- waited for.
-        perform from auth.users as u
+        select
+            exists (
+                select from dispatch.request_events as e
+                where
+                    e.request_id = old.id and e.event = 'request_declined'
+                    and e.actor_id = new.mechanic_id
+            ) into v_has_declined
+        from auth.users as u
         inner join dispatch.mechanics as m on m.user_id = u.id
         where u.id = new.mechanic_id and m.is_approved
         for key share of u;
@@ -3370,7 +3412,8 @@ begin
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := dispatch.broadcast_refusal(
-                old.id, old.customer_id, old.status::text, old.expires_at, new.mechanic_id, now()
+                old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                v_has_declined, now()
             );
         end if;
         if v_refusal is not null then
@@ -3511,7 +3554,7 @@ declare
     v_old dispatch.requests;
     v_new dispatch.requests;
     -- Not read off v_old, which most accepts leave empty: to look into it would fill it.
-    v_is_unannounced boolean := false;
+    v_is_unannounced boolean;
     v_plan_code text;
     v_created_at timestamptz;
     v_customer text := 'customer:' || old.customer_id;
@@ -3519,7 +3562,7 @@ declare
     -- over (the list shows the request from then on); before that, the preferred mechanic.
     v_told text := 'session_requests_feed';
     v_taken_by uuid;
-    v_topics text[];
+    v_event_id bigint;
     v_window record;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
@@ -3528,7 +3571,7 @@ begin
     if dispatch.governs_all() then
         if
             new.status = old.status
-            and new.notification_sent_at is not distinct from old.notification_sent_at
+            and (old.notification_sent_at is not null or new.notification_sent_at is null)
         then
             return null;  -- no transition
         end if;
@@ -3539,7 +3582,7 @@ begin
             if new.notification_sent_at is not null and new.status = 'pending' then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
-                perform dispatch.record_event(
+                v_event_id := dispatch.record_event(
                     old.id, old.session_type::text, old.plan_code, old.created_at, 'new_request',
                     array[v_customer, v_told],
                     jsonb_strip_nulls(
@@ -3552,9 +3595,9 @@ begin
                     )
                 );
             end if;
-        end if;
-        if new.status = old.status then
-            return null;
+            if new.status = old.status then
+                return null;
+            end if;
         end if;
         v_plan_code := old.plan_code;
         v_created_at := old.created_at;
@@ -3582,13 +3625,10 @@ begin
         end if;
     end if;
     if new.status = 'accepted' then
-        v_topics := array[v_customer, 'mechanic:' || v_taken_by];
-        if v_told is distinct from v_topics[2] then
-            v_topics := v_topics || v_told;
-        end if;
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
-            v_topics, '{}', v_window_minutes, v_window_ends_at
+            array[v_customer, 'mechanic:' || v_taken_by, nullif(v_told, 'mechanic:' || v_taken_by)],
+            '{}', v_window_minutes, v_window_ends_at
         );
         return null;
     end if;
@@ -3596,11 +3636,10 @@ begin
     if old.status = 'accepted' then
         v_told := 'mechanic:' || v_taken_by;
     end if;
-    v_topics := array_remove(array[v_customer, v_told], null);
     if tg_op = 'UPDATE' and new.status = 'completed' then
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
-            v_topics
+            array[v_customer, v_told]
         );
     elsif tg_op = 'DELETE' or new.status in ('cancelled', 'expired') then
         if tg_op = 'UPDATE' and new.status = 'expired' then
@@ -3617,13 +3656,14 @@ begin
                 else 'cancelled'
             end;
         end if;
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_cancelled',
-            v_topics, jsonb_build_object('reason', v_reason), v_window_minutes, v_window_ends_at
+            array[v_customer, v_told], jsonb_build_object('reason', v_reason),
+            v_window_minutes, v_window_ends_at
         );
     else
         -- A word of the marketplace's own: kept, and told to nobody, as clients know no such event.
-        perform dispatch.record_event(
+        v_event_id := dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at,
             'request_' || left(new.status::text, 50), '{}'
         );
