@@ -26,7 +26,9 @@ begin
 end;
 $$;
 
-comment on function dispatch.broadcast_refusal(uuid, text, timestamptz, uuid, boolean, timestamptz) is
+comment on function dispatch.broadcast_refusal(
+    uuid, text, timestamptz, uuid, boolean, timestamptz
+) is
 'Why an approved mechanic, who is this user, may not accept a request at p_now that has no '
 'window, or had one: the error''s detail; null: may.';
 revoke all on function dispatch.broadcast_refusal(

@@ -529,8 +529,8 @@ from (
             'immutable functions', 'immutable',
             array[
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'feed_is_private',
-                'governs_all', 'match_points', 'mechanic_words', 'not_pending', 'shown_request', 'to_uuid',
-                'ways_to_match'
+                'governs_all', 'match_points', 'mechanic_words', 'not_pending', 'shown_request',
+                'to_uuid', 'ways_to_match'
             ]
         )
     ) as w (check_name, kind, names)
