@@ -19,7 +19,6 @@ declare
     -- over (the list shows the request from then on); before that, the preferred mechanic.
     v_told text := 'session_requests_feed';
     v_taken_by uuid;
-    v_event_id bigint;
     v_window record;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
@@ -39,7 +38,7 @@ begin
             if new.notification_sent_at is not null and new.status = 'pending' then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
-                v_event_id := dispatch.record_event(
+                perform dispatch.record_event(
                     old.id, old.session_type::text, old.plan_code, old.created_at, 'new_request',
                     array[v_customer, v_told],
                     jsonb_strip_nulls(
@@ -82,7 +81,7 @@ begin
         end if;
     end if;
     if new.status = 'accepted' then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
             array[v_customer, 'mechanic:' || v_taken_by, nullif(v_told, 'mechanic:' || v_taken_by)],
             '{}', v_window_minutes, v_window_ends_at
@@ -94,7 +93,7 @@ begin
         v_told := 'mechanic:' || v_taken_by;
     end if;
     if tg_op = 'UPDATE' and new.status = 'completed' then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
             array[v_customer, v_told]
         );
@@ -113,14 +112,14 @@ begin
                 else 'cancelled'
             end;
         end if;
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_cancelled',
             array[v_customer, v_told], jsonb_build_object('reason', v_reason),
             v_window_minutes, v_window_ends_at
         );
     else
         -- A word of the marketplace's own: kept, and told to nobody, as clients know no such event.
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at,
             'request_' || left(new.status::text, 50), '{}'
         );

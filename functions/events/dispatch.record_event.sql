@@ -1,6 +1,5 @@
 -- Changes dispatch.request_events; sends notices when that is cheap now (dispatch.claim_delivery).
--- Every transition comes here: few statements, each of which costs. Called by an assignment, as
--- "perform" would plan and run a query for it.
+-- Every transition comes here: few statements, each of which costs.
 create or replace function dispatch.record_event(
     p_request_id uuid,
     p_session_type text,

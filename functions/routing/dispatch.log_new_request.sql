@@ -11,7 +11,6 @@ as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
     v_reason text := new.metadata ->> 'routing_reason';
-    v_event_id bigint;
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
@@ -19,7 +18,7 @@ begin
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -36,7 +35,7 @@ begin
     end if;
 
     if v_reason is not null then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -46,7 +45,7 @@ begin
             jsonb_build_object('reason', v_reason)
         );
     end if;
-    v_event_id := dispatch.record_event(
+    perform dispatch.record_event(
         new.id,
         new.session_type::text,
         new.plan_code,

@@ -1424,8 +1424,7 @@ from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_use_topic(text, text, text) to authenticated;
 
 -- Changes dispatch.request_events; sends notices when that is cheap now (dispatch.claim_delivery).
--- Every transition comes here: few statements, each of which costs. Called by an assignment, as
--- "perform" would plan and run a query for it.
+-- Every transition comes here: few statements, each of which costs.
 create or replace function dispatch.record_event(
     p_request_id uuid,
     p_session_type text,
@@ -2189,7 +2188,6 @@ as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
     v_reason text := new.metadata ->> 'routing_reason';
-    v_event_id bigint;
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
@@ -2197,7 +2195,7 @@ begin
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -2214,7 +2212,7 @@ begin
     end if;
 
     if v_reason is not null then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             new.id,
             new.session_type::text,
             new.plan_code,
@@ -2224,7 +2222,7 @@ begin
             jsonb_build_object('reason', v_reason)
         );
     end if;
-    v_event_id := dispatch.record_event(
+    perform dispatch.record_event(
         new.id,
         new.session_type::text,
         new.plan_code,
@@ -3564,7 +3562,6 @@ declare
     -- over (the list shows the request from then on); before that, the preferred mechanic.
     v_told text := 'session_requests_feed';
     v_taken_by uuid;
-    v_event_id bigint;
     v_window record;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
@@ -3584,7 +3581,7 @@ begin
             if new.notification_sent_at is not null and new.status = 'pending' then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
-                v_event_id := dispatch.record_event(
+                perform dispatch.record_event(
                     old.id, old.session_type::text, old.plan_code, old.created_at, 'new_request',
                     array[v_customer, v_told],
                     jsonb_strip_nulls(
@@ -3627,7 +3624,7 @@ begin
         end if;
     end if;
     if new.status = 'accepted' then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
             array[v_customer, 'mechanic:' || v_taken_by, nullif(v_told, 'mechanic:' || v_taken_by)],
             '{}', v_window_minutes, v_window_ends_at
@@ -3639,7 +3636,7 @@ begin
         v_told := 'mechanic:' || v_taken_by;
     end if;
     if tg_op = 'UPDATE' and new.status = 'completed' then
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
             array[v_customer, v_told]
         );
@@ -3658,14 +3655,14 @@ begin
                 else 'cancelled'
             end;
         end if;
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_cancelled',
             array[v_customer, v_told], jsonb_build_object('reason', v_reason),
             v_window_minutes, v_window_ends_at
         );
     else
         -- A word of the marketplace's own: kept, and told to nobody, as clients know no such event.
-        v_event_id := dispatch.record_event(
+        perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at,
             'request_' || left(new.status::text, 50), '{}'
         );
