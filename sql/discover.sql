@@ -264,6 +264,8 @@ begin
     with columns as (
         select
             c.*,
+            -- createdAt is created_at.
+            lower(regexp_replace(c.name, '([a-z0-9])([A-Z])', '\1_\2', 'g')) as said,
             coalesce(c.words, c.vals) as known,
             case
                 when c.words is null then 'values are'
@@ -337,21 +339,21 @@ begin
 
     -- What takes a row out of service, whatever else is said of it.
     gone as (
-        select c.relation, c.name
+        select c.relation, c.name, c.kind
         from columns as c
         where
             c.role in ('mechanics', 'plans', 'favorites')
             and (
                 (
                     c.kind = 'time'
-                    and c.name in (
+                    and c.said in (
                         'deleted_at', 'archived_at', 'removed_at', 'suspended_at', 'banned_at',
                         'blocked_at', 'disabled_at', 'deactivated_at'
                     )
                 )
                 or (
                     c.kind = 'boolean'
-                    and c.name
+                    and c.said
                     ~ '^(is_)?(deleted|archived|removed|suspended|banned|blocked|disabled)$'
                 )
             )
@@ -366,19 +368,19 @@ begin
     readings as (
         select
             n.thing, c.relation, c.name,
-            array[array_position(n.names, c.name)] as rank,
+            array[array_position(n.names, c.said)] as rank,
             n.asks as plausible,
             'by its name' as evidence
         from names as n
         inner join columns as c
-            on c.role = n.role and c.kind = any(n.kinds) and c.name = any(n.names)
+            on c.role = n.role and c.kind = any(n.kinds) and c.said = any(n.names)
 
         union all
         -- The user who is the mechanic; who made or approved the row is another.
         select
             'user_id', c.relation, c.name,
             array[
-                (c.name ~ '(_by|_by_id)$')::integer,
+                (c.said ~ '(_by|_by_id)$')::integer,
                 case when c.is_user then 1 when c.users > 0 then 2 else 3 end,
                 coalesce(c."rows" > 0 and c.filled = 0, false)::integer,
                 (not c.is_unique)::integer,
@@ -387,13 +389,13 @@ begin
                         array[
                             'id', 'user_id', 'auth_user_id', 'auth_id', 'profile_id', 'account_id'
                         ],
-                        c.name
+                        c.said
                     ),
                     9
                 ),
                 c.attnum
             ],
-            c.name !~ '(_by|_by_id)$' and (c.is_user or c.users > 0),
+            c.said !~ '(_by|_by_id)$' and (c.is_user or c.users > 0),
             coalesce(nullif(c.shown, ''), 'by its name')
         from columns as c
         where
@@ -405,7 +407,7 @@ begin
                     and (
                         c.users > 0
                         or (
-                            c.name ~ '^(user|auth_user|auth|profile|account|owner)_id$'
+                            c.said ~ '^(user|auth_user|auth|profile|account|owner)_id$'
                             and coalesce(c.filled, 0) = 0
                         )
                     )
@@ -427,8 +429,8 @@ begin
                                 6
                             )
                     when c.kind = 'time' then 5
-                    when c.name ~ 'approved' then 2
-                    when c.name ~ 'verified|vetted' then 3
+                    when c.said ~ 'approved' then 2
+                    when c.said ~ 'verified|vetted' then 3
                     else 7
                 end,
                 coalesce(
@@ -437,14 +439,14 @@ begin
                             'approval_status', 'application_status', 'verification_status',
                             'status', 'is_approved', 'approved', 'is_verified', 'verified'
                         ],
-                        c.name
+                        c.said
                     ),
                     9
                 ),
                 c.attnum
             ],
             (c.kind in ('text', 'enum') and w.word is not null)
-            or (c.kind = 'boolean' and c.name !~ 'active'),
+            or (c.kind = 'boolean' and c.said !~ 'active'),
             case
                 when w.word is not null
                     then format('its %s %s', c.known_from, array_to_string(c.known, ', '))
@@ -462,19 +464,19 @@ begin
             and (
                 (
                     c.kind in ('text', 'enum')
-                    and c.name ~ '^\w*(status|approval|verification|vetting|state)\w*$'
+                    and c.said ~ '^\w*(status|approval|verification|vetting|state)\w*$'
                     -- Of others' accounts and of presence "active" is said too.
                     and (
                         w.lowered = 'approved'
-                        or c.name !~ 'avail|online|presence|stripe|pay|subscr'
+                        or c.said !~ 'avail|online|presence|stripe|pay|subscr'
                     )
                     and (w.word is not null or coalesce(cardinality(c.known), 0) = 0)
                 )
                 or (
                     c.kind = 'boolean'
-                    and c.name ~ '^(is_|admin_)?(approved|verified|vetted|active)$'
+                    and c.said ~ '^(is_|admin_)?(approved|verified|vetted|active)$'
                 )
-                or (c.kind = 'time' and c.name in ('approved_at', 'verified_at'))
+                or (c.kind = 'time' and c.said in ('approved_at', 'verified_at'))
             )
 
         union all
@@ -484,22 +486,22 @@ begin
         from columns as c
         where
             c.role = 'mechanics' and c.kind in ('text', 'enum')
-            and c.name ~ 'avail|online|presence' and c.known && array['online', 'available']
+            and c.said ~ 'avail|online|presence' and c.known && array['online', 'available']
 
         union all
         -- A list, a text or a JSON array.
         select
             'brands', c.relation, c.name,
             array[
-                case when c.name ~* 'brand' then 1 when c.name ~* 'make' then 2 else 3 end,
+                case when c.said ~* 'brand' then 1 when c.said ~* 'make' then 2 else 3 end,
                 array_position(array['list', 'json', 'text'], c.kind), c.attnum
             ],
             false, 'by its name, ' || c.type
         from columns as c
         where
             c.role = 'mechanics' and c.kind in ('list', 'json', 'text')
-            and c.name ~* '\m(\w+_)?(brands?|makes?|speciali\w+|specialt\w+)(_\w+)?\M'
-            and c.name !~* '(url|logo|_id)$'
+            and c.said ~* '\m(\w+_)?(brands?|makes?|speciali\w+|specialt\w+)(_\w+)?\M'
+            and c.said !~* '(url|logo|_id)$'
 
         union all
         -- Favourites: the mechanic, by whichever of their ids.
@@ -512,7 +514,7 @@ begin
                     when c.is_user or c.users > 0 then 3
                     else 4
                 end,
-                (c.name !~ 'mechanic')::integer, c.attnum
+                (c.said !~ 'mechanic')::integer, c.attnum
             ],
             false, coalesce(nullif(c.shown, ''), 'by its name')
         from columns as c
@@ -522,13 +524,24 @@ begin
                 c.to_mechanics is not null
                 or (
                     c.points_to is null and c.mechanics > 0
-                    and c.name !~ '^(id|customer_id|user_id)$'
+                    and c.said !~ '^(id|customer_id|user_id)$'
                 )
                 or (
-                    c.name ~ 'mechanic|fav'
+                    c.said ~ 'mechanic|fav'
                     and (c.is_user or (c.points_to is null and c.users > 0))
                 )
-                or (c.name ~ 'mechanic' and c.points_to is null and coalesce(c.filled, 0) = 0)
+                or (c.said ~ 'mechanic' and c.points_to is null and coalesce(c.filled, 0) = 0)
+                -- What another column says is a mechanic's.
+                or (
+                    c.said ~ '_id$' and c.points_to is null and coalesce(c.filled, 0) = 0
+                    and c.said !~ '^(customer|user|client|profile|owner)_id$'
+                    and exists (
+                        select from columns as k
+                        where
+                            k.relation = c.relation and k.kind in ('text', 'enum')
+                            and 'mechanic' = any(k.known)
+                    )
+                )
             )
 
         union all
@@ -538,7 +551,7 @@ begin
                 coalesce(
                     array_position(
                         array['customer_id', 'user_id', 'client_id', 'profile_id', 'owner_id'],
-                        c.name
+                        c.said
                     ),
                     9
                 ),
@@ -547,14 +560,14 @@ begin
             false, coalesce(nullif(c.shown, ''), 'by its name')
         from columns as c
         where
-            c.role = 'favorites' and c.kind = 'uuid' and c.name !~ 'mechanic|fav|_by$'
+            c.role = 'favorites' and c.kind = 'uuid' and c.said !~ 'mechanic|fav|_by$'
             and (
                 c.is_user
                 or (
                     c.points_to is null
                     and (
                         c.users > 0
-                        or (c.name ~ 'customer|user|client|profile' and coalesce(c.filled, 0) = 0)
+                        or (c.said ~ 'customer|user|client|profile' and coalesce(c.filled, 0) = 0)
                     )
                 )
             )
@@ -572,13 +585,13 @@ begin
                         array[
                             'code', 'plan_code', 'slug', 'key', 'sku', 'handle', 'identifier', 'id'
                         ],
-                        c.name
+                        c.said
                     ),
                     9
                 ),
                 c.attnum
             ],
-            c.name <> 'id' and coalesce(c.codes, 0) = 0 and q.name is null,
+            c.said <> 'id' and coalesce(c.codes, 0) = 0 and q.name is null,
             case
                 when q.name is not null then 'by foreign key from session_requests.plan_code'
                 when c.codes > 0
@@ -599,7 +612,7 @@ begin
             and (
                 c.codes > 0
                 or q.name is not null
-                or c.name in (
+                or c.said in (
                     'code', 'plan_code', 'slug', 'key', 'sku', 'handle', 'identifier', 'id'
                 )
             )
@@ -610,7 +623,7 @@ begin
             array[
                 case
                     when c.type = t.type and c.kind = 'enum' then 1
-                    when c.name ~ 'session' then 2
+                    when c.said ~ 'session' then 2
                     else 3
                 end,
                 c.attnum
@@ -626,10 +639,10 @@ begin
         where
             c.role = 'plans' and c.kind in ('text', 'enum')
             and (
-                c.name in ('session_type', 'session_kind')
+                c.said in ('session_type', 'session_kind')
                 or (c.kind = 'enum' and c.type = t.type)
                 or (
-                    c.name ~ 'type|kind|mode|category' and cardinality(c.known) > 0
+                    c.said ~ 'type|kind|mode|category' and cardinality(c.known) > 0
                     and c.known <@ t.known
                 )
             )
@@ -640,19 +653,19 @@ begin
             'price', c.relation, c.name,
             array[
                 case
-                    when c.name ~ '(cents?|minor|pence)$|^unit_amount' then 1
-                    when c.name ~ '^(price|amount)$' then 2
+                    when c.said ~ '(cents?|minor|pence)$|^unit_amount' then 1
+                    when c.said ~ '^(price|amount)$' then 2
                     else 3
                 end,
                 c.attnum
             ],
-            c.name !~ '(cents?|minor|pence)$|^unit_amount',
+            c.said !~ '(cents?|minor|pence)$|^unit_amount',
             'by its name'
         from columns as c
         where
             c.role = 'plans' and c.kind in ('integer', 'numeric') and c.points_to is null
-            and c.name ~ 'price|amount|cents|pence|cost|fee$'
-            and c.name !~ 'old|original|compare|discount|tax|count|max|min_|payout|_id$'
+            and c.said ~ 'price|amount|cents|pence|cost|fee$'
+            and c.said !~ 'old|original|compare|discount|tax|count|max|min_|payout|_id$'
     ),
 
     -- Which table the favourites are, and which the plans: those that have what it takes.
@@ -979,6 +992,7 @@ declare
     v_assigns_user boolean;
     v_key_is_user boolean;
     v_join text := '';
+    v_kind text;  -- which favourites are mechanics
     v_questions text[] := '{}';
 begin
     select jsonb_object_agg(e.value ->> 'name', e.value) into v_requests
@@ -1025,7 +1039,7 @@ begin
             string_agg(
                 format(
                     case
-                        when e.value ->> 'name' ~ '_at$' then '%%1$s.%I is null'
+                        when e.value ->> 'kind' = 'time' then '%%1$s.%I is null'
                         else '%%1$s.%I is not true'
                     end,
                     e.value ->> 'name'
@@ -1138,7 +1152,7 @@ begin
             when v_it is null then 'coalesce(' || v_said || ', false)'
             -- That one is online is said here or there: the later word holds. That one is available,
             -- or takes sessions, is theirs to say besides.
-            when v_it ->> 'name' ~ 'online|presence'
+            when v_it ->> 'said' ~ 'online|presence'
                 then format(
                     E'coalesce((\n        select p.is_online from dispatch.presence as p\n'
                     '        where p.mechanic_id = m.id%s\n    ), %s)',
@@ -1317,6 +1331,16 @@ begin
             );
             v_x := v_x || '{"favorite_mechanic": "m.id"}';
         end if;
+        -- Favourites of more than one kind, in one column.
+        if v_it ->> 'points_to' is null then
+            select format('f.%I = ''mechanic''', e.value ->> 'name') into v_kind
+            from jsonb_array_elements(v_columns) as e
+            where
+                e.value ->> 'relation' = v_it ->> 'relation'
+                and e.value ->> 'kind' in ('text', 'enum')
+                and coalesce(nullif(e.value -> 'words', 'null'), e.value -> 'vals') ? 'mechanic'
+            limit 1;
+        end if;
         if v_it ->> 'evidence' = 'by its name' and not v_key_is_user then
             v_questions := v_questions || format(
                 'Which id of a mechanic does %s.%s hold: of mechanics (id) or of the user (%s)? '
@@ -1459,11 +1483,11 @@ begin
         v_it := v_readings #> '{price,0}';
         -- In minor units by its name, or because it is an integer and an amount, as Stripe's; an
         -- integer price by its values: 999 is no price in dollars, 10 none in cents.
-        v_is_minor := v_it ->> 'name' ~ '(cents?|minor|pence)$|^unit_amount'
+        v_is_minor := v_it ->> 'said' ~ '(cents?|minor|pence)$|^unit_amount'
             or (
                 v_it ->> 'kind' = 'integer'
                 and (
-                    v_it ->> 'name' ~ 'amount'
+                    v_it ->> 'said' ~ 'amount'
                     or jsonb_typeof(v_it -> 'vals') is distinct from 'array'
                     or not exists (
                         select from jsonb_array_elements_text(v_it -> 'vals') as w
@@ -1619,6 +1643,7 @@ begin
                             and not (v_readings #>> '{favorite_mechanic,0,not_null}')::boolean
                             then (v_x ->> 'favorite_mechanic') || ' is not null'
                     end,
+                    v_kind,
                     format(v_gone ->> (v_places #>> '{favorites,0}'), 'f')
                 ),
                 ''

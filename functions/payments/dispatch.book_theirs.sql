@@ -18,19 +18,28 @@ declare
     v_plan dispatch.plans;
     v_preferred_id uuid;
     v_minutes integer;
+    v_is_unknown boolean := false;
     v_is_booked boolean;
 begin
     select * into v_plan from dispatch.plans as p where p.code = v_metadata ->> 'plan_code';
     if v_plan.code is null then
         return null;
     end if;
-    if v_metadata ->> 'routing_type' = 'priority_broadcast' and p_refunded_at is null then
-        -- What is no id is nobody's, and what is no length is none: dispatch.route_request says so.
-        v_preferred_id := coalesce(
-            dispatch.to_uuid(v_metadata ->> 'preferred_mechanic_id'),
-            '00000000-0000-0000-0000-000000000000'
+    if
+        v_metadata ->> 'routing_type' = 'priority_broadcast' and p_refunded_at is null
+        and dispatch.favorites_priority_enabled()
+    then
+        -- Nobody's id is not written: a column that was theirs before may have a foreign key.
+        v_preferred_id := dispatch.to_uuid(v_metadata ->> 'preferred_mechanic_id');
+        v_is_unknown := not exists (
+            select from dispatch.mechanics as m where m.id = v_preferred_id
         );
+        if v_is_unknown then
+            v_preferred_id := null;
+        end if;
+        -- What is no length is none: dispatch.route_request says so.
         v_minutes := case
+            when v_is_unknown then null
             when v_metadata ->> 'priority_window_minutes' ~ '^[0-9]{1,9}$'
                 then (v_metadata ->> 'priority_window_minutes')::integer
             when v_metadata ->> 'priority_window_minutes' is not null then 0
@@ -56,7 +65,19 @@ begin
         p_preferred_mechanic_id => v_preferred_id,
         p_priority_window_minutes => v_minutes
     );
-    return case when v_is_booked then p_id end;
+    if not v_is_booked then
+        return null;
+    end if;
+    if v_is_unknown then
+        perform dispatch.record_event(
+            p_id, r.session_type::text, v_plan.code, r.created_at::timestamptz,
+            'priority_skipped', array['customer:' || p_customer_id],
+            '{"reason": "unknown_mechanic"}'
+        )
+        from public.session_requests as r
+        where r.id = p_id;
+    end if;
+    return p_id;
 end;
 $$;
 

@@ -58,7 +58,8 @@ from (
         'trigger ' || w.name as check_name,
         coalesce(
             g.tgenabled in ('O', 'A')
-            and translate(pg_get_triggerdef(g.oid), '()', '') like
+            -- A status that is varchar, or of a domain, is compared as text.
+            and translate(replace(pg_get_triggerdef(g.oid), '::text', ''), '()', '') like
             '% ' || w.moment || ' ON public.session_requests FOR EACH ROW WHEN ' || w.condition
             || ' EXECUTE FUNCTION dispatch.' || w.function,
             false

@@ -16,7 +16,7 @@ from tests.database import Database, Row, dump
 DISCOVER = ROOT / "sql/discover.sql"
 SHAPES = ROOT / "examples/marketplaces"
 REFERENCE = ROOT / "functions/binding/reference.sql"
-BOUND = ["garage", "by_user", "enums", "half_known"]
+BOUND = ["garage", "by_user", "enums", "half_known", "camel_case"]
 CARLA, FRANK, MONA = (f"{n}0000000-0000-4000-8000-000000000001" for n in "caf")
 # Theirs, beside the users' ids.
 FRANKS, MONAS = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
@@ -67,6 +67,17 @@ ROWS = {
     insert into service_plans values ('ten', 'A10', 'Chat', 10), ('thirty', 'A30', 'Video', 30);
     insert into session_requests (customer_id, mechanic_id, session_type, plan_code) values
     ('{CARLA}', null, 'chat', 'A10'), ('{CARLA}', '{FRANKS}', 'chat', 'A30');
+    """,
+    "camel_case": f"""
+    insert into mechanics (id, "userId", "displayName", "isApproved", "isOnline", "lastSeen") values
+    ('{FRANKS}', '{FRANK}', 'Frank', true, true, '2026-01-01Z'),
+    ('{MONAS}', '{MONA}', 'Mona', false, false, null);
+    insert into customer_favorites ("customerId", "favoriteType", "favoriteId") values
+    ('{CARLA}', 'mechanic', '{FRANKS}'), ('{CARLA}', 'workshop', gen_random_uuid());
+    insert into service_plans (code, "displayName", "sessionType", "priceCents") values
+    ('c1', 'Chat', 'chat', 999), ('v1', 'Video', 'video', 2999);
+    insert into session_requests (customer_id, session_type, plan_code)
+    values ('{CARLA}', 'chat', 'c1');
     """,
 }
 COLUMNS = {
@@ -332,6 +343,39 @@ def test_enums(empty_db: Database, tmp_path: Path) -> None:
     ]
     assert constants(db)["assigns_user_id"] is False
     assert constants(db)["approval_columns"] == ["verified"]
+
+
+@pytest.mark.parametrize("with_rows", [True, False], ids=["rows", "empty"])
+def test_camel_case(empty_db: Database, tmp_path: Path, with_rows: bool) -> None:
+    """isApproved is is_approved; of favourites of several kinds only the mechanics are bound."""
+    db = empty_db
+    make(db, "camel_case", with_rows)
+    found = found_in(db)
+    for line in (
+        "isApproved: by its name, a boolean",
+        "and none of these says otherwise: deletedAt",
+        "displayName: by its name",
+        "carBrands: by its name, text[]",
+        "public.request_state, knows pending, accepted, cancelled, expired, completed, noShow",
+    ):
+        assert line in found.report
+    assert "as f\nwhere f.\"favoriteType\" = 'mechanic';" in found.text
+    bind(db, tmp_path, found.text)
+    if not with_rows:
+        make_rows = (USERS + ROWS["camel_case"]).encode()
+        db.owner.execute(make_rows)
+    frank, mona = db.sql("select * from dispatch.mechanics order by display_name")
+    assert (str(frank["user_id"]), frank["is_approved"], mona["is_approved"]) == (
+        FRANK,
+        True,
+        False,
+    )
+    (favourite,) = db.sql("select customer_id, mechanic_id from dispatch.favorites")
+    assert [str(each) for each in favourite.values()] == [CARLA, FRANKS]
+    plan = db.sql("select * from dispatch.plans order by code")[0]
+    assert tuple(plan.values()) == ("c1", "Chat", "chat", 999, "usd", True)
+    db.sql("update mechanics set \"deletedAt\" = now()")
+    assert db.value("select count(*) from dispatch.mechanics where is_approved") == 0
 
 
 def test_two_readings_are_asked(empty_db: Database, tmp_path: Path) -> None:
