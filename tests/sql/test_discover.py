@@ -374,7 +374,7 @@ def test_camel_case(empty_db: Database, tmp_path: Path, with_rows: bool) -> None
     assert [str(each) for each in favourite.values()] == [CARLA, FRANKS]
     plan = db.sql("select * from dispatch.plans order by code")[0]
     assert tuple(plan.values()) == ("c1", "Chat", "chat", 999, "usd", True)
-    db.sql("update mechanics set \"deletedAt\" = now()")
+    db.sql('update mechanics set "deletedAt" = now()')
     assert db.value("select count(*) from dispatch.mechanics where is_approved") == 0
 
 
