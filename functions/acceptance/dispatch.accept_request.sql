@@ -48,6 +48,11 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
+        when foreign_key_violation then
+            -- The mechanic's account was deleted at this moment.
+            if dispatch.approved_mechanic_of(v_user_id) is not null then
+                raise;
+            end if;
     end;
     if v_accepted.id is null then
         return dispatch.accepted_before(p_request_id, dispatch.require_mechanic());

@@ -3010,6 +3010,11 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
+        when foreign_key_violation then
+            -- The mechanic's account was deleted at this moment.
+            if dispatch.approved_mechanic_of(v_user_id) is not null then
+                raise;
+            end if;
     end;
     if v_accepted.id is null then
         return dispatch.accepted_before(p_request_id, dispatch.require_mechanic());
@@ -3391,9 +3396,8 @@ begin
         v_is_accept
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
-        -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A mechanic of
-        -- ours is the user of that id.) Locked as the foreign key will, so that a deletion under way is
-        -- waited for.
+        -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A deletion
+        -- under way is waited for by the foreign key.)
         select
             exists (
                 select from dispatch.request_events as e
@@ -3401,10 +3405,8 @@ begin
                     e.request_id = old.id and e.event = 'request_declined'
                     and e.actor_id = new.mechanic_id
             ) into v_has_declined
-        from auth.users as u
-        inner join dispatch.mechanics as m on m.user_id = u.id
-        where u.id = new.mechanic_id and m.is_approved
-        for key share of u;
+        from dispatch.mechanics as m
+        where m.user_id = new.mechanic_id and m.is_approved;
         if not found then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
