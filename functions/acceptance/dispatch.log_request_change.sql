@@ -81,12 +81,19 @@ begin
         end if;
     end if;
     if new.status = 'accepted' then
-        perform dispatch.record_event(
-            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
-            array[v_customer, 'mechanic:' || v_taken_by, nullif(v_told, 'mechanic:' || v_taken_by)],
-            '{}', v_window_minutes, v_window_ends_at
-        );
-        return null;
+        -- As a condition, since "perform" would plan and run a query.
+        if
+            dispatch.record_event(
+                old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
+                array[
+                    v_customer, 'mechanic:' || v_taken_by,
+                    nullif(v_told, 'mechanic:' || v_taken_by)
+                ],
+                '{}', v_window_minutes, v_window_ends_at
+            ) is not null
+        then
+            return null;
+        end if;
     end if;
 
     if old.status = 'accepted' then

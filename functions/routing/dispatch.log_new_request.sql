@@ -18,20 +18,24 @@ begin
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
-        perform dispatch.record_event(
-            new.id,
-            new.session_type::text,
-            new.plan_code,
-            new.created_at,
-            'priority_request',
-            array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
-            case
-                when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
-            end,
-            new.priority_window_minutes,
-            new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
-        );
-        return null;
+        -- As a condition, since "perform" would plan and run a query.
+        if
+            dispatch.record_event(
+                new.id,
+                new.session_type::text,
+                new.plan_code,
+                new.created_at,
+                'priority_request',
+                array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
+                case
+                    when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
+                end,
+                new.priority_window_minutes,
+                new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
+            ) is not null
+        then
+            return null;
+        end if;
     end if;
 
     if v_reason is not null then

@@ -65,17 +65,20 @@ begin
         where m.id = v_wanted_id
         for share;
         -- One who cannot sign in cannot be told.
-        if v_mechanic.user_id is null then
-            v_reason := 'unknown_mechanic';
-        elsif v_mechanic.user_id = new.customer_id then
-            v_reason := 'own_request';
-        elsif not v_mechanic.is_approved then
-            v_reason := 'not_approved';
-        elsif
-            (dispatch.governs_all() and v_wish ->> 'skip_if_offline' = 'true')
-            or (
-                not dispatch.governs_all()
-                and dispatch.routing_note(new.id) = 'skip_if_offline'
+        v_reason := case
+            when v_mechanic.user_id is null then 'unknown_mechanic'
+            when v_mechanic.user_id = new.customer_id then 'own_request'
+            when not v_mechanic.is_approved then 'not_approved'
+        end;
+        if
+            v_reason is null
+            and (
+                v_wish ->> 'skip_if_offline' = 'true'
+                -- Theirs has no metadata that it would stand in.
+                or (
+                    not dispatch.governs_all()
+                    and dispatch.routing_note(new.id) = 'skip_if_offline'
+                )
             )
         then
             select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason

@@ -2195,20 +2195,24 @@ begin
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
-        perform dispatch.record_event(
-            new.id,
-            new.session_type::text,
-            new.plan_code,
-            new.created_at,
-            'priority_request',
-            array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
-            case
-                when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
-            end,
-            new.priority_window_minutes,
-            new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
-        );
-        return null;
+        -- As a condition, since "perform" would plan and run a query.
+        if
+            dispatch.record_event(
+                new.id,
+                new.session_type::text,
+                new.plan_code,
+                new.created_at,
+                'priority_request',
+                array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
+                case
+                    when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
+                end,
+                new.priority_window_minutes,
+                new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
+            ) is not null
+        then
+            return null;
+        end if;
     end if;
 
     if v_reason is not null then
@@ -2657,17 +2661,20 @@ begin
         where m.id = v_wanted_id
         for share;
         -- One who cannot sign in cannot be told.
-        if v_mechanic.user_id is null then
-            v_reason := 'unknown_mechanic';
-        elsif v_mechanic.user_id = new.customer_id then
-            v_reason := 'own_request';
-        elsif not v_mechanic.is_approved then
-            v_reason := 'not_approved';
-        elsif
-            (dispatch.governs_all() and v_wish ->> 'skip_if_offline' = 'true')
-            or (
-                not dispatch.governs_all()
-                and dispatch.routing_note(new.id) = 'skip_if_offline'
+        v_reason := case
+            when v_mechanic.user_id is null then 'unknown_mechanic'
+            when v_mechanic.user_id = new.customer_id then 'own_request'
+            when not v_mechanic.is_approved then 'not_approved'
+        end;
+        if
+            v_reason is null
+            and (
+                v_wish ->> 'skip_if_offline' = 'true'
+                -- Theirs has no metadata that it would stand in.
+                or (
+                    not dispatch.governs_all()
+                    and dispatch.routing_note(new.id) = 'skip_if_offline'
+                )
             )
         then
             select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
@@ -3626,12 +3633,19 @@ begin
         end if;
     end if;
     if new.status = 'accepted' then
-        perform dispatch.record_event(
-            old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
-            array[v_customer, 'mechanic:' || v_taken_by, nullif(v_told, 'mechanic:' || v_taken_by)],
-            '{}', v_window_minutes, v_window_ends_at
-        );
-        return null;
+        -- As a condition, since "perform" would plan and run a query.
+        if
+            dispatch.record_event(
+                old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
+                array[
+                    v_customer, 'mechanic:' || v_taken_by,
+                    nullif(v_told, 'mechanic:' || v_taken_by)
+                ],
+                '{}', v_window_minutes, v_window_ends_at
+            ) is not null
+        then
+            return null;
+        end if;
     end if;
 
     if old.status = 'accepted' then
