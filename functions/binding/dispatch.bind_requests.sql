@@ -96,8 +96,15 @@ begin
             (18, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
             (
                 19, 'window_ends_at', 'timestamptz',
-                '{priority_notified_at,priority_window_minutes}', v_window_end,
-                case when not v_is_ours then 'w.ends_at' end
+                '{priority_notified_at,priority_window_minutes}',
+                -- A trigger asks before there is anything to refuse: no column makes it raise.
+                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
+                || v_window_end || ' else r.priority_notified_at end',
+                -- As the index has it.
+                case
+                    when not v_is_ours then 'w.ends_at'
+                    when p_with_windows then v_window_end
+                end
             ),
             (
                 20, 'announced_at', 'timestamptz',

@@ -25,6 +25,11 @@ begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
     end if;
+    -- What an upsert gives to a row that is there is for the guard of updates to look at, as it is
+    -- given.
+    if exists (select from public.session_requests as r where r.id = new.id) then
+        return new;
+    end if;
 
     if dispatch.governs_all() then
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
@@ -35,9 +40,6 @@ begin
             ]
             else '{}'
         end;
-    -- What an upsert gives to a row that is there is for dispatch.guard_reservation to look at.
-    elsif exists (select from public.session_requests as r where r.id = new.id) then
-        return new;
     end if;
 
     -- With the flag on the columns of the window are there.

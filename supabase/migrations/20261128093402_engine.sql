@@ -772,8 +772,15 @@ begin
             (18, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
             (
                 19, 'window_ends_at', 'timestamptz',
-                '{priority_notified_at,priority_window_minutes}', v_window_end,
-                case when not v_is_ours then 'w.ends_at' end
+                '{priority_notified_at,priority_window_minutes}',
+                -- A trigger asks before there is anything to refuse: no column makes it raise.
+                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
+                || v_window_end || ' else r.priority_notified_at end',
+                -- As the index has it.
+                case
+                    when not v_is_ours then 'w.ends_at'
+                    when p_with_windows then v_window_end
+                end
             ),
             (
                 20, 'announced_at', 'timestamptz',
@@ -2583,6 +2590,11 @@ begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
     end if;
+    -- What an upsert gives to a row that is there is for the guard of updates to look at, as it is
+    -- given.
+    if exists (select from public.session_requests as r where r.id = new.id) then
+        return new;
+    end if;
 
     if dispatch.governs_all() then
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
@@ -2593,9 +2605,6 @@ begin
             ]
             else '{}'
         end;
-    -- What an upsert gives to a row that is there is for dispatch.guard_reservation to look at.
-    elsif exists (select from public.session_requests as r where r.id = new.id) then
-        return new;
     end if;
 
     -- With the flag on the columns of the window are there.
@@ -3378,9 +3387,32 @@ begin
         end if;
     end if;
 
-    -- What was broadcast stays so: a writer that puts back what it read before does not reserve it again.
+    -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
+    -- before does not reserve it again, nor for another. The window that it had, if any, stays told.
     if old.notification_sent_at is not null then
-        new.notification_sent_at := least(new.notification_sent_at, old.notification_sent_at);
+        new.notification_sent_at := case
+            when isfinite(new.notification_sent_at)
+                then least(new.notification_sent_at, old.notification_sent_at)
+            else old.notification_sent_at
+        end;
+        new.expires_at := coalesce(new.expires_at, old.expires_at);
+        -- (Not for an accept, which would pay for it. The foreign key may set null.)
+        if new.status = 'pending' then
+            v_old := dispatch.as_request(old);
+            v_new := dispatch.as_request(new);
+            -- The columns are named only where they must be there, as they are when they change.
+            if
+                (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+                is distinct from
+                (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
+            then
+                if new.preferred_mechanic_id is not null then
+                    new.preferred_mechanic_id := old.preferred_mechanic_id;
+                end if;
+                new.priority_window_minutes := old.priority_window_minutes;
+                new.priority_notified_at := old.priority_notified_at;
+            end if;
+        end if;
     end if;
     if old.status = 'pending' and old.notification_sent_at is null then
         if new.notification_sent_at is null then
@@ -3391,9 +3423,9 @@ begin
                 -- The reservation itself is not handed on either: the new one was never told.
                 perform dispatch.raise_error('not_yours');
             end if;
-            -- Nor is it made longer, or to begin at no time.
+            -- Nor is it made longer, or to begin at no time, nor one opened where there was none.
             if
-                v_new_window.ends_at > v_old_window.ends_at
+                v_new_window.ends_at > coalesce(v_old_window.ends_at, '-infinity')
                 or not isfinite(v_new.window_began_at)
             then
                 perform dispatch.raise_error('invalid_window');
@@ -3410,6 +3442,9 @@ begin
             end if;
         end if;
         if new.notification_sent_at is not null then
+            if not isfinite(new.notification_sent_at) then
+                new.notification_sent_at := now();
+            end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
@@ -3441,6 +3476,7 @@ declare
     v_new dispatch.requests;
     v_assigned_id uuid;
     v_window record;
+    v_ends_at timestamptz;
 begin
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
@@ -3456,10 +3492,12 @@ begin
     v_new := dispatch.as_request(new);
     v_window := dispatch.priority_window(v_old);
 
-    -- No window is opened that was over, made longer, or given to another.
+    -- No window is opened that was over, made longer, or given to another; and it is known by the
+    -- request's id.
     if
         v_new.window_ends_at > v_old.window_ends_at
         or v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id
+        or new.id <> old.id
     then
         return null;
     end if;
@@ -3474,13 +3512,24 @@ begin
         then
             return null;
         end if;
-        -- Whenever theirs say how long it lives, that is counted from the window's end.
-        if
-            tg_name = 'zzz_dispatch_guard'
-            and v_new.expires_at is distinct from v_old.expires_at
-            and v_new.expires_at is not null
-        then
-            new.expires_at := new.expires_at + (v_window.ends_at - now());
+        if tg_name = 'zzz_dispatch_guard' then
+            v_ends_at := coalesce(v_new.window_ends_at, v_old.window_ends_at);
+            -- One that would have been over before is over now.
+            if v_ends_at < now() then
+                v_ends_at := now();
+                new.priority_window_minutes := least(greatest(new.priority_window_minutes, 0), 60);
+                new.priority_notified_at
+                := v_ends_at - make_interval(mins => new.priority_window_minutes);
+            end if;
+            -- Whenever theirs say how long it lives, that is counted from the window's end; and a
+            -- shorter window takes nothing from the time after it.
+            if v_new.expires_at is null then
+                null;
+            elsif v_new.expires_at is distinct from v_old.expires_at then
+                new.expires_at := new.expires_at + (v_ends_at - now());
+            elsif v_ends_at < v_old.window_ends_at then
+                new.expires_at := new.expires_at + (v_ends_at - v_old.window_ends_at);
+            end if;
         end if;
         -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
         -- moved.

@@ -255,6 +255,7 @@ HANDED_ON = (
     "priority_window_minutes = 2147483647",
     "priority_notified_at = 'infinity'",
     "priority_notified_at = now() + interval '1 minute'",
+    "priority_notified_at = '294276-12-31 23:59+00'",
     "preferred_mechanic_id = '{other}', priority_notified_at = now()",
     "status = 'accepted', mechanic_id = '{assigned}', preferred_mechanic_id = '{other}'",
 )
@@ -285,6 +286,60 @@ def test_a_reservation_is_not_handed_on_nor_made_longer(theirs: Theirs) -> None:
             )
     assert theirs.listed(theirs.favourite) == [request]
     assert theirs.db.log() == ["priority_request"]
+
+
+def test_a_reservation_is_known_by_its_id(theirs: Theirs) -> None:
+    request = theirs.book()
+    assert theirs.update(request, "id = gen_random_uuid()") == []
+    assert theirs.listed(theirs.favourite) == [request]
+
+
+RESERVES = (
+    "preferred_mechanic_id = '{other}', priority_notified_at = now(), priority_window_minutes = 60",
+    "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00'",
+)
+
+
+@pytest.mark.parametrize("change", RESERVES)
+@pytest.mark.parametrize("fallback", [True, False], ids=["declined", "without a favourite"])
+def test_a_request_of_everyones_is_not_reserved(
+    theirs: Theirs, change: str, fallback: bool
+) -> None:
+    """What stands in the columns is theirs to write; a window is opened by a booking alone."""
+    third = theirs.mechanic()
+    request = theirs.book(
+        preferred_mechanic_id=theirs.favourite.id if fallback else None,
+        priority_window_minutes=None,
+    )
+    if fallback:
+        rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+    assert theirs.update(request, change.format(other=theirs.other.id))
+    assert theirs.sees(third, request)
+    assert theirs.accept(third, request)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "priority_window_minutes = 5",
+        "priority_window_minutes = -2147483648",
+        "priority_notified_at = '2000-01-01'",
+        "priority_notified_at = '-infinity'",
+        "priority_notified_at = '4713-01-01 BC', priority_window_minutes = -2147483648",
+        "priority_notified_at = null",
+    ],
+)
+def test_a_window_that_is_made_shorter_takes_nothing_from_the_time_after_it(
+    theirs: Theirs, change: str
+) -> None:
+    """Nor adds to it, however long before now it says that the window was over."""
+    request = theirs.book()
+    assert theirs.update(request, change)
+    assert theirs.sweep(60) == (0 if change.endswith("null") else 1)
+    announced = theirs.db.value("select announced_at from dispatch.windows")
+    if lives := theirs.shape.lives:
+        assert theirs.db.request(request)["expires_at"] - announced == lives
+    assert theirs.accept(theirs.other, request)
 
 
 def test_a_batch_passes_but_for_what_is_reserved(theirs: Theirs) -> None:
