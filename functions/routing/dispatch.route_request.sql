@@ -116,6 +116,10 @@ begin
                 if v_request.expires_at is not null then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
                 end if;
+                -- The last word of it, whatever was noted before.
+                if dispatch.routing_note(new.id) is not null then
+                    perform dispatch.note_routing(new.id, 'granted');
+                end if;
             end if;
         end if;
         if v_reason is not null then

@@ -1419,32 +1419,37 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- The transaction that has its floor.
-    v_floor_of text := current_setting('dispatch.floor_of', true);
+    -- The floor that this transaction has, if it says the truth: whoever runs SQL can set it.
+    v_noted text := current_setting('dispatch.floor', true);
+    v_floor bigint;
     v_event_id bigint;
     v_payload jsonb;
-    -- How this transaction delivers: now (dispatch.sweep does), or later.
+    -- How this transaction delivers: now (dispatch.sweep does), or later. Whoever forges it delays
+    -- their own notices until the loop's next round, or sends them themselves.
     v_delivery text := current_setting('dispatch.delivery', true);
     v_now bigint;  -- in milliseconds
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
-    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
-    -- lock for each of many events would fill the server's lock table.
-    if v_floor_of is distinct from pg_current_xact_id()::text then
-        v_floor_of := case  -- not "perform", which would plan and run a query for each
-            when
-                pg_advisory_xact_lock_shared(
-                    1178687058,
-                    (
-                        coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
-                        & 2147483647
-                    )::integer
-                ) is not null
-                then set_config('dispatch.floor_of', pg_current_xact_id()::text, true)
-        end;
+    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and then
+    -- again: a lock of another floor for each of many events would fill the server's lock table.
+    if v_noted ~ '^[0-9]{1,18}$' then
+        v_floor := v_noted::bigint;
+        if pg_try_advisory_xact_lock_shared(1178687058, (v_floor & 2147483647)::integer) then
+            v_event_id := nextval('dispatch.request_events_id_seq');
+        end if;
     end if;
-    v_event_id := nextval('dispatch.request_events_id_seq');
+    -- Under a floor that is not below the id (or so far that its lock means another) the id is given
+    -- up: no floor was noted, or a false one.
+    if v_event_id is null or v_event_id - v_floor not between 1 and 1073741823 then
+        v_floor := coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0);
+        -- Somebody else's exclusive lock on the key must not stop a booking: a lower floor does too.
+        while not pg_try_advisory_xact_lock_shared(1178687058, (v_floor & 2147483647)::integer) loop
+            v_floor := v_floor - 1;
+        end loop;
+        v_noted := set_config('dispatch.floor', v_floor::text, true);
+        v_event_id := nextval('dispatch.request_events_id_seq');
+    end if;
     -- A marketplace that was there first may have customers who do not sign in.
     if not dispatch.governs_all() then
         p_topics := array_remove(p_topics, null);
@@ -2245,7 +2250,7 @@ as $$
 declare
     v_request dispatch.requests := dispatch.as_request(new);
     v_customer text := 'customer:' || v_request.customer_id;
-    v_reason text := nullif(dispatch.routing_note(new.id), 'skip_if_offline');
+    v_reason text := nullif(dispatch.routing_note(new.id), 'granted');
 begin
     if not v_request.is_pending then
         return null;  -- imported: no transition
@@ -2345,7 +2350,8 @@ grant execute on function dispatch.may_see_request(public.session_requests) to a
 
 -- On a marketplace that was there first, whose row has no place for it: a word about a booking,
 -- from one who writes it to its triggers, and from the one before the insert to the one after it.
--- Nobody gains by forging it: it skips one's own booking's wish, or says why it was not granted.
+-- Whoever runs SQL can write it too, and gains nothing: dispatch.route_request has the last word, and
+-- takes from others only that one's own booking is to skip a favourite who is offline.
 create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
 returns void
 language plpgsql
@@ -2363,8 +2369,8 @@ end;
 $$;
 
 comment on function dispatch.note_routing(uuid, text) is
-'Notes a word about a booking, for the rest of this transaction: skip_if_offline, or why its wish '
-'was not granted as asked.';
+'Notes a word about a booking, for the rest of this transaction: skip_if_offline, or whether '
+'its wish was granted as asked.';
 revoke all on function dispatch.note_routing(uuid, text)
 from public, anon, authenticated, service_role;
 
@@ -2680,6 +2686,10 @@ begin
                 v_request := dispatch.as_request(new);
                 if v_request.expires_at is not null then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
+                end if;
+                -- The last word of it, whatever was noted before.
+                if dispatch.routing_note(new.id) is not null then
+                    perform dispatch.note_routing(new.id, 'granted');
                 end if;
             end if;
         end if;

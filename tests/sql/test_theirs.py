@@ -466,6 +466,21 @@ def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> Non
     assert theirs.db.sql("select * from dispatch.windows") == []
 
 
+@pytest.mark.parametrize("word", ["own_request", "invalid_window", "granted", "x"])
+def test_a_forged_note_does_not_decide(theirs: Theirs, word: str) -> None:
+    note = "select set_config('dispatch.routing_notes', %s, true)"
+    request, unknown = str(uuid.uuid4()), str(uuid.uuid4())
+    with theirs.backend.transaction():
+        rows(theirs.backend, note, f"{request}={word};{unknown}={word};")
+        theirs.book(id=request)
+        # Nor of a wish that is not granted.
+        theirs.book(id=unknown, preferred_mechanic_id=str(uuid.uuid4()))
+    assert theirs.db.log(request) == ["priority_request"]
+    assert not theirs.sees(theirs.other, request)
+    assert theirs.db.log(unknown) == ["priority_skipped:unknown_mechanic"]
+    assert theirs.sees(theirs.other, unknown)
+
+
 def test_a_wish_that_cannot_be_granted(theirs: Theirs) -> None:
     """Only the customer is told; who else hears of such a request is theirs to say."""
     suspended = theirs.mechanic()
