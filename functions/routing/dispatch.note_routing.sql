@@ -1,7 +1,7 @@
 -- On a marketplace that was there first, whose row has no place for it: a word about a booking,
 -- from one who writes it to its triggers, and from the one before the insert to the one after it.
--- Whoever runs SQL can write it too, and gains nothing: dispatch.route_request has the last word, and
--- takes from others only that one's own booking is to skip a favourite who is offline.
+-- Whoever runs SQL can write it too, and gains nothing: dispatch.route_request has the last word,
+-- and takes from others only that one's own booking is to skip a favourite who is offline.
 create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
 returns void
 language plpgsql

@@ -1598,7 +1598,8 @@ returns table (
 )
 language plpgsql
 stable
--- definer: a favourite who is suspended stays in the list, though RLS hides their row
+-- definer: a favourite who is not approved (any more) stays in the list, though RLS hides their row,
+-- so that the customer can take them off it; of one whom nobody may book nothing else is told
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1608,9 +1609,9 @@ begin
     return query
     select
         m.id,
-        m.display_name,
-        dispatch.is_online(m, now()) and m.is_approved,
-        m.last_seen_at,
+        case when m.is_approved then m.display_name end,
+        m.is_approved and dispatch.is_online(m, now()),
+        case when m.is_approved then m.last_seen_at end,
         f.favorited_at
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
@@ -2350,8 +2351,8 @@ grant execute on function dispatch.may_see_request(public.session_requests) to a
 
 -- On a marketplace that was there first, whose row has no place for it: a word about a booking,
 -- from one who writes it to its triggers, and from the one before the insert to the one after it.
--- Whoever runs SQL can write it too, and gains nothing: dispatch.route_request has the last word, and
--- takes from others only that one's own booking is to skip a favourite who is offline.
+-- Whoever runs SQL can write it too, and gains nothing: dispatch.route_request has the last word,
+-- and takes from others only that one's own booking is to skip a favourite who is offline.
 create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
 returns void
 language plpgsql

@@ -481,6 +481,19 @@ def test_a_forged_note_does_not_decide(theirs: Theirs, word: str) -> None:
     assert theirs.sees(theirs.other, unknown)
 
 
+def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(theirs: Theirs) -> None:
+    mechanic = theirs.mechanic()
+    given = {"customer": theirs.customer, "id": mechanic.id, "user": mechanic.user}
+    theirs.db.owner.execute(theirs.shape.favourite.encode(), given)
+    customer = theirs.db.connect(theirs.customer)
+    (found,) = rpc(customer, "list_favorite_mechanics")
+    assert found["display_name"] == "Mia"
+    theirs.db.sql(theirs.shape.suspend, mechanic.id)
+    (found,) = rpc(customer, "list_favorite_mechanics")
+    assert found["mechanic_id"] == mechanic.id
+    assert (found["display_name"], found["is_online"], found["last_seen"]) == (None, False, None)
+
+
 def test_a_wish_that_cannot_be_granted(theirs: Theirs) -> None:
     """Only the customer is told; who else hears of such a request is theirs to say."""
     suspended = theirs.mechanic()
