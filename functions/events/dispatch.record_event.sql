@@ -83,7 +83,8 @@ begin
         'priority', coalesce(p_window_ends_at > now(), false),
         'window_minutes', p_window_minutes,
         'window_ends_at', p_window_ends_at,
-        'session_type', p_session_type,
+        -- A notice over 8 KB would hold up all that are sent after it.
+        'session_type', left(p_session_type, 64),
         'plan_code', left(p_plan_code, 64),
         'created_at', p_requested_at
     );

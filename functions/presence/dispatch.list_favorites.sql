@@ -5,8 +5,8 @@ returns table (
 )
 language plpgsql
 stable
--- definer: a favourite who is not approved (any more) stays in the list, though RLS hides their row,
--- so that the customer can take them off it; of one whom nobody may book nothing else is told
+-- definer: a favourite who is not approved (any more) stays in the list, though RLS hides their
+-- row, so that the customer can take them off it; of one whom nobody may book no more is told
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -16,7 +16,7 @@ begin
     return query
     select
         m.id,
-        case when m.is_approved then m.display_name end,
+        case when m.is_approved then left(m.display_name, 200) end,
         m.is_approved and dispatch.is_online(m, now()),
         case when m.is_approved then m.last_seen_at end,
         f.favorited_at

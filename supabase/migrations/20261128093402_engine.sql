@@ -754,9 +754,22 @@ begin
                 case when not v_is_ours then 'w.closed_at' end
             ),
             (11, 'expires_at', 'timestamptz', '{expires_at}', null, null),
-            (12, 'requested_brand', 'text', '{requested_brand}', null, null),
-            (13, 'customer_city', 'text', '{customer_city}', null, null),
-            (14, 'customer_country', 'text', '{customer_country}', null, null),
+            -- What is too long for a brand or a place matches nobody (dispatch.mechanic_words), and
+            -- is in no list.
+            (
+                12, 'requested_brand', 'text', '{requested_brand}',
+                'case when length(r.requested_brand::text) <= 100 then r.requested_brand::text end',
+                null
+            ),
+            (
+                13, 'customer_city', 'text', '{customer_city}',
+                'case when length(r.customer_city::text) <= 100 then r.customer_city::text end', null
+            ),
+            (
+                14, 'customer_country', 'text', '{customer_country}',
+                'case when length(r.customer_country::text) <= 100 then r.customer_country::text end',
+                null
+            ),
             (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
             (
                 16, 'preferred_user_id', 'uuid', '{preferred_mechanic_id}',
@@ -1481,7 +1494,8 @@ begin
         'priority', coalesce(p_window_ends_at > now(), false),
         'window_minutes', p_window_minutes,
         'window_ends_at', p_window_ends_at,
-        'session_type', p_session_type,
+        -- A notice over 8 KB would hold up all that are sent after it.
+        'session_type', left(p_session_type, 64),
         'plan_code', left(p_plan_code, 64),
         'created_at', p_requested_at
     );
@@ -1598,8 +1612,8 @@ returns table (
 )
 language plpgsql
 stable
--- definer: a favourite who is not approved (any more) stays in the list, though RLS hides their row,
--- so that the customer can take them off it; of one whom nobody may book nothing else is told
+-- definer: a favourite who is not approved (any more) stays in the list, though RLS hides their
+-- row, so that the customer can take them off it; of one whom nobody may book no more is told
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1609,7 +1623,7 @@ begin
     return query
     select
         m.id,
-        case when m.is_approved then m.display_name end,
+        case when m.is_approved then left(m.display_name, 200) end,
         m.is_approved and dispatch.is_online(m, now()),
         case when m.is_approved then m.last_seen_at end,
         f.favorited_at
@@ -2382,6 +2396,8 @@ from public, anon, authenticated, service_role;
 -- alike are not to be expected of 64 bits.
 -- A list is in no order of ids, so that all of it must be read to know the lowest. So there are
 -- shorter ones too, of those whose ids begin with so many bits 0: that number seeds the hash.
+-- What one profile may cost is limited: each brand is up to 72 words, made anew whenever its
+-- mechanic comes or goes. So 50 brands count, and no text of more than 100 characters.
 -- The index is only as right as this is unchanged: other words need another index.
 create or replace function dispatch.mechanic_words(
     p_id uuid,
@@ -2398,8 +2414,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_start constant integer := ('x' || left(p_id::text, 3))::bit(12)::integer;
-    v_city constant text := 'CITY ' || lower(p_city);
-    v_country constant text := 'COUNTRY ' || lower(p_country);
+    v_city constant text := case when length(p_city) <= 100 then 'CITY ' || lower(p_city) end;
+    v_country constant text := case
+        when length(p_country) <= 100 then 'COUNTRY ' || lower(p_country)
+    end;
 begin
     return array_remove(
         array(
@@ -2411,7 +2429,9 @@ begin
                 ) as p (word)
             cross join (
                 select '' as word union all
-                select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
+                select ' BRAND ' || lower(u.brand)
+                from (select unnest(p_brands) as brand limit 50) as u
+                where length(u.brand) <= 100
             ) as b
             -- Each list half as long as the one before; the first two a quarter, as every other
             -- mechanic would be in one more.
@@ -2802,7 +2822,8 @@ declare
     v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
     v_matches boolean[] := array[
         dispatch.is_online(p_mechanic, p_now),
-        lower(p_requested_brand) = any(lower(p_mechanic.brands::text)::text[]),
+        -- As many as dispatch.mechanic_words has.
+        lower(p_requested_brand) = any(lower(p_mechanic.brands[:50]::text)::text[]),
         -- London is not London when the countries are known to differ.
         lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
         v_same_country
@@ -4006,7 +4027,7 @@ begin
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select m.display_name into v_name from dispatch.mechanics as m
+        select left(m.display_name, 200) into v_name from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
             and m.user_id is distinct from v_customer_id;

@@ -494,6 +494,18 @@ def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(theirs: Theirs) -> 
     assert (found["display_name"], found["is_online"], found["last_seen"]) == (None, False, None)
 
 
+def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
+    """It would fail the delivery of all that come after it, again and again."""
+    if theirs.shape.name != "garage":
+        pytest.skip("its session types are limited")
+    rows(theirs.backend, "set dispatch.delivery = 'later'")
+    theirs.book(session_type="x" * 9000, plan_code="\x01" * 9000)
+    request = theirs.book()
+    listener = listen(theirs.db, f"customer:{theirs.customer}")
+    assert theirs.db.value("select dispatch.deliver_events()") == 2
+    assert [payload["request_id"] for _, payload in heard(listener, 2)][1] == request
+
+
 def test_a_wish_that_cannot_be_granted(theirs: Theirs) -> None:
     """Only the customer is told; who else hears of such a request is theirs to say."""
     suspended = theirs.mechanic()
