@@ -164,7 +164,7 @@ class Cluster:
         own(home)
         here = {**self.settings, "STATE": str(home)}
         keys = load_secrets(self.directory / "secrets.json")
-        api, dashboard, inner, webhook_port, unused = free_ports(0, 0, 0, 0, 0)
+        api, dashboard, inner, webhook_port, app_port, unused = free_ports(0, 0, 0, 0, 0, 0)
         front = self.front
         self.services = [
             part("haproxy", self.directory, home, here, lambda: self.answers(5000)),
@@ -174,14 +174,16 @@ class Cluster:
                 self.directory,
                 api,
                 dashboard,
+                webhook_port=webhook_port,
                 postgrest_port=inner,
                 function_port=unused,
+                webhook_app_port=app_port,
                 anon_key=keys["SUPABASE_ANON_KEY"],
             ),
             webhook(
                 self.directory,
                 self.dsn("webhook_app", port=6432),
-                webhook_port,
+                app_port,
                 keys["STRIPE_WEBHOOK_SECRET"],
             ),
         ]

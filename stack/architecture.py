@@ -147,11 +147,12 @@ class Catalogue:
 
     @cached_property
     def intruders(self) -> Sequence[str]:
-        """What names a table of theirs and is not in the binding."""
+        """What names a table of theirs and is neither in the binding nor such a table's policy."""
         return [
             f"{part} names {name}"
             for part in self.parts
             if part.kind in ("function", "view", "policy") and part.room != "binding"
+            if not (part.relation and THEIRS.fullmatch(part.relation))
             for name in sorted(set(THEIRS.findall(part.source)))
         ]
 

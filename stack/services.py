@@ -1,4 +1,4 @@
-"""The stack's processes: PostgreSQL, PostgREST, nginx, the webhook app, and the dashboard's.
+"""The stack's processes: PostgreSQL, PostgREST and the webhook app behind nginx, the dashboard's.
 
 The dashboard's are the Edge Function under Deno and a stand-in for Stripe's Checkout."""
 
@@ -189,6 +189,8 @@ http {{
             alias {here}/people.json;
         }}
     }}
+
+{webhook}
 }}
 """
 
@@ -202,16 +204,25 @@ export const OPTIONS = {{ auth: {{ storage: sessionStorage }} }};
 """
 
 
+def webhook_front(port: int, app_port: int) -> str:
+    """What ships to stand in front of the webhook app, on 127.0.0.1:`port`."""
+    shipped = (ROOT / "webhook_app/nginx.conf").read_text()
+    text = shipped.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+    return text.replace("server 127.0.0.1:8000 ", f"server 127.0.0.1:{app_port} ")
+
+
 def nginx(
     directory: Path,
     port: int,
     dashboard_port: int,
     *,
+    webhook_port: int,
     postgrest_port: int,
     function_port: int,
+    webhook_app_port: int,
     anon_key: str,
 ) -> Service:
-    """The front door on 127.0.0.1:`port`, as Supabase's is, and the dashboard on another."""
+    """The front doors: on 127.0.0.1:`port` as Supabase's is, the dashboard's, the webhook app's."""
     url = f"http://127.0.0.1:{port}"
     (directory / "config.js").write_text(
         DASHBOARD_CONFIG.format(url=json.dumps(url), key=json.dumps(anon_key))
@@ -227,6 +238,7 @@ def nginx(
             dashboard_port=dashboard_port,
             postgrest_port=postgrest_port,
             function_port=function_port,
+            webhook=webhook_front(webhook_port, webhook_app_port),
         )
     )
     program = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -335,13 +347,13 @@ class Stack:
         self.services: list[Service] = []
         self.first_sweep: subprocess.Popen[bytes] | None = None
         wanted = (54322, 54321, 54324, 54325) if fixed_ports else (0, 0, 0, 0)
-        self.ports = free_ports(*wanted, 0, 0, 0)
+        self.ports = free_ports(*wanted, 0, 0, 0, 0)
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         keys = load_secrets(self.directory / "secrets.json")
         db_port, api_port, webhook_port, dashboard_port, *inner = self.ports
-        postgrest_port, function_port, stripe_port = inner
+        postgrest_port, function_port, webhook_app_port, stripe_port = inner
 
         self.report("Starting PostgreSQL")
         self.cluster = Cluster(
@@ -380,12 +392,17 @@ class Stack:
                 here,
                 api_port,
                 dashboard_port,
+                webhook_port=webhook_port,
                 postgrest_port=postgrest_port,
                 function_port=function_port,
+                webhook_app_port=webhook_app_port,
                 anon_key=anon_key,
             ),
             webhook(
-                here, self.cluster.dsn("webhook_app", port=db_port), webhook_port, stripe_secret
+                here,
+                self.cluster.dsn("webhook_app", port=db_port),
+                webhook_app_port,
+                stripe_secret,
             ),
             stripe_checkout(here, stripe_port, webhook_url, stripe_secret),
             create_checkout(

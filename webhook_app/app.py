@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,6 +72,12 @@ def create_app(config: Config) -> Flask:
             raise _unavailable(error) from error
         return _json({"status": "ok"})
 
+    @app.after_request
+    def take_the_whole_request(response: Response) -> Response:
+        # Whoever is still sending when the connection ends may lose the answer.
+        _discard_body()
+        return response
+
     @app.before_request
     def start_log_line() -> None:
         g.started = time.monotonic()
@@ -109,6 +116,14 @@ def create_app(config: Config) -> Flask:
         return _refused(refusal, {})
 
     return app
+
+
+def _discard_body() -> None:
+    """Read what is left of the body, as much as nginx.conf lets through."""
+    body, left = request.environ["wsgi.input"], 2 * MAX_BODY
+    with suppress(Exception):  # a broken chunk, a client that is gone: nobody to tell
+        while left > 0 and (data := body.read(min(left, 65536))):
+            left -= len(data)
 
 
 def _verified_event(config: Config) -> str:

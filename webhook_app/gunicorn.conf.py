@@ -1,4 +1,8 @@
-"""gunicorn's settings; its command line overrides them."""
+"""gunicorn's settings; its command line overrides them.
+
+It listens on 127.0.0.1:8000, for nginx.conf; or on all addresses at $PORT, where a platform sets
+that and has a proxy of its own, which must read a whole request before it hands it on.
+"""
 
 import os
 import signal
@@ -12,6 +16,10 @@ workers = 2
 worker_class = "gthread"
 # More than the pool's connections, so that refusals and /healthz do not queue behind the database.
 threads = 8
+# Every answer says that the connection ends with it. One that is given before all of a long body is
+# read (413) would else promise an answer to the next request, and gunicorn closes without one. The
+# clients' connections are nginx's to keep.
+keepalive = 0
 # Longer than a database call with its one retry: what was begun is answered.
 graceful_timeout = 30
 limit_request_line = 1024

@@ -21,7 +21,7 @@ let plans = [];
 function drawFavourite(card, { mechanic_id, display_name, is_online, last_seen }) {
   fill(card, {
     face: initials(display_name),
-    name: display_name,
+    name: display_name ?? "Not available any more",
     presence: is_online ? "Online now" : capitalised(lastSeen(last_seen)),
   });
   part(card, "presence").classList.toggle("online", is_online);

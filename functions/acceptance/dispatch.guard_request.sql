@@ -71,9 +71,32 @@ begin
         end if;
     end if;
 
-    -- What was broadcast stays so: a writer that puts back what it read before does not reserve it again.
+    -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
+    -- before does not reserve it again, nor for another. The window that it had, if any, stays told.
     if old.notification_sent_at is not null then
-        new.notification_sent_at := least(new.notification_sent_at, old.notification_sent_at);
+        new.notification_sent_at := case
+            when isfinite(new.notification_sent_at)
+                then least(new.notification_sent_at, old.notification_sent_at)
+            else old.notification_sent_at
+        end;
+        new.expires_at := coalesce(new.expires_at, old.expires_at);
+        -- (Not for an accept, which would pay for it. The foreign key may set null.)
+        if new.status = 'pending' then
+            v_old := dispatch.as_request(old);
+            v_new := dispatch.as_request(new);
+            -- The columns are named only where they must be there, as they are when they change.
+            if
+                (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+                is distinct from
+                (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
+            then
+                if new.preferred_mechanic_id is not null then
+                    new.preferred_mechanic_id := old.preferred_mechanic_id;
+                end if;
+                new.priority_window_minutes := old.priority_window_minutes;
+                new.priority_notified_at := old.priority_notified_at;
+            end if;
+        end if;
     end if;
     if old.status = 'pending' and old.notification_sent_at is null then
         if new.notification_sent_at is null then
@@ -84,9 +107,9 @@ begin
                 -- The reservation itself is not handed on either: the new one was never told.
                 perform dispatch.raise_error('not_yours');
             end if;
-            -- Nor is it made longer, or to begin at no time.
+            -- Nor is it made longer, or to begin at no time, nor one opened where there was none.
             if
-                v_new_window.ends_at > v_old_window.ends_at
+                v_new_window.ends_at > coalesce(v_old_window.ends_at, '-infinity')
                 or not isfinite(v_new.window_began_at)
             then
                 perform dispatch.raise_error('invalid_window');
@@ -103,6 +126,9 @@ begin
             end if;
         end if;
         if new.notification_sent_at is not null then
+            if not isfinite(new.notification_sent_at) then
+                new.notification_sent_at := now();
+            end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );

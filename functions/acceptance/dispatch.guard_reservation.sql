@@ -15,6 +15,7 @@ declare
     v_new dispatch.requests;
     v_assigned_id uuid;
     v_window record;
+    v_ends_at timestamptz;
 begin
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
@@ -30,10 +31,12 @@ begin
     v_new := dispatch.as_request(new);
     v_window := dispatch.priority_window(v_old);
 
-    -- No window is opened that was over, made longer, or given to another.
+    -- No window is opened that was over, made longer, or given to another; and it is known by the
+    -- request's id.
     if
         v_new.window_ends_at > v_old.window_ends_at
         or v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id
+        or new.id <> old.id
     then
         return null;
     end if;
@@ -48,13 +51,24 @@ begin
         then
             return null;
         end if;
-        -- Whenever theirs say how long it lives, that is counted from the window's end.
-        if
-            tg_name = 'zzz_dispatch_guard'
-            and v_new.expires_at is distinct from v_old.expires_at
-            and v_new.expires_at is not null
-        then
-            new.expires_at := new.expires_at + (v_window.ends_at - now());
+        if tg_name = 'zzz_dispatch_guard' then
+            v_ends_at := coalesce(v_new.window_ends_at, v_old.window_ends_at);
+            -- One that would have been over before is over now.
+            if v_ends_at < now() then
+                v_ends_at := now();
+                new.priority_window_minutes := least(greatest(new.priority_window_minutes, 0), 60);
+                new.priority_notified_at
+                := v_ends_at - make_interval(mins => new.priority_window_minutes);
+            end if;
+            -- Whenever theirs say how long it lives, that is counted from the window's end; and a
+            -- shorter window takes nothing from the time after it.
+            if v_new.expires_at is null then
+                null;
+            elsif v_new.expires_at is distinct from v_old.expires_at then
+                new.expires_at := new.expires_at + (v_ends_at - now());
+            elsif v_ends_at < v_old.window_ends_at then
+                new.expires_at := new.expires_at + (v_ends_at - v_old.window_ends_at);
+            end if;
         end if;
         -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
         -- moved.

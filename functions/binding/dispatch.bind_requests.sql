@@ -78,9 +78,22 @@ begin
                 case when not v_is_ours then 'w.closed_at' end
             ),
             (11, 'expires_at', 'timestamptz', '{expires_at}', null, null),
-            (12, 'requested_brand', 'text', '{requested_brand}', null, null),
-            (13, 'customer_city', 'text', '{customer_city}', null, null),
-            (14, 'customer_country', 'text', '{customer_country}', null, null),
+            -- What is too long for a brand or a place matches nobody (dispatch.mechanic_words), and
+            -- is in no list.
+            (
+                12, 'requested_brand', 'text', '{requested_brand}',
+                'case when length(r.requested_brand::text) <= 100 then r.requested_brand::text end',
+                null
+            ),
+            (
+                13, 'customer_city', 'text', '{customer_city}',
+                'case when length(r.customer_city::text) <= 100 then r.customer_city::text end', null
+            ),
+            (
+                14, 'customer_country', 'text', '{customer_country}',
+                'case when length(r.customer_country::text) <= 100 then r.customer_country::text end',
+                null
+            ),
             (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
             (
                 16, 'preferred_user_id', 'uuid', '{preferred_mechanic_id}',
@@ -96,8 +109,15 @@ begin
             (18, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
             (
                 19, 'window_ends_at', 'timestamptz',
-                '{priority_notified_at,priority_window_minutes}', v_window_end,
-                case when not v_is_ours then 'w.ends_at' end
+                '{priority_notified_at,priority_window_minutes}',
+                -- A trigger asks before there is anything to refuse: no column makes it raise.
+                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
+                || v_window_end || ' else r.priority_notified_at end',
+                -- As the index has it.
+                case
+                    when not v_is_ours then 'w.ends_at'
+                    when p_with_windows then v_window_end
+                end
             ),
             (
                 20, 'announced_at', 'timestamptz',

@@ -24,28 +24,33 @@ declare
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
-    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
-    -- lock for each of many events would fill the server's lock table.
+    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id. (What two
+    -- looks at the sequence see may differ: the lower floor is locked first.)
     v_event_id := case
         when
-            current_setting('dispatch.floor_of', true)
-            is not distinct from pg_current_xact_id()::text
-            -- Neither is ever null: they are called for what they do.
-            or (
-                pg_advisory_xact_lock_shared(
-                    1178687058,
-                    (
-                        coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
-                        & 2147483647
-                    )::integer
-                ) is not null
-                and set_config('dispatch.floor_of', pg_current_xact_id()::text, true) is not null
+            coalesce(current_setting('dispatch.floor', true), '') = ''
+            and pg_try_advisory_xact_lock_shared(
+                1178687058,
+                (
+                    coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                    & 2147483647
+                )::integer
             )
+            -- Never null: it is called for what it does.
+            and set_config(
+                'dispatch.floor',
+                coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)::text,
+                true
+            ) is not null
             then nextval('dispatch.request_events_id_seq')
     end;
+    if v_event_id is null then
+        v_event_id := dispatch.next_event_id();
+    end if;
 
-    -- The sweep says that its notices are for later. Far in the future the last ones may also have
-    -- been sent: a clock can be set back.
+    -- The sweep says that its notices are for later. Whoever forges that delays their own until the
+    -- loop's next round, or sends them themselves. Far in the future the last ones may also have been
+    -- sent: a clock can be set back.
     if coalesce(current_setting('dispatch.delivery', true), '') <> 'later' then
         v_is_sender := current_setting('dispatch.delivery', true) = 'now'
         or (
@@ -75,7 +80,8 @@ begin
             'priority', coalesce(p_window_ends_at > now(), false),
             'window_minutes', p_window_minutes,
             'window_ends_at', p_window_ends_at,
-            'session_type', p_session_type,
+            -- A notice over 8 KB would hold up all that are sent after it.
+            'session_type', left(p_session_type, 64),
             'plan_code', left(p_plan_code, 64),
             'created_at', p_requested_at
         ) || p_extra,

@@ -5,5 +5,6 @@
 \ir dispatch.last_settled_event_id.sql
 \ir dispatch.list_request_events.sql
 \ir dispatch.may_use_topic.sql
+\ir dispatch.next_event_id.sql
 \ir dispatch.record_event.sql
 \ir dispatch.send_notices.sql

@@ -5,7 +5,8 @@ returns table (
 )
 language plpgsql
 stable
--- definer: a favourite who is suspended stays in the list, though RLS hides their row
+-- definer: a favourite who is not approved (any more) stays in the list, though RLS hides their
+-- row, so that the customer can take them off it; of one whom nobody may book no more is told
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -15,9 +16,9 @@ begin
     return query
     select
         m.id,
-        m.display_name,
-        dispatch.is_online(m, now()) and m.is_approved,
-        m.last_seen_at,
+        case when m.is_approved then left(m.display_name, 200) end,
+        m.is_approved and dispatch.is_online(m, now()),
+        case when m.is_approved then m.last_seen_at end,
         f.favorited_at
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id

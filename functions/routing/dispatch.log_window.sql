@@ -12,7 +12,7 @@ as $$
 declare
     v_request dispatch.requests := dispatch.as_request(new);
     v_customer text := 'customer:' || v_request.customer_id;
-    v_reason text := nullif(dispatch.routing_note(new.id), 'skip_if_offline');
+    v_reason text := nullif(dispatch.routing_note(new.id), 'granted');
 begin
     if not v_request.is_pending then
         return null;  -- imported: no transition

@@ -5,6 +5,8 @@
 -- alike are not to be expected of 64 bits.
 -- A list is in no order of ids, so that all of it must be read to know the lowest. So there are
 -- shorter ones too, of those whose ids begin with so many bits 0: that number seeds the hash.
+-- What one profile may cost is limited: each brand is up to 72 words, made anew whenever its
+-- mechanic comes or goes. So 50 brands count, and no text of more than 100 characters.
 -- The index is only as right as this is unchanged: other words need another index.
 create or replace function dispatch.mechanic_words(
     p_id uuid,
@@ -21,8 +23,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_start constant integer := ('x' || left(p_id::text, 3))::bit(12)::integer;
-    v_city constant text := 'CITY ' || lower(p_city);
-    v_country constant text := 'COUNTRY ' || lower(p_country);
+    v_city constant text := case when length(p_city) <= 100 then 'CITY ' || lower(p_city) end;
+    v_country constant text := case
+        when length(p_country) <= 100 then 'COUNTRY ' || lower(p_country)
+    end;
 begin
     return array_remove(
         array(
@@ -34,7 +38,9 @@ begin
                 ) as p (word)
             cross join (
                 select '' as word union all
-                select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
+                select ' BRAND ' || lower(u.brand)
+                from (select unnest(p_brands) as brand limit 50) as u
+                where length(u.brand) <= 100
             ) as b
             -- Each list half as long as the one before; the first two a quarter, as every other
             -- mechanic would be in one more.

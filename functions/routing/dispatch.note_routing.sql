@@ -1,6 +1,7 @@
 -- On a marketplace that was there first, whose row has no place for it: a word about a booking,
 -- from one who writes it to its triggers, and from the one before the insert to the one after it.
--- Nobody gains by forging it: it skips one's own booking's wish, or says why it was not granted.
+-- Whoever runs SQL can write it too, and gains nothing: dispatch.route_request has the last word,
+-- and takes from others only that one's own booking is to skip a favourite who is offline.
 create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
 returns void
 language plpgsql
@@ -18,7 +19,7 @@ end;
 $$;
 
 comment on function dispatch.note_routing(uuid, text) is
-'Notes a word about a booking, for the rest of this transaction: skip_if_offline, or why its wish '
-'was not granted as asked.';
+'Notes a word about a booking, for the rest of this transaction: skip_if_offline, or whether '
+'its wish was granted as asked.';
 revoke all on function dispatch.note_routing(uuid, text)
 from public, anon, authenticated, service_role;

@@ -25,8 +25,14 @@ begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
     end if;
-
     if dispatch.governs_all() then
+        -- What an upsert gives to a row that is there is for the guard of updates to look at, as it
+        -- is given. (Stripe's bookings, which have this, have an id of their own.)
+        if not new.metadata ? 'checkout' then
+            if exists (select from public.session_requests as r where r.id = new.id) then
+                return new;
+            end if;
+        end if;
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
             when 'object' then new.metadata - array[
@@ -35,7 +41,6 @@ begin
             ]
             else '{}'
         end;
-    -- What an upsert gives to a row that is there is for dispatch.guard_reservation to look at.
     elsif exists (select from public.session_requests as r where r.id = new.id) then
         return new;
     end if;
@@ -116,6 +121,10 @@ begin
                 v_request := dispatch.as_request(new);
                 if v_request.expires_at is not null then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
+                end if;
+                -- The last word of it, whatever was noted before.
+                if dispatch.routing_note(new.id) is not null then
+                    perform dispatch.note_routing(new.id, 'granted');
                 end if;
             end if;
         end if;

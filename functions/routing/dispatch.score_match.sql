@@ -17,7 +17,8 @@ declare
     v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
     v_matches boolean[] := array[
         dispatch.is_online(p_mechanic, p_now),
-        lower(p_requested_brand) = any(lower(p_mechanic.brands::text)::text[]),
+        -- As many as dispatch.mechanic_words has.
+        lower(p_requested_brand) = any(lower(p_mechanic.brands[:50]::text)::text[]),
         -- London is not London when the countries are known to differ.
         lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
         v_same_country

@@ -255,7 +255,8 @@ from (
         ),
         (
             'customer_favorites_insert', 'customer_favorites', 'INSERT', array['authenticated'],
-            '(customer_id = ( SELECT auth.uid() AS uid))',
+            '((customer_id = ( SELECT auth.uid() AS uid)) AND (EXISTS%mechanics m%'
+            'm.id = customer_favorites.mechanic_id%m.status = ''approved''%',
             'sql/marketplace/policies.sql'
         ),
         (

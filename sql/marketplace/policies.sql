@@ -30,8 +30,16 @@ begin
 
         create policy customer_favorites_select on public.customer_favorites
         for select to authenticated using (customer_id = (select auth.uid()));
+        -- By the foreign key's answer anyone could ask who has applied: of a user who is no mechanic,
+        -- or not approved, all are told the same.
         create policy customer_favorites_insert on public.customer_favorites
-        for insert to authenticated with check (customer_id = (select auth.uid()));
+        for insert to authenticated with check (
+            customer_id = (select auth.uid())
+            and exists (
+                select from public.mechanics as m
+                where m.id = customer_favorites.mechanic_id and m.status = 'approved'
+            )
+        );
         create policy customer_favorites_delete on public.customer_favorites
         for delete to authenticated using (customer_id = (select auth.uid()));
     end if;

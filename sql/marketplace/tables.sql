@@ -24,13 +24,19 @@ $$;
 create table if not exists public.mechanics (
     id uuid not null constraint mechanics_pkey primary key
     constraint mechanics_id_fkey references auth.users (id) on delete cascade,
-    display_name text,
+    display_name text
+    constraint mechanics_display_name_check check (length(display_name) <= 200),
     status text default 'pending'
     constraint mechanics_status_check check (status in ('pending', 'approved', 'suspended')),
     is_online boolean not null default false,
-    brands text[] not null default '{}',
-    country text,
-    city text,
+    -- A profile is its mechanic's to write, and each brand is paid for by all who look for one.
+    brands text[] not null default '{}'
+    constraint mechanics_brands_check check (
+        cardinality(brands) <= 50 and coalesce(array_ndims(brands), 1) = 1
+        and length(array_to_string(brands, '')) <= 5000
+    ),
+    country text constraint mechanics_country_check check (length(country) <= 100),
+    city text constraint mechanics_city_check check (length(city) <= 100),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 )

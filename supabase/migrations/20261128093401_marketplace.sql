@@ -201,13 +201,19 @@ $$;
 create table if not exists public.mechanics (
     id uuid not null constraint mechanics_pkey primary key
     constraint mechanics_id_fkey references auth.users (id) on delete cascade,
-    display_name text,
+    display_name text
+    constraint mechanics_display_name_check check (length(display_name) <= 200),
     status text default 'pending'
     constraint mechanics_status_check check (status in ('pending', 'approved', 'suspended')),
     is_online boolean not null default false,
-    brands text[] not null default '{}',
-    country text,
-    city text,
+    -- A profile is its mechanic's to write, and each brand is paid for by all who look for one.
+    brands text[] not null default '{}'
+    constraint mechanics_brands_check check (
+        cardinality(brands) <= 50 and coalesce(array_ndims(brands), 1) = 1
+        and length(array_to_string(brands, '')) <= 5000
+    ),
+    country text constraint mechanics_country_check check (length(country) <= 100),
+    city text constraint mechanics_city_check check (length(city) <= 100),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 )
@@ -309,8 +315,16 @@ begin
 
         create policy customer_favorites_select on public.customer_favorites
         for select to authenticated using (customer_id = (select auth.uid()));
+        -- By the foreign key's answer anyone could ask who has applied: of a user who is no mechanic,
+        -- or not approved, all are told the same.
         create policy customer_favorites_insert on public.customer_favorites
-        for insert to authenticated with check (customer_id = (select auth.uid()));
+        for insert to authenticated with check (
+            customer_id = (select auth.uid())
+            and exists (
+                select from public.mechanics as m
+                where m.id = customer_favorites.mechanic_id and m.status = 'approved'
+            )
+        );
         create policy customer_favorites_delete on public.customer_favorites
         for delete to authenticated using (customer_id = (select auth.uid()));
     end if;

@@ -754,9 +754,22 @@ begin
                 case when not v_is_ours then 'w.closed_at' end
             ),
             (11, 'expires_at', 'timestamptz', '{expires_at}', null, null),
-            (12, 'requested_brand', 'text', '{requested_brand}', null, null),
-            (13, 'customer_city', 'text', '{customer_city}', null, null),
-            (14, 'customer_country', 'text', '{customer_country}', null, null),
+            -- What is too long for a brand or a place matches nobody (dispatch.mechanic_words), and
+            -- is in no list.
+            (
+                12, 'requested_brand', 'text', '{requested_brand}',
+                'case when length(r.requested_brand::text) <= 100 then r.requested_brand::text end',
+                null
+            ),
+            (
+                13, 'customer_city', 'text', '{customer_city}',
+                'case when length(r.customer_city::text) <= 100 then r.customer_city::text end', null
+            ),
+            (
+                14, 'customer_country', 'text', '{customer_country}',
+                'case when length(r.customer_country::text) <= 100 then r.customer_country::text end',
+                null
+            ),
             (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
             (
                 16, 'preferred_user_id', 'uuid', '{preferred_mechanic_id}',
@@ -772,8 +785,15 @@ begin
             (18, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
             (
                 19, 'window_ends_at', 'timestamptz',
-                '{priority_notified_at,priority_window_minutes}', v_window_end,
-                case when not v_is_ours then 'w.ends_at' end
+                '{priority_notified_at,priority_window_minutes}',
+                -- A trigger asks before there is anything to refuse: no column makes it raise.
+                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
+                || v_window_end || ' else r.priority_notified_at end',
+                -- As the index has it.
+                case
+                    when not v_is_ours then 'w.ends_at'
+                    when p_with_windows then v_window_end
+                end
             ),
             (
                 20, 'announced_at', 'timestamptz',
@@ -1423,6 +1443,47 @@ revoke all on function dispatch.may_use_topic(text, text, text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.may_use_topic(text, text, text) to authenticated;
 
+create or replace function dispatch.next_event_id()
+returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- The floor that this transaction has, if it says the truth: whoever runs SQL can set it.
+    v_noted text := current_setting('dispatch.floor', true);
+    v_floor bigint;
+    v_event_id bigint;
+begin
+    -- The same floor is locked again: another one for each of many events would fill the server's
+    -- lock table.
+    if v_noted ~ '^[0-9]{1,18}$' then
+        v_floor := v_noted::bigint;
+        if pg_try_advisory_xact_lock_shared(1178687058, (v_floor & 2147483647)::integer) then
+            v_event_id := nextval('dispatch.request_events_id_seq');
+        end if;
+    end if;
+    -- Under a floor that is not below the id (or so far that its lock means another) the id is given
+    -- up: no floor was noted, or a false one.
+    if v_event_id is null or v_event_id - v_floor not between 1 and 1073741823 then
+        v_floor := coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0);
+        -- Somebody else's exclusive lock on the key must not stop a booking: a lower floor does too.
+        while not pg_try_advisory_xact_lock_shared(1178687058, (v_floor & 2147483647)::integer) loop
+            v_floor := v_floor - 1;
+        end loop;
+        perform set_config('dispatch.floor', v_floor::text, true);
+        v_event_id := nextval('dispatch.request_events_id_seq');
+    end if;
+    return v_event_id;
+end;
+$$;
+
+comment on function dispatch.next_event_id() is
+'An id for an event, under a floor that this transaction has locked; for dispatch.record_event, '
+'where it is not the transaction''s first.';
+revoke all on function dispatch.next_event_id() from public, anon, authenticated, service_role;
+
 -- Changes dispatch.request_events; sends notices when that is cheap now (dispatch.claim_delivery).
 -- Every transition comes here: few statements, each of which costs.
 create or replace function dispatch.record_event(
@@ -1449,28 +1510,33 @@ declare
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
-    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id, and once: a
-    -- lock for each of many events would fill the server's lock table.
+    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id. (What two
+    -- looks at the sequence see may differ: the lower floor is locked first.)
     v_event_id := case
         when
-            current_setting('dispatch.floor_of', true)
-            is not distinct from pg_current_xact_id()::text
-            -- Neither is ever null: they are called for what they do.
-            or (
-                pg_advisory_xact_lock_shared(
-                    1178687058,
-                    (
-                        coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
-                        & 2147483647
-                    )::integer
-                ) is not null
-                and set_config('dispatch.floor_of', pg_current_xact_id()::text, true) is not null
+            coalesce(current_setting('dispatch.floor', true), '') = ''
+            and pg_try_advisory_xact_lock_shared(
+                1178687058,
+                (
+                    coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                    & 2147483647
+                )::integer
             )
+            -- Never null: it is called for what it does.
+            and set_config(
+                'dispatch.floor',
+                coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)::text,
+                true
+            ) is not null
             then nextval('dispatch.request_events_id_seq')
     end;
+    if v_event_id is null then
+        v_event_id := dispatch.next_event_id();
+    end if;
 
-    -- The sweep says that its notices are for later. Far in the future the last ones may also have
-    -- been sent: a clock can be set back.
+    -- The sweep says that its notices are for later. Whoever forges that delays their own until the
+    -- loop's next round, or sends them themselves. Far in the future the last ones may also have been
+    -- sent: a clock can be set back.
     if coalesce(current_setting('dispatch.delivery', true), '') <> 'later' then
         v_is_sender := current_setting('dispatch.delivery', true) = 'now'
         or (
@@ -1500,7 +1566,8 @@ begin
             'priority', coalesce(p_window_ends_at > now(), false),
             'window_minutes', p_window_minutes,
             'window_ends_at', p_window_ends_at,
-            'session_type', p_session_type,
+            -- A notice over 8 KB would hold up all that are sent after it.
+            'session_type', left(p_session_type, 64),
             'plan_code', left(p_plan_code, 64),
             'created_at', p_requested_at
         ) || p_extra,
@@ -1604,7 +1671,8 @@ returns table (
 )
 language plpgsql
 stable
--- definer: a favourite who is suspended stays in the list, though RLS hides their row
+-- definer: a favourite who is not approved (any more) stays in the list, though RLS hides their
+-- row, so that the customer can take them off it; of one whom nobody may book no more is told
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1614,9 +1682,9 @@ begin
     return query
     select
         m.id,
-        m.display_name,
-        dispatch.is_online(m, now()) and m.is_approved,
-        m.last_seen_at,
+        case when m.is_approved then left(m.display_name, 200) end,
+        m.is_approved and dispatch.is_online(m, now()),
+        case when m.is_approved then m.last_seen_at end,
         f.favorited_at
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
@@ -2257,7 +2325,7 @@ as $$
 declare
     v_request dispatch.requests := dispatch.as_request(new);
     v_customer text := 'customer:' || v_request.customer_id;
-    v_reason text := nullif(dispatch.routing_note(new.id), 'skip_if_offline');
+    v_reason text := nullif(dispatch.routing_note(new.id), 'granted');
 begin
     if not v_request.is_pending then
         return null;  -- imported: no transition
@@ -2366,7 +2434,8 @@ grant execute on function dispatch.may_see_request(public.session_requests) to a
 
 -- On a marketplace that was there first, whose row has no place for it: a word about a booking,
 -- from one who writes it to its triggers, and from the one before the insert to the one after it.
--- Nobody gains by forging it: it skips one's own booking's wish, or says why it was not granted.
+-- Whoever runs SQL can write it too, and gains nothing: dispatch.route_request has the last word,
+-- and takes from others only that one's own booking is to skip a favourite who is offline.
 create or replace function dispatch.note_routing(p_request_id uuid, p_note text)
 returns void
 language plpgsql
@@ -2384,8 +2453,8 @@ end;
 $$;
 
 comment on function dispatch.note_routing(uuid, text) is
-'Notes a word about a booking, for the rest of this transaction: skip_if_offline, or why its wish '
-'was not granted as asked.';
+'Notes a word about a booking, for the rest of this transaction: skip_if_offline, or whether '
+'its wish was granted as asked.';
 revoke all on function dispatch.note_routing(uuid, text)
 from public, anon, authenticated, service_role;
 
@@ -2396,6 +2465,8 @@ from public, anon, authenticated, service_role;
 -- alike are not to be expected of 64 bits.
 -- A list is in no order of ids, so that all of it must be read to know the lowest. So there are
 -- shorter ones too, of those whose ids begin with so many bits 0: that number seeds the hash.
+-- What one profile may cost is limited: each brand is up to 72 words, made anew whenever its
+-- mechanic comes or goes. So 50 brands count, and no text of more than 100 characters.
 -- The index is only as right as this is unchanged: other words need another index.
 create or replace function dispatch.mechanic_words(
     p_id uuid,
@@ -2412,8 +2483,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_start constant integer := ('x' || left(p_id::text, 3))::bit(12)::integer;
-    v_city constant text := 'CITY ' || lower(p_city);
-    v_country constant text := 'COUNTRY ' || lower(p_country);
+    v_city constant text := case when length(p_city) <= 100 then 'CITY ' || lower(p_city) end;
+    v_country constant text := case
+        when length(p_country) <= 100 then 'COUNTRY ' || lower(p_country)
+    end;
 begin
     return array_remove(
         array(
@@ -2425,7 +2498,9 @@ begin
                 ) as p (word)
             cross join (
                 select '' as word union all
-                select ' BRAND ' || lower(u.brand) from unnest(p_brands) as u (brand)
+                select ' BRAND ' || lower(u.brand)
+                from (select unnest(p_brands) as brand limit 50) as u
+                where length(u.brand) <= 100
             ) as b
             -- Each list half as long as the one before; the first two a quarter, as every other
             -- mechanic would be in one more.
@@ -2621,8 +2696,14 @@ begin
     if new.status <> 'pending' then
         return new;  -- imported: nothing to route
     end if;
-
     if dispatch.governs_all() then
+        -- What an upsert gives to a row that is there is for the guard of updates to look at, as it
+        -- is given. (Stripe's bookings, which have this, have an id of their own.)
+        if not new.metadata ? 'checkout' then
+            if exists (select from public.session_requests as r where r.id = new.id) then
+                return new;
+            end if;
+        end if;
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
             when 'object' then new.metadata - array[
@@ -2631,7 +2712,6 @@ begin
             ]
             else '{}'
         end;
-    -- What an upsert gives to a row that is there is for dispatch.guard_reservation to look at.
     elsif exists (select from public.session_requests as r where r.id = new.id) then
         return new;
     end if;
@@ -2712,6 +2792,10 @@ begin
                 v_request := dispatch.as_request(new);
                 if v_request.expires_at is not null then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
+                end if;
+                -- The last word of it, whatever was noted before.
+                if dispatch.routing_note(new.id) is not null then
+                    perform dispatch.note_routing(new.id, 'granted');
                 end if;
             end if;
         end if;
@@ -2823,7 +2907,8 @@ declare
     v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
     v_matches boolean[] := array[
         dispatch.is_online(p_mechanic, p_now),
-        lower(p_requested_brand) = any(lower(p_mechanic.brands::text)::text[]),
+        -- As many as dispatch.mechanic_words has.
+        lower(p_requested_brand) = any(lower(p_mechanic.brands[:50]::text)::text[]),
         -- London is not London when the countries are known to differ.
         lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
         v_same_country
@@ -3430,9 +3515,32 @@ begin
         end if;
     end if;
 
-    -- What was broadcast stays so: a writer that puts back what it read before does not reserve it again.
+    -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
+    -- before does not reserve it again, nor for another. The window that it had, if any, stays told.
     if old.notification_sent_at is not null then
-        new.notification_sent_at := least(new.notification_sent_at, old.notification_sent_at);
+        new.notification_sent_at := case
+            when isfinite(new.notification_sent_at)
+                then least(new.notification_sent_at, old.notification_sent_at)
+            else old.notification_sent_at
+        end;
+        new.expires_at := coalesce(new.expires_at, old.expires_at);
+        -- (Not for an accept, which would pay for it. The foreign key may set null.)
+        if new.status = 'pending' then
+            v_old := dispatch.as_request(old);
+            v_new := dispatch.as_request(new);
+            -- The columns are named only where they must be there, as they are when they change.
+            if
+                (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+                is distinct from
+                (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
+            then
+                if new.preferred_mechanic_id is not null then
+                    new.preferred_mechanic_id := old.preferred_mechanic_id;
+                end if;
+                new.priority_window_minutes := old.priority_window_minutes;
+                new.priority_notified_at := old.priority_notified_at;
+            end if;
+        end if;
     end if;
     if old.status = 'pending' and old.notification_sent_at is null then
         if new.notification_sent_at is null then
@@ -3443,9 +3551,9 @@ begin
                 -- The reservation itself is not handed on either: the new one was never told.
                 perform dispatch.raise_error('not_yours');
             end if;
-            -- Nor is it made longer, or to begin at no time.
+            -- Nor is it made longer, or to begin at no time, nor one opened where there was none.
             if
-                v_new_window.ends_at > v_old_window.ends_at
+                v_new_window.ends_at > coalesce(v_old_window.ends_at, '-infinity')
                 or not isfinite(v_new.window_began_at)
             then
                 perform dispatch.raise_error('invalid_window');
@@ -3462,6 +3570,9 @@ begin
             end if;
         end if;
         if new.notification_sent_at is not null then
+            if not isfinite(new.notification_sent_at) then
+                new.notification_sent_at := now();
+            end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
@@ -3493,6 +3604,7 @@ declare
     v_new dispatch.requests;
     v_assigned_id uuid;
     v_window record;
+    v_ends_at timestamptz;
 begin
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
@@ -3508,10 +3620,12 @@ begin
     v_new := dispatch.as_request(new);
     v_window := dispatch.priority_window(v_old);
 
-    -- No window is opened that was over, made longer, or given to another.
+    -- No window is opened that was over, made longer, or given to another; and it is known by the
+    -- request's id.
     if
         v_new.window_ends_at > v_old.window_ends_at
         or v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id
+        or new.id <> old.id
     then
         return null;
     end if;
@@ -3526,13 +3640,24 @@ begin
         then
             return null;
         end if;
-        -- Whenever theirs say how long it lives, that is counted from the window's end.
-        if
-            tg_name = 'zzz_dispatch_guard'
-            and v_new.expires_at is distinct from v_old.expires_at
-            and v_new.expires_at is not null
-        then
-            new.expires_at := new.expires_at + (v_window.ends_at - now());
+        if tg_name = 'zzz_dispatch_guard' then
+            v_ends_at := coalesce(v_new.window_ends_at, v_old.window_ends_at);
+            -- One that would have been over before is over now.
+            if v_ends_at < now() then
+                v_ends_at := now();
+                new.priority_window_minutes := least(greatest(new.priority_window_minutes, 0), 60);
+                new.priority_notified_at
+                := v_ends_at - make_interval(mins => new.priority_window_minutes);
+            end if;
+            -- Whenever theirs say how long it lives, that is counted from the window's end; and a
+            -- shorter window takes nothing from the time after it.
+            if v_new.expires_at is null then
+                null;
+            elsif v_new.expires_at is distinct from v_old.expires_at then
+                new.expires_at := new.expires_at + (v_ends_at - now());
+            elsif v_ends_at < v_old.window_ends_at then
+                new.expires_at := new.expires_at + (v_ends_at - v_old.window_ends_at);
+            end if;
         end if;
         -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
         -- moved.
@@ -4022,7 +4147,7 @@ begin
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select m.display_name into v_name from dispatch.mechanics as m
+        select left(m.display_name, 200) into v_name from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
             and m.user_id is distinct from v_customer_id;

@@ -1,5 +1,8 @@
 """What each RPC does and answers when it is used as it is meant to be."""
 
+import uuid
+
+import psycopg
 import pytest
 
 from tests.database import Database, refused, rpc
@@ -130,19 +133,55 @@ def test_the_list_is_priority_first_then_the_best_match_and_names_nobody(shared:
 def test_favourites_are_the_callers_own_those_available_first(shared: Database) -> None:
     customer, other = shared.make_customer(), shared.make_customer()
     away, here = shared.make_mechanic(online=False), shared.make_mechanic()
-    gone = shared.make_mechanic("suspended")
+    gone = shared.make_mechanic()
     connection = shared.connect(customer)
     for mechanic in (away, here, gone):
         connection.execute(
             "insert into public.customer_favorites (customer_id, mechanic_id) values (%s, %s)",
             (customer, mechanic),
         )
+    shared.sql("update mechanics set status = 'suspended' where id = %s", gone)
     found = rpc(connection, "list_favorite_mechanics")
     assert found[0]["mechanic_id"] == here and len(found) == 3
     assert [row["is_online"] for row in found] == [True, False, False]
     assert rpc(shared.connect(other), "list_favorite_mechanics") == []
     connection.execute("delete from public.customer_favorites where mechanic_id = %s", (away,))
     assert len(rpc(connection, "list_favorite_mechanics")) == 2
+
+
+@pytest.mark.parametrize("status", ["pending", "suspended", None])
+def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(
+    shared: Database, status: str | None
+) -> None:
+    """They stay in the list, to be taken off it."""
+    customer, mechanic = shared.make_customer(), shared.make_mechanic()
+    shared.sql("insert into customer_favorites values (%s, %s)", customer, mechanic)
+    shared.sql("update mechanics set status = %s", status)
+    connection = shared.connect(customer)
+    (found,) = rpc(connection, "list_favorite_mechanics")
+    assert found.pop("mechanic_id") == mechanic and found.pop("favorited_at")
+    assert found == {"display_name": None, "is_online": False, "last_seen": None}
+    assert connection.execute("delete from public.customer_favorites").rowcount == 1
+
+
+def test_an_insert_of_a_favourite_does_not_tell_who_has_applied(shared: Database) -> None:
+    connection = shared.connect(shared.make_customer())
+    insert = "insert into public.customer_favorites values (auth.uid(), %s)"
+    answers = set()
+    for mechanic in (
+        shared.make_mechanic("pending"),
+        shared.make_mechanic("suspended"),
+        shared.make_mechanic(None),
+        shared.make_customer(),
+        str(uuid.uuid4()),
+    ):
+        for conflict in ("", " on conflict do nothing"):
+            with pytest.raises(psycopg.Error) as raised:
+                connection.execute(f"{insert}{conflict}".encode(), (mechanic,))
+            diag = raised.value.diag
+            answers.add((diag.sqlstate, diag.message_primary, diag.message_detail))
+    assert len(answers) == 1
+    connection.execute(insert, (shared.make_mechanic(),))
 
 
 @pytest.mark.parametrize("given", [None, 1, 60])

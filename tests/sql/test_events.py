@@ -140,6 +140,68 @@ def test_many_events_of_a_transaction_take_one_lock(shared: Database) -> None:
     assert follow(reader, 0) == [event["id"] for event in shared.events()]
 
 
+# What whoever runs SQL can write decides nothing.
+
+SETTINGS = r"""
+    select distinct m.name[1] as name from pg_proc as p
+    cross join regexp_matches(p.prosrc, 'current_setting\(''(dispatch\.\w+)''', 'g') as m (name)
+    where p.pronamespace = 'dispatch'::regnamespace
+"""
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "pg_current_xact_id()",
+        "last",
+        "last + 1",
+        "last + 1000",
+        "last - 3",
+        "last - 1073741829",  # its lock would mean a floor far above
+        "-1",
+        "repeat('9', 18)",
+        "repeat('9', 30)",
+        "''",
+        "'now'",
+        "'later'",
+        "'0x'",
+    ],
+)
+def test_a_forged_setting_decides_nothing(db: Database, forged: str) -> None:
+    """By the webhook app's role: no event appears below a cursor, and each is delivered."""
+    reader, customer = db.connect(db.make_mechanic()), db.make_customer()
+    db.sql("select setval('dispatch.request_events_id_seq', 3000000000)")
+    db.make_request(customer)
+    names = [row["name"] for row in db.sql(SETTINGS)]
+    assert "dispatch.delivery" in names
+    forger = db.open("webhook_app")
+    with forger.transaction():
+        last = db.value("select last_value from dispatch.request_events_id_seq")
+        for name in names:
+            given = forged.replace("last", str(last))
+            rows(forger, f"select set_config(%s, ({given})::text, true)", name)
+        first = rpc(forger, "process_stripe_event", event=checkout(customer))
+        second = rpc(forger, "process_stripe_event", event=checkout(customer))
+        above = db.events(db.make_request(customer))[0]["id"]
+        assert above not in follow(reader, 0)
+    found = follow(reader, 0)
+    assert found == [event["id"] for event in db.events()] and len(found) == 4
+    assert first["outcome"] == second["outcome"] == "request_created"
+    eventually(lambda: db.value("select dispatch.deliver_events()") == 0)
+    assert all(event["delivered_at"] for event in db.events())
+
+
+def test_a_lock_on_the_floor_stops_no_booking(shared: Database) -> None:
+    """One that looks like a writer's stops the catch-up: docs/threat-model.md says so."""
+    shared.make_request()
+    last = shared.value("select last_value from dispatch.request_events_id_seq")
+    keys = "generate_series(%s::bigint, %s) as k (key)"
+    query = f"select pg_advisory_lock({LOCK_CLASS}, (k.key & 2147483647)::integer) from {keys}"
+    rows(shared.open("webhook_app"), query, last - 20, last + 20)
+    (event,) = shared.events(shared.make_request())
+    assert event["id"] in follow(shared.connect(shared.make_mechanic()), 0)
+
+
 # Delivery.
 
 

@@ -1,8 +1,11 @@
 """The rules stand at the table: a direct UPDATE breaks none, and a deletion leaves none waiting."""
 
-import pytest
+from datetime import timedelta
 
-from tests.database import Database, refused, rpc
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.database import Connection, Database, Row, refused, rpc
 
 WRITERS = ["postgres", "service_role"]
 STATES = ["pending", "accepted", "cancelled", "expired", "completed"]
@@ -92,6 +95,7 @@ def test_a_reservation_is_not_handed_on_in_two_steps(shared: Database, first: st
         "priority_notified_at = 'infinity'",
         "priority_notified_at = '-infinity'",
         "priority_notified_at = '2130-01-01'",
+        "priority_notified_at = '294276-12-31 23:59+00'",
         "priority_notified_at = priority_notified_at + interval '1 second'",
     ],
 )
@@ -106,29 +110,128 @@ def test_a_window_is_not_made_longer(shared: Database, change: str) -> None:
     assert shared.request(request)["priority_window_minutes"] == 9
 
 
-def test_a_broadcast_is_not_taken_back(shared: Database) -> None:
-    """By an upsert of the row as it was read before, or to reserve it for another."""
+RESERVES = (
+    "notification_sent_at = null",
+    "notification_sent_at = 'infinity'",
+    "notification_sent_at = '-infinity'",
+    "preferred_mechanic_id = '{other}'",
+    "priority_notified_at = now(), priority_window_minutes = 60",
+    "notification_sent_at = null, expires_at = null, preferred_mechanic_id = '{other}',"
+    " priority_notified_at = now(), priority_window_minutes = 60",
+    "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00',"
+    " priority_window_minutes = 2147483647",
+)
+
+
+def put_back(connection: Connection, row: Row) -> None:
+    """As PostgREST writes `Prefer: resolution=merge-duplicates`."""
+    names = ", ".join(row)
+    given = "select r.* from jsonb_populate_record(null::public.session_requests, %s) as r"
+    connection.execute(
+        f"insert into public.session_requests ({names}) select {names} from ({given}) as r"
+        " on conflict (id) do update set"
+        f" {', '.join(f'{name} = excluded.{name}' for name in row)}".encode(),
+        (Jsonb(row),),
+    )
+
+
+def as_json(db: Database, request: str) -> Row:
+    query = "select to_jsonb(r) from public.session_requests as r where id = %s"
+    row: Row = db.value(query, request)
+    return row
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("fallback", [True, False], ids=["declined", "broadcast at once"])
+@pytest.mark.parametrize("change", RESERVES)
+def test_a_broadcast_is_not_taken_back(
+    shared: Database, writer: str, change: str, fallback: bool
+) -> None:
+    """Nor is it reserved for another: by UPDATE, or by MERGE."""
+    favourite, other, third = (shared.make_mechanic() for _ in range(3))
+    request = shared.make_request(preferred=favourite if fallback else None)
+    if fallback:
+        rpc(shared.connect(favourite), "decline_session_request", request_id=request)
+    assignments = change.format(other=other)
+    connection = shared.connect(role=writer)
+    with shared.unchanged():
+        connection.execute(f"update public.session_requests set {assignments}".encode())
+        connection.execute(
+            "merge into public.session_requests as r using (select 1) as one on true"
+            f" when matched then update set {assignments}".encode()
+        )
+    assert rpc(shared.connect(third), "accept_session_request", request_id=request)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_what_was_read_before_the_broadcast_does_not_take_it_back(
+    shared: Database, writer: str
+) -> None:
+    favourite, third = shared.make_mechanic(), shared.make_mechanic()
+    request = shared.make_request(preferred=favourite)
+    read = as_json(shared, request)
+    rpc(shared.connect(favourite), "decline_session_request", request_id=request)
+    broadcast = as_json(shared, request)
+    put_back(shared.connect(role=writer), read)
+    # It ends when it would have; of the rest the writer's own column alone is as it was read.
+    assert as_json(shared, request) == broadcast | {"updated_at": read["updated_at"]}
+    assert shared.log(request)[-1] == "new_request:declined"
+    assert rpc(shared.connect(third), "accept_session_request", request_id=request)
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "over, not swept"])
+def test_a_row_put_back_as_it_was_read_leaves_its_window(shared: Database, ended: bool) -> None:
+    """What an upsert proposes is not routed anew: it would be broadcast, or begin again."""
     favourite, other = shared.make_mechanic(), shared.make_mechanic()
     request = shared.make_request(preferred=favourite)
-    read = shared.request(request)
-    rpc(shared.connect(favourite), "decline_session_request", request_id=request)
-    announced = shared.request(request)["notification_sent_at"]
-    shared.sql(
-        "insert into session_requests (id, customer_id, session_type, notification_sent_at)"
-        " values (%s, %s, 'chat', null) on conflict (id) do update"
-        " set notification_sent_at = excluded.notification_sent_at",
-        request,
-        read["customer_id"],
-    )
-    shared.sql(
-        "update session_requests set notification_sent_at = null, preferred_mechanic_id = %s,"
-        " priority_notified_at = now(), priority_window_minutes = 60 where id = %s",
-        other,
-        request,
-    )
-    assert shared.request(request)["notification_sent_at"] == announced
-    third = shared.make_mechanic()
-    assert rpc(shared.connect(third), "accept_session_request", request_id=request)
+    if ended:
+        shared.end_window(request, -5)
+    read = as_json(shared, request)
+    for names in (list(read), ["id", "customer_id", "session_type", "notification_sent_at"]):
+        with shared.unchanged():
+            put_back(shared.connect(role="service_role"), {name: read[name] for name in names})
+    found = shared.sql("select mechanic_id::text from dispatch.choose_recipients(%s)", request)
+    assert {row["mechanic_id"] for row in found} == ({favourite, other} if ended else {favourite})
+
+
+def test_a_window_is_not_opened_where_there_was_none(shared: Database) -> None:
+    """As in a row from before there were triggers, which everyone may take."""
+    request, other = shared.make_request(), shared.make_mechanic()
+    superuser = shared.superuser()
+    superuser.execute("set session_replication_role = replica")
+    superuser.execute("update public.session_requests set notification_sent_at = null")
+    with shared.unchanged(), refused("PT422", "invalid_window"):
+        shared.sql(
+            "update session_requests set preferred_mechanic_id = %s, priority_notified_at = now(),"
+            " priority_window_minutes = 60 where id = %s",
+            other,
+            request,
+        )
+
+
+@pytest.mark.parametrize("sent", ["infinity", "-infinity"])
+def test_a_broadcast_at_no_time_is_one_now(shared: Database, sent: str) -> None:
+    request = shared.make_request(preferred=shared.make_mechanic())
+    shared.sql("update session_requests set notification_sent_at = %s", sent)
+    row = shared.request(request)
+    assert row["expires_at"] - row["notification_sent_at"] == timedelta(hours=24)
+    assert shared.log(request) == ["priority_request", "new_request:customer"]
+
+
+def test_a_copied_row_is_routed_as_an_inserted_one(shared: Database) -> None:
+    favourite, customer = shared.make_mechanic(), shared.make_customer()
+    names = "customer_id, session_type, preferred_mechanic_id, priority_window_minutes"
+    lines = [
+        (customer, "chat", favourite, 2147483647, "infinity", "2020-01-01"),
+        (customer, "chat", favourite, 10, "294276-12-31 23:59+00", "infinity"),
+    ]
+    copy = f"copy session_requests ({names}, priority_notified_at, notification_sent_at) from stdin"
+    with shared.owner.cursor().copy(copy.encode()) as writer:
+        for line in lines:
+            writer.write_row(line)
+    for row in shared.sql("select * from session_requests"):
+        assert row["priority_window_minutes"] == 10 and row["notification_sent_at"] is None
+        assert row["priority_notified_at"] == row["created_at"]
 
 
 @pytest.mark.parametrize("writer", WRITERS)

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 import pytest
 
 from stack.postgres import Cluster
-from tests.database import TEMPLATE, Database, Row, become, fresh_database, rows
+from tests.database import TEMPLATE, Database, Row, become, fresh_database, refused, rows
 
-# What a full scan and sort would choose, by the rules themselves.
+# What a full scan and sort would choose, by the rules themselves. (Of a text too long to match,
+# dispatch.as_request has nothing.)
 ALL = """
     select m.id as mechanic_id, s.score, s.reasons
     from public.session_requests as r
+    cross join dispatch.as_request(r) as q
     cross join dispatch.mechanics as m
     cross join dispatch.score_match(
-        m, r.requested_brand, r.customer_city, r.customer_country, %(now)s::timestamptz
+        m, q.requested_brand, q.customer_city, q.customer_country, %(now)s::timestamptz
     ) as s
     where
         r.id = %(request)s and m.is_approved
@@ -31,8 +33,9 @@ LIST = """
     from dispatch.mechanics as m
     cross join public.session_requests as r
     cross join dispatch.priority_window(dispatch.as_request(r)) as w
+    cross join dispatch.as_request(r) as q
     cross join dispatch.score_match(
-        m, r.requested_brand, r.customer_city, r.customer_country, now()
+        m, q.requested_brand, q.customer_city, q.customer_country, now()
     ) as s
     where
         m.id = %s and r.status = 'pending'
@@ -67,8 +70,8 @@ MOVED = """
     update public.mechanics
     set updated_at = updated_at + (now() - '2026-03-14 12:00Z'::timestamptz)
 """
-# More than an index takes of a text.
-LONG = random.Random(7).randbytes(3000).hex()
+# As long as it may be to match.
+LONG = random.Random(7).randbytes(50).hex()
 BRANDS = [
     LONG,
     LONG + "s",
@@ -170,6 +173,54 @@ def test_the_best_are_those_of_a_full_scan(crowd: Database, now: str) -> None:
             assert chosen == wanted[:limit], (row["id"], limit)
         found += len(wanted)
     assert (found > 0) is (now != "2026-03-14 12:30Z")
+
+
+def test_a_text_that_is_too_long_matches_nobody(crowd: Database) -> None:
+    requests = "select id from session_requests where requested_brand = %s"
+    reasons = "select reasons from dispatch.choose_recipients(%s, 1000, '2026-03-14 12:10Z')"
+    for brand, is_matched in ((LONG, True), (LONG + "s", False)):
+        found = [
+            reason
+            for request in crowd.sql(requests, brand)
+            for row in crowd.sql(reasons, request["id"])
+            for reason in row["reasons"]
+        ]
+        assert found and (f"Works on {brand}" in found) is is_matched
+
+
+TOO_MUCH = (
+    "brands = array(select 'brand ' || n from generate_series(1, 51) as n)",
+    "brands = array(select 'brand ' || n from generate_series(1, 120000) as n)",
+    "brands = array[array(select 'brand ' || n from generate_series(1, 120000) as n)]",
+    "brands = array[repeat('x', 5001)]",
+    "city = repeat('x', 101)",
+    "country = repeat('x', 101)",
+    "display_name = repeat('x', 201)",
+)
+
+
+@pytest.mark.parametrize("change", TOO_MUCH)
+def test_a_profile_is_not_larger_than_this(shared: Database, change: str) -> None:
+    mechanic = shared.make_mechanic()
+    for connection in (shared.connect(mechanic), shared.owner):
+        with shared.unchanged(), refused("23514"):
+            rows(connection, f"update public.mechanics set {change}")
+
+
+def test_what_a_profile_costs_is_limited_where_nothing_limits_the_profile(shared: Database) -> None:
+    """As in a marketplace's own table."""
+    words = """
+        select count(*) from unnest(dispatch.mechanic_words(
+            '00000000-0000-4000-8000-000000000000', true, %s, %s, 'fi'
+        ))
+    """
+    fifty = [f"brand {n}" for n in range(50)]
+    limit = shared.value(words, fifty, "Turku")
+    assert shared.value(words, [f"brand {n}" for n in range(120_000)], "Turku") == limit
+    assert shared.value(words, [[f"brand {n}" for n in range(120_000)]], "Turku") == limit
+    # Too long: as if it was not there.
+    assert shared.value(words, [*fifty[1:], "x" * 101], "Turku") < limit
+    assert shared.value(words, [], "x" * 101) == shared.value(words, [], None)
 
 
 def test_whoever_may_write_to_the_table_keeps_its_index(crowd: Database) -> None:

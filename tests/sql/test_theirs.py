@@ -270,6 +270,7 @@ HANDED_ON = (
     "priority_window_minutes = 2147483647",
     "priority_notified_at = 'infinity'",
     "priority_notified_at = now() + interval '1 minute'",
+    "priority_notified_at = '294276-12-31 23:59+00'",
     "preferred_mechanic_id = '{other}', priority_notified_at = now()",
     "status = 'accepted', mechanic_id = '{assigned}', preferred_mechanic_id = '{other}'",
 )
@@ -300,6 +301,60 @@ def test_a_reservation_is_not_handed_on_nor_made_longer(theirs: Theirs) -> None:
             )
     assert theirs.listed(theirs.favourite) == [request]
     assert theirs.db.log() == ["priority_request"]
+
+
+def test_a_reservation_is_known_by_its_id(theirs: Theirs) -> None:
+    request = theirs.book()
+    assert theirs.update(request, "id = gen_random_uuid()") == []
+    assert theirs.listed(theirs.favourite) == [request]
+
+
+RESERVES = (
+    "preferred_mechanic_id = '{other}', priority_notified_at = now(), priority_window_minutes = 60",
+    "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00'",
+)
+
+
+@pytest.mark.parametrize("change", RESERVES)
+@pytest.mark.parametrize("fallback", [True, False], ids=["declined", "without a favourite"])
+def test_a_request_of_everyones_is_not_reserved(
+    theirs: Theirs, change: str, fallback: bool
+) -> None:
+    """What stands in the columns is theirs to write; a window is opened by a booking alone."""
+    third = theirs.mechanic()
+    request = theirs.book(
+        preferred_mechanic_id=theirs.favourite.id if fallback else None,
+        priority_window_minutes=None,
+    )
+    if fallback:
+        rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+    assert theirs.update(request, change.format(other=theirs.other.id))
+    assert theirs.sees(third, request)
+    assert theirs.accept(third, request)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "priority_window_minutes = 5",
+        "priority_window_minutes = -2147483648",
+        "priority_notified_at = '2000-01-01'",
+        "priority_notified_at = '-infinity'",
+        "priority_notified_at = '4713-01-01 BC', priority_window_minutes = -2147483648",
+        "priority_notified_at = null",
+    ],
+)
+def test_a_window_that_is_made_shorter_takes_nothing_from_the_time_after_it(
+    theirs: Theirs, change: str
+) -> None:
+    """Nor adds to it, however long before now it says that the window was over."""
+    request = theirs.book()
+    assert theirs.update(request, change)
+    assert theirs.sweep(60) == (0 if change.endswith("null") else 1)
+    announced = theirs.db.value("select announced_at from dispatch.windows")
+    if lives := theirs.shape.lives:
+        assert theirs.db.request(request)["expires_at"] - announced == lives
+    assert theirs.accept(theirs.other, request)
 
 
 def test_a_batch_passes_but_for_what_is_reserved(theirs: Theirs) -> None:
@@ -424,6 +479,48 @@ def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> Non
     assert theirs.accept(theirs.other, str(row["id"]))
     assert theirs.db.events() == [] and heard_nothing(everything)
     assert theirs.db.sql("select * from dispatch.windows") == []
+
+
+@pytest.mark.parametrize("word", ["own_request", "invalid_window", "granted", "x"])
+def test_a_forged_note_does_not_decide(theirs: Theirs, word: str) -> None:
+    note = "select set_config('dispatch.routing_notes', %s, true)"
+    request, refused_one = str(uuid.uuid4()), str(uuid.uuid4())
+    suspended = theirs.mechanic()
+    theirs.db.sql(theirs.shape.suspend, suspended.id)
+    with theirs.backend.transaction():
+        rows(theirs.backend, note, f"{request}={word};{refused_one}={word};")
+        theirs.book(id=request)
+        # Nor of a wish that is not granted.
+        theirs.book(id=refused_one, preferred_mechanic_id=suspended.id)
+    assert theirs.db.log(request) == ["priority_request"]
+    assert not theirs.sees(theirs.other, request)
+    assert theirs.db.log(refused_one) == ["priority_skipped:not_approved"]
+    assert theirs.sees(theirs.other, refused_one)
+
+
+def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(theirs: Theirs) -> None:
+    mechanic = theirs.mechanic()
+    given = {"customer": theirs.customer, "id": mechanic.id, "user": mechanic.user}
+    theirs.db.owner.execute(theirs.shape.favourite.encode(), given)
+    customer = theirs.db.connect(theirs.customer)
+    (found,) = rpc(customer, "list_favorite_mechanics")
+    assert found["display_name"] == "Mia"
+    theirs.db.sql(theirs.shape.suspend, mechanic.id)
+    (found,) = rpc(customer, "list_favorite_mechanics")
+    assert found["mechanic_id"] == mechanic.id
+    assert (found["display_name"], found["is_online"], found["last_seen"]) == (None, False, None)
+
+
+def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
+    """It would fail the delivery of all that come after it, again and again."""
+    if theirs.shape.name != "garage":
+        pytest.skip("its session types are limited")
+    rows(theirs.backend, "set dispatch.delivery = 'later'")
+    theirs.book(session_type="x" * 9000, plan_code="\x01" * 9000)
+    request = theirs.book()
+    listener = listen(theirs.db, f"customer:{theirs.customer}")
+    assert theirs.db.value("select dispatch.deliver_events()") == 2
+    assert [payload["request_id"] for _, payload in heard(listener, 2)][1] == request
 
 
 def test_a_wish_that_cannot_be_granted(theirs: Theirs) -> None:
