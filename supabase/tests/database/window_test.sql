@@ -86,8 +86,9 @@ cross join
     dispatch.choose_recipients(
         r.id, null, r.priority_notified_at + interval '10 minutes' + $1
     ) as c
-where r.priority_window_minutes is not null and pg_temp.is_ours(r.id)
-and pg_temp.is_ours(c.mechanic_id)
+where
+    r.priority_window_minutes is not null and pg_temp.is_ours(r.id)
+    and pg_temp.is_ours(c.mechanic_id)
 order by 1;
 select results_eq('execute recipients(''-10 minutes'')', array['2'], 'at its start: one');
 select results_eq(
