@@ -21,7 +21,7 @@ from stack.install import (
     install,
     install_on_theirs,
 )
-from stack.postgres import SUPERUSER, Cluster, run_psql
+from stack.postgres import SUPERUSER, Cluster, binary, output_plugins, run_psql
 from tests.database import (
     Database,
     checkout,
@@ -668,6 +668,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         "alter publication supabase_realtime drop table session_requests",
         {"table changes by Realtime"},
     ),
+    (
+        "drop function dispatch.refused_output_plugins()",
+        {"stable functions", "output plugins of Realtime"},
+    ),
     *(
         (
             f"drop policy dispatch_topics_{name} on realtime.messages",
@@ -899,6 +903,24 @@ def test_verify_passes_without_realtime(cluster: Cluster) -> None:
     result = verify(cluster.dsn(SUPERUSER), without)
     assert passed(result)
     assert "no realtime.messages in this database" in result.stdout
+
+
+def test_verify_sees_that_the_server_refuses_an_output_plugin(cluster: Cluster) -> None:
+    setting = "output_plugin_libraries"
+    if setting not in output_plugins(binary("postgres")):
+        pytest.skip("this server refuses none")
+    dsn = cluster.dsn(SUPERUSER)
+    result = verify(dsn, f"set local {setting} = pgoutput, test_decoding")
+    assert failed(result) == {"output plugins of Realtime"}
+    cure = re.search(
+        r"alter system (set .*?wal2json)", re.sub(r"\.\n +\| +\|\.", "", result.stdout)
+    )
+    assert cure
+    passed(verify(dsn, f"set local {setting} = pgoutput; {cure[1]}"))
+    # By another role than Realtime's it may not be seen: no reason to fail.
+    hidden = "revoke pg_monitor from postgres; set local role postgres"
+    result = verify(dsn, f"set local {setting} = pgoutput; {hidden}")
+    assert "output_plugin_libraries is not shown to postgres" in result.stdout
 
 
 def test_verify_passes_without_pg_cron_and_says_so(db: Database) -> None:
