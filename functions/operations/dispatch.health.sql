@@ -1,12 +1,12 @@
 -- Cheap enough to be asked each few seconds: every check reads an index from where it matters and
--- stops after 1000 rows.
+-- stops after 1000 rows. Volatile for the sizes and the queue of notices, which no snapshot keeps.
 create or replace function dispatch.health(
     p_now timestamptz default now(),
     p_max_bytes bigint default 10737418240
 )
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$

@@ -516,13 +516,13 @@ from (
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
                 'broadcast_refusal', 'caller_id', 'choose_recipients', 'explain_routing',
                 'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
-                'get_request_timeline', 'health', 'is_approved_mechanic', 'is_online',
+                'get_request_timeline', 'is_approved_mechanic', 'is_online',
                 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
                 'next_deadline', 'pending_windows', 'policy_fingerprints', 'priority_window',
-                'refusal', 'refused_output_plugins', 'request_of_checkout', 'require_mechanic',
-                'require_own_request', 'require_user', 'routing_note', 'score_match',
-                'silent_since', 'unannounced_requests', 'wants_priority'
+                'raise_error', 'refusal', 'refused_output_plugins', 'request_of_checkout',
+                'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
+                'score_match', 'silent_since', 'unannounced_requests', 'wants_priority'
             ]
         ),
         (

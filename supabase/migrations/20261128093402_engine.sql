@@ -533,7 +533,8 @@ grant execute on function dispatch.caller_id() to authenticated;
 create or replace function dispatch.raise_error(p_detail text)
 returns void
 language plpgsql
-volatile
+-- It writes nothing, and those that only read call it. Not immutable: a plan would be made of it.
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -4596,14 +4597,14 @@ revoke all on function dispatch.explain_routing(uuid, timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- Cheap enough to be asked each few seconds: every check reads an index from where it matters and
--- stops after 1000 rows.
+-- stops after 1000 rows. Volatile for the sizes and the queue of notices, which no snapshot keeps.
 create or replace function dispatch.health(
     p_now timestamptz default now(),
     p_max_bytes bigint default 10737418240
 )
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$

@@ -997,6 +997,31 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
         assert "search_path=pg_catalog, pg_temp" in row["settings"], row["name"]
 
 
+def test_no_function_that_only_reads_calls_one_that_writes(shared: Database) -> None:
+    """As plpgsql_check says from 2.10 on: it is told by the marks, which PostgreSQL trusts."""
+    calls = shared.sql(
+        r"""
+        select p.proname as caller, c.name[1] as called
+        from pg_proc as p
+        -- Not what stands in comments and in texts.
+        cross join regexp_replace(p.prosrc, '--[^\n]*|''[^'']*''', '', 'g') as s (source)
+        cross join regexp_matches(s.source, '(\w+)\s*\(', 'g') as c (name)
+        where
+            p.pronamespace in ('public'::regnamespace, 'dispatch'::regnamespace)
+            and p.provolatile <> 'v'
+            -- Of this name there are only such.
+            and (
+                select bool_and(f.provolatile = 'v') from pg_proc as f
+                where
+                    f.proname = c.name[1]
+                    and f.pronamespace::regnamespace::text in ('pg_catalog', 'public', 'dispatch')
+            )
+        order by 1, 2
+        """
+    )
+    assert calls == []
+
+
 LISTS = re.compile(
     r"'(definer|stable|immutable|anon|authenticated|service_role)',\s+array\[(.*?)\]", re.DOTALL
 )
