@@ -7,8 +7,13 @@ cd "$(dirname "$0")/.."
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'debian13: %s\n' "$*" >&2; exit 1; }
 
-[ "$(id -u)" = 0 ] || fail "a system in a directory is made and entered by root alone: use sudo."
-command -v debootstrap >/dev/null || fail "this needs the package debootstrap."
+# Only root may make a system and enter it.
+[ "$(id -u)" = 0 ] || exec sudo "$PWD/stack/debian13.sh" "$@"
+if ! command -v debootstrap >/dev/null; then
+    say "Installing debootstrap"
+    { apt-get -qq update && apt-get -qq install --no-install-recommends debootstrap; } >/dev/null ||
+        fail "apt-get could not install debootstrap."
+fi
 mkdir -p "$1"
 system=$(cd "$1" && pwd)
 clone=/srv/favorites-priority
@@ -44,5 +49,7 @@ exec unshare --mount --pid --fork --kill-child bash -c '
     mount --rbind /sys "$1/sys"
     mount --rbind /dev "$1/dev"
     mount -t tmpfs shm "$1/dev/shm"
-    exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TMPDIR chroot "$1" make -C "$2" "$3"
+    # What names a directory of this machine is left here.
+    exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TMPDIR -u PIP_FIND_LINKS \
+        chroot "$1" make -C "$2" "$3"
 ' - "$system" "$clone" "$2"
