@@ -4,6 +4,7 @@ READY := .venv/.ready
 BENCH_READY := .venv/.bench-ready
 INPUTS := 110000
 TIMES := 1
+DEBIAN13 := .local/debian13
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -19,6 +20,9 @@ demo: $(READY)  ## Show the whole job on real parts
 
 test: $(READY)  ## Run every test
 	@$(PYTHON) -m pytest -n 2
+
+debian13:  ## Run `make $TARGET` (test) in a Debian 13 of its own, in $DEBIAN13 (.local/debian13)
+	@stack/debian13.sh $(DEBIAN13) $(or $(TARGET),test)
 
 up: $(READY)  ## Start the stack and leave it running; its settings go to .local/env
 	@$(PYTHON) -m stack up
@@ -90,5 +94,5 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail if they do not answer
 	@$(PYTHON) -m stack.audit
 
-.PHONY: help setup demo test up dashboard down clean verify bench profile chaos failover fuzz sql release
+.PHONY: help setup demo test debian13 up dashboard down clean verify bench profile chaos failover fuzz sql release
 .PHONY: adopt leave check audit

@@ -37,6 +37,18 @@ SETTINGS = {
 }
 
 
+def output_plugins(postgres: str) -> dict[str, str]:
+    """Let wal2json be used, by which Realtime reads table changes, where it must be allowed first.
+
+    PostgreSQL 15.19, 17.11 and newer have a setting for that, which older ones do not know.
+    """
+    command = [postgres, "--describe-config"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    name = "output_plugin_libraries"
+    is_known = any(line.startswith(f"{name}\t") for line in known.splitlines())
+    return {name: "pgoutput, test_decoding, wal2json"} if is_known else {}
+
+
 def binary(name: str) -> str:
     """The path of one of the newest installed PostgreSQL's programs."""
     versions = [
@@ -82,7 +94,12 @@ class Cluster(Postgresql):
         )
         if AS_POSTGRES:
             shutil.chown(directory, "postgres", "postgres")
-        self._configuration = SETTINGS | {"fsync": "on" if fsync else "off"} | dict(settings or {})
+        self._configuration = {
+            **SETTINGS,
+            **output_plugins(binary("postgres")),
+            "fsync": "on" if fsync else "off",
+            **(settings or {}),
+        }
         super().__init__(base_dir=str(directory), port=port or free_ports(0)[0])
 
     def dsn(

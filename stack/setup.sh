@@ -126,6 +126,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
     install_packages
 fi
 [ -z "$purpose" ] || exit 0
+node -e 'process.exit(Number(process.versions.node.split(".")[0] < 20))' ||
+    fail "Node 20 or newer is needed; node here is $(node -v)."
 
 say "Installing the Python packages into .venv"
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv

@@ -32,7 +32,7 @@ PAGE = """\
 {% if session.payment_status == "paid" %}
 <p>This is paid already.</p>
 {% else %}
-<form method="post"><button>Pay</button></form>
+<form method="post"><button type="submit">Pay</button></form>
 {% endif %}
 <a href="{{ session.cancel_url }}">Back</a>
 <p>This page stands in for Stripe's. No money moves.</p>

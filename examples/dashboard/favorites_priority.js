@@ -30,7 +30,7 @@ export async function call(supabase, name, args) {
 
 // Calls handle(events) at the start, after each reconnect and whenever there is news.
 export async function follow(supabase, topics, options) {
-  const { after = null, handle, save, onError, every = 60_000, pageSize = 500 } = options;
+  const { after = null, handle, save, onError, every = 60_000, pageSize = 500, watch } = options;
   let cursor = after;
   let reading = Promise.resolve();
   let isWaiting = false;
@@ -66,15 +66,16 @@ export async function follow(supabase, topics, options) {
 
   // The token must be there before a private channel is joined.
   await supabase.realtime.setAuth();
-  const channels = topics.map((topic) =>
-    supabase
-      .channel(topic, { config: { private: true } })
+  const channels = topics.map((topic, index) => {
+    const channel = supabase.channel(topic, { config: { private: true } });
+    if (index === 0) watch?.(channel, catchUp);
+    return channel
       .on("broadcast", { event: "*" }, knock)
       .subscribe((status, error) => {
         if (status === "SUBSCRIBED") catchUp();
         else if (error) onError(error);
-      }),
-  );
+      });
+  });
   const timer = setInterval(catchUp, every);
 
   async function stop() {
@@ -85,7 +86,7 @@ export async function follow(supabase, topics, options) {
   return { catchUp, stop };
 }
 
-export async function followAs(supabase, storage, topicsOf, { handle, onError, every }) {
+export async function followAs(supabase, storage, topicsOf, { handle, ...options }) {
   const { data } = await supabase.auth.getSession();
   const userId = data.session.user.id;
   const key = `session-request-events:${userId}`;
@@ -93,8 +94,7 @@ export async function followAs(supabase, storage, topicsOf, { handle, onError, e
     after: JSON.parse(storage.getItem(key)),
     save: (cursor) => storage.setItem(key, JSON.stringify(cursor)),
     handle: (events) => handle(events, userId),
-    onError,
-    every,
+    ...options,
   });
 }
 
@@ -260,7 +260,7 @@ export function showWhoIsHere(supabase, show, mechanicId) {
     });
 }
 
-export function watchTable(supabase, changed) {
+export function watchTable(channel, changed) {
   const table = { event: "*", schema: "public", table: "session_requests" };
-  return supabase.channel("my-session-requests").on("postgres_changes", table, changed).subscribe();
+  return channel.on("postgres_changes", table, changed);
 }

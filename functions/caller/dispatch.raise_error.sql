@@ -3,7 +3,8 @@
 create or replace function dispatch.raise_error(p_detail text)
 returns void
 language plpgsql
-volatile
+-- It writes nothing, and those that only read call it. Not immutable: a plan would be made of it.
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$

@@ -1,12 +1,12 @@
 -- Cheap enough to be asked each few seconds: every check reads an index from where it matters and
--- stops after 1000 rows.
+-- stops after 1000 rows. Volatile for the sizes and the queue of notices, which no snapshot keeps.
 create or replace function dispatch.health(
     p_now timestamptz default now(),
     p_max_bytes bigint default 10737418240
 )
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -22,6 +22,7 @@ declare
     v_error text;
     v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
     v_session record;
+    v_refused text[];
 begin
     v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
     for v_name, v_max_age in values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
@@ -113,6 +114,19 @@ begin
             || case v_session.wait_event
                 when 'ClientWrite' then ': its client does not read what it is sent' else ''
             end
+    end;
+    return next;
+
+    v_refused := dispatch.refused_output_plugins();
+    check_name := 'output_plugins_allowed';
+    ok := coalesce(v_refused = '{}', false);
+    detail := case
+        when v_refused is null
+            then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
+        when ok then 'none that Realtime reads by is refused'
+        else
+            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
+            || ': not named in output_plugin_libraries'
     end;
     return next;
 

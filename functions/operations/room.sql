@@ -6,3 +6,4 @@
 \ir dispatch.prune_events.sql
 \ir dispatch.prune_stripe_events.sql
 \ir dispatch.prune_windows.sql
+\ir dispatch.refused_output_plugins.sql

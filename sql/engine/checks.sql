@@ -516,13 +516,13 @@ from (
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
                 'caller_id', 'choose_recipients', 'explain_routing',
                 'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
-                'get_request_timeline', 'health', 'is_approved_mechanic', 'is_online',
+                'get_request_timeline', 'is_approved_mechanic', 'is_online',
                 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
                 'next_deadline', 'pending_windows', 'policy_fingerprints', 'priority_window',
-                'refusal', 'request_of_checkout', 'require_mechanic', 'require_own_request',
-                'require_user', 'routing_note', 'score_match', 'silent_since',
-                'unannounced_requests', 'wants_priority'
+                'raise_error', 'refusal', 'refused_output_plugins', 'request_of_checkout',
+                'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
+                'score_match', 'silent_since', 'unannounced_requests', 'wants_priority'
             ]
         ),
         (
@@ -785,6 +785,40 @@ from (
         on p.schemaname = 'realtime' and p.tablename = 'messages' and p.policyname = w.name
 ) as c
 \gset
+
+-- A server that was updated may refuse what Realtime reads by.
+do $$
+declare
+    v_refused text[];
+    v_error text;
+begin
+    begin
+        v_refused := dispatch.refused_output_plugins();
+    exception
+        when undefined_function or invalid_schema_name then v_error := sqlerrm;
+    end;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'output plugins of Realtime',
+                'ok', v_error is null and coalesce(v_refused = '{}', true),
+                'detail',
+                case
+                    when v_error is not null then v_error
+                    when v_refused is null
+                        then 'output_plugin_libraries is not shown to ' || current_user
+                    when v_refused = '{}' then 'none is refused'
+                    else
+                        'refused: alter system set output_plugin_libraries = pgoutput, '
+                        'test_decoding, wal2json'
+                end
+            )
+        )::text,
+        true
+    );
+end;
+$$;
 
 -- pg_cron's tables are named only where they are. Retention's hour and ages are the owner's.
 do $$

@@ -533,7 +533,8 @@ grant execute on function dispatch.caller_id() to authenticated;
 create or replace function dispatch.raise_error(p_detail text)
 returns void
 language plpgsql
-volatile
+-- It writes nothing, and those that only read call it. Not immutable: a plan would be made of it.
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -4797,14 +4798,14 @@ revoke all on function dispatch.explain_routing(uuid, timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- Cheap enough to be asked each few seconds: every check reads an index from where it matters and
--- stops after 1000 rows.
+-- stops after 1000 rows. Volatile for the sizes and the queue of notices, which no snapshot keeps.
 create or replace function dispatch.health(
     p_now timestamptz default now(),
     p_max_bytes bigint default 10737418240
 )
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -4820,6 +4821,7 @@ declare
     v_error text;
     v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
     v_session record;
+    v_refused text[];
 begin
     v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
     for v_name, v_max_age in values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
@@ -4911,6 +4913,19 @@ begin
             || case v_session.wait_event
                 when 'ClientWrite' then ': its client does not read what it is sent' else ''
             end
+    end;
+    return next;
+
+    v_refused := dispatch.refused_output_plugins();
+    check_name := 'output_plugins_allowed';
+    ok := coalesce(v_refused = '{}', false);
+    detail := case
+        when v_refused is null
+            then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
+        when ok then 'none that Realtime reads by is refused'
+        else
+            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
+            || ': not named in output_plugin_libraries'
     end;
     return next;
 
@@ -5230,6 +5245,81 @@ comment on function dispatch.prune_windows(interval, integer, timestamptz) is
 'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. '
 'Returns how many.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- From 15.19, 16.15, 17.11 and 18.5 on PostgreSQL loads no output plugin that a setting does not
+-- name, and at first it names PostgreSQL's own alone. Older servers know no such setting.
+create or replace function dispatch.refused_output_plugins()
+returns text[]
+language sql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    with used as (
+        select 'wal2json' as plugin
+        -- pg_publication_tables would go through all tables.
+        from pg_catalog.pg_publication as p
+        where
+            p.pubname = 'supabase_realtime' and current_setting('wal_level') = 'logical'
+            and (
+                p.puballtables
+                or exists (
+                    select from pg_catalog.pg_publication_rel as r
+                    where
+                        r.prpubid = p.oid
+                        and r.prrelid = to_regclass('public.session_requests')
+                )
+                or exists (
+                    select from pg_catalog.pg_publication_namespace as n
+                    where n.pnpubid = p.oid and n.pnnspid = to_regnamespace('public')
+                )
+            )
+        union all
+        select 'pgoutput'
+        where
+            to_regclass('realtime.messages') is not null
+            and current_setting('wal_level') = 'logical'
+    ),
+
+    lists as (
+        select s.setting as names
+        from pg_catalog.pg_settings as s
+        where s.name = 'output_plugin_libraries'
+        union all
+        -- Realtime's own role may have another.
+        select substr(c.setting, strpos(c.setting, '=') + 1)
+        from pg_catalog.pg_db_role_setting as o
+        cross join unnest(o.setconfig) as c (setting)
+        where c.setting like 'output\_plugin\_libraries=%'
+    ),
+
+    named as (
+        select btrim(n.name[1], '"') as plugin
+        from lists as l
+        -- What stands in quotes is one name, commas included.
+        cross join regexp_matches(l.names, '("(?:[^"]|"")*"|[^",\s]+)', 'g') as n (name)
+    )
+
+    select
+        case
+            when count(*) = 0 or pg_has_role('pg_read_all_settings', 'usage')
+                then
+                    coalesce(
+                        array_agg(u.plugin) filter (
+                            where exists (select from lists)
+                            and u.plugin not in (select n.plugin from named as n)
+                        ),
+                        '{}'
+                    )
+        end
+    from used as u
+$$;
+
+comment on function dispatch.refused_output_plugins() is
+'The output plugins by which Supabase Realtime reads what it sends (wal2json for table changes, '
+'pgoutput for Broadcasts), as far as this server refuses to load them. Null: who asks may not see.';
+revoke all on function dispatch.refused_output_plugins()
 from public, anon, authenticated, service_role;
 
 -- What clients call: thin, by name, as the caller.

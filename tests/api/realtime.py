@@ -4,7 +4,8 @@ It speaks the little of Phoenix's protocol that supabase-js needs to join channe
 new row of realtime.messages to those who joined its topic as a private channel. What is not shown:
 that the policies on realtime.messages let the right people in (here whoever has a valid token may
 join), table changes (a subscription is confirmed, and nothing is sent), and others' presence (each
-connection is told of its own only).
+connection is told of its own only). A channel that is not private is refused, as where a project
+does not allow public access.
 """
 
 import json
@@ -78,8 +79,12 @@ def answer(env: Env, socket: ServerConnection, joined: dict[str, Config], frame:
         try:
             verify(env, payload.get("access_token", ""))
         except jwt.InvalidTokenError as error:
-            del joined[topic]
             reply = {"status": "error", "response": {"reason": str(error)}}
+        if not joined[topic].get("private"):
+            reason = "PrivateOnly: This project only allows private channels"
+            reply = {"status": "error", "response": {"reason": reason}}
+        if reply["status"] == "error":
+            del joined[topic]
     elif event == "phx_leave":
         joined.pop(topic, None)
     send(socket, topic, "phx_reply", reply, join_ref, ref)

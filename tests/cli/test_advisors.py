@@ -50,6 +50,22 @@ def open_definers(database: Database, role: str) -> list[str]:
     return [row["function"] for row in found]
 
 
+def seen_by_graphql(database: Database, role: str) -> set[str]:
+    """Two more, 0026 for anon, 0027 for authenticated; they ask only where pg_graphql is."""
+    found = database.sql(
+        """
+        select distinct c.relname from pg_class as c
+        inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where
+            c.relkind in ('r', 'v', 'm', 'f')
+            and c.relnamespace = any('{public, dispatch}'::regnamespace[])
+            and has_column_privilege(%s, c.oid, a.attnum, 'select')
+        """,
+        role,
+    )
+    return {row["relname"] for row in found}
+
+
 def test_no_advisor_has_anything_to_say(hosted: Database) -> None:
     # An index of a new project has not been used yet.
     assert advisors(hosted) <= {"unused_index"}
@@ -71,6 +87,23 @@ def test_no_exposed_function_runs_as_its_owner(hosted: Database, role: str) -> N
     # PUBLIC may execute a new function.
     with planted(hosted, "returns integer language sql security definer as 'select 1'"):
         assert open_definers(hosted, role) == ["planted()"]
+
+
+@pytest.mark.parametrize(
+    ("role", "tables"),
+    [
+        ("anon", {"service_plans"}),
+        (
+            "authenticated",
+            {"service_plans", "mechanics", "customer_favorites", "session_requests"},
+        ),
+    ],
+)
+def test_graphql_sees_the_tables_that_clients_read(
+    hosted: Database, role: str, tables: set[str]
+) -> None:
+    """As the README says: a price list for everyone, and what the Data API shows who signed in."""
+    assert seen_by_graphql(hosted, role) == tables
 
 
 @pytest.mark.parametrize("language", TYPES)

@@ -4,6 +4,7 @@ With SCREENSHOTS set to a directory, the screens are kept there to be looked at.
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from stack import ROOT
 from stack.demo_people import add_demo_people, write_demo_people
 from stack.services import Stack
 from tests.dashboard.conftest import AXE, DESKTOP, PHONE, Stage
@@ -25,6 +27,15 @@ RUN_AXE = """async () => {
     return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html)}`);
 }"""
 Look = dict[str, Any]
+PAGES = sorted((ROOT / "examples/dashboard").glob("*.html"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_each_button_says_whether_it_submits(path: Path) -> None:
+    """One without a type submits the form that somebody puts around it."""
+    buttons = re.findall(r"<button[^>]*>", path.read_text())
+    assert buttons
+    assert not [each for each in buttons if not re.search(r'\stype="(button|submit)"', each)]
 
 
 @pytest.fixture

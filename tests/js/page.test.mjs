@@ -301,12 +301,46 @@ test("Realtime's Presence: joined privately, tracked under the user's id", async
   assert.deepEqual(seen, []);
 });
 
-test("table changes: subscribed, and the handler called for a change", async (t) => {
+test("table changes: on a private channel, and the handler called for a change", async (t) => {
   const changes = [];
-  const channel = page.watchTable(carla.supabase, (change) => changes.push(change));
+  await mona.supabase.realtime.setAuth();
+  const channel = page.watchTable(
+    mona.supabase.channel(`customer:${mona.id}`, { config: { private: true } }),
+    (change) => changes.push(change),
+  );
+  channel.subscribe();
+  t.after(() => mona.supabase.removeChannel(channel));
+  await until(() => joined(mona));
+  tellChange(channel);
+  await until(() => changes.length === 1);
+  assert.deepEqual([changes[0].eventType, changes[0].new.status], ["UPDATE", "accepted"]);
+});
+
+test("table changes: they knock where Broadcasts are followed", async (t) => {
+  let readings = 0;
+  const followed = await page.followAs(carla.supabase, makeStorage(), (id) => [`customer:${id}`], {
+    handle: () => void (readings += 1),
+    onError: assert.fail,
+    watch: page.watchTable,
+  });
+  t.after(followed.stop);
+  await until(() => readings === 1);
+  tellChange(carla.supabase.getChannels()[0]);
+  await until(() => readings > 1);
+});
+
+test("a channel that is not private is refused, as by a project without public ones", async (t) => {
+  const channel = carla.supabase.channel("my-session-requests");
   t.after(() => carla.supabase.removeChannel(channel));
-  await until(() => joined(carla));
-  // No server decodes the table's changes here, so one is put on the wire by hand.
+  const [status, error] = await new Promise((resolve) =>
+    channel.subscribe((...answer) => resolve(answer)),
+  );
+  assert.equal(status, "CHANNEL_ERROR");
+  assert.match(error.message, /only allows private channels/);
+});
+
+// No server decodes the table's changes here, so one is put on the wire by hand.
+function tellChange(channel) {
   const data = {
     type: "UPDATE",
     schema: "public",
@@ -318,6 +352,4 @@ test("table changes: subscribed, and the handler called for a change", async (t)
     errors: null,
   };
   receive([null, null, channel.topic, "postgres_changes", { ids: [1], data }]);
-  await until(() => changes.length === 1);
-  assert.deepEqual([changes[0].eventType, changes[0].new.status], ["UPDATE", "accepted"]);
-});
+}

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from stack.postgres import Cluster
@@ -12,6 +13,7 @@ SCHEDULE = {"sweep_scheduled", "sweep_runs", "retention_scheduled", "retention_r
 CHECKS = SCHEDULE | {
     "notify_queue",
     "snapshots_recent",
+    "output_plugins_allowed",
     "windows_announced",
     "windows_on_time",
     "events_delivered",
@@ -130,6 +132,68 @@ def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:
         superuser.execute("revoke pg_monitor from postgres; set local role postgres")
         found = failing(superuser)["snapshots_recent"]
     assert found == "other sessions are not shown to postgres: grant it pg_read_all_stats"
+
+
+PLUGINS = ["wal2json", "pgoutput"]
+
+
+def loads(connection: Connection, plugin: str) -> bool:
+    """Whether the server lets it be used."""
+    try:
+        with connection.transaction():
+            create = "select pg_create_logical_replication_slot('probe', %s, true)"
+            rows(connection, create, plugin)
+            rows(connection, "select pg_drop_replication_slot('probe')")
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("names", "unnamed"),
+    [
+        ("pgoutput, test_decoding, wal2json", []),
+        ('"wal2json" ,pgoutput', []),
+        ("pgoutput, test_decoding", ["wal2json"]),  # as a server has it after an update
+        ("wal2json", ["pgoutput"]),
+        ("WAL2JSON, my_wal2json, $libdir/wal2json, pgoutput", ["wal2json"]),
+        ('"pgoutput, wal2json"', PLUGINS),  # as `set … = 'pgoutput, wal2json'` makes it
+        ("", PLUGINS),
+    ],
+)
+def test_a_server_that_refuses_an_output_plugin(
+    shared: Database, names: str, unnamed: list[str]
+) -> None:
+    superuser = shared.superuser()
+    if not rows(superuser, "select name from pg_settings where name = 'output_plugin_libraries'"):
+        pytest.skip("this server refuses none")
+    check = "output_plugins_allowed"
+    with superuser.transaction(force_rollback=True):
+        rows(superuser, "select set_config('output_plugin_libraries', %s, true)", names)
+        assert [plugin for plugin in PLUGINS if not loads(superuser, plugin)] == unnamed
+        superuser.execute("set local role postgres")
+        found = failing(superuser)
+        assert (check in found) == bool(unnamed)
+        if unnamed:
+            assert f"nothing by {' and '.join(unnamed)}: not named in" in found[check]
+        # Realtime's own role may be allowed more.
+        superuser.execute("reset role")
+        superuser.execute(
+            "alter role supabase_admin set output_plugin_libraries = wal2json, pgoutput"
+        )
+        assert check not in failing(superuser)
+
+
+def test_who_may_not_see_settings_is_told(shared: Database) -> None:
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("revoke pg_monitor from postgres; set local role postgres")
+        found = failing(superuser)["output_plugins_allowed"]
+        assert found == "settings are not shown to postgres: grant it pg_read_all_settings"
+        # Where there is no Realtime, there is nothing to see.
+        superuser.execute("reset role; drop schema realtime cascade")
+        superuser.execute("drop publication supabase_realtime; set local role postgres")
+        assert "output_plugins_allowed" not in failing(superuser)
 
 
 def test_too_much_on_disk(db: Database) -> None:
@@ -297,7 +361,7 @@ def test_health_and_a_day_of_metrics_cost_little_however_long_the_history(db: Da
     db.sql("analyze")
     pages = db.value("select pg_relation_size('session_requests') / 8192")
     assert pages > 300
-    assert buffers(db, "select * from dispatch.health()") < 150
+    assert buffers(db, "select * from dispatch.health()") < 200
     today = "select * from dispatch.metrics where day = (now() at time zone 'UTC')::date"
     assert buffers(db, today) < 200
 

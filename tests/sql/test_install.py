@@ -21,7 +21,7 @@ from stack.install import (
     install,
     install_on_theirs,
 )
-from stack.postgres import SUPERUSER, Cluster, run_psql
+from stack.postgres import SUPERUSER, Cluster, binary, output_plugins, run_psql
 from tests.database import (
     Database,
     checkout,
@@ -668,6 +668,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         "alter publication supabase_realtime drop table session_requests",
         {"table changes by Realtime"},
     ),
+    (
+        "drop function dispatch.refused_output_plugins()",
+        {"stable functions", "output plugins of Realtime"},
+    ),
     *(
         (
             f"drop policy dispatch_topics_{name} on realtime.messages",
@@ -901,6 +905,24 @@ def test_verify_passes_without_realtime(cluster: Cluster) -> None:
     assert "no realtime.messages in this database" in result.stdout
 
 
+def test_verify_sees_that_the_server_refuses_an_output_plugin(cluster: Cluster) -> None:
+    setting = "output_plugin_libraries"
+    if setting not in output_plugins(binary("postgres")):
+        pytest.skip("this server refuses none")
+    dsn = cluster.dsn(SUPERUSER)
+    result = verify(dsn, f"set local {setting} = pgoutput, test_decoding")
+    assert failed(result) == {"output plugins of Realtime"}
+    cure = re.search(
+        r"alter system (set .*?wal2json)", re.sub(r"\.\n +\| +\|\.", "", result.stdout)
+    )
+    assert cure
+    passed(verify(dsn, f"set local {setting} = pgoutput; {cure[1]}"))
+    # By another role than Realtime's it may not be seen: no reason to fail.
+    hidden = "revoke pg_monitor from postgres; set local role postgres"
+    result = verify(dsn, f"set local {setting} = pgoutput; {hidden}")
+    assert "output_plugin_libraries is not shown to postgres" in result.stdout
+
+
 def test_verify_passes_without_pg_cron_and_says_so(db: Database) -> None:
     text = verify(db.dsn()).stdout
     assert re.search(r"ok +\| cron job dispatch-sweep +\| not in this database: run sweep", text)
@@ -973,6 +995,31 @@ def test_every_installed_function_has_its_file_search_path_and_comment(shared: D
     for row in found:
         assert row["comment"], row["name"]
         assert "search_path=pg_catalog, pg_temp" in row["settings"], row["name"]
+
+
+def test_no_function_that_only_reads_calls_one_that_writes(shared: Database) -> None:
+    """As plpgsql_check says from 2.10 on: it is told by the marks, which PostgreSQL trusts."""
+    calls = shared.sql(
+        r"""
+        select p.proname as caller, c.name[1] as called
+        from pg_proc as p
+        -- Not what stands in comments and in texts.
+        cross join regexp_replace(p.prosrc, '--[^\n]*|''[^'']*''', '', 'g') as s (source)
+        cross join regexp_matches(s.source, '(\w+)\s*\(', 'g') as c (name)
+        where
+            p.pronamespace in ('public'::regnamespace, 'dispatch'::regnamespace)
+            and p.provolatile <> 'v'
+            -- Of this name there are only such.
+            and (
+                select bool_and(f.provolatile = 'v') from pg_proc as f
+                where
+                    f.proname = c.name[1]
+                    and f.pronamespace::regnamespace::text in ('pg_catalog', 'public', 'dispatch')
+            )
+        order by 1, 2
+        """
+    )
+    assert calls == []
 
 
 LISTS = re.compile(

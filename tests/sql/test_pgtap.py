@@ -3,11 +3,29 @@
 import os
 import subprocess
 
+import pytest
+
 from stack import ROOT
 from tests.database import Database
 
 
-def test_pgtap(db: Database) -> None:
+def populate(db: Database) -> None:
+    """A marketplace in use: somebody in each role, and a request in each state."""
+    customer, favourite = db.make_customer(), db.make_mechanic()
+    db.sql("insert into service_plans values ('tow', 'Tow', 'video', 500, 'eur', true)")
+    db.sql("insert into customer_favorites values (%s, %s)", customer, favourite)
+    db.make_mechanic("pending")
+    for status in ("accepted", "cancelled", "expired"):
+        taken = favourite if status == "accepted" else None
+        update = "update session_requests set status = %s, mechanic_id = %s where id = %s"
+        db.sql(update, status, taken, db.make_request(customer))
+    db.make_request(customer, preferred=favourite)
+
+
+@pytest.mark.parametrize("is_populated", [False, True])
+def test_pgtap(db: Database, is_populated: bool) -> None:
+    if is_populated:
+        populate(db)
     db.superuser().execute("create extension if not exists pgtap with schema extensions")
     files = sorted(map(str, (ROOT / "supabase/tests/database").glob("*.sql")))
     assert files

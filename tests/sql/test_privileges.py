@@ -1,6 +1,7 @@
 """Who may do what: every function, table and column against every role, and real refusals."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -393,4 +394,6 @@ def test_a_password_given_by_psql_is_in_no_log(cluster: Cluster) -> None:
             assert rows(database.superuser(), stored)[0]["rolpassword"].startswith("SCRAM-SHA-256")
         finally:
             database.sql("drop role new_app")
-    assert "new_app PASSWORD 'SCRAM" in log.read_text() and "hunter2" not in log.read_text()
+    # From 17 on psql quotes the name.
+    assert re.search("""new_app"? PASSWORD 'SCRAM""", log.read_text())
+    assert "hunter2" not in log.read_text()

@@ -52,9 +52,11 @@ def pooled_dsn(webhook_dsn: str) -> Iterator[str]:
                 return False
             return True
 
-        eventually(answers)
-        yield dsn
-        pooler.terminate()
+        try:
+            eventually(answers)
+            yield dsn
+        finally:
+            pooler.kill()  # from 1.23 on it waits for its clients after SIGTERM
     shutil.rmtree(directory)
 
 

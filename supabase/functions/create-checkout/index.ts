@@ -24,9 +24,9 @@ const stripe = new Stripe(env("STRIPE_SECRET_KEY"), {
 
 const CORS = {
   "Access-Control-Allow-Origin": new URL(SITE_URL).origin,
-  // What supabase-js sends, its tracing included.
+  // What supabase-js sends, its tracing and a choice of region included.
   "Access-Control-Allow-Headers": "authorization, apikey, content-type, x-client-info, " +
-    "x-supabase-api-version, traceparent, tracestate, baggage",
+    "x-supabase-api-version, x-region, x-retry-count, traceparent, tracestate, baggage",
   "Access-Control-Allow-Methods": "POST",
 };
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

@@ -102,7 +102,10 @@ select index_is_unique(
 );
 
 select results_eq(
-    $$ select code, price_cents, currency from public.service_plans order by price_cents $$,
+    $$
+        select code, price_cents, currency from public.service_plans
+        where code in ('free-diagnostic', 'quick-chat', 'expert-video') order by price_cents
+    $$,
     $$ values
     ('free-diagnostic', 0, 'usd'), ('quick-chat', 999, 'usd'), ('expert-video', 2999, 'usd') $$,
     'the plans are seeded'

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Run `make $2` in a Debian 13 of its own, in the directory $1: `stack/debian13.sh DIRECTORY test`.
+# The system is made by debootstrap when there is none. The clone in it is new each time and has the
+# last commit alone, so that nothing that was installed or left here by hand hides a missing step.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '== %s\n' "$*"; }
+fail() { printf 'debian13: %s\n' "$*" >&2; exit 1; }
+
+# Only root may make a system and enter it.
+[ "$(id -u)" = 0 ] || exec sudo "$PWD/stack/debian13.sh" "$@"
+if ! command -v debootstrap >/dev/null; then
+    say "Installing debootstrap"
+    { apt-get -qq update && apt-get -qq install --no-install-recommends debootstrap; } >/dev/null ||
+        fail "apt-get could not install debootstrap."
+fi
+mkdir -p "$1"
+system=$(cd "$1" && pwd)
+clone=/srv/favorites-priority
+
+if [ ! -e "$system/etc/debian_version" ]; then
+    # Under another name until it is whole.
+    say "Making a Debian 13 in $system"
+    rm -rf "$system.new"
+    debootstrap --variant=minbase --include=ca-certificates,make trixie "$system.new" >"$system.log" ||
+        fail "debootstrap failed; see $system.log"
+    rmdir "$system"
+    mv "$system.new" "$system"
+    rm "$system.log"
+fi
+
+say "Cloning $(git log -1 --format='%h, %s')"
+[ -z "$(git status --porcelain)" ] || say "What is not committed is left out"
+rm -rf "${system:?}$clone"
+git clone -q --no-local . "$system$clone"
+
+# Names and certificates are found as on this machine.
+cp -L /etc/resolv.conf /etc/hosts "$system/etc/"
+if compgen -G '/usr/local/share/ca-certificates/*' >/dev/null; then
+    cp -r /usr/local/share/ca-certificates "$system/usr/local/share/"
+    chroot "$system" update-ca-certificates >/dev/null
+fi
+
+# The mounts are seen in there alone, and go, as every process does, with the first one.
+# shellcheck disable=SC2016  # what is in quotes is for the shells in there
+exec unshare --mount --pid --fork --kill-child bash -c '
+    set -euo pipefail
+    mount -t proc proc "$1/proc"
+    mount --rbind /sys "$1/sys"
+    mount --rbind /dev "$1/dev"
+    mount -t tmpfs shm "$1/dev/shm"
+    # What names a directory of this machine is left here.
+    exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TMPDIR -u PIP_FIND_LINKS \
+        chroot "$1" make -C "$2" "$3"
+' - "$system" "$clone" "$2"
