@@ -33,7 +33,6 @@ SETTINGS = {
     "wal_level": "logical",
     "shared_preload_libraries": "pg_cron",
     "cron.database_name": "postgres",
-    "cron.use_background_workers": "on",
 }
 
 

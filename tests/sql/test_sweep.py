@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from stack.postgres import Cluster
-from tests.database import Database, eventually, heard, listen, rows, rpc
+from tests.database import POISON, Database, eventually, heard, listen, rows, rpc
 
 DUE = "update session_requests set priority_notified_at = now() - interval '1 hour'"
-POISON = """
-    create function public.poison() returns trigger language plpgsql
-    as $$ begin if new.notes = 'poison' then raise exception 'no'; end if; return new; end $$;
-    create trigger poison before update on public.session_requests
-    for each row execute function public.poison()
-"""
 
 
 def requests(db: Database, count: int = 5, **columns: Any) -> list[str]:
