@@ -849,11 +849,13 @@ declare
     v_job record;
     v_active boolean;
     v_runs record;
+    v_waits boolean;
 begin
     for v_job in
         select * from (
             values
             ('dispatch-sweep', '* * * * *', '%dispatch.sweep\_round(%'),
+            ('dispatch-start', '@reboot', '%dispatch.sweep\_round(%'),
             ('dispatch-retention', '%', '%dispatch.prune\_events(%')
         ) as w (name, schedule, command)
     loop
@@ -913,6 +915,9 @@ begin
         );
     end if;
 
+    if to_regprocedure('dispatch.cron_waits_for_each_job()') is not null then
+        execute 'select dispatch.cron_waits_for_each_job()' into v_waits;
+    end if;
     -- Told, and not failed for: where it is so, it may be the provider's to change. That it does
     -- harm is dispatch.health()'s to say.
     v_checks := v_checks || jsonb_build_object(
@@ -921,9 +926,8 @@ begin
         'detail',
         case
             when to_regclass('cron.job') is null then 'not in this database'
-            when to_regprocedure('dispatch.cron_waits_for_each_job()') is null
-                then 'not known: run sql/engine/up.sql'
-            when dispatch.cron_waits_for_each_job()
+            when v_waits is null then 'not known: run sql/engine/up.sql'
+            when v_waits
                 then
                     'NOTE: any that takes long holds up the sweep, as cron.use_background_workers is '
                     'on and pg_cron older than 1.5 (docs/runbook.md)'

@@ -5121,7 +5121,7 @@ begin
                 select old.runid from cron.job_run_details as old
                 inner join cron.job as j on j.jobid = old.jobid
                 where
-                    j.jobname in ('dispatch-sweep', 'dispatch-retention')
+                    j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
                     and j.database = current_database()
                     and coalesce(old.end_time, old.start_time) < $1
                 order by old.runid
@@ -5987,8 +5987,9 @@ exception
 end;
 $$;
 
--- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
--- minute and acts on time. Retention, once a day. pg_cron lives in one database of a
+-- Three pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
+-- minute and acts on time. The same when pg_cron itself starts, after a restart, a crash or a
+-- failover: it would begin the first at the next full minute only. Retention, once a day. pg_cron lives in one database of a
 -- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
 -- commands instead.
 do $$
@@ -6067,7 +6068,7 @@ begin
     for v_job in
         select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
         where
-            j.jobname in ('dispatch-sweep', 'dispatch-retention')
+            j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
             and j.database = current_database() and j.username = current_user
             and j.nodeport <> current_setting('port')::integer
     loop
@@ -6091,6 +6092,7 @@ begin
     end if;
     -- The same name again replaces the job.
     perform cron.schedule('dispatch-sweep', '* * * * *', v_sweep);
+    perform cron.schedule('dispatch-start', '@reboot', v_sweep);
 
     -- This one is left as it is: its ages and its hour are the owner's.
     if

@@ -21,12 +21,13 @@ from stack.install import (
     install,
     install_on_theirs,
 )
-from stack.postgres import SUPERUSER, Cluster, run_psql
+from stack.postgres import SUPERUSER, Cluster, binary, run_psql
 from tests.database import (
     Database,
     checkout,
     dump,
     eventually,
+    fresh_database,
     refused,
     rpc,
 )
@@ -689,7 +690,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     *(
         (f"set role postgres; select {change}", {f"cron job {job}"})
-        for job in ("dispatch-sweep", "dispatch-retention")
+        for job in ("dispatch-sweep", "dispatch-start", "dispatch-retention")
         for change in (
             f"cron.unschedule('{job}')",
             f"cron.alter_job(jobid, active := false) from cron.job where jobname = '{job}'",
@@ -872,26 +873,65 @@ def test_verify_says_what_row_level_security_is_for(theirs: str) -> None:
 
 FILL = """
 set session_replication_role = replica;
-insert into public.session_requests (customer_id, session_type, {columns})
-select gen_random_uuid(), 'chat', {values} from generate_series(1, 20000) as n;
+insert into public.session_requests (customer_id, session_type, status, {columns})
+select gen_random_uuid(), 'chat', '{status}', {values} from generate_series(1, {count}) as n;
 """
+# How many requests there are, in which state, and how old.
+FILLED = [(0, "pending", "0"), (49, "completed", "1 day"), (20000, "completed", "1 year"),
+          (20000, "pending", "0")]  # fmt: skip
 
 
 @pytest.mark.parametrize("analyzed", [False, True])
-@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize(("count", "status", "age"), FILLED)
 def test_the_plan_of_the_sweep_goes_by_no_statistics(
-    cluster: Cluster, theirs: str, filled: bool, analyzed: bool
+    cluster: Cluster, theirs: str, count: int, status: str, age: str, analyzed: bool
 ) -> None:
-    window = "priority_window_minutes, priority_notified_at"
-    fill = FILL.format(columns=window, values="1 + n % 60, now()") if filled else ""
+    fill = FILL.format(
+        columns="priority_window_minutes, priority_notified_at",
+        values=f"1 + n % 60, now() - interval '{age}'",
+        status=status,
+        count=count,
+    )
+    windows = (
+        "insert into dispatch.windows (request_id, ends_at, closed_at)"
+        " select id, now(), case when status <> 'pending' then now() end from session_requests;"
+    )
     analyze = "analyze session_requests, dispatch.windows;" if analyzed else ""
     passed(verify(cluster.dsn(SUPERUSER), f"{fill}{analyze}"))
-    if filled:
-        fill += (
-            "insert into dispatch.windows (request_id, ends_at)"
-            " select id, now() from session_requests;"
+    passed(verify(theirs, f"{fill}{windows}{analyze}"))
+
+
+@pytest.mark.parametrize(
+    "revoked",
+    [
+        "usage on schema dispatch",
+        "execute on function dispatch.health",
+        "execute on function dispatch.first_event_id_since",
+        "select on dispatch.metrics",
+    ],
+)
+def test_verify_sees_what_an_exporter_lacks(db: Database, revoked: str) -> None:
+    run_psql(db.dsn(), "-f", str(ROOT / "sql/monitor_role.sql"))
+    passed(verify(db.dsn()))
+    breakage = f"revoke {revoked} from dispatch_monitor"
+    assert failed(verify(db.dsn(), breakage)) == {"role dispatch_monitor"}
+
+
+def test_verify_passes_on_a_restored_database(cluster: Cluster, db: Database) -> None:
+    mechanic = db.make_mechanic()
+    for preferred in (None, mechanic):
+        db.make_request(preferred=preferred)
+    with fresh_database(cluster, "template0") as restored:
+        whole = subprocess.run(
+            [binary("pg_dump"), "-d", db.dsn(SUPERUSER)], capture_output=True, check=True
         )
-    passed(verify(theirs, f"{fill}{analyze}"))
+        subprocess.run(
+            ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", restored.dsn(SUPERUSER)],
+            input=whole.stdout,
+            capture_output=True,
+            check=True,
+        )
+        passed(verify(restored.dsn()))
 
 
 def test_verify_passes_without_realtime(cluster: Cluster) -> None:
