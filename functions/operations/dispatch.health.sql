@@ -24,8 +24,8 @@ begin
     select string_agg(t.relation::text, ', ' order by t.relation::text) into v_hidden
     from unnest(
         array[
-            'public.session_requests', 'public.mechanics', 'dispatch.request_events',
-            'dispatch.stripe_events', 'dispatch.windows'
+            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
+            'dispatch.windows'
         ]::regclass[]
     ) as t (relation)
     where row_security_active(t.relation);
