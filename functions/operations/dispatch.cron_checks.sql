@@ -24,7 +24,7 @@ declare
     v_neighbour record;
     v_job record;
     v_sweep_is_active boolean := false;
-    v_user text := current_user;
+    v_user text := current_user::text;
     v_timeout text;
     v_max_time interval;
 begin

@@ -7,7 +7,7 @@ create or replace function dispatch.health(
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
 stable
--- definer: whom sql/monitor_role.sql lets ask must see what there is, not what its rights let it see
+-- definer: whom sql/monitor_role.sql lets ask must see what there is, whatever its own rights
 security definer
 set search_path = pg_catalog, pg_temp
 as $$

@@ -1,5 +1,5 @@
--- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without today's,
--- realtime.send() warns, and loses every Broadcast.
+-- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without
+-- today's, realtime.send() warns, and loses every Broadcast.
 create or replace function dispatch.realtime_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql

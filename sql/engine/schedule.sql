@@ -1,8 +1,8 @@
--- Three pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
--- minute and acts on time. The same when pg_cron itself starts, after a restart, a crash or a
--- failover: it would begin the first at the next full minute only. Retention, once a day. pg_cron lives in one database of a
--- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
--- commands instead.
+-- Three pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a
+-- whole minute and acts on time. The same when pg_cron itself starts, after a restart, a crash or a
+-- failover: it would begin the first at the next full minute only. Retention, once a day. pg_cron
+-- lives in one database of a cluster only: elsewhere the install goes on with a warning, and
+-- somebody must run the jobs' commands instead.
 do $$
 declare
     -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and

@@ -4579,7 +4579,7 @@ declare
     v_neighbour record;
     v_job record;
     v_sweep_is_active boolean := false;
-    v_user text := current_user;
+    v_user text := current_user::text;
     v_timeout text;
     v_max_time interval;
 begin
@@ -4902,7 +4902,7 @@ create or replace function dispatch.health(
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
 stable
--- definer: whom sql/monitor_role.sql lets ask must see what there is, not what its rights let it see
+-- definer: whom sql/monitor_role.sql lets ask must see what there is, whatever its own rights
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -5269,8 +5269,8 @@ comment on function dispatch.prune_windows(interval, integer, timestamptz) is
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without today's,
--- realtime.send() warns, and loses every Broadcast.
+-- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without
+-- today's, realtime.send() warns, and loses every Broadcast.
 create or replace function dispatch.realtime_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
@@ -5987,11 +5987,11 @@ exception
 end;
 $$;
 
--- Three pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
--- minute and acts on time. The same when pg_cron itself starts, after a restart, a crash or a
--- failover: it would begin the first at the next full minute only. Retention, once a day. pg_cron lives in one database of a
--- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
--- commands instead.
+-- Three pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a
+-- whole minute and acts on time. The same when pg_cron itself starts, after a restart, a crash or a
+-- failover: it would begin the first at the next full minute only. Retention, once a day. pg_cron
+-- lives in one database of a cluster only: elsewhere the install goes on with a warning, and
+-- somebody must run the jobs' commands instead.
 do $$
 declare
     -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and

@@ -104,12 +104,17 @@ def test_before_pg_cron_could_begin_nothing_is_wrong(cluster: Cluster) -> None:
         with superuser.transaction(force_rollback=True):
             superuser.execute("delete from cron.job_run_details")
             made = "select setval('dispatch.scheduled_at', (1000 * date_part('epoch', {}))::bigint)"
-            launcher = "select backend_start from pg_stat_activity where backend_type like 'pg_cron l%'"
+            launcher = (
+                "select backend_start from pg_stat_activity where backend_type like 'pg_cron l%'"
+            )
             started = "select pg_postmaster_start_time()"
             superuser.execute(made.format("to_timestamp(1)").encode())
             for since, at in (
                 ("the server", value(superuser, f"select greatest(({started}), ({launcher}))")),
-                ("the job", value(superuser, "select date_trunc('second', now()) + interval '1 day'")),
+                (
+                    "the job",
+                    value(superuser, "select date_trunc('second', now()) + interval '1 day'"),
+                ),
             ):
                 if since == "the job":
                     superuser.execute(made.format(f"'{at}'::timestamptz").encode())
@@ -132,13 +137,16 @@ def test_a_run_that_ended_with_the_server_is_no_fault(cluster: Cluster, message:
         with superuser.transaction(force_rollback=True):
             superuser.execute("delete from cron.job_run_details")
             superuser.execute(
-                "insert into cron.job_run_details (jobid, runid, status, return_message, start_time)"
+                "insert into cron.job_run_details"
+                " (jobid, runid, status, return_message, start_time)"
                 " select jobid, -1, 'failed', %s, now() from cron.job"
                 " where jobname = 'dispatch-sweep'",
                 [message],
             )
             assert "sweep_runs" not in failing(superuser)
-            superuser.execute("update cron.job_run_details set return_message = 'connection failed'")
+            superuser.execute(
+                "update cron.job_run_details set return_message = 'connection failed'"
+            )
             found = failing(superuser)["sweep_runs"]
             port = value(superuser, "show port")
             assert found.endswith(f"failed: connection failed (to localhost:{port})")
@@ -283,7 +291,9 @@ def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:
         superuser.execute("revoke pg_monitor from postgres; set local role postgres")
         found = failing(superuser)
     for check in ("snapshots_recent", "events_settled"):
-        assert found[check] == "other sessions are not shown to postgres: grant it pg_read_all_stats"
+        assert (
+            found[check] == "other sessions are not shown to postgres: grant it pg_read_all_stats"
+        )
 
 
 def test_a_writer_that_does_not_commit(shared: Database) -> None:
@@ -403,11 +413,21 @@ def test_times_that_are_none_break_nothing_that_looks_at_them(shared: Database, 
     )
     times = ["created_at", "updated_at", "accepted_at", "expires_at", "notification_sent_at",
              "priority_notified_at"]  # fmt: skip
-    requests = {}
+    requests = []
     for time in times:
-        requests[time] = shared.make_request(customer, mechanic, **{time: at})
+        for status in ("pending", "accepted", "expired"):
+            (row,) = shared.sql(
+                "insert into session_requests"
+                f" (customer_id, session_type, preferred_mechanic_id, status, {time})"
+                " values (%s, 'chat', %s, %s, %s) returning id",
+                customer,
+                mechanic,
+                status,
+                at,
+            )
+            requests.append(row["id"])
         late = shared.make_request(customer, mechanic)
-        with suppress(psycopg.errors.RaiseException, psycopg.Error):
+        with suppress(psycopg.Error):  # what is refused is well, too
             shared.sql(f"update session_requests set {time} = %s where id = %s", at, late)
     ended = shared.make_request(customer, mechanic)
     shared.end_window(ended)
@@ -428,7 +448,7 @@ def test_times_that_are_none_break_nothing_that_looks_at_them(shared: Database, 
         caller = shared.connect(each)
         rpc(caller, "list_open_session_requests")
         rpc(caller, "list_session_request_events")
-    for request in requests.values():
+    for request in requests:
         shared.sql("select * from dispatch.explain_routing(%s)", request)
         rpc(shared.connect(customer), "get_session_request_timeline", request_id=request)
     for function in ("prune_events", "prune_windows", "prune_stripe_events"):

@@ -190,7 +190,9 @@ def test_those_that_raise_may_be_many_more(db: Database) -> None:
         db.make_request(notes="poison")
     db.sql("update session_requests set expires_at = now() - interval '2 hours'")
     other = db.make_request(expires_at="2020-01-01Z")
-    db.sql("update session_requests set expires_at = now() - interval '1 hour' where id = %s", other)
+    db.sql(
+        "update session_requests set expires_at = now() - interval '1 hour' where id = %s", other
+    )
     db.sql(POISON)
     assert any(db.value("select dispatch.sweep(2)") for _ in range(2000))
     assert db.request(other)["status"] == "expired"
