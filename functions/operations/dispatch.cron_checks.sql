@@ -137,6 +137,7 @@ begin
         when not v_has_cron then v_absent
         when not v_sees_sessions
             then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when pg_is_in_recovery() then 'a standby begins no job: ask the primary'
         when v_launcher.pid is null
             then 'pg_cron''s launcher is not there, and no job begins: restart the server'
         when v_neighbour.pid is not null

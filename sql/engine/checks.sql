@@ -904,7 +904,10 @@ begin
         v_checks := v_checks || jsonb_build_object(
             'check_name', 'runs of dispatch-sweep',
             'ok',
-            v_runs.ended = 0 or coalesce(v_runs.good_at > now() - interval '3 minutes', false),
+            v_runs.ended = 0
+            or coalesce(v_runs.good_at > now() - interval '3 minutes', false)
+            -- After a restart pg_cron begins it at the next full minute.
+            or (v_runs.good_at is not null and pg_postmaster_start_time() > now() - interval '3 minutes'),
             'detail',
             case
                 when v_runs.count = 0 then 'none yet: the first begins with the next minute'

@@ -334,6 +334,12 @@ def without(signature: str, word: str) -> str:
     )
 
 
+# As if the server had been there for long.
+LONG_AGO = (
+    "alter function pg_catalog.pg_postmaster_start_time() rename to really;"
+    " create function pg_catalog.pg_postmaster_start_time() returns timestamptz"
+    " language sql as $$ select now() - interval '1 day' $$"
+)
 TABLE = "session_requests"
 REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
@@ -703,7 +709,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     *(
         (
-            "delete from cron.job_run_details; insert into cron.job_run_details"
+            f"{LONG_AGO}; delete from cron.job_run_details; insert into cron.job_run_details"
             " (jobid, runid, status, start_time)"
             f" select jobid, 1, '{status}', now() - interval '{ago}' from cron.job"
             " where jobname = 'dispatch-sweep'",
@@ -885,6 +891,20 @@ def test_whoever_has_pg_cron_wait_for_each_job_is_told() -> None:
         for text in ("\n".join(said), unfolded, health["detail"]):
             assert ("cron.use_background_workers is" in text) == waits
         assert health["ok"]
+
+
+@pytest.mark.parametrize(("message", "is_well"), [("server restarted", True), ("disk full", False)])
+def test_verify_after_a_restart(cluster: Cluster, message: str, is_well: bool) -> None:
+    """pg_cron begins again at the next full minute."""
+    started = LONG_AGO.replace("interval '1 day'", "interval '2 minutes'")
+    runs = (
+        f"{started}; delete from cron.job_run_details; insert into cron.job_run_details"
+        " (jobid, runid, status, return_message, start_time)"
+        f" select jobid, 1, 'failed', '{message}', now() - interval '1 hour' from cron.job"
+        " where jobname = 'dispatch-sweep'"
+    )
+    found = failed(verify(cluster.dsn(SUPERUSER), runs))
+    assert found == (set() if is_well else {"runs of dispatch-sweep"})
 
 
 def test_verify_says_what_to_rename(theirs: str) -> None:
