@@ -178,7 +178,7 @@ def use_up_the_wal(scene: Scene) -> None:
 
 
 def stop_pg_cron(scene: Scene) -> None:
-    """For minutes: its job is inactive, and the loop under way is ended."""
+    """For minutes: its jobs are inactive, and the loop under way is ended."""
     try:
         until_done(lambda: end_the_sweep(scene))
         scene.wait(60, 150)
@@ -197,7 +197,8 @@ def end_the_sweep(scene: Scene) -> None:
 
 def activate(connection: Connection, *, on: bool) -> None:
     connection.execute(
-        "select cron.alter_job(jobid, active => %s) from cron.job where jobname = 'dispatch-sweep'",
+        "select cron.alter_job(jobid, active => %s) from cron.job"
+        " where jobname in ('dispatch-sweep', 'dispatch-start')",
         [on],
     )
 

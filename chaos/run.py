@@ -80,7 +80,11 @@ def run(
             wait_until(lambda: all(e.alive and e.ready() for e in stack.services), patience)
             report("The faults are over; Stripe sends what is not acknowledged")
         report("Waiting for the announcements")
-        wait_until(lambda: is_announced(dsn, sweep_by_hand), patience)
+        # Both, before anything is locked: until the full minute at which pg_cron begins, nobody
+        # sends what was left, and windows go on ending.
+        wait_until(
+            lambda: is_announced(dsn, sweep_by_hand) and is_delivered(dsn, sweep_by_hand), patience
+        )
         # What expires now would be news while the listeners read to the end.
         owner = still.enter_context(psycopg.connect(dsn))
         owner.execute("lock table public.session_requests in share mode")

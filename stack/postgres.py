@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import psycopg
 from psycopg import sql
@@ -33,7 +35,6 @@ SETTINGS = {
     "wal_level": "logical",
     "shared_preload_libraries": "pg_cron",
     "cron.database_name": "postgres",
-    "cron.use_background_workers": "on",
 }
 
 
@@ -119,10 +120,32 @@ class Cluster(Postgresql):
 
     def drop_database(self, name: str) -> None:
         # Only a superuser may end a superuser's connection that is still closing.
-        with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
+        with (
+            psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection,
+            self.pg_cron_listens(),
+        ):
             connection.execute(
                 sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
             )
+
+    @contextmanager
+    def pg_cron_listens(self) -> Iterator[None]:
+        """`drop database` asks every process, and before 1.6.3 pg_cron's does not look up from the
+        jobs that it waits for; it does when its settings are loaded again."""
+        done = Event()
+
+        def load_again() -> None:
+            while not done.wait(0.05):
+                with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
+                    connection.execute("select pg_reload_conf()")
+
+        thread = Thread(target=load_again)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def make_partitions(self) -> None:
         """Make the day partitions without which `realtime.send` loses every message."""

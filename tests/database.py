@@ -32,6 +32,14 @@ SETS = {
     "get_session_request_timeline",
 }
 
+# A trigger of the marketplace's own that raises at some rows.
+POISON = """
+    create function public.poison() returns trigger language plpgsql
+    as $$ begin if new.notes = 'poison' then raise exception 'no'; end if; return new; end $$;
+    create trigger poison before update on public.session_requests
+    for each row execute function public.poison()
+"""
+
 
 def rows(connection: Connection, query: str, *params: object) -> list[Row]:
     cursor = connection.cursor(row_factory=dict_row)

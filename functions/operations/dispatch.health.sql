@@ -7,127 +7,35 @@ create or replace function dispatch.health(
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
 volatile
-security invoker
+-- definer: whom sql/monitor_role.sql lets ask must see what there is, whatever its own rights
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_enough constant integer := 1000;
-    v_many constant integer := 10000;
     v_grace constant interval := interval '5 seconds';
-    v_has_cron boolean;
-    v_name text;
-    v_max_age interval;
-    v_active boolean;
-    v_began_at timestamptz;
-    v_error text;
-    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
-    v_session record;
-    v_refused text[];
+    v_hidden text;
 begin
-    v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
-    for v_name, v_max_age in values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
-    loop
-        -- Its tables are named only where it is: in one database of a cluster.
-        if v_has_cron then
-            execute $q$
-                select
-                    bool_or(j.active) as is_active,
-                    max(begun.start_time) as began_at,
-                    max(ended.return_message) filter (where ended.status = 'failed') as error
-                from cron.job as j
-                left join lateral (
-                    select d.start_time from cron.job_run_details as d
-                    where d.jobid = j.jobid and d.start_time is not null
-                    order by d.runid desc limit 1
-                ) as begun on true
-                left join lateral (
-                    select d.status, coalesce(d.return_message, 'no message') as return_message
-                    from cron.job_run_details as d
-                    where d.jobid = j.jobid and d.status in ('succeeded', 'failed')
-                    order by d.runid desc limit 1
-                ) as ended on true
-                where j.jobname = $1 and j.database = current_database()
-            $q$ into v_active, v_began_at, v_error using 'dispatch-' || v_name;
-        end if;
+    return query select * from dispatch.cron_checks(p_now);
+    return query select * from dispatch.session_checks(p_now);
+    return query select * from dispatch.realtime_checks(p_now);
 
-        check_name := v_name || '_scheduled';
-        ok := v_has_cron and coalesce(v_active, false);
-        detail := case
-            when not v_has_cron then 'pg_cron is not in this database'
-            else
-                case when ok then 'job' else 'no active job' end || ' dispatch-' || v_name
-        end;
-        return next;
-
-        check_name := v_name || '_runs';
-        ok := v_has_cron
-        and v_error is null
-        -- Retention is daily: on the first day it has not run yet.
-        and coalesce(v_began_at > p_now - v_max_age, v_name = 'retention');
-        detail := case
-            when not v_has_cron then 'pg_cron is not in this database'
-            else
-                coalesce('last run began at ' || v_began_at, 'has not run yet')
-                || coalesce('; the last that ended failed: ' || v_error, '')
-        end;
-        return next;
-    end loop;
-
-    -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
-    check_name := 'notify_queue';
-    ok := pg_notification_queue_usage() <= 0.5 and not pg_is_in_recovery();
-    detail := case
-        when pg_is_in_recovery() then 'a standby sends no notices: ask the primary'
-        else
-            round(pg_notification_queue_usage()::numeric * 100) || ' % full; that a notice '
-            'arrives is shown by listening only'
-    end;
-    return next;
-
-    -- A listener that stops reading does this: its server process waits for it inside a
-    -- transaction, and is "idle" and younger than its snapshot to look at. So both are asked: how
-    -- long ago, and how many transactions.
-    select
-        a.pid,
-        a.wait_event,
-        coalesce(nullif(a.application_name, ''), a.backend_type) as who,
-        age(a.backend_xmin) as transactions,
-        -- A standby's snapshot, which a replication session reports, has no beginning here.
-        age(a.backend_xmin) > v_many
-        and coalesce(a.xact_start < p_now - interval '5 minutes', true) as is_old
-    into v_session
-    from pg_catalog.pg_stat_activity as a
-    where
-        a.backend_xmin is not null and a.backend_type <> 'autovacuum worker'
-        and coalesce(a.datname, current_database()) = current_database()
-    order by is_old desc, age(a.backend_xmin) desc
-    limit 1;
-    check_name := 'snapshots_recent';
-    ok := v_sees_sessions and not coalesce(v_session.is_old, false);
-    detail := case
-        when not v_sees_sessions
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
-        when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
-        else
-            'session ' || v_session.pid || ' (' || v_session.who || ') keeps vacuum from removing '
-            || 'the dead rows of the last ' || v_session.transactions || ' transactions'
-            || case v_session.wait_event
-                when 'ClientWrite' then ': its client does not read what it is sent' else ''
-            end
-    end;
-    return next;
-
-    v_refused := dispatch.refused_output_plugins();
-    check_name := 'output_plugins_allowed';
-    ok := coalesce(v_refused = '{}', false);
-    detail := case
-        when v_refused is null
-            then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
-        when ok then 'none that Realtime reads by is refused'
-        else
-            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
-            || ': not named in output_plugin_libraries'
-    end;
+    -- To whom rows are hidden nothing is ever late: what follows would be well, and untrue.
+    select string_agg(t.relation::text, ', ' order by t.relation::text) into v_hidden
+    from unnest(
+        array[
+            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
+            'dispatch.windows'
+        ]::regclass[]
+    ) as t (relation)
+    where row_security_active(t.relation);
+    check_name := 'rows_visible';
+    ok := v_hidden is null;
+    detail := coalesce(
+        'row level security hides rows from ' || current_user || ', and the rows below say '
+        'nothing: ' || v_hidden,
+        'no row is hidden from ' || current_user
+    );
     return next;
 
     return query
@@ -159,7 +67,13 @@ begin
                 )
                 and e.created_at between p_now - interval '15 minutes' and p_now
                 and e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
-                and e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz > v_grace
+                -- A writer may have had it begin at no time.
+                and case
+                    when isfinite((e.payload ->> 'window_ends_at')::timestamptz)
+                        then
+                            e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz
+                            > v_grace
+                end
             limit v_enough
         ) as w
         union all
@@ -198,6 +112,18 @@ begin
                 r.is_pending and r.created_at < p_now - interval '15 minutes'
                 and r.announced_at < p_now - interval '15 minutes'
             order by r.created_at
+            limit v_enough
+        ) as u
+        union all
+        select
+            'requests_expired',
+            'requests not expired 5 s after their time',
+            count(*),
+            ', the oldest of ' || min(u.expires_at) || ': a trigger raises, see the server''s log'
+        from (
+            select r.expires_at from dispatch.requests as r
+            where r.is_pending and r.expires_at < p_now - v_grace and dispatch.governs_all()
+            order by r.expires_at
             limit v_enough
         ) as u
         union all

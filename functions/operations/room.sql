@@ -1,4 +1,6 @@
 -- For the owner. The flag's setter comes with the feature (sql/favorites_priority/up.sql).
+\ir dispatch.cron_checks.sql
+\ir dispatch.cron_waits_for_each_job.sql
 \ir dispatch.explain_routing.sql
 \ir dispatch.health.sql
 \ir dispatch.policy_fingerprints.sql
@@ -6,4 +8,6 @@
 \ir dispatch.prune_events.sql
 \ir dispatch.prune_stripe_events.sql
 \ir dispatch.prune_windows.sql
+\ir dispatch.realtime_checks.sql
 \ir dispatch.refused_output_plugins.sql
+\ir dispatch.session_checks.sql

@@ -16,12 +16,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_silent_since timestamptz := dispatch.silent_since(p_now);
+    v_id uuid;
     v_count integer;
 begin
     -- Theirs is theirs, and what the engine remembers for them is read with its time.
     if not dispatch.governs_all() then
         return 0;
     end if;
+    -- The announcements do not wait for whoever has locked the table.
+    begin
+        lock table dispatch.mechanics in row exclusive mode nowait;
+    exception
+        when lock_not_available then return 0;
+    end;
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- last_seen_at stays: it is when the mechanic was last seen.
     -- An array, as a join may run its inner side, and with it the limit, more than once.
@@ -37,10 +44,27 @@ begin
     get diagnostics v_count = row_count;
     return v_count;
 exception
-    -- A trigger of the marketplace's own that raises must not hold up the announcements.
+    -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
+    -- announcements, nor keep the others online. By chance, so that none is always behind such ones.
     when others then
-        raise warning 'silent mechanics are not marked as offline: %', sqlerrm;
-        return 0;
+        raise warning 'marking the silent as offline one by one: %', sqlerrm;
+        v_count := 0;
+        for v_id in
+            select silent.id from dispatch.mechanics as silent
+            where silent.is_online and (silent.last_seen_at > v_silent_since) is not true
+            order by random()
+            limit p_limit
+            for update skip locked
+        loop
+            begin
+                update dispatch.mechanics as m set is_online = false where m.id = v_id;
+                v_count := v_count + 1;
+            exception
+                when others then
+                    raise warning 'mechanic % is not marked as offline: %', v_id, sqlerrm;
+            end;
+        end loop;
+        return v_count;
 end;
 $$;
 

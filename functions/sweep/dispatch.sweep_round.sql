@@ -23,21 +23,28 @@ begin
         when abs(extract(epoch from v_now) - v_delivered_at) < 10 then interval '20 milliseconds'
         else interval '100 milliseconds'
     end;
-    v_deadline := dispatch.next_deadline();
-    if v_deadline <= v_now and v_now >= sweep_at then
-        v_done := dispatch.sweep(1000, v_now);
-        if v_done > 0 then
-            v_deadline := dispatch.next_deadline();
-        else
-            -- Due and yet not done: somebody holds that row for a moment, or, the longer it is due,
-            -- some trigger raises on it. Trying that one each 20 ms would fill the server's log and
-            -- take its processor; notices go on meanwhile.
-            sweep_at := v_now + greatest(
-                interval '20 milliseconds',
-                v_now - greatest(v_deadline, v_now - interval '1 second')
-            );
+    begin
+        -- As long as somebody has locked the whole table there is nothing to be known of windows.
+        -- What is in the log already is sent all the same.
+        lock table public.session_requests in row exclusive mode nowait;
+        v_deadline := dispatch.next_deadline();
+        if v_deadline <= v_now and v_now >= sweep_at then
+            v_done := dispatch.sweep(1000, v_now);
+            if v_done > 0 then
+                v_deadline := dispatch.next_deadline();
+            else
+                -- Due and yet not done: somebody holds that row for a moment, or, the longer it is
+                -- due, some trigger raises on it. Trying that one each 20 ms would fill the
+                -- server's log and take its processor; notices go on meanwhile.
+                sweep_at := v_now + greatest(
+                    interval '20 milliseconds',
+                    v_now - greatest(v_deadline, v_now - interval '1 second')
+                );
+            end if;
         end if;
-    end if;
+    exception
+        when lock_not_available then v_done := 0;
+    end;
     -- What the sweep told goes out with the commit that comes now, before what others left is sent.
     -- That is sent a little at a time, so that a deadline never waits for much of it.
     if v_done > 0 or dispatch.deliver_events(100) >= 100 then

@@ -484,8 +484,9 @@ from (
             'security definer functions', 'definer',
             array[
                 'accept_request', 'broadcast_request_now', 'cancel_request', 'complete_request',
-                'create_free_request', 'decline_request', 'get_request_timeline', 'guard_request',
-                'guard_reservation', 'is_reserved_for_another', 'list_favorites',
+                'create_free_request', 'decline_request', 'first_event_id_since',
+                'get_request_timeline', 'guard_request',
+                'guard_reservation', 'health', 'is_reserved_for_another', 'list_favorites',
                 'list_open_requests', 'list_request_events', 'log_new_request',
                 'log_request_change', 'log_window', 'make_checkout', 'may_see_request',
                 'may_use_topic', 'mechanic_status', 'process_stripe_event', 'release_windows',
@@ -514,15 +515,17 @@ from (
             'stable functions', 'stable',
             array[
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
-                'caller_id', 'choose_recipients', 'explain_routing',
+                'caller_id', 'choose_recipients', 'cron_checks', 'cron_waits_for_each_job',
+                'explain_routing',
                 'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
                 'get_request_timeline', 'is_approved_mechanic', 'is_online',
                 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
                 'next_deadline', 'pending_windows', 'policy_fingerprints', 'priority_window',
-                'raise_error', 'refusal', 'refused_output_plugins', 'request_of_checkout',
-                'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'silent_since', 'unannounced_requests', 'wants_priority'
+                'raise_error', 'realtime_checks', 'refusal', 'refused_output_plugins',
+                'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
+                'routing_note', 'score_match', 'silent_since',
+                'unannounced_requests', 'wants_priority'
             ]
         ),
         (
@@ -620,6 +623,59 @@ from (
                         r.oid, to_regprocedure('dispatch.process_stripe_event(jsonb)')::oid,
                         'execute'
                     )
+                )
+            ) as v (what, is_granted)
+        ) as g
+) as c
+\gset
+
+-- An exporter's role, where sql/monitor_role.sql was run in this database.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'role dispatch_monitor' as check_name,
+        r.oid is null or not g.is_here or g.missing is null as ok,
+        case
+            when r.oid is null then 'there is none'
+            when not g.is_here then 'has no grant in this database'
+            else coalesce(g.missing, 'may ask dispatch.health() and dispatch.metrics')
+        end as detail
+    from (select to_regrole('dispatch_monitor')::oid as oid) as r
+    cross join
+        lateral (
+            select
+                coalesce(bool_or(v.is_granted), false) as is_here,
+                'missing (run sql/monitor_role.sql): '
+                || string_agg(v.what, ', ') filter (where not coalesce(v.is_granted, false))
+                    as missing
+            from (
+                values
+                (
+                    'usage on schema dispatch',
+                    has_schema_privilege(r.oid, to_regnamespace('dispatch')::oid, 'usage')
+                ),
+                (
+                    'execute on dispatch.health',
+                    has_function_privilege(
+                        r.oid, to_regprocedure('dispatch.health(timestamptz,bigint)')::oid,
+                        'execute'
+                    )
+                ),
+                (
+                    'execute on dispatch.first_event_id_since',
+                    has_function_privilege(
+                        r.oid, to_regprocedure('dispatch.first_event_id_since(timestamptz)')::oid,
+                        'execute'
+                    )
+                ),
+                (
+                    'select on dispatch.metrics',
+                    has_table_privilege(r.oid, to_regclass('dispatch.metrics')::oid, 'select')
                 )
             ) as v (what, is_granted)
         ) as g
@@ -827,11 +883,13 @@ declare
     v_job record;
     v_active boolean;
     v_runs record;
+    v_waits boolean;
 begin
     for v_job in
         select * from (
             values
             ('dispatch-sweep', '* * * * *', '%dispatch.sweep\_round(%'),
+            ('dispatch-start', '@reboot', '%dispatch.sweep\_round(%'),
             ('dispatch-retention', '%', '%dispatch.prune\_events(%')
         ) as w (name, schedule, command)
     loop
@@ -863,11 +921,14 @@ begin
         execute
             $q$select
                 count(*),
-                max(coalesce(d.start_time, now())) filter (
+                max(d.start_time) filter (
                     where d.status <> 'failed'
-                    -- Ended with the server, not by a fault of its own.
-                    or d.return_message ~ 'terminating background worker|server restarted'
+                    -- Ended with the server, or by somebody, not by a fault of its own.
+                    or d.return_message
+                    ~ 'server restarted|terminating (connection|background worker)|job canceled'
                 ) as good_at,
+                -- None has ended, and so none has failed.
+                count(*) filter (where d.status in ('succeeded', 'failed')) as ended,
                 (array_agg(d.status || coalesce(', ' || left(d.return_message, 200), '')
                 order by d.runid desc))[1] as outcome
             from cron.job_run_details as d
@@ -877,7 +938,10 @@ begin
         v_checks := v_checks || jsonb_build_object(
             'check_name', 'runs of dispatch-sweep',
             'ok',
-            v_runs.count = 0 or coalesce(v_runs.good_at > now() - interval '3 minutes', false),
+            v_runs.ended = 0
+            or coalesce(v_runs.good_at > now() - interval '3 minutes', false)
+            -- After a restart pg_cron begins it at the next full minute.
+            or (v_runs.good_at is not null and pg_postmaster_start_time() > now() - interval '3 minutes'),
             'detail',
             case
                 when v_runs.count = 0 then 'none yet: the first begins with the next minute'
@@ -887,6 +951,26 @@ begin
             end
         );
     end if;
+
+    if to_regprocedure('dispatch.cron_waits_for_each_job()') is not null then
+        execute 'select dispatch.cron_waits_for_each_job()' into v_waits;
+    end if;
+    -- Told, and not failed for: where it is so, it may be the provider's to change. That it does
+    -- harm is dispatch.health()'s to say.
+    v_checks := v_checks || jsonb_build_object(
+        'check_name', 'other jobs of pg_cron',
+        'ok', true,
+        'detail',
+        case
+            when to_regclass('cron.job') is null then 'not in this database'
+            when v_waits is null then 'not known: run sql/engine/up.sql'
+            when v_waits
+                then
+                    'NOTE: any that takes long holds up the sweep, as cron.use_background_workers is '
+                    'on and pg_cron older than 1.5 (docs/runbook.md)'
+            else 'none holds up the sweep by being slow'
+        end
+    );
     perform set_config(
         'favorites_priority.checks',
         (current_setting('favorites_priority.checks')::jsonb || v_checks)::text,

@@ -9,7 +9,7 @@ begin
         for v_found in
             execute
                 'select j.jobid from cron.job as j '
-                'where j.jobname in (''dispatch-sweep'', ''dispatch-retention'') '
+                'where j.jobname in (''dispatch-sweep'', ''dispatch-start'', ''dispatch-retention'') '
                 'and j.database = current_database()'
         loop
             execute 'select cron.unschedule($1::bigint)' using v_found.jobid;

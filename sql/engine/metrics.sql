@@ -1,6 +1,6 @@
 -- By day, from the event log alone. A day is read only when it is asked for: a condition on day
--- spares the others.
-create or replace view dispatch.metrics with (security_invoker = on) as
+-- spares the others. With its owner's rights, for whom sql/monitor_role.sql lets ask.
+create or replace view dispatch.metrics as
 with days as (
     select
         u.today - n.ago as day,
@@ -58,13 +58,17 @@ cross join
             percentile_cont(array[0.5, 0.95]) within group (
                 order by
                     extract(epoch from e.created_at - (e.payload ->> 'created_at')::timestamptz)
-            ) filter (where e.event = 'request_accepted') as accept_seconds,
+            ) filter (
+                where e.event = 'request_accepted'
+                and isfinite((e.payload ->> 'created_at')::timestamptz)
+            ) as accept_seconds,
             percentile_cont(array[0.5, 0.95, 1]) within group (
                 order by extract(
                     epoch from e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz
                 )
             ) filter (
                 where e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
+                and isfinite((e.payload ->> 'window_ends_at')::timestamptz)
             ) as sweep_lateness_seconds
         from dispatch.request_events as e
         where

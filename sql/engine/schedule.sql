@@ -1,7 +1,8 @@
--- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
--- minute and acts on time. Retention, once a day. pg_cron lives in one database of a
--- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
--- commands instead.
+-- Three pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a
+-- whole minute and acts on time. The same when pg_cron itself starts, after a restart, a crash or a
+-- failover: it would begin the first at the next full minute only. Retention, once a day. pg_cron
+-- lives in one database of a cluster only: elsewhere the install goes on with a warning, and
+-- somebody must run the jobs' commands instead.
 do $$
 declare
     -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and
@@ -48,10 +49,14 @@ begin
 end
 $loop$
 $command$;
+    v_job record;
 begin
     if
         not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
-        and current_setting('cron.database_name', true) = current_database()
+        -- Not current_setting(), which raises where the setting is not shown.
+        and current_database() = (
+            select s.setting from pg_catalog.pg_settings as s where s.name = 'cron.database_name'
+        )
     then
         create extension pg_cron with schema pg_catalog;
         -- So that down.sql takes it out again.
@@ -69,8 +74,36 @@ begin
         return;
     end if;
 
+    -- pg_cron connects to where the job was made, which a restored database has left behind. The
+    -- owner's hour and ages go along.
+    for v_job in
+        select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
+        where
+            j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+            and j.database = current_database() and j.username = current_user
+            and j.nodeport <> current_setting('port')::integer
+    loop
+        perform cron.unschedule(v_job.jobid);
+        perform cron.alter_job(
+            cron.schedule(v_job.jobname, v_job.schedule, v_job.command), active := v_job.active
+        );
+    end loop;
+
+    if
+        not exists (
+            select from cron.job as j
+            where
+                j.jobname = 'dispatch-sweep' and j.database = current_database()
+                and j.username = current_user
+        )
+    then
+        perform setval(
+            'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
+        );
+    end if;
     -- The same name again replaces the job.
     perform cron.schedule('dispatch-sweep', '* * * * *', v_sweep);
+    perform cron.schedule('dispatch-start', '@reboot', v_sweep);
 
     -- This one is left as it is: its ages and its hour are the owner's.
     if
@@ -82,6 +115,12 @@ begin
         )
     then
         perform cron.schedule('dispatch-retention', '17 3 * * *', v_retention);
+    end if;
+
+    if dispatch.cron_waits_for_each_job() then
+        raise notice 'cron.use_background_workers is on: any job that takes long holds up the sweep'
+            using hint = 'Before 1.5 pg_cron waits for each job''s background worker. Upgrade it, '
+            'or set cron.use_background_workers = off and let it connect (docs/runbook.md).';
     end if;
 end;
 $$;

@@ -9,10 +9,15 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- When notices were last sent, in milliseconds since 1970. A sequence, because reading and setting
--- it takes no row lock.
+-- Two times, in milliseconds since 1970: when notices were last sent, and when the sweep's job was
+-- made, which pg_cron does not keep. Sequences, because reading and setting one takes no row lock.
 do $$
 begin
+    if to_regclass('dispatch.scheduled_at') is null then
+        create sequence dispatch.scheduled_at minvalue 0 start with 0;
+        comment on sequence dispatch.scheduled_at is
+        'When the sweep''s job was made, in milliseconds since 1970.';
+    end if;
     if to_regclass('dispatch.last_delivery') is null then
         create sequence dispatch.last_delivery minvalue 0 start with 0;
         comment on sequence dispatch.last_delivery is

@@ -188,10 +188,15 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- When notices were last sent, in milliseconds since 1970. A sequence, because reading and setting
--- it takes no row lock.
+-- Two times, in milliseconds since 1970: when notices were last sent, and when the sweep's job was
+-- made, which pg_cron does not keep. Sequences, because reading and setting one takes no row lock.
 do $$
 begin
+    if to_regclass('dispatch.scheduled_at') is null then
+        create sequence dispatch.scheduled_at minvalue 0 start with 0;
+        comment on sequence dispatch.scheduled_at is
+        'When the sweep''s job was made, in milliseconds since 1970.';
+    end if;
     if to_regclass('dispatch.last_delivery') is null then
         create sequence dispatch.last_delivery minvalue 0 start with 0;
         comment on sequence dispatch.last_delivery is
@@ -1273,7 +1278,9 @@ create or replace function dispatch.first_event_id_since(p_since timestamptz)
 returns bigint
 language plpgsql
 stable
-security invoker
+-- definer: a view's functions run as who asks, and whom sql/monitor_role.sql lets ask the view
+-- dispatch.metrics may not read the log; an id tells nothing
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -1716,12 +1723,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_silent_since timestamptz := dispatch.silent_since(p_now);
+    v_id uuid;
     v_count integer;
 begin
     -- Theirs is theirs, and what the engine remembers for them is read with its time.
     if not dispatch.governs_all() then
         return 0;
     end if;
+    -- The announcements do not wait for whoever has locked the table.
+    begin
+        lock table dispatch.mechanics in row exclusive mode nowait;
+    exception
+        when lock_not_available then return 0;
+    end;
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- last_seen_at stays: it is when the mechanic was last seen.
     -- An array, as a join may run its inner side, and with it the limit, more than once.
@@ -1737,10 +1751,27 @@ begin
     get diagnostics v_count = row_count;
     return v_count;
 exception
-    -- A trigger of the marketplace's own that raises must not hold up the announcements.
+    -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
+    -- announcements, nor keep the others online. By chance, so that none is always behind such ones.
     when others then
-        raise warning 'silent mechanics are not marked as offline: %', sqlerrm;
-        return 0;
+        raise warning 'marking the silent as offline one by one: %', sqlerrm;
+        v_count := 0;
+        for v_id in
+            select silent.id from dispatch.mechanics as silent
+            where silent.is_online and (silent.last_seen_at > v_silent_since) is not true
+            order by random()
+            limit p_limit
+            for update skip locked
+        loop
+            begin
+                update dispatch.mechanics as m set is_online = false where m.id = v_id;
+                v_count := v_count + 1;
+            exception
+                when others then
+                    raise warning 'mechanic % is not marked as offline: %', v_id, sqlerrm;
+            end;
+        end loop;
+        return v_count;
 end;
 $$;
 
@@ -4530,28 +4561,56 @@ set search_path = pg_catalog, pg_temp
 set enable_sort = off
 as $$
 declare
+    v_due uuid[];
     v_id uuid;
     v_count integer := 0;
+    v_failed integer := 0;
 begin
     -- Another's expiry is its own.
     if not dispatch.governs_all() then
         return 0;
     end if;
-    -- Row by row: few expire, and one that raises must not stop the rest.
-    for v_id in
+    v_due := array(
         select r.id from dispatch.requests as r
         where r.is_pending and r.expires_at <= p_now
         order by r.expires_at
         limit p_limit
-        for update skip locked
-    loop
-        begin
-            update public.session_requests set status = 'expired' where id = v_id;
-            v_count := v_count + 1;
-        exception
-            when others then
-                raise warning 'request % could not be expired: %', v_id, sqlerrm;
-        end;
+    );
+    for v_pass in 1 .. 2 loop
+        -- Row by row: few expire, and one that raises must not stop the rest.
+        foreach v_id in array v_due loop
+            begin
+                update public.session_requests
+                set status = 'expired'
+                where
+                    id = (
+                        select r.id from dispatch.requests as r
+                        where r.id = v_id and r.is_pending and r.expires_at <= p_now
+                        for update skip locked
+                    );
+                if found then
+                    v_count := v_count + 1;
+                end if;
+            exception
+                when others then
+                    v_failed := v_failed + 1;
+                    raise warning 'request % could not be expired: %', v_id, sqlerrm;
+            end;
+        end loop;
+        exit when v_failed = 0 or v_count >= p_limit;
+        -- The oldest may be as many as are tried at once, and raise each time. So as many of the
+        -- others are tried, by chance: each gets its turn, and no round takes longer than two.
+        v_due := array(
+            select rest.id
+            from (
+                select r.id from dispatch.requests as r
+                where r.is_pending and r.expires_at <= p_now
+                order by r.expires_at
+                offset v_failed
+            ) as rest
+            order by random()
+            limit p_limit - v_count
+        );
     end loop;
     return v_count;
 end;
@@ -4652,21 +4711,28 @@ begin
         when abs(extract(epoch from v_now) - v_delivered_at) < 10 then interval '20 milliseconds'
         else interval '100 milliseconds'
     end;
-    v_deadline := dispatch.next_deadline();
-    if v_deadline <= v_now and v_now >= sweep_at then
-        v_done := dispatch.sweep(1000, v_now);
-        if v_done > 0 then
-            v_deadline := dispatch.next_deadline();
-        else
-            -- Due and yet not done: somebody holds that row for a moment, or, the longer it is due,
-            -- some trigger raises on it. Trying that one each 20 ms would fill the server's log and
-            -- take its processor; notices go on meanwhile.
-            sweep_at := v_now + greatest(
-                interval '20 milliseconds',
-                v_now - greatest(v_deadline, v_now - interval '1 second')
-            );
+    begin
+        -- As long as somebody has locked the whole table there is nothing to be known of windows.
+        -- What is in the log already is sent all the same.
+        lock table public.session_requests in row exclusive mode nowait;
+        v_deadline := dispatch.next_deadline();
+        if v_deadline <= v_now and v_now >= sweep_at then
+            v_done := dispatch.sweep(1000, v_now);
+            if v_done > 0 then
+                v_deadline := dispatch.next_deadline();
+            else
+                -- Due and yet not done: somebody holds that row for a moment, or, the longer it is
+                -- due, some trigger raises on it. Trying that one each 20 ms would fill the
+                -- server's log and take its processor; notices go on meanwhile.
+                sweep_at := v_now + greatest(
+                    interval '20 milliseconds',
+                    v_now - greatest(v_deadline, v_now - interval '1 second')
+                );
+            end if;
         end if;
-    end if;
+    exception
+        when lock_not_available then v_done := 0;
+    end;
     -- What the sweep told goes out with the commit that comes now, before what others left is sent.
     -- That is sent a little at a time, so that a deadline never waits for much of it.
     if v_done > 0 or dispatch.deliver_events(100) >= 100 then
@@ -4689,6 +4755,239 @@ revoke all on function dispatch.sweep_round(timestamptz)
 from public, anon, authenticated, service_role;
 
 -- For the owner. The flag's setter comes with the feature (sql/favorites_priority/up.sql).
+-- Part of dispatch.health(): whether pg_cron runs the two jobs. Its tables are named only where it
+-- is: in one database of a cluster.
+create or replace function dispatch.cron_checks(p_now timestamptz)
+returns table (check_name text, ok boolean, detail text)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_absent constant text := 'pg_cron is not in this database';
+    -- The sweep's run takes 90 seconds (sql/engine/schedule.sql).
+    v_run_time constant interval := interval '90 seconds';
+    v_has_cron constant boolean := exists (
+        select from pg_catalog.pg_extension where extname = 'pg_cron'
+    );
+    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
+    -- What pg_cron does not do before the first full minute since then is no fault.
+    v_since timestamptz := greatest(
+        pg_postmaster_start_time(),
+        to_timestamp(pg_sequence_last_value('dispatch.scheduled_at') / 1000.0)
+    );
+    v_launcher record;
+    v_neighbour record;
+    v_job record;
+    v_sweep_is_active boolean := false;
+    v_user text := current_user::text;
+    v_timeout text;
+    v_max_time interval;
+begin
+    select a.pid, a.backend_start, a.wait_event into v_launcher
+    from pg_catalog.pg_stat_activity as a
+    where a.backend_type = 'pg_cron launcher'
+    order by a.backend_start desc
+    limit 1;
+    -- After a crash it begins anew, and the server does not.
+    v_since := greatest(v_since, v_launcher.backend_start);
+
+    for v_job in
+        select w.name, w.max_age, null::boolean as is_active, null::timestamptz as began_at,
+            null::text as error, null::text as username, null::text as address
+        from (
+            values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
+        ) as w (name, max_age)
+    loop
+        if v_has_cron then
+            execute $q$
+                select
+                    bool_or(j.active) as is_active,
+                    max(begun.start_time) as began_at,
+                    max(ended.return_message) as error,
+                    max(j.username) as username,
+                    max(j.nodename || ':' || j.nodeport) as address
+                from cron.job as j
+                left join lateral (
+                    select d.start_time from cron.job_run_details as d
+                    where d.jobid = j.jobid and d.start_time is not null
+                    order by d.runid desc limit 1
+                ) as begun on true
+                left join lateral (
+                    select
+                        case
+                            when d.status = 'failed' then coalesce(d.return_message, 'no message')
+                        end as return_message
+                    from cron.job_run_details as d
+                    where
+                        d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+                        -- Ended with the server, or by somebody, not by a fault of its own.
+                        and coalesce(d.return_message, '') !~ $2
+                    order by d.runid desc limit 1
+                ) as ended on true
+                where j.jobname = $1 and j.database = current_database()
+            $q$
+            into v_job.is_active, v_job.began_at, v_job.error, v_job.username, v_job.address
+            using
+                'dispatch-' || v_job.name,
+                'server restarted|terminating (connection|background worker)|job canceled';
+        end if;
+        if v_job.name = 'sweep' then
+            v_sweep_is_active := coalesce(v_job.is_active, false);
+            v_user := coalesce(v_job.username, v_user);
+        end if;
+
+        check_name := v_job.name || '_scheduled';
+        ok := v_has_cron and coalesce(v_job.is_active, false);
+        detail := case
+            when not v_has_cron then v_absent
+            else
+                case when ok then 'job' else 'no active job' end || ' dispatch-' || v_job.name
+        end;
+        return next;
+
+        check_name := v_job.name || '_runs';
+        ok := v_has_cron
+        and v_job.error is null
+        and (
+            coalesce(v_job.began_at > p_now - v_job.max_age, false)
+            or v_since > p_now - v_job.max_age
+            -- Retention is daily: on the first day it has not run yet.
+            or (v_job.began_at is null and v_job.name = 'retention')
+        );
+        detail := case
+            when not v_has_cron then v_absent
+            else
+                coalesce('last run began at ' || v_job.began_at, 'has not run yet')
+                || coalesce('; the last that ended failed: ' || v_job.error, '')
+                || case
+                    when v_job.error ~ '^connection' then ' (to ' || v_job.address || ')' else ''
+                end
+        end;
+        return next;
+    end loop;
+
+    -- pg_cron begins nothing while it waits for a job, of anybody's: before 1.5 with background
+    -- workers for each, else for one of several statements; nor when all its slots are taken.
+    select a.pid, a.query_start, left(regexp_replace(a.query, '\s+', ' ', 'g'), 60) as query
+    into v_neighbour
+    from pg_catalog.pg_stat_activity as a
+    where
+        v_sweep_is_active
+        and (a.backend_type = 'pg_cron' or a.application_name = 'pg_cron')
+        and a.state <> 'idle'
+        and a.query_start < p_now - interval '1 minute'
+        and a.query !~ '\mdispatch\.sweep_round\('
+        and not exists (
+            select from pg_catalog.pg_stat_activity as s
+            where
+                s.datname = current_database() and s.state <> 'idle'
+                and s.pid <> pg_backend_pid() and s.query ~ '\mdispatch\.sweep_round\('
+        )
+    order by a.query_start
+    limit 1;
+    check_name := 'launcher_free';
+    ok := not v_has_cron
+    or (v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
+    detail := case
+        when not v_has_cron then v_absent
+        when not v_sees_sessions
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when pg_is_in_recovery() then 'a standby begins no job: ask the primary'
+        when v_launcher.pid is null
+            then 'pg_cron''s launcher is not there, and no job begins: restart the server'
+        when v_neighbour.pid is not null
+            then
+                'the sweep does not begin while pg_cron waits for session ' || v_neighbour.pid
+                || ', since ' || v_neighbour.query_start || ': ' || v_neighbour.query
+        else 'session ' || v_launcher.pid || ', since ' || v_launcher.backend_start
+    end
+    || case
+        when dispatch.cron_waits_for_each_job()
+            then
+                '; cron.use_background_workers is on: before pg_cron 1.5 any job that takes '
+                'long holds up the sweep'
+        else ''
+    end;
+    return next;
+
+    -- The setting for the job's role in this database, else for the role, for the database, for the
+    -- server. (What this session set for itself says nothing of the job's.)
+    select coalesce(
+        (
+            select substr(c.setting, length('statement_timeout=') + 1)
+            from pg_catalog.pg_db_role_setting as s
+            cross join unnest(s.setconfig) as c (setting)
+            where
+                s.setrole in (0, to_regrole(quote_ident(v_user))::oid)
+                and s.setdatabase in (
+                    0,
+                    (select d.oid from pg_catalog.pg_database as d
+                    where d.datname = current_database())
+                )
+                and c.setting like 'statement\_timeout=%'
+            order by s.setrole = 0, s.setdatabase = 0
+            limit 1
+        ),
+        (
+            select s.setting from pg_catalog.pg_settings as s
+            where
+                s.name = 'statement_timeout'
+                and s.source in ('default', 'command line', 'configuration file')
+        ),
+        '0'
+    ) into v_timeout;
+    v_max_time := case
+        when v_timeout ~ '^[0-9]+$' then make_interval(secs => v_timeout::double precision / 1000)
+        else v_timeout::interval
+    end;
+    check_name := 'sweep_uncut';
+    ok := v_max_time = interval '0' or v_max_time > v_run_time;
+    detail := case
+        when ok then 'no statement_timeout ends a run of ' || v_user
+        else
+            'statement_timeout of ' || v_user || ' is ' || v_max_time || ', and a run takes '
+            || v_run_time || ': alter role ' || quote_ident(v_user) || ' in database '
+            || quote_ident(current_database()) || ' set statement_timeout = 0'
+    end;
+    return next;
+end;
+$$;
+
+comment on function dispatch.cron_checks(timestamptz) is
+'Part of dispatch.health(): whether pg_cron runs this product''s jobs.';
+revoke all on function dispatch.cron_checks(timestamptz)
+from public, anon, authenticated, service_role;
+
+-- What pg_cron itself does is in its library, which may be newer than the extension's version: that
+-- must be updated by itself. So this may be true where all is well, and only ever is a hint.
+create or replace function dispatch.cron_waits_for_each_job()
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from pg_catalog.pg_extension as e
+        -- Not current_setting(), which raises where the setting is not shown.
+        inner join pg_catalog.pg_settings as s on s.name = 'cron.use_background_workers'
+        where
+            e.extname = 'pg_cron' and s.setting = 'on'
+            and string_to_array(regexp_replace(e.extversion, '[^0-9.].*$', ''), '.')::integer[]
+            < array[1, 5]
+    );
+end;
+$$;
+
+comment on function dispatch.cron_waits_for_each_job() is
+'Whether pg_cron waits for one job to end before it begins another, as it does before 1.5 with '
+'cron.use_background_workers. Any job that takes long then holds up the sweep.';
+revoke all on function dispatch.cron_waits_for_each_job()
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.explain_routing(
     p_request_id uuid,
     p_now timestamptz default now(),
@@ -4806,127 +5105,35 @@ create or replace function dispatch.health(
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
 volatile
-security invoker
+-- definer: whom sql/monitor_role.sql lets ask must see what there is, whatever its own rights
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_enough constant integer := 1000;
-    v_many constant integer := 10000;
     v_grace constant interval := interval '5 seconds';
-    v_has_cron boolean;
-    v_name text;
-    v_max_age interval;
-    v_active boolean;
-    v_began_at timestamptz;
-    v_error text;
-    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
-    v_session record;
-    v_refused text[];
+    v_hidden text;
 begin
-    v_has_cron := exists (select from pg_catalog.pg_extension where extname = 'pg_cron');
-    for v_name, v_max_age in values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
-    loop
-        -- Its tables are named only where it is: in one database of a cluster.
-        if v_has_cron then
-            execute $q$
-                select
-                    bool_or(j.active) as is_active,
-                    max(begun.start_time) as began_at,
-                    max(ended.return_message) filter (where ended.status = 'failed') as error
-                from cron.job as j
-                left join lateral (
-                    select d.start_time from cron.job_run_details as d
-                    where d.jobid = j.jobid and d.start_time is not null
-                    order by d.runid desc limit 1
-                ) as begun on true
-                left join lateral (
-                    select d.status, coalesce(d.return_message, 'no message') as return_message
-                    from cron.job_run_details as d
-                    where d.jobid = j.jobid and d.status in ('succeeded', 'failed')
-                    order by d.runid desc limit 1
-                ) as ended on true
-                where j.jobname = $1 and j.database = current_database()
-            $q$ into v_active, v_began_at, v_error using 'dispatch-' || v_name;
-        end if;
+    return query select * from dispatch.cron_checks(p_now);
+    return query select * from dispatch.session_checks(p_now);
+    return query select * from dispatch.realtime_checks(p_now);
 
-        check_name := v_name || '_scheduled';
-        ok := v_has_cron and coalesce(v_active, false);
-        detail := case
-            when not v_has_cron then 'pg_cron is not in this database'
-            else
-                case when ok then 'job' else 'no active job' end || ' dispatch-' || v_name
-        end;
-        return next;
-
-        check_name := v_name || '_runs';
-        ok := v_has_cron
-        and v_error is null
-        -- Retention is daily: on the first day it has not run yet.
-        and coalesce(v_began_at > p_now - v_max_age, v_name = 'retention');
-        detail := case
-            when not v_has_cron then 'pg_cron is not in this database'
-            else
-                coalesce('last run began at ' || v_began_at, 'has not run yet')
-                || coalesce('; the last that ended failed: ' || v_error, '')
-        end;
-        return next;
-    end loop;
-
-    -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
-    check_name := 'notify_queue';
-    ok := pg_notification_queue_usage() <= 0.5 and not pg_is_in_recovery();
-    detail := case
-        when pg_is_in_recovery() then 'a standby sends no notices: ask the primary'
-        else
-            round(pg_notification_queue_usage()::numeric * 100) || ' % full; that a notice '
-            'arrives is shown by listening only'
-    end;
-    return next;
-
-    -- A listener that stops reading does this: its server process waits for it inside a
-    -- transaction, and is "idle" and younger than its snapshot to look at. So both are asked: how
-    -- long ago, and how many transactions.
-    select
-        a.pid,
-        a.wait_event,
-        coalesce(nullif(a.application_name, ''), a.backend_type) as who,
-        age(a.backend_xmin) as transactions,
-        -- A standby's snapshot, which a replication session reports, has no beginning here.
-        age(a.backend_xmin) > v_many
-        and coalesce(a.xact_start < p_now - interval '5 minutes', true) as is_old
-    into v_session
-    from pg_catalog.pg_stat_activity as a
-    where
-        a.backend_xmin is not null and a.backend_type <> 'autovacuum worker'
-        and coalesce(a.datname, current_database()) = current_database()
-    order by is_old desc, age(a.backend_xmin) desc
-    limit 1;
-    check_name := 'snapshots_recent';
-    ok := v_sees_sessions and not coalesce(v_session.is_old, false);
-    detail := case
-        when not v_sees_sessions
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
-        when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
-        else
-            'session ' || v_session.pid || ' (' || v_session.who || ') keeps vacuum from removing '
-            || 'the dead rows of the last ' || v_session.transactions || ' transactions'
-            || case v_session.wait_event
-                when 'ClientWrite' then ': its client does not read what it is sent' else ''
-            end
-    end;
-    return next;
-
-    v_refused := dispatch.refused_output_plugins();
-    check_name := 'output_plugins_allowed';
-    ok := coalesce(v_refused = '{}', false);
-    detail := case
-        when v_refused is null
-            then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
-        when ok then 'none that Realtime reads by is refused'
-        else
-            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
-            || ': not named in output_plugin_libraries'
-    end;
+    -- To whom rows are hidden nothing is ever late: what follows would be well, and untrue.
+    select string_agg(t.relation::text, ', ' order by t.relation::text) into v_hidden
+    from unnest(
+        array[
+            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
+            'dispatch.windows'
+        ]::regclass[]
+    ) as t (relation)
+    where row_security_active(t.relation);
+    check_name := 'rows_visible';
+    ok := v_hidden is null;
+    detail := coalesce(
+        'row level security hides rows from ' || current_user || ', and the rows below say '
+        'nothing: ' || v_hidden,
+        'no row is hidden from ' || current_user
+    );
     return next;
 
     return query
@@ -4958,7 +5165,13 @@ begin
                 )
                 and e.created_at between p_now - interval '15 minutes' and p_now
                 and e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
-                and e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz > v_grace
+                -- A writer may have had it begin at no time.
+                and case
+                    when isfinite((e.payload ->> 'window_ends_at')::timestamptz)
+                        then
+                            e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz
+                            > v_grace
+                end
             limit v_enough
         ) as w
         union all
@@ -4997,6 +5210,18 @@ begin
                 r.is_pending and r.created_at < p_now - interval '15 minutes'
                 and r.announced_at < p_now - interval '15 minutes'
             order by r.created_at
+            limit v_enough
+        ) as u
+        union all
+        select
+            'requests_expired',
+            'requests not expired 5 s after their time',
+            count(*),
+            ', the oldest of ' || min(u.expires_at) || ': a trigger raises, see the server''s log'
+        from (
+            select r.expires_at from dispatch.requests as r
+            where r.is_pending and r.expires_at < p_now - v_grace and dispatch.governs_all()
+            order by r.expires_at
             limit v_enough
         ) as u
         union all
@@ -5099,7 +5324,7 @@ begin
                 select old.runid from cron.job_run_details as old
                 inner join cron.job as j on j.jobid = old.jobid
                 where
-                    j.jobname in ('dispatch-sweep', 'dispatch-retention')
+                    j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
                     and j.database = current_database()
                     and coalesce(old.end_time, old.start_time) < $1
                 order by old.runid
@@ -5247,6 +5472,71 @@ comment on function dispatch.prune_windows(interval, integer, timestamptz) is
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without
+-- today's, realtime.send() warns, and loses every Broadcast. And it reads both from the log of
+-- changes, by plugins that a server may refuse.
+create or replace function dispatch.realtime_checks(p_now timestamptz)
+returns table (check_name text, ok boolean, detail text)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_kind "char";
+    v_refused text[];
+    v_today constant timestamp := p_now at time zone 'UTC';
+begin
+    select c.relkind into v_kind from pg_catalog.pg_class as c
+    where c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime');
+
+    check_name := 'broadcast_partition';
+    ok := v_kind is distinct from 'p' or exists (
+        select from pg_catalog.pg_inherits as i
+        inner join pg_catalog.pg_class as c on c.oid = i.inhrelid
+        inner join pg_catalog.pg_class as p on p.oid = i.inhparent
+        cross join pg_get_expr(c.relpartbound, c.oid) as b (bound)
+        cross join regexp_match(
+            b.bound, 'FROM \(''?([^'')]*)''?\) TO \(''?([^'')]*)''?\)'
+        ) as r (range)
+        where
+            p.relname = 'messages' and p.relnamespace = to_regnamespace('realtime')
+            and (
+                b.bound = 'DEFAULT'
+                or (
+                    coalesce(nullif(r.range[1], 'MINVALUE'), '-infinity')::timestamp <= v_today
+                    and coalesce(nullif(r.range[2], 'MAXVALUE'), 'infinity')::timestamp > v_today
+                )
+            )
+    );
+    detail := case
+        when v_kind is null then 'no realtime.messages in this database'
+        when v_kind <> 'p' then 'realtime.messages has no partitions'
+        when ok then 'realtime.messages has one for ' || v_today::date
+        else 'realtime.messages has none for ' || v_today::date || ': every Broadcast is lost'
+    end;
+    return next;
+
+    v_refused := dispatch.refused_output_plugins();
+    check_name := 'output_plugins_allowed';
+    ok := coalesce(v_refused = '{}', false);
+    detail := case
+        when v_refused is null
+            then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
+        when ok then 'none that Realtime reads by is refused'
+        else
+            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
+            || ': not named in output_plugin_libraries'
+    end;
+    return next;
+end;
+$$;
+
+comment on function dispatch.realtime_checks(timestamptz) is
+'Part of dispatch.health(): whether a Broadcast can be stored, and what Realtime sends be read.';
+revoke all on function dispatch.realtime_checks(timestamptz)
+from public, anon, authenticated, service_role;
+
 -- From 15.19, 16.15, 17.11 and 18.5 on PostgreSQL loads no output plugin that a setting does not
 -- name, and at first it names PostgreSQL's own alone. Older servers know no such setting.
 create or replace function dispatch.refused_output_plugins()
@@ -5320,6 +5610,108 @@ comment on function dispatch.refused_output_plugins() is
 'The output plugins by which Supabase Realtime reads what it sends (wal2json for table changes, '
 'pgoutput for Broadcasts), as far as this server refuses to load them. Null: who asks may not see.';
 revoke all on function dispatch.refused_output_plugins()
+from public, anon, authenticated, service_role;
+
+-- Part of dispatch.health(): what other sessions hold up.
+create or replace function dispatch.session_checks(p_now timestamptz)
+returns table (check_name text, ok boolean, detail text)
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_many constant integer := 10000;
+    v_hidden text := case
+        when not pg_has_role('pg_read_all_stats', 'usage')
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+    end;
+    v_session record;
+begin
+    -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
+    check_name := 'notify_queue';
+    ok := pg_notification_queue_usage() <= 0.5 and not pg_is_in_recovery();
+    detail := case
+        when pg_is_in_recovery() then 'a standby sends no notices: ask the primary'
+        else
+            round(pg_notification_queue_usage()::numeric * 100) || ' % full; that a notice '
+            'arrives is shown by listening only'
+    end;
+    return next;
+
+    -- A listener that stops reading does this: its server process waits for it inside a
+    -- transaction, and is "idle" and younger than its snapshot to look at. So both are asked: how
+    -- long ago, and how many transactions.
+    select
+        a.pid,
+        a.wait_event,
+        coalesce(nullif(a.application_name, ''), a.backend_type) as who,
+        age(a.backend_xmin) as transactions,
+        -- A standby's snapshot, which a replication session reports, has no beginning here.
+        age(a.backend_xmin) > v_many
+        and coalesce(a.xact_start < p_now - interval '5 minutes', true) as is_old
+    into v_session
+    from pg_catalog.pg_stat_activity as a
+    where
+        a.backend_xmin is not null and a.backend_type <> 'autovacuum worker'
+        and coalesce(a.datname, current_database()) = current_database()
+    order by is_old desc, age(a.backend_xmin) desc
+    limit 1;
+    check_name := 'snapshots_recent';
+    ok := v_hidden is null and not coalesce(v_session.is_old, false);
+    detail := case
+        when v_hidden is not null then v_hidden
+        when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
+        else
+            'session ' || v_session.pid || ' (' || v_session.who || ') keeps vacuum from removing '
+            || 'the dead rows of the last ' || v_session.transactions || ' transactions'
+            || case v_session.wait_event
+                when 'ClientWrite' then ': its client does not read what it is sent' else ''
+            end
+    end;
+    return next;
+
+    -- Who has written an event and not yet committed: readers stop there, as in
+    -- dispatch.last_settled_event_id. A transaction that is prepared has no session.
+    select
+        coalesce(
+            'session ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), a.usename) || ', '
+            || a.state || ')',
+            'prepared transaction ' || p.gid,
+            'a session'
+        ) as who,
+        coalesce(a.xact_start, p.prepared) as since
+    into v_session
+    from pg_catalog.pg_locks as l
+    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+    left join pg_catalog.pg_prepared_xacts as p
+        on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+    where
+        l.locktype = 'advisory'
+        and l.classid = 1178687058
+        and l.objsubid = 2
+        and l.mode = 'ShareLock'
+        and l.database = (
+            select d.oid from pg_catalog.pg_database as d where d.datname = current_database()
+        )
+    order by since
+    limit 1;
+    check_name := 'events_settled';
+    ok := v_hidden is null and coalesce(v_session.since > p_now - interval '1 minute', true);
+    detail := case
+        when v_hidden is not null then v_hidden
+        when ok then 'no transaction that wrote an event is older than a minute'
+        else
+            v_session.who || ' wrote an event and has not committed since ' || v_session.since
+            || ': until it ends, nobody catches up past it'
+    end;
+    return next;
+end;
+$$;
+
+comment on function dispatch.session_checks(timestamptz) is
+'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor.';
+revoke all on function dispatch.session_checks(timestamptz)
 from public, anon, authenticated, service_role;
 
 -- What clients call: thin, by name, as the caller.
@@ -5651,8 +6043,8 @@ end;
 $$;
 
 -- By day, from the event log alone. A day is read only when it is asked for: a condition on day
--- spares the others.
-create or replace view dispatch.metrics with (security_invoker = on) as
+-- spares the others. With its owner's rights, for whom sql/monitor_role.sql lets ask.
+create or replace view dispatch.metrics as
 with days as (
     select
         u.today - n.ago as day,
@@ -5710,13 +6102,17 @@ cross join
             percentile_cont(array[0.5, 0.95]) within group (
                 order by
                     extract(epoch from e.created_at - (e.payload ->> 'created_at')::timestamptz)
-            ) filter (where e.event = 'request_accepted') as accept_seconds,
+            ) filter (
+                where e.event = 'request_accepted'
+                and isfinite((e.payload ->> 'created_at')::timestamptz)
+            ) as accept_seconds,
             percentile_cont(array[0.5, 0.95, 1]) within group (
                 order by extract(
                     epoch from e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz
                 )
             ) filter (
                 where e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
+                and isfinite((e.payload ->> 'window_ends_at')::timestamptz)
             ) as sweep_lateness_seconds
         from dispatch.request_events as e
         where
@@ -5884,10 +6280,11 @@ exception
 end;
 $$;
 
--- Two pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a whole
--- minute and acts on time. Retention, once a day. pg_cron lives in one database of a
--- cluster only: elsewhere the install goes on with a warning, and somebody must run the jobs'
--- commands instead.
+-- Three pg_cron jobs. The sweep, once a minute: pg_cron 1.4 knows no seconds, so it stays for a
+-- whole minute and acts on time. The same when pg_cron itself starts, after a restart, a crash or a
+-- failover: it would begin the first at the next full minute only. Retention, once a day. pg_cron
+-- lives in one database of a cluster only: elsewhere the install goes on with a warning, and
+-- somebody must run the jobs' commands instead.
 do $$
 declare
     -- Not a procedure: PostgreSQL forbids COMMIT in one with a search_path of its own, and
@@ -5934,10 +6331,14 @@ begin
 end
 $loop$
 $command$;
+    v_job record;
 begin
     if
         not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
-        and current_setting('cron.database_name', true) = current_database()
+        -- Not current_setting(), which raises where the setting is not shown.
+        and current_database() = (
+            select s.setting from pg_catalog.pg_settings as s where s.name = 'cron.database_name'
+        )
     then
         create extension pg_cron with schema pg_catalog;
         -- So that down.sql takes it out again.
@@ -5955,8 +6356,36 @@ begin
         return;
     end if;
 
+    -- pg_cron connects to where the job was made, which a restored database has left behind. The
+    -- owner's hour and ages go along.
+    for v_job in
+        select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
+        where
+            j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+            and j.database = current_database() and j.username = current_user
+            and j.nodeport <> current_setting('port')::integer
+    loop
+        perform cron.unschedule(v_job.jobid);
+        perform cron.alter_job(
+            cron.schedule(v_job.jobname, v_job.schedule, v_job.command), active := v_job.active
+        );
+    end loop;
+
+    if
+        not exists (
+            select from cron.job as j
+            where
+                j.jobname = 'dispatch-sweep' and j.database = current_database()
+                and j.username = current_user
+        )
+    then
+        perform setval(
+            'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
+        );
+    end if;
     -- The same name again replaces the job.
     perform cron.schedule('dispatch-sweep', '* * * * *', v_sweep);
+    perform cron.schedule('dispatch-start', '@reboot', v_sweep);
 
     -- This one is left as it is: its ages and its hour are the owner's.
     if
@@ -5968,6 +6397,12 @@ begin
         )
     then
         perform cron.schedule('dispatch-retention', '17 3 * * *', v_retention);
+    end if;
+
+    if dispatch.cron_waits_for_each_job() then
+        raise notice 'cron.use_background_workers is on: any job that takes long holds up the sweep'
+            using hint = 'Before 1.5 pg_cron waits for each job''s background worker. Upgrade it, '
+            'or set cron.use_background_workers = off and let it connect (docs/runbook.md).';
     end if;
 end;
 $$;

@@ -142,7 +142,7 @@ def test_adopt_and_leave_without_a_terminal(garage: Database, project: Project) 
     assert "The flag is off" in said and "set_favorites_priority(true)" in said
     assert garage.value("select dispatch.favorites_priority_enabled()") is False
     assert garage.value("select dispatch.governs_all()") is False
-    assert garage.value("select count(*) from cron.job") == 2
+    assert garage.value("select count(*) from cron.job") == 3
     installed = schema(garage)
     nothing = dict.fromkeys(COLUMNS)
     assert installed != before and requests(garage) == [row | nothing for row in rows]

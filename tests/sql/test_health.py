@@ -1,24 +1,42 @@
 """What the owner watches: each check of dispatch.health() fails and passes; the day's numbers."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
-from stack.postgres import Cluster
-from tests.database import Connection, Database, checkout, eventually, rows, rpc
+from stack import ROOT
+from stack.postgres import Cluster, run_psql
+from tests.database import (
+    POISON,
+    Connection,
+    Database,
+    checkout,
+    eventually,
+    refused,
+    rows,
+    rpc,
+    value,
+)
 
 # Without pg_cron (only one database of a cluster has it) these always fail.
 SCHEDULE = {"sweep_scheduled", "sweep_runs", "retention_scheduled", "retention_runs"}
 CHECKS = SCHEDULE | {
+    "launcher_free",
+    "sweep_uncut",
     "notify_queue",
     "snapshots_recent",
     "output_plugins_allowed",
+    "events_settled",
+    "broadcast_partition",
+    "rows_visible",
     "windows_announced",
     "windows_on_time",
     "events_delivered",
     "stripe_events_processed",
     "requests_accepted",
+    "requests_expired",
     "refunds_due",
     "event_log_size",
     "stripe_ledger_size",
@@ -70,14 +88,156 @@ def test_a_job_and_its_last_run(cluster: Cluster, job: str, max_age: timedelta) 
             assert failing(superuser, run["start_time"])[runs].endswith("failed: disk full")
 
             superuser.execute("delete from cron.job_run_details")
-            assert (runs in failing(superuser)) == (job == "sweep")
+            assert (runs in failing(superuser, late)) == (job == "sweep")
 
             superuser.execute(
                 "update cron.job set active = false where jobname = %s", (f"dispatch-{job}",)
             )
-            assert failing_of_schedule() == {scheduled, "sweep_runs"}
+            assert failing_of_schedule(late) == {scheduled, "sweep_runs"}
             superuser.execute("delete from cron.job where jobname = %s", (f"dispatch-{job}",))
             assert failing(superuser)[scheduled] == f"no active job dispatch-{job}"
+
+
+def test_before_pg_cron_could_begin_nothing_is_wrong(cluster: Cluster) -> None:
+    """It begins at a full minute, and knows nothing of what was before its launcher."""
+    with Database(cluster, "postgres") as db, db.superuser().transaction(force_rollback=True):
+        superuser = db.superuser()
+        with superuser.transaction(force_rollback=True):
+            superuser.execute("delete from cron.job_run_details")
+            made = "select setval('dispatch.scheduled_at', (1000 * date_part('epoch', {}))::bigint)"
+            launcher = (
+                "select backend_start from pg_stat_activity where backend_type like 'pg_cron l%'"
+            )
+            started = "select pg_postmaster_start_time()"
+            superuser.execute(made.format("to_timestamp(1)").encode())
+            for since, at in (
+                ("the server", value(superuser, f"select greatest(({started}), ({launcher}))")),
+                (
+                    "the job",
+                    value(superuser, "select date_trunc('second', now()) + interval '1 day'"),
+                ),
+            ):
+                if since == "the job":
+                    superuser.execute(made.format(f"'{at}'::timestamptz").encode())
+                late = at + timedelta(minutes=3)
+                assert "sweep_runs" not in failing(superuser, late - MOMENT), since
+                assert failing(superuser, late)["sweep_runs"] == "has not run yet", since
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "server restarted",
+        "FATAL:  terminating connection due to administrator command",
+        "FATAL: terminating background worker due to administrator command",
+    ],
+)
+def test_a_run_that_ended_with_the_server_is_no_fault(cluster: Cluster, message: str) -> None:
+    with Database(cluster, "postgres") as db:
+        superuser = db.superuser()
+        with superuser.transaction(force_rollback=True):
+            superuser.execute("delete from cron.job_run_details")
+            superuser.execute(
+                "insert into cron.job_run_details"
+                " (jobid, runid, status, return_message, start_time)"
+                " select jobid, -1, 'failed', %s, now() from cron.job"
+                " where jobname = 'dispatch-sweep'",
+                [message],
+            )
+            assert "sweep_runs" not in failing(superuser)
+            superuser.execute(
+                "update cron.job_run_details set return_message = 'connection failed'"
+            )
+            found = failing(superuser)["sweep_runs"]
+            port = value(superuser, "show port")
+            assert found.endswith(f"failed: connection failed (to localhost:{port})")
+
+
+def test_a_job_of_others_that_the_launcher_waits_for(cluster: Cluster) -> None:
+    """As if it were theirs: pg_cron's sessions are known by this name."""
+    with Database(cluster, "postgres") as db:
+        superuser, neighbour = db.superuser(), db.open()
+        active = "select cron.alter_job(jobid, active => {}) from cron.job where jobname ~ 'sweep'"
+        db.sql(active.format("false"))
+        try:
+            # What runs is not ended by that.
+            superuser.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                " where query ~ '\\mdispatch\\.sweep_round' and pid <> pg_backend_pid()"
+            )
+            with superuser.transaction(force_rollback=True), neighbour.transaction():
+                superuser.execute(active.format("true").encode())
+                neighbour.execute("set application_name = 'pg_cron'")
+                neighbour.execute("select 'a slow job'")
+                began, pid = rows(
+                    superuser,
+                    "select query_start, pid from pg_stat_activity where pid = %s",
+                    neighbour.info.backend_pid,
+                )[0].values()
+                late = began + timedelta(minutes=1)
+                assert "launcher_free" not in failing(superuser, late)
+                found = failing(superuser, late + MOMENT)["launcher_free"]
+                assert f"waits for session {pid}, since" in found
+                assert found.endswith("select 'a slow job'")
+                # While the sweep runs it holds up nothing.
+                sweep = db.open()
+                with sweep.transaction():
+                    sweep.execute("select 'dispatch.sweep_round('")
+                    superuser.execute("select pg_stat_clear_snapshot()")
+                    assert "launcher_free" not in failing(superuser, late + MOMENT)
+                superuser.execute("select pg_stat_clear_snapshot()")
+                assert "launcher_free" in failing(superuser, late + MOMENT)
+                # Nor does it, where the sweep is switched off.
+                superuser.execute(active.format("false").encode())
+                assert "launcher_free" not in failing(superuser, late + MOMENT)
+        finally:
+            db.sql(active.format("true"))
+
+
+def test_without_a_launcher_no_job_begins(cluster: Cluster) -> None:
+    """Before 1.6 one that was ended does not come back; here its sessions are somebody else's."""
+    with Database(cluster, "postgres") as db:
+        superuser = db.superuser()
+        with superuser.transaction(force_rollback=True):
+            superuser.execute("set local allow_system_table_mods = on")
+            superuser.execute("alter view pg_stat_activity rename to sessions")
+            superuser.execute(
+                "create view pg_catalog.pg_stat_activity as select * from sessions"
+                " where backend_type <> 'pg_cron launcher'"
+            )
+            superuser.execute("grant select on pg_catalog.pg_stat_activity to public")
+            found = failing(superuser)["launcher_free"]
+        assert found == "pg_cron's launcher is not there, and no job begins: restart the server"
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_short"),
+    [
+        ("role postgres in database {} set statement_timeout = '90s'", True),
+        ("role postgres in database {} set statement_timeout = 90000", True),
+        ("role postgres in database {} set statement_timeout = '91s'", False),
+        ("role postgres in database {} set statement_timeout = 0", False),
+        ("role postgres set statement_timeout = '1min'", True),
+        ("database {} set statement_timeout = 5000", True),
+        ("role all set statement_timeout = 5000", True),
+        ("role service_role set statement_timeout = 5000", False),
+        ("database template1 set statement_timeout = 5000", False),
+    ],
+)
+def test_a_timeout_that_ends_each_run(shared: Database, setting: str, is_short: bool) -> None:
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(f"alter {setting.format(shared.name)}".encode())
+        found = failing(superuser)
+        assert ("sweep_uncut" in found) == is_short
+        if is_short:
+            assert "alter role postgres in database shared set" in found["sweep_uncut"]
+        # The nearer setting is the one that counts.
+        for nearer, is_cut in (("'80s'", True), ("0", False)):
+            superuser.execute(
+                f"alter role postgres in database shared set statement_timeout = {nearer}".encode()
+            )
+            assert ("sweep_uncut" in failing(superuser)) == is_cut
 
 
 def test_without_pg_cron_it_says_so(shared: Database) -> None:
@@ -130,8 +290,173 @@ def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:
     superuser = shared.superuser()
     with superuser.transaction(force_rollback=True):
         superuser.execute("revoke pg_monitor from postgres; set local role postgres")
-        found = failing(superuser)["snapshots_recent"]
-    assert found == "other sessions are not shown to postgres: grant it pg_read_all_stats"
+        found = failing(superuser)
+    for check in ("snapshots_recent", "events_settled"):
+        assert (
+            found[check] == "other sessions are not shown to postgres: grant it pg_read_all_stats"
+        )
+
+
+def test_a_writer_that_does_not_commit(shared: Database) -> None:
+    """Nobody catches up past its event, and all else is well."""
+    writer = shared.open()
+    with writer.transaction(force_rollback=True):
+        shared.make_request(connection=writer)
+        since = "select xact_start from pg_stat_activity where pid = %s"
+        pid = writer.info.backend_pid
+        late = shared.value(since, pid) + timedelta(minutes=1)
+        assert "events_settled" not in failing(shared.owner, late - MOMENT)
+        found = failing(shared.owner, late)
+        assert set(found) == SCHEDULE | {"events_settled"}
+        assert found["events_settled"].startswith(f"session {pid} (postgres, idle in transaction)")
+    eventually(lambda: set(failing(shared.owner, late)) == SCHEDULE)
+
+
+def test_no_partition_for_todays_broadcasts(db: Database) -> None:
+    superuser = db.superuser()
+    last = db.value("select date_trunc('day', now() at time zone 'UTC') + interval '8 days'")
+    end = last.replace(tzinfo=UTC)
+    assert set(failing(db.owner, end - MOMENT)) >= SCHEDULE
+    assert "broadcast_partition" not in failing(db.owner, end - MOMENT)
+    db.sql("set time zone 'Asia/Tokyo'; set datestyle = 'german'")
+    assert "broadcast_partition" not in failing(db.owner, end - MOMENT)
+    assert f"has none for {last:%d.%m.%Y}" in failing(db.owner, end)["broadcast_partition"]
+    for bound in ("default", "for values from ('2000-01-01') to (maxvalue)"):
+        with superuser.transaction(force_rollback=True):
+            if bound != "default":
+                for day in range(-1, 8):
+                    name = f"messages_{last - timedelta(days=8 - day):%Y_%m_%d}"
+                    superuser.execute(f"drop table realtime.{name}".encode())
+            superuser.execute(
+                f"create table realtime.rest partition of realtime.messages {bound}".encode()
+            )
+            assert "broadcast_partition" not in failing(superuser, end)
+    superuser.execute("drop schema realtime cascade")
+    assert "broadcast_partition" not in failing(db.owner, end)
+
+
+def test_requests_that_a_trigger_keeps_from_expiring(db: Database) -> None:
+    db.make_request(notes="poison", expires_at="2030-01-01Z")
+    db.sql(POISON)
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    late = at + timedelta(seconds=5)
+    assert db.value("select dispatch.sweep(p_now => %s)", at) == 0
+    assert "requests_expired" not in failing(db.owner, late)
+    assert failing(db.owner, late + MOMENT)["requests_expired"].startswith("1 requests")
+    db.sql("drop function public.poison cascade")
+    assert db.value("select dispatch.sweep(p_now => %s)", at) == 1
+    assert "requests_expired" not in failing(db.owner, late + MOMENT)
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["public.session_requests", "dispatch.request_events", "dispatch.stripe_events",
+     "dispatch.windows"],
+)  # fmt: skip
+def test_rows_that_are_hidden_from_who_asks(shared: Database, table: str) -> None:
+    """A table whose security is forced hides its rows from its owner too."""
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("alter role postgres nobypassrls")
+        superuser.execute(f"alter table {table} force row level security".encode())
+        found = failing(superuser)
+    assert set(found) == SCHEDULE | {"rows_visible"}
+    assert found["rows_visible"].startswith("row level security hides rows from postgres")
+
+
+MONITORS = {
+    "that of sql/monitor_role.sql": "set local role dispatch_monitor",
+    "one that may call and read all, but sees no row": (
+        "create role watcher;"
+        " grant usage on schema dispatch to watcher; grant pg_monitor, pg_read_all_data to watcher;"
+        " grant execute on all functions in schema dispatch to watcher; set local role watcher"
+    ),
+}
+
+
+@pytest.mark.parametrize("monitor", MONITORS.values(), ids=MONITORS)
+def test_an_exporters_role_sees_what_the_owner_sees(shared: Database, monitor: str) -> None:
+    run_psql(shared.dsn(), "-f", str(ROOT / "sql/monitor_role.sql"))
+    event = checkout(shared.make_customer(), plan="gold")
+    rpc(shared.connect(role="service_role"), "process_stripe_event", event=event)
+    shared.make_request(preferred=shared.make_mechanic())
+    health = "select * from dispatch.health('2100-01-01Z')"
+    metrics = "select * from dispatch.metrics"
+    seen = shared.sql(health), shared.sql(metrics)
+    assert {"windows_announced", "stripe_events_processed", "events_delivered"} & {
+        row["check_name"] for row in seen[0] if not row["ok"]
+    } == {"windows_announced", "stripe_events_processed"}
+    assert any(row["requests_total"] for row in seen[1])
+    exporter = shared.superuser()
+    with exporter.transaction(force_rollback=True):
+        exporter.execute(monitor.encode())
+        assert (rows(exporter, health), rows(exporter, metrics)) == seen
+
+
+@pytest.mark.parametrize("statement", ["table dispatch.request_events", "select dispatch.sweep()",
+                                       "table public.session_requests"])  # fmt: skip
+def test_an_exporters_role_may_do_nothing_else(shared: Database, statement: str) -> None:
+    run_psql(shared.dsn(), "-f", str(ROOT / "sql/monitor_role.sql"))
+    exporter = shared.superuser()
+    with exporter.transaction(force_rollback=True):
+        exporter.execute("set local role dispatch_monitor")
+        with refused("42501"):
+            exporter.execute(statement.encode())
+
+
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "294276-12-31Z", "4714-11-24Z BC"])
+def test_times_that_are_none_break_nothing_that_looks_at_them(shared: Database, at: str) -> None:
+    """Whatever time a row brings: written with it, changed to it, or logged with it before."""
+    customer, mechanic, other = (
+        shared.make_customer(),
+        shared.make_mechanic(),
+        shared.make_mechanic(),
+    )
+    times = ["created_at", "updated_at", "accepted_at", "expires_at", "notification_sent_at",
+             "priority_notified_at"]  # fmt: skip
+    requests = []
+    for time in times:
+        for status in ("pending", "accepted", "expired"):
+            (row,) = shared.sql(
+                "insert into session_requests"
+                f" (customer_id, session_type, preferred_mechanic_id, status, {time})"
+                " values (%s, 'chat', %s, %s, %s) returning id",
+                customer,
+                mechanic,
+                status,
+                at,
+            )
+            requests.append(row["id"])
+        late = shared.make_request(customer, mechanic)
+        with suppress(psycopg.Error):  # what is refused is well, too
+            shared.sql(f"update session_requests set {time} = %s where id = %s", at, late)
+    ended = shared.make_request(customer, mechanic)
+    shared.end_window(ended)
+    accepted = shared.make_request(customer, created_at=at)
+    shared.sweep()
+    shared.run_sweep(0)
+    rpc(shared.connect(mechanic), "accept_session_request", request_id=accepted)
+    # As the log has it of a release that let more through.
+    shared.sql(
+        "update dispatch.request_events set payload = payload || jsonb_build_object("
+        "'window_ends_at', %s::timestamptz, 'created_at', %s::timestamptz)",
+        at,
+        at,
+    )
+    shared.sql("select * from dispatch.health()")
+    shared.sql("select * from dispatch.metrics")
+    for each in (mechanic, other):
+        caller = shared.connect(each)
+        rpc(caller, "list_open_session_requests")
+        rpc(caller, "list_session_request_events")
+    for request in requests:
+        shared.sql("select * from dispatch.explain_routing(%s)", request)
+        rpc(shared.connect(customer), "get_session_request_timeline", request_id=request)
+    for function in ("prune_events", "prune_windows", "prune_stripe_events"):
+        shared.value(f"select dispatch.{function}('1 day')")
+    shared.value("select dispatch.set_favorites_priority(false)")
+    shared.value("select dispatch.set_favorites_priority(true)")
+    assert shared.sweep() == 0
 
 
 PLUGINS = ["wal2json", "pgoutput"]

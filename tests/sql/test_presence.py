@@ -257,6 +257,37 @@ def test_a_trigger_on_mechanics_that_raises_holds_up_no_announcement(db: Databas
     assert db.log(request) == ["priority_request", "new_request:window_ended"]
 
 
+def test_mechanics_whose_trigger_raises_keep_no_other_online(db: Database) -> None:
+    """Of more than are looked at in one round each gets its turn."""
+    raising, silent = [db.make_mechanic() for _ in range(4)], db.make_mechanic()
+    seen(db, 300)
+    db.sql(
+        """
+        create function public.fail() returns trigger language plpgsql
+        as $$ begin raise exception 'no'; end $$
+        """
+    )
+    db.sql(
+        "create trigger fail before update on mechanics for each row"
+        f" when (old.id <> '{silent}') execute function public.fail()"
+    )
+    look = "select dispatch.mark_silent_mechanics_offline(2)"
+    assert any(db.value(look) for _ in range(500))
+    online = {str(row["id"]) for row in db.sql("select id from mechanics where is_online")}
+    assert online == set(raising)
+
+
+def test_looking_for_the_silent_does_not_wait_for_a_locked_table(shared: Database) -> None:
+    silent = shared.make_mechanic()
+    seen(shared, 300, silent)
+    look = "select dispatch.mark_silent_mechanics_offline()"
+    holder = shared.open()
+    with holder.transaction():
+        holder.execute("lock table mechanics in share mode")
+        assert shared.value(look) == 0
+    assert shared.value(look) == 1
+
+
 def test_looking_for_the_silent_costs_what_is_online_not_what_there_is(db: Database) -> None:
     superuser = db.superuser()
     superuser.execute(

@@ -1,22 +1,21 @@
 """The sweep announces, expires and tidies: in batches, twice at once, past a row that raises."""
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from stack.install import install
 from stack.postgres import Cluster
-from tests.database import Database, eventually, heard, listen, rows, rpc
+from tests.database import POISON, Database, eventually, heard, listen, rows, rpc
 
 DUE = "update session_requests set priority_notified_at = now() - interval '1 hour'"
-POISON = """
-    create function public.poison() returns trigger language plpgsql
-    as $$ begin if new.notes = 'poison' then raise exception 'no'; end if; return new; end $$;
-    create trigger poison before update on public.session_requests
-    for each row execute function public.poison()
-"""
 
 
 def requests(db: Database, count: int = 5, **columns: Any) -> list[str]:
@@ -171,6 +170,50 @@ def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str) -> No
 
 
 @pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
+def test_as_many_that_raise_as_are_tried_at_once_keep_nothing_back(db: Database, when: str) -> None:
+    """The oldest come first, and these raise each time."""
+    due = f"update session_requests set {when} = now() - interval '{{}}' where id = any(%s::uuid[])"
+    preferred = db.make_mechanic() if when == "priority_notified_at" else None
+    poisoned = {db.make_request(preferred=preferred, notes="poison") for _ in range(3)}
+    others = {db.make_request(preferred=preferred) for _ in range(3)}
+    db.sql(due.format("2 hours"), list(poisoned))
+    db.sql(due.format("1 hour"), list(others))
+    db.sql(POISON)
+    assert db.value("select dispatch.sweep(3)") == 3
+    for request in poisoned | others:
+        assert len(db.log(request)) == (2 if request in others else 1)
+
+
+def test_those_that_raise_may_be_many_more(db: Database) -> None:
+    """Each of the others gets its turn, by chance: one of 38 in each of many rounds."""
+    for _ in range(40):
+        db.make_request(notes="poison")
+    db.sql("update session_requests set expires_at = now() - interval '2 hours'")
+    other = db.make_request(expires_at="2020-01-01Z")
+    db.sql(
+        "update session_requests set expires_at = now() - interval '1 hour' where id = %s", other
+    )
+    db.sql(POISON)
+    assert any(db.value("select dispatch.sweep(2)") for _ in range(2000))
+    assert db.request(other)["status"] == "expired"
+
+
+@pytest.mark.parametrize("mode", ["share", "access exclusive"])
+def test_while_the_table_is_locked_the_loop_delivers(shared: Database, mode: str) -> None:
+    """It does not wait for that lock, and announces when it is gone."""
+    (request,) = requests(shared, 1)
+    shared.end_window(request)
+    shared.sql("update dispatch.request_events set delivered_at = null")
+    holder = shared.open()
+    with holder.transaction():
+        holder.execute(f"lock table session_requests in {mode} mode".encode())
+        shared.sql("select dispatch.sweep_round('-infinity')")
+        assert [bool(each["delivered_at"]) for each in shared.events(request)] == [True]
+    shared.sql("select dispatch.sweep_round('-infinity')")
+    assert shared.log(request) == ["priority_request", "new_request:window_ended"]
+
+
+@pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
 def test_the_loop_does_not_spin_on_a_row_that_raises(db: Database, when: str) -> None:
     preferred = db.make_mechanic() if when == "priority_notified_at" else None
     db.make_request(preferred=preferred, notes="poison")
@@ -292,6 +335,29 @@ def test_the_loop_leaves_the_callers_search_path_alone(shared: Database) -> None
     assert shared.value("show search_path") == before
 
 
+def test_after_a_crash_the_sweep_begins_at_once() -> None:
+    """pg_cron begins the job of each minute at a full one; that is switched off here."""
+    with Cluster() as cluster:
+        install(cluster.dsn())
+        with Database(cluster, "postgres") as db:
+            db.sql("select dispatch.set_favorites_priority(true)")
+            db.sql(
+                "select cron.alter_job(jobid, active => false) from cron.job"
+                " where jobname = 'dispatch-sweep'"
+            )
+            request = db.make_request(preferred=db.make_mechanic())
+            db.end_window(request)
+            # The server ends all the others then, and recovers.
+            os.kill(db.owner.info.backend_pid, signal.SIGKILL)
+
+        def is_announced() -> bool:
+            with suppress(psycopg.OperationalError), Database(cluster, "postgres") as db:
+                return db.log(request) == ["priority_request", "new_request:window_ended"]
+            return False
+
+        eventually(is_announced, 30)
+
+
 @pytest.mark.late
 def test_pg_cron_announces_the_end_of_a_window_in_time(cluster: Cluster) -> None:
     with Database(cluster, "postgres") as db:
@@ -309,3 +375,34 @@ def test_pg_cron_announces_the_end_of_a_window_in_time(cluster: Cluster) -> None
         eventually(lambda: all(event["delivered_at"] for event in db.events(request)), 2)
         health = {row["check_name"]: row for row in db.sql("select * from dispatch.health()")}
         assert health["sweep_scheduled"]["ok"] and health["sweep_runs"]["ok"], health
+
+
+@pytest.mark.late
+def test_a_slow_job_of_others_does_not_stop_the_sweep(cluster: Cluster) -> None:
+    """pg_cron 1.4 with background workers waits for it, and no run of ours begins meanwhile."""
+    running = (
+        "select pid from pg_stat_activity"
+        " where state = 'active' and pid <> pg_backend_pid() and query ~ %s"
+    )
+    ours, theirs = r"\mdispatch\.sweep_round\(", "pg_sleep.200.$"
+    with Database(cluster, "postgres") as db:
+        superuser = db.superuser()
+
+        def pid(query: str) -> int | None:
+            found = rows(superuser, running, query)
+            return found[0]["pid"] if found else None
+
+        db.sql("select cron.schedule('theirs', '* * * * *', 'select pg_sleep(200)')")
+        try:
+            neighbour = eventually(lambda: pid(theirs), 75)
+            before = eventually(lambda: pid(ours), 75)
+            superuser.execute("select pg_terminate_backend(%s, 5000)", [before])
+            assert eventually(lambda: pid(ours), 75) != before
+            assert pid(theirs) == neighbour
+        finally:
+            db.sql("select cron.unschedule('theirs')")
+            superuser.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where query ~ %s"
+                " and pid <> pg_backend_pid()",
+                [theirs],
+            )

@@ -1,0 +1,204 @@
+-- Part of dispatch.health(): whether pg_cron runs the two jobs. Its tables are named only where it
+-- is: in one database of a cluster.
+create or replace function dispatch.cron_checks(p_now timestamptz)
+returns table (check_name text, ok boolean, detail text)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_absent constant text := 'pg_cron is not in this database';
+    -- The sweep's run takes 90 seconds (sql/engine/schedule.sql).
+    v_run_time constant interval := interval '90 seconds';
+    v_has_cron constant boolean := exists (
+        select from pg_catalog.pg_extension where extname = 'pg_cron'
+    );
+    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
+    -- What pg_cron does not do before the first full minute since then is no fault.
+    v_since timestamptz := greatest(
+        pg_postmaster_start_time(),
+        to_timestamp(pg_sequence_last_value('dispatch.scheduled_at') / 1000.0)
+    );
+    v_launcher record;
+    v_neighbour record;
+    v_job record;
+    v_sweep_is_active boolean := false;
+    v_user text := current_user::text;
+    v_timeout text;
+    v_max_time interval;
+begin
+    select a.pid, a.backend_start, a.wait_event into v_launcher
+    from pg_catalog.pg_stat_activity as a
+    where a.backend_type = 'pg_cron launcher'
+    order by a.backend_start desc
+    limit 1;
+    -- After a crash it begins anew, and the server does not.
+    v_since := greatest(v_since, v_launcher.backend_start);
+
+    for v_job in
+        select w.name, w.max_age, null::boolean as is_active, null::timestamptz as began_at,
+            null::text as error, null::text as username, null::text as address
+        from (
+            values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
+        ) as w (name, max_age)
+    loop
+        if v_has_cron then
+            execute $q$
+                select
+                    bool_or(j.active) as is_active,
+                    max(begun.start_time) as began_at,
+                    max(ended.return_message) as error,
+                    max(j.username) as username,
+                    max(j.nodename || ':' || j.nodeport) as address
+                from cron.job as j
+                left join lateral (
+                    select d.start_time from cron.job_run_details as d
+                    where d.jobid = j.jobid and d.start_time is not null
+                    order by d.runid desc limit 1
+                ) as begun on true
+                left join lateral (
+                    select
+                        case
+                            when d.status = 'failed' then coalesce(d.return_message, 'no message')
+                        end as return_message
+                    from cron.job_run_details as d
+                    where
+                        d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+                        -- Ended with the server, or by somebody, not by a fault of its own.
+                        and coalesce(d.return_message, '') !~ $2
+                    order by d.runid desc limit 1
+                ) as ended on true
+                where j.jobname = $1 and j.database = current_database()
+            $q$
+            into v_job.is_active, v_job.began_at, v_job.error, v_job.username, v_job.address
+            using
+                'dispatch-' || v_job.name,
+                'server restarted|terminating (connection|background worker)|job canceled';
+        end if;
+        if v_job.name = 'sweep' then
+            v_sweep_is_active := coalesce(v_job.is_active, false);
+            v_user := coalesce(v_job.username, v_user);
+        end if;
+
+        check_name := v_job.name || '_scheduled';
+        ok := v_has_cron and coalesce(v_job.is_active, false);
+        detail := case
+            when not v_has_cron then v_absent
+            else
+                case when ok then 'job' else 'no active job' end || ' dispatch-' || v_job.name
+        end;
+        return next;
+
+        check_name := v_job.name || '_runs';
+        ok := v_has_cron
+        and v_job.error is null
+        and (
+            coalesce(v_job.began_at > p_now - v_job.max_age, false)
+            or v_since > p_now - v_job.max_age
+            -- Retention is daily: on the first day it has not run yet.
+            or (v_job.began_at is null and v_job.name = 'retention')
+        );
+        detail := case
+            when not v_has_cron then v_absent
+            else
+                coalesce('last run began at ' || v_job.began_at, 'has not run yet')
+                || coalesce('; the last that ended failed: ' || v_job.error, '')
+                || case
+                    when v_job.error ~ '^connection' then ' (to ' || v_job.address || ')' else ''
+                end
+        end;
+        return next;
+    end loop;
+
+    -- pg_cron begins nothing while it waits for a job, of anybody's: before 1.5 with background
+    -- workers for each, else for one of several statements; nor when all its slots are taken.
+    select a.pid, a.query_start, left(regexp_replace(a.query, '\s+', ' ', 'g'), 60) as query
+    into v_neighbour
+    from pg_catalog.pg_stat_activity as a
+    where
+        v_sweep_is_active
+        and (a.backend_type = 'pg_cron' or a.application_name = 'pg_cron')
+        and a.state <> 'idle'
+        and a.query_start < p_now - interval '1 minute'
+        and a.query !~ '\mdispatch\.sweep_round\('
+        and not exists (
+            select from pg_catalog.pg_stat_activity as s
+            where
+                s.datname = current_database() and s.state <> 'idle'
+                and s.pid <> pg_backend_pid() and s.query ~ '\mdispatch\.sweep_round\('
+        )
+    order by a.query_start
+    limit 1;
+    check_name := 'launcher_free';
+    ok := not v_has_cron
+    or (v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
+    detail := case
+        when not v_has_cron then v_absent
+        when not v_sees_sessions
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when pg_is_in_recovery() then 'a standby begins no job: ask the primary'
+        when v_launcher.pid is null
+            then 'pg_cron''s launcher is not there, and no job begins: restart the server'
+        when v_neighbour.pid is not null
+            then
+                'the sweep does not begin while pg_cron waits for session ' || v_neighbour.pid
+                || ', since ' || v_neighbour.query_start || ': ' || v_neighbour.query
+        else 'session ' || v_launcher.pid || ', since ' || v_launcher.backend_start
+    end
+    || case
+        when dispatch.cron_waits_for_each_job()
+            then
+                '; cron.use_background_workers is on: before pg_cron 1.5 any job that takes '
+                'long holds up the sweep'
+        else ''
+    end;
+    return next;
+
+    -- The setting for the job's role in this database, else for the role, for the database, for the
+    -- server. (What this session set for itself says nothing of the job's.)
+    select coalesce(
+        (
+            select substr(c.setting, length('statement_timeout=') + 1)
+            from pg_catalog.pg_db_role_setting as s
+            cross join unnest(s.setconfig) as c (setting)
+            where
+                s.setrole in (0, to_regrole(quote_ident(v_user))::oid)
+                and s.setdatabase in (
+                    0,
+                    (select d.oid from pg_catalog.pg_database as d
+                    where d.datname = current_database())
+                )
+                and c.setting like 'statement\_timeout=%'
+            order by s.setrole = 0, s.setdatabase = 0
+            limit 1
+        ),
+        (
+            select s.setting from pg_catalog.pg_settings as s
+            where
+                s.name = 'statement_timeout'
+                and s.source in ('default', 'command line', 'configuration file')
+        ),
+        '0'
+    ) into v_timeout;
+    v_max_time := case
+        when v_timeout ~ '^[0-9]+$' then make_interval(secs => v_timeout::double precision / 1000)
+        else v_timeout::interval
+    end;
+    check_name := 'sweep_uncut';
+    ok := v_max_time = interval '0' or v_max_time > v_run_time;
+    detail := case
+        when ok then 'no statement_timeout ends a run of ' || v_user
+        else
+            'statement_timeout of ' || v_user || ' is ' || v_max_time || ', and a run takes '
+            || v_run_time || ': alter role ' || quote_ident(v_user) || ' in database '
+            || quote_ident(current_database()) || ' set statement_timeout = 0'
+    end;
+    return next;
+end;
+$$;
+
+comment on function dispatch.cron_checks(timestamptz) is
+'Part of dispatch.health(): whether pg_cron runs this product''s jobs.';
+revoke all on function dispatch.cron_checks(timestamptz)
+from public, anon, authenticated, service_role;

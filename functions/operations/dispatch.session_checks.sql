@@ -1,0 +1,101 @@
+-- Part of dispatch.health(): what other sessions hold up.
+create or replace function dispatch.session_checks(p_now timestamptz)
+returns table (check_name text, ok boolean, detail text)
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_many constant integer := 10000;
+    v_hidden text := case
+        when not pg_has_role('pg_read_all_stats', 'usage')
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+    end;
+    v_session record;
+begin
+    -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
+    check_name := 'notify_queue';
+    ok := pg_notification_queue_usage() <= 0.5 and not pg_is_in_recovery();
+    detail := case
+        when pg_is_in_recovery() then 'a standby sends no notices: ask the primary'
+        else
+            round(pg_notification_queue_usage()::numeric * 100) || ' % full; that a notice '
+            'arrives is shown by listening only'
+    end;
+    return next;
+
+    -- A listener that stops reading does this: its server process waits for it inside a
+    -- transaction, and is "idle" and younger than its snapshot to look at. So both are asked: how
+    -- long ago, and how many transactions.
+    select
+        a.pid,
+        a.wait_event,
+        coalesce(nullif(a.application_name, ''), a.backend_type) as who,
+        age(a.backend_xmin) as transactions,
+        -- A standby's snapshot, which a replication session reports, has no beginning here.
+        age(a.backend_xmin) > v_many
+        and coalesce(a.xact_start < p_now - interval '5 minutes', true) as is_old
+    into v_session
+    from pg_catalog.pg_stat_activity as a
+    where
+        a.backend_xmin is not null and a.backend_type <> 'autovacuum worker'
+        and coalesce(a.datname, current_database()) = current_database()
+    order by is_old desc, age(a.backend_xmin) desc
+    limit 1;
+    check_name := 'snapshots_recent';
+    ok := v_hidden is null and not coalesce(v_session.is_old, false);
+    detail := case
+        when v_hidden is not null then v_hidden
+        when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
+        else
+            'session ' || v_session.pid || ' (' || v_session.who || ') keeps vacuum from removing '
+            || 'the dead rows of the last ' || v_session.transactions || ' transactions'
+            || case v_session.wait_event
+                when 'ClientWrite' then ': its client does not read what it is sent' else ''
+            end
+    end;
+    return next;
+
+    -- Who has written an event and not yet committed: readers stop there, as in
+    -- dispatch.last_settled_event_id. A transaction that is prepared has no session.
+    select
+        coalesce(
+            'session ' || a.pid || ' (' || coalesce(nullif(a.application_name, ''), a.usename) || ', '
+            || a.state || ')',
+            'prepared transaction ' || p.gid,
+            'a session'
+        ) as who,
+        coalesce(a.xact_start, p.prepared) as since
+    into v_session
+    from pg_catalog.pg_locks as l
+    left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+    left join pg_catalog.pg_prepared_xacts as p
+        on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+    where
+        l.locktype = 'advisory'
+        and l.classid = 1178687058
+        and l.objsubid = 2
+        and l.mode = 'ShareLock'
+        and l.database = (
+            select d.oid from pg_catalog.pg_database as d where d.datname = current_database()
+        )
+    order by since
+    limit 1;
+    check_name := 'events_settled';
+    ok := v_hidden is null and coalesce(v_session.since > p_now - interval '1 minute', true);
+    detail := case
+        when v_hidden is not null then v_hidden
+        when ok then 'no transaction that wrote an event is older than a minute'
+        else
+            v_session.who || ' wrote an event and has not committed since ' || v_session.since
+            || ': until it ends, nobody catches up past it'
+    end;
+    return next;
+end;
+$$;
+
+comment on function dispatch.session_checks(timestamptz) is
+'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor.';
+revoke all on function dispatch.session_checks(timestamptz)
+from public, anon, authenticated, service_role;
