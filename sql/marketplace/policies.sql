@@ -1,5 +1,9 @@
 -- Row level security and grants, for the tables that tables.sql made just now.
 --
+-- Nobody is to learn from the planner how many rows are a person's: for `Prefer: count=planned` and
+-- `estimated` PostgREST asks it, and it knows the most common values before any policy is asked. So
+-- of those columns it keeps no statistics, and takes every value for as common.
+--
 -- Both defaults of Supabase projects (all granted to the Data API roles, or nothing) end the same:
 -- everything is revoked, then exactly what is needed is granted.
 do $$
@@ -27,6 +31,9 @@ begin
         revoke all on public.customer_favorites from public, anon, authenticated, service_role;
         grant select, insert, delete on public.customer_favorites to authenticated;
         grant select, insert, update, delete on public.customer_favorites to service_role;
+
+        alter table public.customer_favorites
+        alter customer_id set statistics 0, alter mechanic_id set statistics 0;
 
         create policy customer_favorites_select on public.customer_favorites
         for select to authenticated using (customer_id = (select auth.uid()));
@@ -66,6 +73,9 @@ begin
             preferred_workshop_id
         ) on public.session_requests to authenticated;
         grant select, insert, update, delete on public.session_requests to service_role;
+
+        alter table public.session_requests
+        alter customer_id set statistics 0, alter mechanic_id set statistics 0;
 
         -- Which open requests a mechanic sees besides is the engine's to say
         -- (sql/engine/see_open_requests.sql).

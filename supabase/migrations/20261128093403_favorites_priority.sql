@@ -308,6 +308,10 @@ begin
         ) as w (name, description)
         where w.name not in (select b.what from dispatch.found_before as b)
     loop
+        if v_column.name = 'preferred_mechanic_id' then
+            -- As of the other ids (sql/marketplace/policies.sql): no estimate tells for whom they are.
+            alter table public.session_requests alter preferred_mechanic_id set statistics 0;
+        end if;
         execute format(
             'comment on column public.session_requests.%I is %L',
             v_column.name, v_column.description

@@ -183,6 +183,48 @@ def test_requests_are_written_through_rpcs_only(world: World) -> None:
     assert world.request(request_id)["status"] == "pending"
 
 
+def test_the_backend_takes_no_broadcast_back(world: World) -> None:
+    """By an upsert of a row that it read before, nor by reserving it for another."""
+    carla, frank, mona = world.customer(), world.mechanic(), world.mechanic()
+    request = world.book(carla, frank)
+    backend = world.anyone("service_role")
+    (read,) = backend.http.get(f"/session_requests?id=eq.{request}").json()
+    frank.rpc("decline_session_request", request_id=request)
+    broadcast = world.request(request)
+    merge = {"Prefer": "resolution=merge-duplicates"}
+    assert backend.http.post("/session_requests", json=read, headers=merge).is_success
+    for change in (
+        {"notification_sent_at": None},
+        {
+            "notification_sent_at": None,
+            "preferred_mechanic_id": mona.id,
+            "priority_notified_at": "now",
+            "priority_window_minutes": 60,
+        },
+    ):
+        assert backend.http.patch(f"/session_requests?id=eq.{request}", json=change).is_success
+    assert world.request(request) == broadcast | {
+        "updated_at": world.request(request)["updated_at"]
+    }
+    assert world.mechanic().may_take(request)
+    # Inside a window, the row as it was read changes nothing, and no change makes it longer.
+    reserved = world.book(carla, frank)
+    (read,) = backend.http.get(f"/session_requests?id=eq.{reserved}").json()
+    before = world.request(reserved)
+    assert backend.http.post("/session_requests", json=read, headers=merge).is_success
+    for change in (
+        {"priority_window_minutes": 2147483647},
+        {"priority_notified_at": "infinity"},
+        {"priority_notified_at": "2030-01-01"},
+        {"preferred_mechanic_id": mona.id},
+    ):
+        assert backend.http.patch(f"/session_requests?id=eq.{reserved}", json=change).is_error
+        upsert = backend.http.post("/session_requests", json=read | change, headers=merge)
+        assert upsert.is_error
+    assert world.request(reserved) == before
+    assert not mona.may_take(reserved)
+
+
 def test_favourites(world: World) -> None:
     carla, other, frank = world.customer(), world.customer(), world.mechanic()
     mine = {"customer_id": carla.id, "mechanic_id": frank.id}

@@ -108,6 +108,25 @@ def test_a_count_tells_of_no_row_that_is_not_shown(world: World) -> None:
     assert owner.headers["Content-Range"] == "0-0/1"
 
 
+@pytest.mark.parametrize("count", ["planned", "estimated"])
+def test_an_estimated_count_tells_nothing_of_a_person(world: World, count: str) -> None:
+    carla, frank, idle = world.customer(), world.mechanic(), world.mechanic()
+    for _ in range(30):
+        world.book(carla, frank)
+    world.sql("analyze public.session_requests")
+    stranger = world.customer()
+
+    for column, busy in (("preferred_mechanic_id", frank), ("customer_id", carla)):
+        ranges = {
+            stranger.http.get(
+                f"/session_requests?select=id&{column}=eq.{person.id}",
+                headers={"Prefer": f"count={count}"},
+            ).headers["Content-Range"]
+            for person in (busy, idle)
+        }
+        assert len(ranges) == 1, (column, ranges)
+
+
 def part(claims: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
 

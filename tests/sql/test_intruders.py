@@ -182,3 +182,42 @@ def test_a_hostile_payment_is_booked_as_it_is_written(db: Database) -> None:
     assert dump(db) == schema
     for notice in ears.notifies(timeout=0):
         assert not [text for text in HOSTILE if text in notice.payload]
+
+
+ESTIMATES = [
+    ("session_requests", "preferred_mechanic_id"),
+    ("session_requests", "mechanic_id"),
+    ("session_requests", "customer_id"),
+    ("customer_favorites", "customer_id"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), ESTIMATES)
+def test_an_estimate_tells_nothing_of_a_person(shared: Database, table: str, column: str) -> None:
+    """The planner's, which PostgREST gives for `Prefer: count=planned`; no policy is asked."""
+    busy, idle, stranger = (str(uuid.uuid4()) for _ in range(3))
+    superuser = shared.superuser()
+    superuser.execute("set session_replication_role = replica")
+    columns = ["customer_id", "mechanic_id", "session_type", "preferred_mechanic_id"]
+    columns = columns if table == "session_requests" else columns[:2]
+    values = [
+        f"case when n <= 100 then '{busy}'::uuid else gen_random_uuid() end"
+        if name == column
+        else "'chat'"
+        if name == "session_type"
+        else "gen_random_uuid()"
+        for name in columns
+    ]
+    superuser.execute(
+        f"insert into public.{table} ({', '.join(columns)}) select {', '.join(values)}"
+        " from generate_series(1, 1000) as n".encode()
+    )
+    superuser.execute(f"analyze public.{table}".encode())
+    connection = shared.connect(stranger)
+
+    def estimate(user: str) -> int:
+        query = f"explain (format json) select 1 from public.{table} where {column} = '{user}'"
+        ((plan,),) = connection.execute(query.encode()).fetchall()
+        return int(plan[0]["Plan"]["Plan Rows"])
+
+    assert estimate(busy) == estimate(idle)

@@ -197,9 +197,15 @@ def test_a_mechanic_receives_no_personal_column(own_market: Marketplace) -> None
         assert not any(word in str(record) for word in ("Zoe", "zoe.quill", "the red", "the blue"))
 
 
-def test_who_is_not_signed_in_gets_an_error(market: Marketplace) -> None:
-    market.book()
+@pytest.mark.parametrize("reserved", [True, False], ids=["in a window", "broadcast"])
+def test_who_is_not_signed_in_gets_an_error_and_nothing_of_the_row(
+    market: Marketplace, reserved: bool
+) -> None:
+    """The same whatever changed: docs/threat-model.md says what it tells."""
+    (market.reserve if reserved else market.book)()
     assert market.changes.poll()["anon"] == [{"type": "INSERT", "error": "401"}]
+    market.db.sql("update session_requests set notes = 'the red one'")
+    assert market.changes.poll()["anon"] == [{"type": "UPDATE", "error": "401"}]
 
 
 @pytest.mark.parametrize(

@@ -523,6 +523,21 @@ def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
     assert [payload["request_id"] for _, payload in heard(listener, 2)][1] == request
 
 
+def test_an_estimate_does_not_tell_how_many_are_reserved_for_one(theirs: Theirs) -> None:
+    """The planner's, which PostgREST gives for `Prefer: count=planned`; no policy is asked."""
+    for _ in range(30):
+        theirs.book()
+    theirs.db.sql("analyze session_requests")
+    stranger = theirs.db.connect(theirs.db.make_customer())
+
+    def estimate(mechanic: Mechanic) -> int:
+        query = "select 1 from public.session_requests where preferred_mechanic_id = "
+        (row,) = rows(stranger, f"explain (format json) {query} '{mechanic.id}'")
+        return int(row["QUERY PLAN"][0]["Plan"]["Plan Rows"])
+
+    assert estimate(theirs.favourite) == estimate(theirs.other)
+
+
 def test_a_wish_that_cannot_be_granted(theirs: Theirs) -> None:
     """Only the customer is told; who else hears of such a request is theirs to say."""
     suspended = theirs.mechanic()
