@@ -3,7 +3,7 @@
 create or replace function dispatch.cron_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$

@@ -515,7 +515,7 @@ from (
             'stable functions', 'stable',
             array[
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
-                'caller_id', 'choose_recipients', 'cron_checks', 'cron_waits_for_each_job',
+                'caller_id', 'choose_recipients', 'cron_waits_for_each_job',
                 'explain_routing',
                 'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
                 'get_request_timeline', 'is_approved_mechanic', 'is_online',
