@@ -51,6 +51,8 @@ list_missing() {
     have pgbouncer || missing+=(pgbouncer)
     if [ "$purpose" = failover ]; then
         have patroni || missing+=(patroni)
+        # Of the stores that Patroni knows it depends on any one.
+        /usr/bin/python3 -c 'import etcd' 2>/dev/null || missing+=(python3-etcd)
         have etcd || missing+=(etcd-server)
         have haproxy || missing+=(haproxy)
     fi

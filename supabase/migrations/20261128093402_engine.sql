@@ -2167,8 +2167,11 @@ declare
 begin
     return query
     with unannounced as materialized (
-        select u.request_id, u.window_ends_at
+        -- Each once: that function's queries see one state of the rows, but the feature may be put
+        -- on or taken off between two of them, and then both have the same request.
+        select u.request_id, max(u.window_ends_at) as window_ends_at
         from dispatch.unannounced_requests(v_mechanic_id) as u
+        group by u.request_id
     ),
 
     open_requests as (

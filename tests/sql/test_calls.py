@@ -107,6 +107,25 @@ def test_the_timeline_names_no_person(shared: Database) -> None:
     assert favourite not in str(timeline)
 
 
+def test_the_list_has_each_request_once_while_the_feature_comes_or_goes(db: Database) -> None:
+    """Between two queries of one call: to the first it is reserved, to the second it has no window.
+
+    test_customers_book_while_it_comes_and_goes meets that by chance, once in a hundred runs.
+    """
+    mechanic = db.make_mechanic()
+    mine, source = db.make_request(preferred=mechanic), "dispatch.unannounced_requests"
+    (window,) = rpc(db.connect(mechanic), "list_open_session_requests")
+    db.sql(f"alter function {source} rename to really_unannounced")
+    again = "select request_id, null from dispatch.really_unannounced(p_mechanic_id)"
+    db.sql(
+        f"create function {source}(p_mechanic_id uuid)"
+        " returns table (request_id uuid, window_ends_at timestamptz) language sql stable"
+        f" as 'select * from dispatch.really_unannounced(p_mechanic_id) union all {again}'"
+    )
+    assert rpc(db.connect(mechanic), "list_open_session_requests") == [window]
+    assert window["request_id"] == mine and window["is_priority"]
+
+
 def test_the_list_is_priority_first_then_the_best_match_and_names_nobody(shared: Database) -> None:
     mechanic = shared.make_mechanic(brands=["saab"])
     plain = shared.make_request()
