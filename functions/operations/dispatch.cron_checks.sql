@@ -74,7 +74,8 @@ begin
             into v_job.is_active, v_job.began_at, v_job.error, v_job.username, v_job.address
             using
                 'dispatch-' || v_job.name,
-                'server restarted|terminating (connection|background worker)|job canceled';
+                'server (restarted|closed the connection)'
+                '|terminating (connection|background worker)|job canceled';
         end if;
         if v_job.name = 'sweep' then
             v_sweep_is_active := coalesce(v_job.is_active, false);
@@ -111,8 +112,8 @@ begin
         return next;
     end loop;
 
-    -- pg_cron begins nothing while it waits for a job, of anybody's: before 1.5 with background
-    -- workers for each, else for one of several statements; nor when all its slots are taken.
+    -- pg_cron begins nothing while it waits for a job, of anybody's, as before 1.5 with background
+    -- workers; nor when all its slots are taken.
     select a.pid, a.query_start, left(regexp_replace(a.query, '\s+', ' ', 'g'), 60) as query
     into v_neighbour
     from pg_catalog.pg_stat_activity as a

@@ -925,7 +925,8 @@ begin
                     where d.status <> 'failed'
                     -- Ended with the server, or by somebody, not by a fault of its own.
                     or d.return_message
-                    ~ 'server restarted|terminating (connection|background worker)|job canceled'
+                    ~ 'server (restarted|closed the connection)'
+                    '|terminating (connection|background worker)|job canceled'
                 ) as good_at,
                 -- None has ended, and so none has failed.
                 count(*) filter (where d.status in ('succeeded', 'failed')) as ended,

@@ -129,6 +129,7 @@ def test_before_pg_cron_could_begin_nothing_is_wrong(cluster: Cluster) -> None:
     [
         "server restarted",
         "FATAL:  terminating connection due to administrator command",
+        "server closed the connection unexpectedly",
         "FATAL: terminating background worker due to administrator command",
     ],
 )
