@@ -6360,6 +6360,18 @@ begin
         return;
     end if;
 
+    if
+        not exists (
+            select from cron.job as j
+            where
+                j.jobname = 'dispatch-sweep' and j.database = current_database()
+                and j.username = current_user and j.nodeport = current_setting('port')::integer
+        )
+    then
+        perform setval(
+            'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
+        );
+    end if;
     -- pg_cron connects to where the job was made, which a restored database has left behind. The
     -- owner's hour and ages go along.
     for v_job in
@@ -6375,18 +6387,6 @@ begin
         );
     end loop;
 
-    if
-        not exists (
-            select from cron.job as j
-            where
-                j.jobname = 'dispatch-sweep' and j.database = current_database()
-                and j.username = current_user
-        )
-    then
-        perform setval(
-            'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
-        );
-    end if;
     -- The same name again replaces the job.
     perform cron.schedule('dispatch-sweep', '* * * * *', v_sweep);
     perform cron.schedule('dispatch-start', '@reboot', v_sweep);

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from stack import ROOT
 from stack.install import ENGINE, cron_command, install
 from stack.postgres import Cluster
 from tests.database import Database, checkout, refund, refused, rows, rpc, value
@@ -246,3 +247,25 @@ def test_the_ages_that_the_owner_set_survive_an_upgrade(cluster: Cluster) -> Non
             assert db.sql(job) == [changed]
         finally:
             db.sql("select cron.alter_job(%s, command := %s)", before["jobid"], before["command"])
+
+
+def test_jobs_made_on_another_port_move_and_keep_what_the_owner_set(cluster: Cluster) -> None:
+    """As in a restored database: pg_cron would connect to the old server."""
+    jobs = "select jobname, schedule, command, active, nodeport from cron.job order by jobname"
+    with Database(cluster, "postgres") as db:
+        superuser = db.superuser()
+        with superuser.transaction(force_rollback=True):
+            superuser.execute(
+                "update cron.job set schedule = '1 1 * * *', active = false"
+                " where jobname = 'dispatch-retention'"
+            )
+            wanted = rows(superuser, jobs)
+            superuser.execute("update cron.job set nodeport = 1; set local role postgres")
+            made = "select pg_sequence_last_value('dispatch.scheduled_at')"
+            before = value(superuser, made)
+            schedule = (ROOT / "sql/engine/schedule.sql").read_bytes()
+            superuser.execute(schedule)
+            assert rows(superuser, jobs) == wanted
+            moved = value(superuser, made)
+            superuser.execute(schedule)
+            assert value(superuser, made) == moved > before
