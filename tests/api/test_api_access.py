@@ -11,7 +11,7 @@ from postgrest.types import ReturnMethod
 from stack.clients import paid_checkout
 from stack.tokens import sign
 from tests.api.test_api_errors import USER_RPCS
-from tests.api.world import Person, World, refused
+from tests.api.world import Person, Row, World, refused
 
 TABLES = ("mechanics", "customer_favorites", "session_requests")
 PRIVATE = ("customer_name", "customer_email", "notes", "metadata")
@@ -193,7 +193,7 @@ def test_the_backend_takes_no_broadcast_back(world: World) -> None:
     broadcast = world.request(request)
     merge = {"Prefer": "resolution=merge-duplicates"}
     assert backend.http.post("/session_requests", json=read, headers=merge).is_success
-    for change in (
+    taken_back: list[Row] = [
         {"notification_sent_at": None},
         {
             "notification_sent_at": None,
@@ -201,7 +201,8 @@ def test_the_backend_takes_no_broadcast_back(world: World) -> None:
             "priority_notified_at": "now",
             "priority_window_minutes": 60,
         },
-    ):
+    ]
+    for change in taken_back:
         assert backend.http.patch(f"/session_requests?id=eq.{request}", json=change).is_success
     assert world.request(request) == broadcast | {
         "updated_at": world.request(request)["updated_at"]
@@ -212,15 +213,26 @@ def test_the_backend_takes_no_broadcast_back(world: World) -> None:
     (read,) = backend.http.get(f"/session_requests?id=eq.{reserved}").json()
     before = world.request(reserved)
     assert backend.http.post("/session_requests", json=read, headers=merge).is_success
+<<<<<<< HEAD
     longer: tuple[dict[str, object], ...] = (
+=======
+    longer: list[Row] = [
+>>>>>>> wt-access
         {"priority_window_minutes": 2147483647},
         {"priority_notified_at": "infinity"},
         {"priority_notified_at": "2030-01-01"},
         {"preferred_mechanic_id": mona.id},
+<<<<<<< HEAD
     )
     for each in longer:
         assert backend.http.patch(f"/session_requests?id=eq.{reserved}", json=each).is_error
         upsert = backend.http.post("/session_requests", json=read | each, headers=merge)
+=======
+    ]
+    for change in longer:
+        assert backend.http.patch(f"/session_requests?id=eq.{reserved}", json=change).is_error
+        upsert = backend.http.post("/session_requests", json=read | change, headers=merge)
+>>>>>>> wt-access
         assert upsert.is_error
     assert world.request(reserved) == before
     assert not mona.may_take(reserved)
