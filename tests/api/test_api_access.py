@@ -213,26 +213,15 @@ def test_the_backend_takes_no_broadcast_back(world: World) -> None:
     (read,) = backend.http.get(f"/session_requests?id=eq.{reserved}").json()
     before = world.request(reserved)
     assert backend.http.post("/session_requests", json=read, headers=merge).is_success
-<<<<<<< HEAD
-    longer: tuple[dict[str, object], ...] = (
-=======
     longer: list[Row] = [
->>>>>>> wt-access
         {"priority_window_minutes": 2147483647},
         {"priority_notified_at": "infinity"},
         {"priority_notified_at": "2030-01-01"},
         {"preferred_mechanic_id": mona.id},
-<<<<<<< HEAD
-    )
-    for each in longer:
-        assert backend.http.patch(f"/session_requests?id=eq.{reserved}", json=each).is_error
-        upsert = backend.http.post("/session_requests", json=read | each, headers=merge)
-=======
     ]
     for change in longer:
         assert backend.http.patch(f"/session_requests?id=eq.{reserved}", json=change).is_error
         upsert = backend.http.post("/session_requests", json=read | change, headers=merge)
->>>>>>> wt-access
         assert upsert.is_error
     assert world.request(reserved) == before
     assert not mona.may_take(reserved)
