@@ -48,6 +48,9 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
+        when others then
+            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+            raise;
     end;
     if v_accepted.id is null then
         return dispatch.accepted_before(p_request_id, dispatch.require_mechanic());
@@ -58,7 +61,10 @@ begin
         v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
             when 'object'
                 then v_accepted.metadata
-                - array['stripe_checkout_session_id', 'stripe_payment_intent']
+                - array[
+                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                    'price_cents'
+                ]
             else '{}'
         end;
     end if;
