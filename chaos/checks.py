@@ -46,8 +46,12 @@ TRANSITIONS = {
         "request_accepted": "accepted",
         "request_cancelled": "over",
     },
-    "accepted": {"request_completed": "completed", "request_cancelled": "over"},
-    "completed": {},
+    "accepted": {
+        "request_completed": "completed",
+        "request_cancelled": "over",
+        "request_refunded": "accepted",
+    },
+    "completed": {"request_refunded": "completed"},
     "over": {},
 }
 STATUSES = {
@@ -119,6 +123,7 @@ def nothing_refunded_is_offered(record: Record, database: Database) -> Iterator[
             if event["at"] > refunded[row["payment"]] and event["event"] not in {
                 "request_cancelled",
                 "request_completed",
+                "request_refunded",
             }:
                 yield f"{event['event']} of {request}, which was refunded before"
 

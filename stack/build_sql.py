@@ -31,7 +31,7 @@ CONDITIONS = {":{?binding}": False, ":is_there": True, ":is_ours": True, ":gover
 # What psql asks for its conditions.
 ASKED = re.compile(r"^select\n(?:[^;]*?\n)?\\gset\n|^select [^;\n]*\n\\gset\n", re.MULTILINE)
 # No transaction can do that.
-CONCURRENTLY = re.compile(r"^(create (?:unique )?index) concurrently")
+CONCURRENTLY = re.compile(r"^((?:create (?:unique )?|drop )index) concurrently")
 
 
 def expand(path: Path) -> str:

@@ -109,7 +109,8 @@ def pay(session_id: str) -> Response:
     session = find(session_id)
     if session["payment_status"] == "unpaid":
         session["payment_status"] = "paid"
-        event = paid_checkout(session["metadata"], id=session_id)
+        asked = {name: session[name] for name in ("mode", "amount_total", "currency")}
+        event = paid_checkout(session["metadata"], id=session_id, **asked)
         # Stripe does not wait for its event to be taken before it sends the customer back.
         Thread(target=post_event, args=(os.environ, event)).start()
     return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id), 303)

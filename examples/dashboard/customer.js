@@ -125,9 +125,6 @@ async function startFree(planCode) {
 }
 
 async function pay(planCode) {
-  // By these the next page tells the request that is paid now from those before it.
-  const requests = await listMyRequests(supabase, me.id);
-  sessionStorage.setItem("known", JSON.stringify(requests.map((request) => request.id)));
   // The same attempt until it is paid: pressing the button twice must not make two payments.
   const attempt = sessionStorage.getItem("attempt") ?? crypto.randomUUID();
   sessionStorage.setItem("attempt", attempt);

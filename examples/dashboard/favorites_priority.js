@@ -8,6 +8,7 @@ export const WORDS = {
   request_not_found: "This request is not open to you.",
   request_taken: "Another mechanic was faster.",
   request_not_pending: "It is too late for that. Look at the booking again.",
+  booking_refused: "This could not be booked. Please try another plan.",
   request_cancelled: "This request has been cancelled.",
   request_expired: "This request has expired.",
   invalid_plan: "This plan cannot be booked. Please choose another.",
@@ -105,6 +106,7 @@ const NEWS = {
   request_accepted: "A mechanic has taken your request.",
   request_cancelled: "Your request is closed.",
   request_completed: "Your session is complete.",
+  request_refunded: "Your payment was refunded.",
 };
 
 export async function listMyRequests(supabase, userId) {
@@ -164,6 +166,14 @@ export async function openCheckout(supabase, wish) {
   const isAnswer = error.context instanceof Response;
   const answer = isAnswer ? await error.context.json().catch(() => error) : error;
   throw new Error(explain(answer), { cause: answer });
+}
+
+// The request once it is booked. Until then the status: null (nothing heard yet: ask again),
+// waiting_for_payment (a bank takes days), payment_failed, or error (paid; the owner looks into it).
+export async function readCheckout(supabase, checkoutId) {
+  const asked = { checkout_session_id: checkoutId };
+  const request = await call(supabase, "get_session_request_by_checkout", asked);
+  return { request, status: request ? "booked" : await call(supabase, "get_checkout_status", asked) };
 }
 
 export function requestFreeSession(supabase, planCode, favouriteId) {

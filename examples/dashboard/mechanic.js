@@ -139,6 +139,9 @@ async function draw(events) {
   const open = await listOpenRequests(supabase);
   const accepted = await readJobs();
   tellWhatLeft(open, events);
+  if (events.some(({ event, request_id }) => event === "request_refunded" && jobs.has(request_id))) {
+    tell("The payment for your session was refunded. Talk to your customer.");
+  }
   drawList(find("#open"), "request", open, (request) => request.request_id, drawOpen);
   drawTimesLeft();
   find("#none").hidden = open.length > 0;

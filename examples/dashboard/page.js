@@ -58,7 +58,9 @@ export function initials(name) {
 
 export function money(cents, currency) {
   if (cents === 0) return "Free";
-  return new Intl.NumberFormat("en", { style: "currency", currency }).format(cents / 100);
+  const format = new Intl.NumberFormat("en", { style: "currency", currency });
+  // The smallest unit is not a hundredth of every currency: yen have none.
+  return format.format(cents / 10 ** format.resolvedOptions().maximumFractionDigits);
 }
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });

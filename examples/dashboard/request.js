@@ -1,26 +1,31 @@
 // A customer's request while it lives: who is told, how long they have, and who accepted.
 import {
-  askEveryoneNow, cancelRequest, followAs, listMyRequests, readTimeline, timeLeft, windowEndsAt,
+  askEveryoneNow, cancelRequest, followAs, readCheckout, readTimeline, timeLeft, windowEndsAt,
 } from "./favorites_priority.js";
 import {
   drawList, fill, find, keepUp, me, part, run, showConnected, showReadError, supabase,
   tellError,
 } from "./page.js";
 
-let requestId = new URLSearchParams(location.search).get("id");
+const address = new URLSearchParams(location.search);
+let requestId = address.get("id");
 let catchUp;
+let asking;
 
 // --- Reading ---
 
 // After a payment Stripe sends the customer here, and the webhook makes the request: whichever
-// comes first. It is the one that was not there before.
-async function findPaid() {
-  const known = JSON.parse(sessionStorage.getItem("known") ?? "[]");
-  const paid = (await listMyRequests(supabase, me.id)).find(({ id }) => !known.includes(id));
-  if (!paid) return;
-  requestId = paid.id;
-  ["attempt", "favourite", "known"].forEach((name) => sessionStorage.removeItem(name));
-  history.replaceState(null, "", `request.html?id=${requestId}`);
+// comes first. Returns what can be said while there is none.
+async function findPaid(checkoutId) {
+  const { request, status } = await readCheckout(supabase, checkoutId);
+  // That payment is made, or failed for good: the next one is another.
+  if (status) sessionStorage.removeItem("attempt");
+  if (request) {
+    requestId = request.id;
+    sessionStorage.removeItem("favourite");
+    history.replaceState(null, "", `request.html?id=${requestId}`);
+  }
+  return status;
 }
 
 async function readRequest() {
@@ -49,6 +54,18 @@ async function readNames(ids) {
 
 // --- Drawing ---
 
+const CONFIRMING = {
+  null: ["Confirming your payment…", "This takes a few seconds. You need not pay again."],
+  waiting_for_payment: [
+    "Waiting for your bank",
+    "Your payment is under way, which may take some days. We ask the mechanics once it is here.",
+  ],
+  payment_failed: ["Your payment failed", "Nothing was booked. Please try again."],
+  error: [
+    "Your payment is here",
+    "Your session could not be booked yet. We have been told and see to it. You need not pay again.",
+  ],
+};
 const ASKED_EVERYONE = {
   window_ended: (favourite) => `${favourite} did not answer in time.`,
   declined: (favourite) => `${favourite} cannot take it.`,
@@ -79,6 +96,8 @@ function describe({ event, reason }, favourite, winner) {
       return [`${winner} accepted`, ""];
     case "request_completed":
       return ["Session complete", ""];
+    case "request_refunded":
+      return ["Your payment was refunded", ""];
     case "request_cancelled":
       return ["Request closed", CLOSED[reason] ?? ""];
     default:
@@ -86,9 +105,15 @@ function describe({ event, reason }, favourite, winner) {
   }
 }
 
+// Accepted by one whose account is gone since.
+const isStranded = ({ status, mechanic_id }) => status === "accepted" && !mechanic_id;
+
 function headline(request, endsAt, favourite, winner) {
   if (endsAt) {
     return [`Waiting for ${favourite}`, "Nobody else sees your request while they decide."];
+  }
+  if (isStranded(request)) {
+    return ["Your mechanic is not here any more", "Cancel it, and your payment is returned."];
   }
   return {
     pending: ["Asking every mechanic", "The first to accept takes your session."],
@@ -126,12 +151,17 @@ function show(title, about) {
 }
 
 async function draw() {
-  if (!requestId) await findPaid();
-  if (!requestId) {
+  const checkoutId = address.get("checkout");
+  const status = requestId || !checkoutId ? null : await findPaid(checkoutId);
+  if (!requestId && checkoutId) {
     showConnected();
-    return show("Confirming your payment…", "This takes a few seconds. You need not pay again.");
+    // Nobody tells of a request that is not there yet.
+    clearTimeout(asking);
+    if (!status) asking = setTimeout(() => catchUp?.(), 2000);
+    find("#again").hidden = !status;
+    return show(...CONFIRMING[status]);
   }
-  const request = await readRequest();
+  const request = requestId && (await readRequest());
   if (!request) {
     find("#again").hidden = false;
     return show("We cannot find this session", "It may belong to another account.");
@@ -154,7 +184,7 @@ async function draw() {
   drawList(find("#steps"), "step", steps, (step) => step.id, drawStep);
   find("#session").dataset.status = request.status;
   find("#everyone").hidden = !endsAt;
-  find("#cancel").hidden = request.status !== "pending";
+  find("#cancel").hidden = request.status !== "pending" && !isStranded(request);
   find("#again").hidden = !["cancelled", "expired", "completed"].includes(request.status);
   showConnected();
 }

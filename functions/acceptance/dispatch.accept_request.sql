@@ -48,9 +48,12 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
-        when foreign_key_violation then
-            -- The mechanic's account was deleted at this moment.
-            if dispatch.approved_mechanic_of(v_user_id) is not null then
+        when others then
+            -- By the foreign key: the mechanic's account may have been deleted at this moment.
+            if
+                sqlstate <> '23503' or dispatch.approved_mechanic_of(v_user_id) is not null
+            then
+                perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                 raise;
             end if;
     end;
@@ -63,7 +66,10 @@ begin
         v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
             when 'object'
                 then v_accepted.metadata
-                - array['stripe_checkout_session_id', 'stripe_payment_intent']
+                - array[
+                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                    'price_cents'
+                ]
             else '{}'
         end;
     end if;

@@ -20,7 +20,13 @@ begin
     end if;
     -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
     if v_request.announced_at is null then
-        update dispatch.requests set announced_at = now() where id = p_request_id;
+        begin
+            update dispatch.requests set announced_at = now() where id = p_request_id;
+        exception
+            when others then
+                perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+                raise;
+        end;
     end if;
     select * into v_broadcast from public.session_requests as r where r.id = p_request_id;
     return dispatch.shown_request(v_broadcast);

@@ -15,7 +15,13 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
     perform dispatch.require_own_request(v_request, 'mechanic');
     if v_request.status = 'accepted' then
-        update public.session_requests set status = 'completed' where id = p_request_id;
+        begin
+            update public.session_requests set status = 'completed' where id = p_request_id;
+        exception
+            when others then
+                perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+                raise;
+        end;
         -- Of theirs the engine's triggers are done with a request that was accepted.
         if not dispatch.governs_all() then
             perform dispatch.record_event(

@@ -48,7 +48,13 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
-            update dispatch.requests set announced_at = now() where id = p_request_id;
+            begin
+                update dispatch.requests set announced_at = now() where id = p_request_id;
+            exception
+                when others then
+                    perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+                    raise;
+            end;
         end if;
     end if;
     return jsonb_build_object('request_id', p_request_id, 'declined_at', v_declined_at);

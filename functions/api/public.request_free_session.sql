@@ -15,8 +15,8 @@ end;
 $$;
 
 comment on function public.request_free_session(text, uuid, text) is
-'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT422 '
-'invalid_plan, invalid_routing_type.';
+'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type.';
 revoke all on function public.request_free_session(text, uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.request_free_session(text, uuid, text) to authenticated;

@@ -4,7 +4,9 @@
 \ir public.cancel_session_request.sql
 \ir public.complete_session_request.sql
 \ir public.decline_session_request.sql
+\ir public.get_checkout_status.sql
 \ir public.get_mechanic_status.sql
+\ir public.get_session_request_by_checkout.sql
 \ir public.get_session_request_timeline.sql
 \ir public.list_favorite_mechanics.sql
 \ir public.list_open_session_requests.sql

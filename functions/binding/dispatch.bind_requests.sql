@@ -285,7 +285,14 @@ as %L
                 r.metadata ->> 'stripe_payment_intent' as payment_intent,
                 r.metadata ? 'refunded_at' as is_refunded,
                 r.status = 'expired' as is_expired,
-                r.expires_at
+                r.expires_at,
+                r.status = 'cancelled' as is_cancelled,
+                r.status = 'accepted' as is_accepted,
+                r.mechanic_id,
+                r.customer_id,
+                r.updated_at as changed_at,
+                r.metadata -> 'amount_total' as amount_total,
+                r.metadata ->> 'currency' as currency
             from public.session_requests as r
             $v$
         else format(
@@ -297,20 +304,29 @@ as %L
                 exists (
                     select from dispatch.stripe_events as f
                     where
-                        f.type = 'charge.refunded' and f.outcome = 'refunded'
-                        and (f.payload #>> '{data,object,payment_intent}')
-                        = (e.payload #>> '{data,object,payment_intent}')
+                        f.outcome in ('refunded', 'dispute_lost') and f.subject is not null
+                        and f.subject = (e.payload #>> '{data,object,payment_intent}')
                 ) as is_refunded,
                 r.status = 'expired' as is_expired,
-                %s as expires_at
+                %s as expires_at,
+                r.status = 'cancelled' as is_cancelled,
+                r.status = 'accepted' as is_accepted,
+                r.mechanic_id,
+                %s as customer_id,
+                coalesce(%s, e.received_at) as changed_at,
+                e.payload #> '{data,object,amount_total}' as amount_total,
+                e.payload #>> '{data,object,currency}' as currency
             from dispatch.stripe_events as e
             inner join public.session_requests as r on r.id = e.request_id
             where e.outcome = 'request_created'
             $v$,
-            (regexp_match(v_of_view, '([^,]+) as expires_at'))[1]
+            (regexp_match(v_of_view, '([^,]+) as expires_at'))[1],
+            (regexp_match(v_of_view, '([^,]+) as customer_id'))[1],
+            (regexp_match(v_of_view, '([^,]+) as accepted_at'))[1]
         )
     end;
-    comment on view dispatch.payments is 'The Stripe payment of each request that was paid by one.';
+    comment on view dispatch.payments is
+    'The Stripe payment of each request that was paid by one, and what was paid.';
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;

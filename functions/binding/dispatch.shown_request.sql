@@ -12,7 +12,10 @@ begin
         p_request.metadata := case jsonb_typeof(p_request.metadata)
             when 'object'
                 then p_request.metadata
-                - array['stripe_checkout_session_id', 'stripe_payment_intent']
+                - array[
+                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                    'price_cents'
+                ]
             else '{}'::jsonb
         end;
     end if;
@@ -21,6 +24,6 @@ end;
 $$;
 
 comment on function dispatch.shown_request(public.session_requests) is
-'A request as its customer and its mechanic may see it: without the payment''s ids.';
+'A request as its customer and its mechanic may see it: without the payment.';
 revoke all on function dispatch.shown_request(public.session_requests)
 from public, anon, authenticated, service_role;

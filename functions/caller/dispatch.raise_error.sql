@@ -42,6 +42,10 @@ begin
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';
             v_hint := 'Read the request again; see get_session_request_timeline(request_id).';
+        when 'booking_refused' then
+            v_status := 'PT409';
+            v_message := 'The marketplace refused the booking';
+            v_hint := 'Nothing was booked. Try another plan, or tell whoever runs the marketplace.';
         when 'request_cancelled' then
             v_status := 'PT410';
             v_message := 'The request was cancelled';

@@ -90,18 +90,6 @@ begin
         ) as u
         union all
         select
-            'stripe_events_processed',
-            'Stripe events in error',
-            count(*),
-            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
-        from (
-            select e.received_at from dispatch.stripe_events as e
-            where e.processed_at is null
-            order by e.received_at
-            limit v_enough
-        ) as u
-        union all
-        select
             'requests_accepted',
             'requests that nobody accepted 15 minutes after the broadcast',
             count(*),
@@ -126,19 +114,9 @@ begin
             order by r.expires_at
             limit v_enough
         ) as u
-        union all
-        select
-            'refunds_due',
-            'paid requests expired without a mechanic: refund them',
-            count(*),
-            ', the oldest expired at ' || min(u.expires_at)
-        from (
-            select p.expires_at from dispatch.payments as p
-            where p.is_expired and p.payment_intent is not null and not p.is_refunded
-            order by p.expires_at
-            limit v_enough
-        ) as u
     ) as c (name, what, found, since);
+
+    return query select * from dispatch.payment_checks(p_now, v_enough);
 
     return query
     select

@@ -22,12 +22,16 @@ begin
             where
                 old.received_at < p_now - p_older_than
                 and old.processed_at is not null
-                -- A refund waits for its payment: that must then not be offered to anyone.
-                and (
-                    old.outcome is distinct from 'refunded'
-                    or exists (
-                        select from dispatch.payments as p
-                        where p.payment_intent = old.payload #>> '{data,object,payment_intent}'
+                -- A refund waits for its payment, which must then not be offered to anyone. One that
+                -- has not come by now comes no more, unless it is here and in error.
+                and not (
+                    old.outcome = 'refunded'
+                    and exists (
+                        select from dispatch.stripe_events as u
+                        where
+                            u.processed_at is null
+                            and u.payload #>> '{data,object,payment_intent}'
+                            = old.payload #>> '{data,object,payment_intent}'
                     )
                 )
             order by old.received_at
@@ -35,12 +39,13 @@ begin
             for update of old skip locked
         ));
     get diagnostics v_count = row_count;
-    return v_count;
+    -- Here, and not in the job's command, which is the owner's once it is there.
+    return v_count + dispatch.scrub_stripe_events(p_older_than, p_limit, p_now);
 end;
 $$;
 
 comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
 'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed and no refund '
-'whose payment has not come. Returns how many.';
+'whose payment is; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

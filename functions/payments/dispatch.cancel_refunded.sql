@@ -8,6 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request_id uuid;
+    v_request_ids uuid[];
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
     if not dispatch.governs_all() then
@@ -27,7 +28,6 @@ begin
         return v_request_id;
     end if;
 
-    -- One that expired is marked, so that dispatch.health() asks for no second refund.
     with refunded as (
         update public.session_requests as r
         set
@@ -35,17 +35,27 @@ begin
             metadata = r.metadata || jsonb_build_object('refunded_at', now())
         where
             (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
-            and r.status in ('pending', 'expired')
+            and not r.metadata ? 'refunded_at'
         returning r.id, r.status
     )
 
-    select f.id into v_request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
-    return v_request_id;
+    select array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
+    from refunded as f;
+    -- So the two are told. It is no cancellation: the mechanic may still complete it.
+    perform dispatch.record_event(
+        r.id, r.session_type, r.plan_code, r.created_at, 'request_refunded',
+        array_remove(
+            array['customer:' || r.customer_id, 'mechanic:' || r.mechanic_user_id], null
+        )
+    )
+    from dispatch.requests as r
+    where r.id = any(v_request_ids) and r.status in ('accepted', 'completed');
+    return v_request_ids[1];
 end;
 $$;
 
 comment on function dispatch.cancel_refunded(text) is
-'Cancels the pending request of a fully refunded payment. Returns its id; null: there is none '
-'(yet), and the ledger keeps the refund for a payment that comes later.';
+'Cancels the pending request of a fully refunded payment; marks any other as refunded. Returns its '
+'id; null: there is none (yet), and the ledger keeps the refund for a payment that comes later.';
 revoke all on function dispatch.cancel_refunded(text)
 from public, anon, authenticated, service_role;

@@ -36,22 +36,31 @@ begin
         );
     end if;
 
-    if dispatch.governs_all() then
-        perform dispatch.insert_request(
-            v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
-            p_metadata => v_wish
-        );
-    else
-        perform dispatch.book_theirs(
-            v_id,
-            v_customer_id,
-            jsonb_build_object(
-                'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
-                'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
-            )
-        );
-    end if;
+    begin
+        if dispatch.governs_all() then
+            perform dispatch.insert_request(
+                v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
+                p_metadata => v_wish
+            );
+        else
+            perform dispatch.book_theirs(
+                v_id,
+                v_customer_id,
+                jsonb_build_object(
+                    'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
+                    'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
+                )
+            );
+        end if;
+    exception
+        when others then
+            perform dispatch.raise_refused(sqlstate, 'booking_refused');
+            raise;
+    end;
     select * into v_request from public.session_requests as r where r.id = v_id;
+    if v_request.id is null then
+        perform dispatch.raise_refused(null, 'booking_refused');
+    end if;
     return dispatch.shown_request(v_request);
 end;
 $$;

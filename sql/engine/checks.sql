@@ -44,7 +44,9 @@ from (
         (
             'dispatch.payments',
             'request_id uuid, checkout_session_id text, payment_intent text, is_refunded boolean, '
-            'is_expired boolean, expires_at timestamptz'
+            'is_expired boolean, expires_at timestamptz, is_cancelled boolean, '
+            'is_accepted boolean, mechanic_id uuid, customer_id uuid, '
+            'changed_at timestamptz, amount_total jsonb, currency text'
         )
     ) as w (name, columns)
     cross join unnest(string_to_array(w.columns, ', ')) as n (text)
@@ -232,7 +234,8 @@ from (
         (
             'stripe_events',
             'id text, type text, payload jsonb, received_at timestamptz, processed_at timestamptz, '
-            'outcome text, error text, request_id uuid'
+            'outcome text, error text, request_id uuid, subject text, '
+            'scrubbed_at timestamptz'
         ),
         (
             'windows',
@@ -308,9 +311,8 @@ from (
         ),
         ('dispatch.stripe_events_received_at_idx', false, 'received_at'),
         (
-            'dispatch.stripe_events_refunded_payment_idx', false,
-            'payload #>> ''{data,object,payment_intent}''::text[] '
-            'WHERE type = ''charge.refunded''::text'
+            'dispatch.stripe_events_subject_idx', false,
+            'outcome, subject WHERE subject IS NOT NULL'
         ),
         (
             'dispatch.windows_ends_at_idx', false,
@@ -483,10 +485,11 @@ from (
         (
             'security definer functions', 'definer',
             array[
-                'accept_request', 'broadcast_request_now', 'cancel_request', 'complete_request',
-                'create_free_request', 'decline_request', 'first_event_id_since',
-                'get_request_timeline', 'guard_request',
-                'guard_reservation', 'health', 'is_reserved_for_another', 'list_favorites',
+                'accept_request', 'broadcast_request_now', 'cancel_request', 'checkout_status',
+                'complete_request', 'create_free_request', 'decline_request',
+                'first_event_id_since', 'get_request_by_checkout', 'get_request_timeline',
+                'guard_request', 'guard_reservation', 'health', 'is_reserved_for_another',
+                'list_favorites',
                 'list_open_requests', 'list_request_events', 'log_new_request',
                 'log_request_change', 'log_window', 'make_checkout', 'may_see_request',
                 'may_use_topic', 'mechanic_status', 'process_stripe_event', 'release_windows',
@@ -498,13 +501,10 @@ from (
             'functions open to authenticated', 'authenticated',
             array[
                 'accept_request', 'broadcast_request_now', 'caller_id', 'cancel_request',
-                'complete_request',
-                'create_free_request',
-                'decline_request',
-                'get_request_timeline',
-                'list_favorites', 'list_open_requests', 'list_request_events', 'make_checkout',
-                'may_see_request', 'may_use_topic', 'mechanic_status', 'mechanic_words',
-                'set_mechanic_presence'
+                'checkout_status', 'complete_request', 'create_free_request', 'decline_request',
+                'get_request_by_checkout', 'get_request_timeline', 'list_favorites',
+                'list_open_requests', 'list_request_events', 'make_checkout', 'may_see_request',
+                'may_use_topic', 'mechanic_status', 'mechanic_words', 'set_mechanic_presence'
             ]
         ),
         (
@@ -515,25 +515,26 @@ from (
             'stable functions', 'stable',
             array[
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
-                'caller_id', 'choose_recipients', 'cron_waits_for_each_job',
-                'explain_routing',
-                'fallback_reason', 'favorites_priority_enabled', 'first_event_id_since',
-                'get_request_timeline', 'is_approved_mechanic', 'is_online',
-                'is_reserved_for_another', 'list_favorites', 'list_open_requests',
-                'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-                'next_deadline', 'pending_windows', 'policy_fingerprints', 'priority_window',
-                'raise_error', 'realtime_checks', 'refusal', 'refused_output_plugins',
-                'request_of_checkout', 'require_mechanic', 'require_own_request', 'require_user',
-                'routing_note', 'score_match', 'silent_since',
-                'unannounced_requests', 'wants_priority'
+                'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
+                'explain_routing', 'fallback_reason', 'favorites_priority_enabled',
+                'first_event_id_since', 'get_request_by_checkout', 'get_request_timeline',
+                'is_approved_mechanic', 'is_online', 'is_reserved_for_another', 'list_favorites',
+                'list_open_requests', 'make_checkout', 'may_see_request', 'may_use_topic',
+                'mechanic_status', 'next_deadline', 'payment_checks', 'pending_windows',
+                'policy_fingerprints', 'price_difference', 'priority_window', 'raise_error',
+                'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
+                'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
+                'score_match', 'silent_since', 'unannounced_requests', 'unsettled_requests',
+                'wants_priority'
             ]
         ),
         (
             'immutable functions', 'immutable',
             array[
-                'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'feed_is_private',
-                'governs_all', 'match_points', 'mechanic_words', 'not_pending', 'shown_request',
-                'to_uuid', 'ways_to_match'
+                'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
+                'expected_stripe_event', 'feed_is_private', 'governs_all', 'match_points',
+                'mechanic_words', 'not_pending', 'scrubbed_event', 'shown_request', 'to_uuid',
+                'ways_to_match'
             ]
         )
     ) as w (check_name, kind, names)
@@ -713,7 +714,9 @@ from (
         end as detail
     from (
         values
+        ('public.get_checkout_status(text)', 'authenticated', 'reads'),
         ('public.get_mechanic_status(uuid)', 'authenticated', 'reads'),
+        ('public.get_session_request_by_checkout(text)', 'authenticated', 'reads'),
         ('public.list_favorite_mechanics()', 'authenticated', 'reads'),
         ('public.prepare_checkout(text,uuid,text,integer,boolean)', 'authenticated', 'reads'),
         ('public.request_free_session(text,uuid,text)', 'authenticated', 'writes'),

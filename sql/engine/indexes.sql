@@ -19,10 +19,13 @@ on dispatch.stripe_events (received_at) where processed_at is null;
 create index concurrently if not exists stripe_events_received_at_idx
 on dispatch.stripe_events (received_at);
 
--- A refund that came before its payment is found by the payment it names.
-create index concurrently if not exists stripe_events_refunded_payment_idx
-on dispatch.stripe_events ((payload #>> '{data,object,payment_intent}'))
-where type = 'charge.refunded';
+-- What became of a payment: a refund that came before its payment is found by the payment it names,
+-- a page's question by the Checkout Session, and what somebody must look at by its outcome.
+create index concurrently if not exists stripe_events_subject_idx
+on dispatch.stripe_events (outcome, subject) where subject is not null;
+
+-- The one that it took the place of.
+drop index concurrently if exists dispatch.stripe_events_refunded_payment_idx;
 
 -- The sweep's, on a marketplace that was there first: the next window to end comes first.
 create index concurrently if not exists windows_ends_at_idx

@@ -9,8 +9,10 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- Two times, in milliseconds since 1970: when notices were last sent, and when the sweep's job was
--- made, which pg_cron does not keep. Sequences, because reading and setting one takes no row lock.
+-- Three times, in milliseconds since 1970: when notices were last sent; when the sweep's job was
+-- made, which pg_cron does not keep; and when the marketplace last refused a write. Sequences,
+-- because reading and setting one takes no row lock, and what is set stays set though the caller's
+-- transaction fails.
 do $$
 begin
     if to_regclass('dispatch.scheduled_at') is null then
@@ -23,6 +25,11 @@ begin
         comment on sequence dispatch.last_delivery is
         'When notices were last sent, in milliseconds since 1970.';
     end if;
+    if to_regclass('dispatch.last_refusal') is null then
+        create sequence dispatch.last_refusal minvalue 0 start with 0;
+        comment on sequence dispatch.last_refusal is
+        'When the marketplace last refused what an RPC wrote, in milliseconds since 1970.';
+    end if;
 end;
 $$;
 
@@ -34,8 +41,27 @@ create table if not exists dispatch.stripe_events (
     processed_at timestamptz,
     outcome text,
     error text,
-    request_id uuid
+    request_id uuid,
+    subject text,
+    scrubbed_at timestamptz
 );
+-- A ledger that is there already may lack the last two. Asked first: "if not exists" locks it too.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_attribute
+        where attrelid = 'dispatch.stripe_events'::regclass and attname = 'subject'
+    ) then
+        alter table dispatch.stripe_events add column subject text, add column scrubbed_at timestamptz;
+        update dispatch.stripe_events as e
+        set subject = case
+            when e.type like 'checkout.session.%' then e.payload #>> '{data,object,id}'
+            else e.payload #>> '{data,object,payment_intent}'
+        end
+        where e.outcome in ('waiting_for_payment', 'refunded', 'error');
+    end if;
+end;
+$$;
 
 -- What a marketplace that was there first has no column for. Of such a one the engine governs the
 -- requests that stand here, and no other; no foreign key, as that would put triggers on its table.
@@ -81,7 +107,13 @@ comment on column dispatch.request_events.topics is
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
 comment on table dispatch.stripe_events is
-'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
+'Ledger of verified Stripe webhook events. processed_at is null: not done, see error; with an '
+'error and processed_at: done, but look at it.';
+comment on column dispatch.stripe_events.scrubbed_at is
+'When what is personal was taken out of the payload; null: it is as Stripe sent it.';
+comment on column dispatch.stripe_events.subject is
+'What this event says something about, other than that it was booked: the id of the Checkout '
+'Session, or of the payment that was refunded or disputed. Null: nothing to look at.';
 comment on column dispatch.stripe_events.request_id is
 'The request that this event booked, found booked, or cancelled.';
 

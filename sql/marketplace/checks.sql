@@ -345,8 +345,10 @@ from (
             'expires_at WHERE status = ''pending''::public.session_request_status'
         ),
         (
-            'session_requests_refund_due_idx', 'session_requests', false,
-            'expires_at WHERE status = ''expired''::public.session_request_status '
+            'session_requests_unsettled_idx', 'session_requests', false,
+            'updated_at WHERE status = ''accepted''::public.session_request_status '
+            'OR status = ANY ARRAY[''cancelled''::public.session_request_status, '
+            '''expired''::public.session_request_status] '
             'AND metadata ->> ''stripe_payment_intent''::text IS NOT NULL '
             'AND NOT metadata ? ''refunded_at''::text'
         ),

@@ -29,12 +29,19 @@ where status = 'pending' and notification_sent_at is not null;
 create index concurrently if not exists session_requests_expiry_idx
 on public.session_requests (expires_at) where status = 'pending';
 
--- What dispatch.health() says must be refunded.
-create index concurrently if not exists session_requests_refund_due_idx
-on public.session_requests (expires_at)
+-- What dispatch.unsettled_payments() looks through: accepted and not completed, or ended and its
+-- payment not refunded.
+create index concurrently if not exists session_requests_unsettled_idx
+on public.session_requests (updated_at)
 where
-status = 'expired' and (metadata ->> 'stripe_payment_intent') is not null
-and not metadata ? 'refunded_at';
+status = 'accepted'
+or (
+    status in ('cancelled', 'expired') and (metadata ->> 'stripe_payment_intent') is not null
+    and not metadata ? 'refunded_at'
+);
+
+-- The one that it took the place of.
+drop index concurrently if exists public.session_requests_refund_due_idx;
 
 -- The sweep marks the silent ones offline. Keyed by id, not by updated_at, so that a heartbeat
 -- touches no index and its update stays HOT.

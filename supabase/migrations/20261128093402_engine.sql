@@ -188,8 +188,10 @@ create table if not exists dispatch.request_events (
     delivered_at timestamptz
 );
 
--- Two times, in milliseconds since 1970: when notices were last sent, and when the sweep's job was
--- made, which pg_cron does not keep. Sequences, because reading and setting one takes no row lock.
+-- Three times, in milliseconds since 1970: when notices were last sent; when the sweep's job was
+-- made, which pg_cron does not keep; and when the marketplace last refused a write. Sequences,
+-- because reading and setting one takes no row lock, and what is set stays set though the caller's
+-- transaction fails.
 do $$
 begin
     if to_regclass('dispatch.scheduled_at') is null then
@@ -202,6 +204,11 @@ begin
         comment on sequence dispatch.last_delivery is
         'When notices were last sent, in milliseconds since 1970.';
     end if;
+    if to_regclass('dispatch.last_refusal') is null then
+        create sequence dispatch.last_refusal minvalue 0 start with 0;
+        comment on sequence dispatch.last_refusal is
+        'When the marketplace last refused what an RPC wrote, in milliseconds since 1970.';
+    end if;
 end;
 $$;
 
@@ -213,8 +220,27 @@ create table if not exists dispatch.stripe_events (
     processed_at timestamptz,
     outcome text,
     error text,
-    request_id uuid
+    request_id uuid,
+    subject text,
+    scrubbed_at timestamptz
 );
+-- A ledger that is there already may lack the last two. Asked first: "if not exists" locks it too.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_attribute
+        where attrelid = 'dispatch.stripe_events'::regclass and attname = 'subject'
+    ) then
+        alter table dispatch.stripe_events add column subject text, add column scrubbed_at timestamptz;
+        update dispatch.stripe_events as e
+        set subject = case
+            when e.type like 'checkout.session.%' then e.payload #>> '{data,object,id}'
+            else e.payload #>> '{data,object,payment_intent}'
+        end
+        where e.outcome in ('waiting_for_payment', 'refunded', 'error');
+    end if;
+end;
+$$;
 
 -- What a marketplace that was there first has no column for. Of such a one the engine governs the
 -- requests that stand here, and no other; no foreign key, as that would put triggers on its table.
@@ -260,7 +286,13 @@ comment on column dispatch.request_events.topics is
 comment on column dispatch.request_events.delivered_at is
 'When the notices were sent; null: the sweep will send them.';
 comment on table dispatch.stripe_events is
-'Ledger of verified Stripe webhook events. processed_at is null: not done, see error.';
+'Ledger of verified Stripe webhook events. processed_at is null: not done, see error; with an '
+'error and processed_at: done, but look at it.';
+comment on column dispatch.stripe_events.scrubbed_at is
+'When what is personal was taken out of the payload; null: it is as Stripe sent it.';
+comment on column dispatch.stripe_events.subject is
+'What this event says something about, other than that it was booked: the id of the Checkout '
+'Session, or of the payment that was refunded or disputed. Null: nothing to look at.';
 comment on column dispatch.stripe_events.request_id is
 'The request that this event booked, found booked, or cancelled.';
 
@@ -577,6 +609,10 @@ begin
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';
             v_hint := 'Read the request again; see get_session_request_timeline(request_id).';
+        when 'booking_refused' then
+            v_status := 'PT409';
+            v_message := 'The marketplace refused the booking';
+            v_hint := 'Nothing was booked. Try another plan, or tell whoever runs the marketplace.';
         when 'request_cancelled' then
             v_status := 'PT410';
             v_message := 'The request was cancelled';
@@ -615,6 +651,36 @@ $$;
 comment on function dispatch.raise_error(text) is
 'Raises the contract''s error for a detail word: SQLSTATE PTnnn, message, detail, hint.';
 revoke all on function dispatch.raise_error(text)
+from public, anon, authenticated, service_role;
+
+-- Not in the marketplace's own words, which may show the whole row: the owner has them in the
+-- server's log and sees in dispatch.health() that there are some. (A sequence, so that it stays
+-- though the caller's transaction fails.)
+create or replace function dispatch.raise_refused(p_sqlstate text, p_detail text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- What passes by itself, and what was said for the caller, is for the caller to raise again.
+    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'PT', 'XX') then
+        return;
+    end if;
+    perform setval(
+        'dispatch.last_refusal', (extract(epoch from clock_timestamp()) * 1000)::bigint
+    );
+    raise log 'refused by the marketplace, answered %: %',
+        p_detail, coalesce(p_sqlstate, 'a trigger kept the row out');
+    perform dispatch.raise_error(p_detail);
+end;
+$$;
+
+comment on function dispatch.raise_refused(text, text) is
+'For a write of a caller''s that the marketplace refused with this SQLSTATE: notes it for the '
+'owner and raises the contract''s error. Returns if the error is one to be raised as it is.';
+revoke all on function dispatch.raise_refused(text, text)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.require_user()
@@ -967,7 +1033,14 @@ as %L
                 r.metadata ->> 'stripe_payment_intent' as payment_intent,
                 r.metadata ? 'refunded_at' as is_refunded,
                 r.status = 'expired' as is_expired,
-                r.expires_at
+                r.expires_at,
+                r.status = 'cancelled' as is_cancelled,
+                r.status = 'accepted' as is_accepted,
+                r.mechanic_id,
+                r.customer_id,
+                r.updated_at as changed_at,
+                r.metadata -> 'amount_total' as amount_total,
+                r.metadata ->> 'currency' as currency
             from public.session_requests as r
             $v$
         else format(
@@ -979,20 +1052,29 @@ as %L
                 exists (
                     select from dispatch.stripe_events as f
                     where
-                        f.type = 'charge.refunded' and f.outcome = 'refunded'
-                        and (f.payload #>> '{data,object,payment_intent}')
-                        = (e.payload #>> '{data,object,payment_intent}')
+                        f.outcome in ('refunded', 'dispute_lost') and f.subject is not null
+                        and f.subject = (e.payload #>> '{data,object,payment_intent}')
                 ) as is_refunded,
                 r.status = 'expired' as is_expired,
-                %s as expires_at
+                %s as expires_at,
+                r.status = 'cancelled' as is_cancelled,
+                r.status = 'accepted' as is_accepted,
+                r.mechanic_id,
+                %s as customer_id,
+                coalesce(%s, e.received_at) as changed_at,
+                e.payload #> '{data,object,amount_total}' as amount_total,
+                e.payload #>> '{data,object,currency}' as currency
             from dispatch.stripe_events as e
             inner join public.session_requests as r on r.id = e.request_id
             where e.outcome = 'request_created'
             $v$,
-            (regexp_match(v_of_view, '([^,]+) as expires_at'))[1]
+            (regexp_match(v_of_view, '([^,]+) as expires_at'))[1],
+            (regexp_match(v_of_view, '([^,]+) as customer_id'))[1],
+            (regexp_match(v_of_view, '([^,]+) as accepted_at'))[1]
         )
     end;
-    comment on view dispatch.payments is 'The Stripe payment of each request that was paid by one.';
+    comment on view dispatch.payments is
+    'The Stripe payment of each request that was paid by one, and what was paid.';
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;
@@ -1113,7 +1195,10 @@ begin
         p_request.metadata := case jsonb_typeof(p_request.metadata)
             when 'object'
                 then p_request.metadata
-                - array['stripe_checkout_session_id', 'stripe_payment_intent']
+                - array[
+                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                    'price_cents'
+                ]
             else '{}'::jsonb
         end;
     end if;
@@ -1122,7 +1207,7 @@ end;
 $$;
 
 comment on function dispatch.shown_request(public.session_requests) is
-'A request as its customer and its mechanic may see it: without the payment''s ids.';
+'A request as its customer and its mechanic may see it: without the payment.';
 revoke all on function dispatch.shown_request(public.session_requests)
 from public, anon, authenticated, service_role;
 
@@ -3137,9 +3222,12 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
-        when foreign_key_violation then
-            -- The mechanic's account was deleted at this moment.
-            if dispatch.approved_mechanic_of(v_user_id) is not null then
+        when others then
+            -- By the foreign key: the mechanic's account may have been deleted at this moment.
+            if
+                sqlstate <> '23503' or dispatch.approved_mechanic_of(v_user_id) is not null
+            then
+                perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                 raise;
             end if;
     end;
@@ -3152,7 +3240,10 @@ begin
         v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
             when 'object'
                 then v_accepted.metadata
-                - array['stripe_checkout_session_id', 'stripe_payment_intent']
+                - array[
+                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                    'price_cents'
+                ]
             else '{}'
         end;
     end if;
@@ -3223,7 +3314,13 @@ begin
     end if;
     -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
     if v_request.announced_at is null then
-        update dispatch.requests set announced_at = now() where id = p_request_id;
+        begin
+            update dispatch.requests set announced_at = now() where id = p_request_id;
+        exception
+            when others then
+                perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+                raise;
+        end;
     end if;
     select * into v_broadcast from public.session_requests as r where r.id = p_request_id;
     return dispatch.shown_request(v_broadcast);
@@ -3249,15 +3346,41 @@ declare
     v_request dispatch.requests;
     v_cancelled public.session_requests;
     v_detail text;
+    v_is_stranded boolean;
 begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
     perform dispatch.require_own_request(v_request, 'customer');
     v_detail := dispatch.not_pending(v_request);
-    if v_detail is not null then
+    -- Accepted by one whose account is gone since: nobody will come.
+    v_is_stranded := v_request.status = 'accepted' and not exists (
+        select from public.session_requests as r
+        inner join dispatch.mechanics as m
+            on r.mechanic_id = case when dispatch.assigns_user_id() then m.user_id else m.id end
+        where r.id = p_request_id
+    );
+    if v_detail is not null and not v_is_stranded then
         perform dispatch.raise_error(v_detail);
     end if;
-    update public.session_requests set status = 'cancelled' where id = p_request_id
-    returning * into v_cancelled;
+    begin
+        update public.session_requests set status = 'cancelled' where id = p_request_id
+        returning * into v_cancelled;
+    exception
+        when others then
+            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+            raise;
+    end;
+    -- Of theirs the engine's triggers are done with a request that was accepted.
+    if v_is_stranded and not dispatch.governs_all() then
+        perform dispatch.record_event(
+            v_request.id,
+            v_request.session_type,
+            v_request.plan_code,
+            v_request.created_at,
+            'request_cancelled',
+            array['customer:' || v_request.customer_id],
+            '{"reason": "cancelled"}'
+        );
+    end if;
     return dispatch.shown_request(v_cancelled);
 end;
 $$;
@@ -3285,7 +3408,13 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
     perform dispatch.require_own_request(v_request, 'mechanic');
     if v_request.status = 'accepted' then
-        update public.session_requests set status = 'completed' where id = p_request_id;
+        begin
+            update public.session_requests set status = 'completed' where id = p_request_id;
+        exception
+            when others then
+                perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+                raise;
+        end;
         -- Of theirs the engine's triggers are done with a request that was accepted.
         if not dispatch.governs_all() then
             perform dispatch.record_event(
@@ -3365,7 +3494,13 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
-            update dispatch.requests set announced_at = now() where id = p_request_id;
+            begin
+                update dispatch.requests set announced_at = now() where id = p_request_id;
+            exception
+                when others then
+                    perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+                    raise;
+            end;
         end if;
     end if;
     return jsonb_build_object('request_id', p_request_id, 'declined_at', v_declined_at);
@@ -4044,6 +4179,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_request_id uuid;
+    v_request_ids uuid[];
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
     if not dispatch.governs_all() then
@@ -4063,7 +4199,6 @@ begin
         return v_request_id;
     end if;
 
-    -- One that expired is marked, so that dispatch.health() asks for no second refund.
     with refunded as (
         update public.session_requests as r
         set
@@ -4071,20 +4206,91 @@ begin
             metadata = r.metadata || jsonb_build_object('refunded_at', now())
         where
             (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
-            and r.status in ('pending', 'expired')
+            and not r.metadata ? 'refunded_at'
         returning r.id, r.status
     )
 
-    select f.id into v_request_id from refunded as f order by f.status = 'cancelled' desc limit 1;
-    return v_request_id;
+    select array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
+    from refunded as f;
+    -- So the two are told. It is no cancellation: the mechanic may still complete it.
+    perform dispatch.record_event(
+        r.id, r.session_type, r.plan_code, r.created_at, 'request_refunded',
+        array_remove(
+            array['customer:' || r.customer_id, 'mechanic:' || r.mechanic_user_id], null
+        )
+    )
+    from dispatch.requests as r
+    where r.id = any(v_request_ids) and r.status in ('accepted', 'completed');
+    return v_request_ids[1];
 end;
 $$;
 
 comment on function dispatch.cancel_refunded(text) is
-'Cancels the pending request of a fully refunded payment. Returns its id; null: there is none '
-'(yet), and the ledger keeps the refund for a payment that comes later.';
+'Cancels the pending request of a fully refunded payment; marks any other as refunded. Returns its '
+'id; null: there is none (yet), and the ledger keeps the refund for a payment that comes later.';
 revoke all on function dispatch.cancel_refunded(text)
 from public, anon, authenticated, service_role;
+
+create or replace function dispatch.checkout_customer(p_checkout jsonb)
+returns uuid
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        dispatch.to_uuid(p_checkout #>> '{metadata,customer_id}'),
+        dispatch.to_uuid(p_checkout ->> 'client_reference_id')
+    );
+end;
+$$;
+
+comment on function dispatch.checkout_customer(jsonb) is
+'The customer whom a Checkout Session names, be there such a user or not; null: none.';
+revoke all on function dispatch.checkout_customer(jsonb)
+from public, anon, authenticated, service_role;
+
+-- What a page can say while there is no request: of one it reads the request itself.
+create or replace function dispatch.checkout_status(p_checkout_session_id text)
+returns text
+language plpgsql
+stable
+-- definer: clients cannot read the ledger; the caller hears of a session that names them only
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer_id uuid := dispatch.require_user();
+begin
+    if
+        exists (
+            select from dispatch.payments as p
+            where
+                p.checkout_session_id = p_checkout_session_id
+                and p.customer_id = v_customer_id
+        )
+    then
+        return 'booked';
+    end if;
+    -- Events come in no order: that a payment failed is the last word of it. (The words' order is
+    -- that of the alphabet.)
+    return (
+        select e.outcome from dispatch.stripe_events as e
+        where
+            e.outcome in ('error', 'payment_failed', 'waiting_for_payment')
+            and e.subject = p_checkout_session_id
+            and dispatch.checkout_customer(e.payload #> '{data,object}') = v_customer_id
+        order by e.outcome
+        limit 1
+    );
+end;
+$$;
+
+comment on function dispatch.checkout_status(text) is 'Behind public.get_checkout_status.';
+revoke all on function dispatch.checkout_status(text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.checkout_status(text) to authenticated;
 
 -- Changes public.session_requests.
 create or replace function dispatch.create_free_request(
@@ -4124,22 +4330,31 @@ begin
         );
     end if;
 
-    if dispatch.governs_all() then
-        perform dispatch.insert_request(
-            v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
-            p_metadata => v_wish
-        );
-    else
-        perform dispatch.book_theirs(
-            v_id,
-            v_customer_id,
-            jsonb_build_object(
-                'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
-                'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
-            )
-        );
-    end if;
+    begin
+        if dispatch.governs_all() then
+            perform dispatch.insert_request(
+                v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
+                p_metadata => v_wish
+            );
+        else
+            perform dispatch.book_theirs(
+                v_id,
+                v_customer_id,
+                jsonb_build_object(
+                    'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
+                    'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
+                )
+            );
+        end if;
+    exception
+        when others then
+            perform dispatch.raise_refused(sqlstate, 'booking_refused');
+            raise;
+    end;
     select * into v_request from public.session_requests as r where r.id = v_id;
+    if v_request.id is null then
+        perform dispatch.raise_refused(null, 'booking_refused');
+    end if;
     return dispatch.shown_request(v_request);
 end;
 $$;
@@ -4149,6 +4364,143 @@ comment on function dispatch.create_free_request(text, uuid, text) is
 revoke all on function dispatch.create_free_request(text, uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.create_free_request(text, uuid, text) to authenticated;
+
+-- Any, until dispatch.expect_stripe replaces it, which then stays as it was set.
+do $setting$
+begin
+    if to_regprocedure('dispatch.expected_stripe_event()') is null then
+        create or replace function dispatch.expected_stripe_event()
+        returns jsonb
+        language plpgsql
+        immutable
+        security invoker
+        set search_path = pg_catalog, pg_temp
+        as $$
+        begin
+            return '{}'::jsonb;
+        end;
+        $$;
+    end if;
+end;
+$setting$;
+
+comment on function dispatch.expected_stripe_event() is
+'What an event of the configured mode and account has in it; {}: any will do. Set by '
+'dispatch.expect_stripe(boolean, text).';
+revoke all on function dispatch.expected_stripe_event()
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.stripe_events; public.session_requests, when a refund failed. Stripe sends in no
+-- order: of two events of one payment the later made is right, whichever came first; of the same
+-- second the refund's failure, so that the owner looks.
+create or replace function dispatch.follow_payment(p_event jsonb, p_outcome text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_object constant jsonb := p_event #> '{data,object}';
+    v_payment constant text := v_object ->> 'payment_intent';
+    v_created constant jsonb := p_event -> 'created';
+    v_closed text;
+begin
+    case p_outcome
+        when 'refunded' then
+            if
+                exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject = v_payment
+                        and e.payload -> 'created' >= v_created
+                )
+            then
+                return 'refund_failed';
+            end if;
+        when 'refund_failed' then
+            update dispatch.stripe_events as e
+            set outcome = 'refund_failed'
+            where
+                e.id = any(array(
+                    select f.id from dispatch.stripe_events as f
+                    where
+                        f.outcome = 'refunded' and f.subject = v_payment
+                        and coalesce(f.payload -> 'created' <= v_created, true)
+                ));
+            -- It was refunded, and is not any more.
+            if
+                found and dispatch.governs_all()
+                and not exists (
+                    select from dispatch.stripe_events as e
+                    where e.outcome = 'refunded' and e.subject = v_payment
+                )
+            then
+                update public.session_requests as r
+                set metadata = r.metadata - 'refunded_at'
+                where (r.metadata ->> 'stripe_payment_intent') = v_payment;
+            end if;
+        when 'disputed' then
+            select e.outcome into v_closed
+            from dispatch.stripe_events as e
+            where
+                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                and e.payload #> '{data,object,id}' = v_object -> 'id';
+            return coalesce(v_closed, p_outcome);
+        else
+            update dispatch.stripe_events as e
+            set outcome = p_outcome
+            where
+                e.id = any(array(
+                    select f.id from dispatch.stripe_events as f
+                    where
+                        f.outcome = 'disputed' and f.subject = v_payment
+                        and f.payload #> '{data,object,id}' = v_object -> 'id'
+                ));
+    end case;
+    return p_outcome;
+end;
+$$;
+
+comment on function dispatch.follow_payment(jsonb, text) is
+'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
+'other events. Returns the outcome, which may be another if a later one came before.';
+revoke all on function dispatch.follow_payment(jsonb, text)
+from public, anon, authenticated, service_role;
+
+-- As JSON: PostgREST makes a row of nulls of a row that is null.
+create or replace function dispatch.get_request_by_checkout(p_checkout_session_id text)
+returns jsonb
+language plpgsql
+stable
+-- definer: clients cannot read payments; the caller sees their own request only
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer_id uuid := dispatch.require_user();
+    v_request public.session_requests;
+begin
+    select r.* into v_request
+    from public.session_requests as r
+    where
+        r.id = (
+            select p.request_id from dispatch.payments as p
+            where
+                p.checkout_session_id = p_checkout_session_id
+                and p.customer_id = v_customer_id
+        );
+    return case
+        when v_request.id is not null then to_jsonb(dispatch.shown_request(v_request))
+    end;
+end;
+$$;
+
+comment on function dispatch.get_request_by_checkout(text) is
+'Behind public.get_session_request_by_checkout.';
+revoke all on function dispatch.get_request_by_checkout(text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.get_request_by_checkout(text) to authenticated;
 
 create or replace function dispatch.make_checkout(
     p_plan_code text,
@@ -4217,6 +4569,55 @@ from public, anon, authenticated, service_role;
 grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean)
 to authenticated;
 
+-- What is paid may be less by a coupon and more by taxes and shipping. So the sum before those is
+-- what must be the price, and what is missing from the total must be a discount. All are in the
+-- currency's smallest unit, as Stripe has them and as the plan's price was given to it.
+create or replace function dispatch.price_difference(p_checkout jsonb)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_total constant jsonb := p_checkout -> 'amount_total';
+    v_subtotal constant jsonb := p_checkout -> 'amount_subtotal';
+    v_discount constant jsonb := p_checkout #> '{total_details,amount_discount}';
+    v_undiscounted numeric;
+    v_plan dispatch.plans;
+begin
+    if jsonb_typeof(v_total) is distinct from 'number' then
+        return null;  -- not told
+    end if;
+    select * into v_plan from dispatch.plans as p
+    where p.code = p_checkout #>> '{metadata,plan_code}';
+    v_undiscounted := v_total::numeric
+    + case when jsonb_typeof(v_discount) = 'number' then v_discount::numeric else 0 end;
+    if
+        lower(p_checkout ->> 'currency') <> lower(v_plan.currency)
+        or v_undiscounted < v_plan.price_cents
+        or v_plan.price_cents <> (
+            case jsonb_typeof(v_subtotal)
+                when 'number' then v_subtotal::numeric
+                else v_undiscounted
+            end
+        )
+    then
+        return format(
+            'price_difference: paid %s %s, the plan costs %s %s; refund it or let it be, then set '
+            'error = null',
+            v_total, left(p_checkout ->> 'currency', 10), v_plan.price_cents, v_plan.currency
+        );
+    end if;
+    return null;
+end;
+$$;
+
+comment on function dispatch.price_difference(jsonb) is
+'How what was paid by a Checkout Session differs from its plan''s price; null: it does not.';
+revoke all on function dispatch.price_difference(jsonb)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.stripe_events and public.session_requests, in one transaction: a paid session is
 -- either recorded with its request or not at all, and then Stripe sends it again.
 -- Every booking goes this way: few statements, and no function called that is not needed.
@@ -4240,6 +4641,8 @@ declare
     v_refunded_at timestamptz;
     v_request_id constant uuid := gen_random_uuid();
     v_booked_id uuid;
+    v_is_other_price boolean;
+    v_subject text;
     v_error text;
     v_is_new boolean;
 begin
@@ -4258,25 +4661,54 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
-    -- Other products may share the account: of their sessions nothing is booked.
+    -- Another mode or account than the owner's. Or other products share the account: of their sessions
+    -- nothing is booked.
     if
-        v_type like 'checkout.session.%'
-        and (
-            v_object ->> 'mode' <> 'payment'
-            or coalesce(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') is null
+        (
+            -- Folded into the plan, of which nothing is left where all is expected.
+            dispatch.expected_stripe_event() <> '{}'
+            and not p_event @> dispatch.expected_stripe_event()
+            and (
+                p_event ->> 'account' is not null
+                or not p_event @> (dispatch.expected_stripe_event() - 'account')
+            )
+        )
+        or (
+            v_type like 'checkout.session.%'
+            and (
+                v_object ->> 'mode' <> 'payment'
+                or coalesce(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') is null
+            )
         )
     then
         v_outcome := 'ignored';
     elsif v_type = 'checkout.session.completed' then
-        v_outcome := case
-            when v_object ->> 'payment_status' in ('paid', 'no_payment_required')
-                then 'request_created'
-            else 'waiting_for_payment'
-        end;
+        if v_object ->> 'payment_status' in ('paid', 'no_payment_required') then
+            v_outcome := 'request_created';
+        else
+            v_outcome := 'waiting_for_payment';
+            v_subject := v_object ->> 'id';
+        end if;
     elsif v_type = 'checkout.session.async_payment_succeeded' then
         v_outcome := 'request_created';
+    elsif v_type = 'checkout.session.async_payment_failed' then
+        v_outcome := 'payment_failed';
+        v_subject := v_object ->> 'id';
     elsif v_type = 'charge.refunded' and v_object @> '{"refunded": true}' then
         v_outcome := 'refunded';
+        v_subject := v_payment;
+    elsif
+        v_type in ('refund.failed', 'refund.updated', 'charge.refund.updated')
+        and v_object ->> 'status' in ('failed', 'canceled')
+    then
+        v_outcome := 'refund_failed';
+        v_subject := v_payment;
+    elsif v_type = 'charge.dispute.created' then
+        v_outcome := 'disputed';
+        v_subject := v_payment;
+    elsif v_type = 'charge.dispute.closed' then
+        v_outcome := case v_object ->> 'status' when 'lost' then 'dispute_lost' else 'dispute_won' end;
+        v_subject := v_payment;
     end if;
 
     -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
@@ -4293,10 +4725,13 @@ begin
     end if;
 
     -- The event's id is what makes it happen once: a second delivery waits here for the first.
-    insert into dispatch.stripe_events (id, type, payload, processed_at, outcome, request_id)
+    insert into dispatch.stripe_events (
+        id, type, payload, processed_at, outcome, request_id, subject
+    )
     values (
         v_id, v_type, p_event, now(), v_outcome,
-        case v_outcome when 'request_created' then v_request_id else v_booked_id end
+        case v_outcome when 'request_created' then v_request_id else v_booked_id end,
+        v_subject
     )
     on conflict (id) do nothing;
     v_is_new := found;
@@ -4317,9 +4752,7 @@ begin
         -- Refunded before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
-        where
-            r.type = 'charge.refunded' and r.outcome = 'refunded'
-            and (r.payload #>> '{data,object,payment_intent}') = v_payment;
+        where r.outcome = 'refunded' and r.subject = v_payment;
 
         -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
         -- refuses, leaves the event in the ledger with the reason.
@@ -4338,6 +4771,7 @@ begin
                     v_booked_id := dispatch.book_theirs(
                         v_request_id, v_customer_id, v_object, v_refunded_at
                     );
+                    v_is_other_price := true;  -- to be looked at: their row has no place for it
                 else
                     insert into public.session_requests (
                         id, customer_id, session_type, plan_code, status, customer_name,
@@ -4367,6 +4801,15 @@ begin
                             'stripe_checkout_session_id', v_object -> 'id',
                             'stripe_payment_intent', v_object -> 'payment_intent',
                             'refunded_at', v_refunded_at,
+                            'amount_total', v_object -> 'amount_total',
+                            'currency', v_object -> 'currency',
+                            -- What the plan cost, if it is not that.
+                            'price_cents', case
+                                when
+                                    v_object -> 'amount_total' <> to_jsonb(p.price_cents)
+                                    or v_object ->> 'currency' <> p.currency
+                                    then p.price_cents
+                            end,
                             -- For dispatch.route_request, which finds the wish for a favourite there.
                             'checkout', case when v_refunded_at is null then v_metadata end
                         ))
@@ -4375,7 +4818,7 @@ begin
                     on conflict ((metadata ->> 'stripe_checkout_session_id'))
                     where (metadata ->> 'stripe_checkout_session_id') is not null
                     do nothing
-                    returning id into v_booked_id;
+                    returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
                 exit;
             exception
@@ -4405,26 +4848,40 @@ begin
                             || '; mend it, then dispatch.replay_stripe_event(id)'
                         )
             end;
-        elsif v_refunded_at is not null and dispatch.governs_all() then
-            perform dispatch.record_event(
-                r.id, r.session_type, r.plan_code, r.created_at,
-                'request_cancelled', array['customer:' || v_customer_id], '{"reason": "refunded"}'
-            )
-            from dispatch.requests as r
-            where r.id = v_booked_id;
+        else
+            v_error := null;
+            if v_is_other_price then
+                v_error := dispatch.price_difference(v_object);
+            end if;
+            if v_refunded_at is not null and dispatch.governs_all() then
+                perform dispatch.record_event(
+                    r.id, r.session_type, r.plan_code, r.created_at,
+                    'request_cancelled', array['customer:' || v_customer_id],
+                    '{"reason": "refunded"}'
+                )
+                from dispatch.requests as r
+                where r.id = v_booked_id;
+            end if;
         end if;
-    elsif v_outcome = 'refunded' then
-        v_booked_id := dispatch.cancel_refunded(v_payment);
+    elsif v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate') then
+        v_outcome := dispatch.follow_payment(p_event, v_outcome);
+        if v_outcome in ('refunded', 'dispute_lost') then
+            v_booked_id := dispatch.cancel_refunded(v_payment);
+        end if;
     end if;
 
     -- It went another way than its type promised, or was tried again after an error.
-    if not v_is_new or v_outcome in ('duplicate', 'error') then
+    if
+        not v_is_new or v_error is not null
+        or v_outcome not in ('request_created', 'ignored', 'waiting_for_payment', 'payment_failed')
+    then
         update dispatch.stripe_events
         set
             processed_at = case when v_outcome <> 'error' then now() end,
             outcome = v_outcome,
             error = v_error,
-            request_id = v_booked_id
+            request_id = v_booked_id,
+            subject = case when v_error is not null then v_object ->> 'id' else v_subject end
         where id = v_id;
     end if;
 
@@ -4992,6 +5449,41 @@ comment on function dispatch.cron_waits_for_each_job() is
 revoke all on function dispatch.cron_waits_for_each_job()
 from public, anon, authenticated, service_role;
 
+create or replace function dispatch.expect_stripe(livemode boolean, account text default null)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_expected constant jsonb := jsonb_strip_nulls(
+        jsonb_build_object('livemode', livemode, 'account', account)
+    );
+begin
+    if account !~ '^acct_[A-Za-z0-9]+$' then
+        raise invalid_parameter_value using
+            message = format('no account of Stripe''s: %s', account),
+            hint = 'Pass its id, acct_…, or null for any.';
+    end if;
+    -- The function is the setting, as the flag's is. Immutable, so that it is folded into the plans of
+    -- those that ask it and a booking need not call it: replaced, they are made anew in every session.
+    execute format(
+        'create or replace function dispatch.expected_stripe_event() returns jsonb '
+        'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
+        format(E'\nbegin\n    return %L::jsonb;\nend;\n', v_expected)
+    );
+    return v_expected;
+end;
+$$;
+
+comment on function dispatch.expect_stripe(boolean, text) is
+'From now on only Stripe events of this mode and account are acted on; null: of any. One that '
+'names no account is the account''s own: Stripe names it on a Connect endpoint alone. All others '
+'are recorded as ignored. Only the owner may.';
+revoke all on function dispatch.expect_stripe(boolean, text)
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.explain_routing(
     p_request_id uuid,
     p_now timestamptz default now(),
@@ -5192,18 +5684,6 @@ begin
         ) as u
         union all
         select
-            'stripe_events_processed',
-            'Stripe events in error',
-            count(*),
-            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
-        from (
-            select e.received_at from dispatch.stripe_events as e
-            where e.processed_at is null
-            order by e.received_at
-            limit v_enough
-        ) as u
-        union all
-        select
             'requests_accepted',
             'requests that nobody accepted 15 minutes after the broadcast',
             count(*),
@@ -5228,19 +5708,9 @@ begin
             order by r.expires_at
             limit v_enough
         ) as u
-        union all
-        select
-            'refunds_due',
-            'paid requests expired without a mechanic: refund them',
-            count(*),
-            ', the oldest expired at ' || min(u.expires_at)
-        from (
-            select p.expires_at from dispatch.payments as p
-            where p.is_expired and p.payment_intent is not null and not p.is_refunded
-            order by p.expires_at
-            limit v_enough
-        ) as u
     ) as c (name, what, found, since);
+
+    return query select * from dispatch.payment_checks(p_now, v_enough);
 
     return query
     select
@@ -5261,6 +5731,115 @@ comment on function dispatch.health(timestamptz, bigint) is
 'event log may take on disk with its indexes, and as much the Stripe ledger. What to do about '
 'each: docs/runbook.md.';
 revoke all on function dispatch.health(timestamptz, bigint)
+from public, anon, authenticated, service_role;
+
+-- The part of dispatch.health() that is about payments.
+create or replace function dispatch.payment_checks(
+    p_now timestamptz default now(),
+    p_enough integer default 1000
+)
+returns table (check_name text, ok boolean, detail text)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_refused_at timestamptz;
+begin
+    return query
+    with unsettled as materialized (
+        select * from dispatch.unsettled_requests(p_now, p_enough)
+    )
+
+    select
+        c.name,
+        c.found = 0,
+        case when c.found >= p_enough then p_enough || ' or more ' else c.found || ' ' end
+        || c.what || coalesce(c.since, '')
+    from (
+        select
+            'stripe_events_processed',
+            'Stripe events in error',
+            count(*),
+            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
+        from (
+            select e.received_at from dispatch.stripe_events as e
+            where e.processed_at is null
+            order by e.received_at
+            limit p_enough
+        ) as u
+        union all
+        select
+            'payments_as_priced',
+            'sessions paid with another sum than the plan''s price',
+            count(*),
+            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
+        from (
+            select e.received_at from dispatch.stripe_events as e
+            where
+                e.outcome = 'request_created' and e.subject is not null
+                and e.error like 'price_difference:%'
+            order by e.received_at
+            limit p_enough
+        ) as u
+        union all
+        select
+            'live_payments_booked',
+            'paid sessions of the last 1000 events not booked, as test mode is expected',
+            count(*),
+            '; see dispatch.expect_stripe'
+        from (
+            select e.outcome, e.type, e.payload from dispatch.stripe_events as e
+            where dispatch.expected_stripe_event() @> '{"livemode": false}'
+            order by e.received_at desc
+            limit 1000
+        ) as e
+        where
+            e.outcome = 'ignored' and e.type like 'checkout.session.%'
+            and e.payload @> '{"livemode": true, "data": {"object": {"payment_status": "paid"}}}'
+            and e.payload #> '{data,object,metadata}' ?| array['plan_code', 'customer_id']
+        union all
+        select
+            w.name,
+            w.what,
+            count(u.reason),
+            ', the oldest since ' || min(u.since) || '; see dispatch.unsettled_requests()'
+        from (
+            values
+            (
+                'refunds_due', 'paid requests whose refund is due',
+                array['expired', 'cancelled', 'refund_failed', 'customer_gone']
+            ),
+            (
+                'requests_completed', 'requests accepted 24 hours ago and not completed',
+                array['not_completed']
+            ),
+            (
+                'requests_have_mechanic', 'accepted requests whose mechanic''s account is gone',
+                array['mechanic_gone']
+            ),
+            ('payments_undisputed', 'paid requests that are disputed', array['disputed'])
+        ) as w (name, what, reasons)
+        left join unsettled as u on u.reason = any(w.reasons)
+        group by w.name, w.what
+    ) as c (name, what, found, since);
+
+    check_name := 'marketplace_writes';
+    v_refused_at := to_timestamp(pg_sequence_last_value('dispatch.last_refusal') / 1000.0);
+    ok := not coalesce(v_refused_at > p_now - interval '24 hours', false);
+    detail := coalesce(
+        'the marketplace last refused what a caller wrote at ' || v_refused_at
+        || '; the server''s log says why',
+        'the marketplace has refused none of the callers'''
+    );
+    return next;
+end;
+$$;
+
+comment on function dispatch.payment_checks(timestamptz, integer) is
+'The rows of dispatch.health() that are about payments; counts stop at p_enough.';
+revoke all on function dispatch.payment_checks(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.policy_fingerprints()
@@ -5414,12 +5993,16 @@ begin
             where
                 old.received_at < p_now - p_older_than
                 and old.processed_at is not null
-                -- A refund waits for its payment: that must then not be offered to anyone.
-                and (
-                    old.outcome is distinct from 'refunded'
-                    or exists (
-                        select from dispatch.payments as p
-                        where p.payment_intent = old.payload #>> '{data,object,payment_intent}'
+                -- A refund waits for its payment, which must then not be offered to anyone. One that
+                -- has not come by now comes no more, unless it is here and in error.
+                and not (
+                    old.outcome = 'refunded'
+                    and exists (
+                        select from dispatch.stripe_events as u
+                        where
+                            u.processed_at is null
+                            and u.payload #>> '{data,object,payment_intent}'
+                            = old.payload #>> '{data,object,payment_intent}'
                     )
                 )
             order by old.received_at
@@ -5427,13 +6010,14 @@ begin
             for update of old skip locked
         ));
     get diagnostics v_count = row_count;
-    return v_count;
+    -- Here, and not in the job's command, which is the owner's once it is there.
+    return v_count + dispatch.scrub_stripe_events(p_older_than, p_limit, p_now);
 end;
 $$;
 
 comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
 'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed and no refund '
-'whose payment has not come. Returns how many.';
+'whose payment is; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -5616,6 +6200,156 @@ comment on function dispatch.refused_output_plugins() is
 revoke all on function dispatch.refused_output_plugins()
 from public, anon, authenticated, service_role;
 
+-- Changes dispatch.stripe_events. No trigger on auth.users, which is the platform's: whoever is
+-- gone is found by their id, which stays. An event without it (a refund) names the same payment.
+create or replace function dispatch.scrub_stripe_events(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    with checkouts as (
+        select
+            e.payload #> '{data,object}' as session,
+            dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id
+        from dispatch.stripe_events as e
+        where e.type like 'checkout.session.%'
+    ),
+
+    gone as (
+        select r.id
+        from checkouts as c
+        left join auth.users as u on u.id = c.customer_id
+        cross join
+            unnest(
+                array[
+                    c.session ->> 'id', c.session ->> 'payment_intent', c.session ->> 'customer'
+                ]
+            ) as r (id)
+        where c.customer_id is not null and u.id is null and r.id is not null
+    ),
+
+    found as (
+        select
+            e.id,
+            e.outcome = 'request_created' and dispatch.governs_all()
+            and e.payload #>> '{data,object,payment_intent}' is not null
+            and not exists (select from public.session_requests as r where r.id = e.request_id)
+            -- The log says what became of a request that went with its customer.
+            and coalesce(
+                (
+                    select not bool_or(v.event = 'request_completed')
+                    from dispatch.request_events as v
+                    where
+                        v.topics[1]
+                        = 'customer:' || dispatch.checkout_customer(e.payload #> '{data,object}')
+                        and v.request_id = e.request_id
+                ),
+                false
+            ) as is_refund_due
+        from dispatch.stripe_events as e
+        where
+            e.scrubbed_at is null
+            and (
+                e.payload #>> '{data,object,id}' in (select g.id from gone as g)
+                or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
+                or e.payload #>> '{data,object,customer}' in (select g.id from gone as g)
+                -- Kept for ever, as somebody paid; but not who.
+                or (e.processed_at is null and e.received_at < p_now - p_older_than)
+            )
+        order by e.received_at
+        limit p_limit
+        for update of e skip locked
+    )
+
+    update dispatch.stripe_events as e
+    set
+        payload = dispatch.scrubbed_event(e.payload),
+        scrubbed_at = p_now,
+        subject = case
+            when f.is_refund_due then e.payload #>> '{data,object,id}'
+            else e.subject
+        end,
+        error = case
+            when f.is_refund_due
+                then 'refund_due: paid, and the customer''s account is gone before it was completed'
+            -- What their trigger said may name somebody.
+            else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
+        end
+    from found as f
+    where e.id = f.id;
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.scrub_stripe_events(interval, integer, timestamptz) is
+'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, '
+'and of unprocessed ones older than this at p_now. Ids and amounts stay. Returns how many.';
+revoke all on function dispatch.scrub_stripe_events(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- What the books need: ids, amounts, times and states. Named are the fields that stay, so that one
+-- which Stripe adds goes.
+create or replace function dispatch.scrubbed_event(p_event jsonb)
+returns jsonb
+language sql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_strip_nulls(jsonb_build_object(
+        'id', p_event -> 'id',
+        'object', p_event -> 'object',
+        'type', p_event -> 'type',
+        'created', p_event -> 'created',
+        'livemode', p_event -> 'livemode',
+        'account', p_event -> 'account',
+        'data', jsonb_build_object(
+            'object', (
+                select jsonb_object_agg(f.key, f.value)
+                from jsonb_each(p_event #> '{data,object}') as f
+                where
+                    jsonb_typeof(f.value) not in ('object', 'array')
+                    and (
+                        f.key in (
+                            'id', 'object', 'created', 'livemode', 'mode', 'status',
+                            'payment_status', 'payment_intent', 'charge', 'customer', 'currency',
+                            'refunded', 'disputed', 'captured', 'paid'
+                        )
+                        or f.key like 'amount%'
+                    )
+            ) || jsonb_build_object(
+                -- Another product may put an address there.
+                'client_reference_id',
+                dispatch.to_uuid(p_event #>> '{data,object,client_reference_id}'),
+                'total_details', jsonb_build_object(
+                    'amount_discount', p_event #> '{data,object,total_details,amount_discount}',
+                    'amount_shipping', p_event #> '{data,object,total_details,amount_shipping}',
+                    'amount_tax', p_event #> '{data,object,total_details,amount_tax}'
+                ),
+                'metadata', jsonb_build_object(
+                    'customer_id', dispatch.to_uuid(p_event #>> '{data,object,metadata,customer_id}'),
+                    'plan_code', p_event #> '{data,object,metadata,plan_code}'
+                )
+            )
+        )
+    ))
+$$;
+
+comment on function dispatch.scrubbed_event(jsonb) is
+'A Stripe event without what is personal: ids, amounts, times and states are left.';
+revoke all on function dispatch.scrubbed_event(jsonb)
+from public, anon, authenticated, service_role;
+
 -- Part of dispatch.health(): what other sessions hold up.
 create or replace function dispatch.session_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
@@ -5716,6 +6450,111 @@ $$;
 comment on function dispatch.session_checks(timestamptz) is
 'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor.';
 revoke all on function dispatch.session_checks(timestamptz)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.unsettled_requests(
+    p_now timestamptz default now(),
+    p_limit integer default 1000
+)
+returns table (
+    reason text,
+    since timestamptz,
+    request_id uuid,
+    payment_intent text,
+    amount_total jsonb,
+    currency text
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    (
+        select
+            case
+                when exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject is not null
+                        and e.subject = p.payment_intent
+                ) then 'refund_failed'
+                when p.is_expired then 'expired'
+                else 'cancelled'
+            end,
+            p.changed_at, p.request_id, p.payment_intent, p.amount_total, p.currency
+        from dispatch.payments as p
+        where
+            (p.is_expired or p.is_cancelled) and p.payment_intent is not null
+            and not p.is_refunded
+        order by p.changed_at
+        limit p_limit
+    )
+    union all
+    (
+        select
+            case when m.id is null then 'mechanic_gone' else 'not_completed' end,
+            p.changed_at, p.request_id, p.payment_intent, p.amount_total, p.currency
+        from dispatch.payments as p
+        left join dispatch.mechanics as m
+            on p.mechanic_id = case when dispatch.assigns_user_id() then m.user_id else m.id end
+        where
+            p.is_accepted
+            and (
+                m.id is null
+                -- On a marketplace that was there first, what comes after the accept is its own.
+                or (dispatch.governs_all() and p.changed_at < p_now - interval '24 hours')
+            )
+        order by p.changed_at
+        limit p_limit
+    )
+    union all
+    (
+        -- Refunded after the accept, and then not; disputed at any time.
+        select
+            e.outcome, min(e.received_at), p.request_id, p.payment_intent, p.amount_total,
+            p.currency
+        from dispatch.stripe_events as e
+        inner join dispatch.payments as p on p.payment_intent = e.subject
+        where
+            e.outcome in ('disputed', 'refund_failed') and e.subject is not null
+            and (
+                e.outcome = 'disputed' or not (p.is_expired or p.is_cancelled or p.is_refunded)
+            )
+        group by e.outcome, p.request_id, p.payment_intent, p.amount_total, p.currency
+        order by 2
+        limit p_limit
+    )
+    union all
+    (
+        -- Noted by dispatch.scrub_stripe_events: the request went with the account.
+        select
+            'customer_gone', e.scrubbed_at, e.request_id,
+            e.payload #>> '{data,object,payment_intent}',
+            e.payload #> '{data,object,amount_total}',
+            e.payload #>> '{data,object,currency}'
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created' and e.subject is not null
+            and e.error like 'refund_due:%'
+            and not exists (
+                select from dispatch.stripe_events as r
+                where
+                    r.outcome in ('refunded', 'dispute_lost') and r.subject is not null
+                    and r.subject = (e.payload #>> '{data,object,payment_intent}')
+            )
+        order by e.received_at
+        limit p_limit
+    );
+end;
+$$;
+
+comment on function dispatch.unsettled_requests(timestamptz, integer) is
+'What somebody must look at, oldest first of each reason, p_limit of each kind. A refund is due: '
+'expired, cancelled, refund_failed, customer_gone. Nobody comes: mechanic_gone, not_completed (24 '
+'hours after the accept). The customer''s bank asks: disputed. Amounts as Stripe has them.';
+revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- What clients call: thin, by name, as the caller.
@@ -5824,6 +6663,26 @@ revoke all on function public.decline_session_request(uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.decline_session_request(uuid, text) to authenticated;
 
+create or replace function public.get_checkout_status(checkout_session_id text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.checkout_status(checkout_session_id);
+end;
+$$;
+
+comment on function public.get_checkout_status(text) is
+'What became of the caller''s Stripe Checkout Session: booked, waiting_for_payment (a bank takes '
+'days), payment_failed, or error (paid, and it could not be booked: the owner sees it). Null: '
+'nothing was heard of it yet, or it is not theirs. Raises PT401 not_signed_in.';
+revoke all on function public.get_checkout_status(text)
+from public, anon, authenticated, service_role;
+grant execute on function public.get_checkout_status(text) to authenticated;
+
 create or replace function public.get_mechanic_status(mechanic_id uuid)
 returns jsonb
 language plpgsql
@@ -5842,6 +6701,25 @@ comment on function public.get_mechanic_status(uuid) is
 revoke all on function public.get_mechanic_status(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.get_mechanic_status(uuid) to authenticated;
+
+create or replace function public.get_session_request_by_checkout(checkout_session_id text)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.get_request_by_checkout(checkout_session_id);
+end;
+$$;
+
+comment on function public.get_session_request_by_checkout(text) is
+'The caller''s request that this Stripe Checkout Session paid for; null while it has not come (see '
+'get_checkout_status), or if it is not theirs. Raises PT401 not_signed_in.';
+revoke all on function public.get_session_request_by_checkout(text)
+from public, anon, authenticated, service_role;
+grant execute on function public.get_session_request_by_checkout(text) to authenticated;
 
 create or replace function public.get_session_request_timeline(request_id uuid)
 returns table (
@@ -5973,9 +6851,9 @@ $$;
 
 comment on function public.process_stripe_event(jsonb) is
 'Takes a verified Stripe event; the same again is harmless. Returns {"outcome", "request_id", '
-'"created"}; outcome: request_created, duplicate, waiting_for_payment, refunded, ignored, or error '
-'(kept in dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 '
-'invalid_event.';
+'"created"}; outcome: request_created, duplicate, waiting_for_payment, payment_failed, refunded, '
+'refund_failed, disputed, dispute_won, dispute_lost, ignored, or error (kept in '
+'dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 invalid_event.';
 revoke all on function public.process_stripe_event(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.process_stripe_event(jsonb) to service_role;
@@ -5997,8 +6875,8 @@ end;
 $$;
 
 comment on function public.request_free_session(text, uuid, text) is
-'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT422 '
-'invalid_plan, invalid_routing_type.';
+'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type.';
 revoke all on function public.request_free_session(text, uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.request_free_session(text, uuid, text) to authenticated;
@@ -6178,10 +7056,13 @@ on dispatch.stripe_events (received_at) where processed_at is null;
 create index if not exists stripe_events_received_at_idx
 on dispatch.stripe_events (received_at);
 
--- A refund that came before its payment is found by the payment it names.
-create index if not exists stripe_events_refunded_payment_idx
-on dispatch.stripe_events ((payload #>> '{data,object,payment_intent}'))
-where type = 'charge.refunded';
+-- What became of a payment: a refund that came before its payment is found by the payment it names,
+-- a page's question by the Checkout Session, and what somebody must look at by its outcome.
+create index if not exists stripe_events_subject_idx
+on dispatch.stripe_events (outcome, subject) where subject is not null;
+
+-- The one that it took the place of.
+drop index if exists dispatch.stripe_events_refunded_payment_idx;
 
 -- The sweep's, on a marketplace that was there first: the next window to end comes first.
 create index if not exists windows_ends_at_idx

@@ -222,8 +222,14 @@ isOneToOne: false
 "decline_session_request":
 { Args: { "reason"?: string,"request_id": string }; Returns: Json
                            },
+"get_checkout_status":
+{ Args: { "checkout_session_id": string }; Returns: string
+                           },
 "get_mechanic_status":
 { Args: { "mechanic_id": string }; Returns: Json
+                           },
+"get_session_request_by_checkout":
+{ Args: { "checkout_session_id": string }; Returns: Json
                            },
 "get_session_request_timeline":
 { Args: { "request_id": string }; Returns: {

@@ -312,11 +312,17 @@ def test_get(world: World) -> None:
     """Stable functions may be asked by GET; others, which write, may not."""
     carla, frank = world.customer(), world.mechanic()
     request_id = world.book(carla, frank)
+    session = world.request(request_id)["metadata"]["stripe_checkout_session_id"]
+    unknown = carla.rpc("get_session_request_by_checkout", checkout_session_id="cs_unknown")
+    assert unknown is None  # and not a row of nulls
     for person, path in (
         (carla, f"get_mechanic_status?mechanic_id={frank.id}"),
         (carla, "list_favorite_mechanics"),
         (carla, "prepare_checkout?plan_code=quick-chat"),
         (carla, f"get_session_request_timeline?request_id={request_id}"),
+        (carla, f"get_session_request_by_checkout?checkout_session_id={session}"),
+        (carla, "get_session_request_by_checkout?checkout_session_id=cs_unknown"),
+        (carla, f"get_checkout_status?checkout_session_id={session}"),
         (frank, "list_open_session_requests"),
     ):
         answer = person.http.get(f"/rpc/{path}")

@@ -94,7 +94,8 @@ class Broken:
 
 RECORDED = """
         v_id, v_type, p_event, now(), v_outcome,
-        case v_outcome when 'request_created' then v_request_id else v_booked_id end
+        case v_outcome when 'request_created' then v_request_id else v_booked_id end,
+        v_subject
     """
 # Else it says in time what the flag's setter forgets.
 NO_LOOP = """
@@ -120,8 +121,8 @@ BROKEN = {
     "a payment that books nothing": Broken(
         "each_paid_session_has_one_request",
         "dispatch.process_stripe_event",
-        "returning id into v_booked_id;",
-        "returning id into v_booked_id;\n"
+        "into v_booked_id, v_is_other_price;",
+        "into v_booked_id, v_is_other_price;\n"
         "delete from public.session_requests where id = v_request_id;",
     ),
     "an event answered and not recorded": Broken(
@@ -140,14 +141,14 @@ BROKEN = {
     "a refund that cancels nothing": Broken(
         "nothing_refunded_is_offered",
         "dispatch.cancel_refunded",
-        "and r.status in ('pending', 'expired')",
-        "and r.status = 'expired'",
+        "case r.status when 'pending' then 'cancelled' else r.status end",
+        "r.status",
     ),
     "a refund that was forgotten when its payment came": Broken(
         "nothing_refunded_is_offered",
         "dispatch.process_stripe_event",
-        "r.type = 'charge.refunded'",
-        "r.type = 'forgotten'",
+        "r.outcome = 'refunded'",
+        "r.outcome = 'forgotten'",
         seconds=8,
     ),
     "an accept that takes over": Broken(

@@ -1,11 +1,13 @@
 """The dashboard in a real browser: what a customer and a mechanic see, on the real stack."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Locator, Page, Route, expect
 
+from stack.clients import paid_checkout, post_event, stripe_event
 from tests.api.world import Metadata
 from tests.dashboard.conftest import Stage
 
@@ -261,6 +263,82 @@ def test_cancel_asks_first(stage: Stage) -> None:
     expect(page.get_by_role("link", name="Back to the start")).to_be_visible()
     expect(offer(frank)).to_have_count(0)
     expect(frank.get_by_role("status").filter(has_text="no longer open")).to_be_visible()
+
+
+def post(stage: Stage, kind: str, payment_status: str, session: str, **metadata: str) -> int:
+    """What Stripe sends of a Checkout Session of Carla's; how it is answered."""
+    metadata = stage.world.metadata(stage.carla) | metadata
+    event = paid_checkout(metadata, id=session, payment_status=payment_status)
+    return post_event(stage.env, event | {"type": f"checkout.session.{kind}"})[0]
+
+
+def test_confirming_ends_when_the_bank_says_so(stage: Stage) -> None:
+    paid, unpaid = (f"cs_test_{uuid.uuid4().hex}" for _ in range(2))
+    page = stage.open(stage.carla, f"request.html?checkout={paid}")
+    expect(headline(page)).to_have_text("Confirming your payment…")
+    expect(page.get_by_role("link", name="Back to the start")).to_be_hidden()
+    post(stage, "completed", "unpaid", paid)
+    expect(headline(page)).to_have_text("Waiting for your bank")
+    page.reload()
+    expect(headline(page)).to_have_text("Waiting for your bank")
+    post(stage, "async_payment_succeeded", "paid", paid)
+    expect(headline(page)).to_have_text("Asking every mechanic")
+    request_id(page)
+
+    page = stage.open(stage.carla, f"request.html?checkout={unpaid}")
+    stranger = stage.open(stage.mona, f"request.html?checkout={unpaid}")
+    page.evaluate("sessionStorage.setItem('attempt', 'the one that failed')")
+    post(stage, "completed", "unpaid", unpaid)
+    post(stage, "async_payment_failed", "unpaid", unpaid)
+    expect(headline(page)).to_have_text("Your payment failed")
+    page.get_by_role("link", name="Back to the start").click()
+    expect(page.get_by_role("heading", name="Start a session")).to_be_visible()
+    assert page.evaluate("sessionStorage.getItem('attempt')") is None
+    expect(headline(stranger)).to_have_text("Confirming your payment…")
+
+
+def test_confirming_ends_when_it_cannot_be_booked(stage: Stage) -> None:
+    session = f"cs_test_{uuid.uuid4().hex}"
+    page = stage.open(stage.carla, f"request.html?checkout={session}")
+    expect(headline(page)).to_have_text("Confirming your payment…")
+    assert post(stage, "completed", "paid", session, plan_code="gold") == 500
+    expect(headline(page)).to_have_text("Your payment is here")
+
+
+def test_a_session_that_was_neither_paid_nor_booked(stage: Stage) -> None:
+    page = stage.open(stage.carla, "request.html")
+    expect(headline(page)).to_have_text("We cannot find this session")
+
+
+def test_a_mechanic_who_is_gone_can_be_cancelled(stage: Stage) -> None:
+    booked = stage.world.book(stage.carla)
+    gone = stage.world.mechanic()
+    gone.rpc("accept_session_request", request_id=booked)
+    page = stage.open(stage.carla, f"request.html?id={booked}")
+    expect(headline(page)).to_have_text("Mia accepted")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    stage.world.sql("delete from auth.users where id = %s", gone.id)
+    expect(headline(page)).to_have_text("Your mechanic is not here any more")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the request").click()
+    expect(headline(page)).to_have_text("Request closed")
+
+
+def test_a_refund_after_the_accept_is_told(stage: Stage) -> None:
+    booked = stage.world.book(stage.carla)
+    stage.frank.rpc("accept_session_request", request_id=booked)
+    page = stage.open(stage.carla, f"request.html?id={booked}")
+    frank = stage.open(stage.frank, "mechanic.html")
+    # A device that has run before has a cursor.
+    frank.evaluate(f"localStorage.setItem('session-request-events:{stage.frank.id}', 0)")
+    frank.reload()
+    expect(headline(page)).to_have_text("Frank Öberg accepted")
+    expect(frank.locator("#accepted")).to_contain_text("Carla Customer")
+    payment = stage.world.request(booked)["metadata"]["stripe_payment_intent"]
+    charge = stripe_event("charge.refunded", id="ch_1", payment_intent=payment, refunded=True)
+    assert post_event(stage.env, charge)[0] == 200
+    expect(steps(page)).to_contain_text(["Your payment was refunded"])
+    expect(frank.get_by_role("status").filter(has_text="was refunded")).to_be_visible()
 
 
 def test_another_customer_s_request_is_not_shown(stage: Stage) -> None:

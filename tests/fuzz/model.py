@@ -109,7 +109,11 @@ class Model:
 
     def cancel(self, request_id: str, user: str) -> str | None:
         refused = self.not_own(request_id, user, "customer")
-        refused = refused or self.not_pending(self.requests[request_id])
+        if not refused:
+            request = self.requests[request_id]
+            # Of one whose mechanic is gone nobody comes.
+            is_stranded = request.status == "accepted" and request.winner is None
+            refused = None if is_stranded else self.not_pending(request)
         if not refused:
             self.end(self.requests[request_id], "cancelled")
         return refused

@@ -308,6 +308,7 @@ def test_every_error_has_status_message_and_hint(scene: Scene) -> None:
         "request_not_found": "PT404",
         "request_taken": "PT409",
         "request_not_pending": "PT409",
+        "booking_refused": "PT409",
         "request_cancelled": "PT410",
         "request_expired": "PT410",
         "invalid_plan": "PT422",

@@ -429,7 +429,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "session_requests_mechanic_id_idx",
             "session_requests_open_idx",
             "session_requests_expiry_idx",
-            "session_requests_refund_due_idx",
+            "session_requests_unsettled_idx",
         )
         for again in ("", f"create index {name} on session_requests (id)")
     ),
@@ -530,7 +530,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "dispatch.request_events_undelivered_idx",
             "dispatch.stripe_events_unprocessed_idx",
             "dispatch.stripe_events_received_at_idx",
-            "dispatch.stripe_events_refunded_payment_idx",
+            "dispatch.stripe_events_subject_idx",
             "dispatch.windows_ends_at_idx",
             "public.mechanics_matches_idx",
         )

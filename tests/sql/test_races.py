@@ -110,6 +110,8 @@ class Race:
         events = [line.split(":")[0] for line in self.db.log(self.request)]
         assert len(events) == len(set(events)), events
         assert events[0] == "priority_request"
+        if "request_refunded" in events:  # after the accept, which it leaves
+            assert "request_accepted" in events[:-1] and events.pop() == "request_refunded"
         ends = [each for each in events if each in ("request_accepted", "request_cancelled")]
         status = self.db.request(self.request)["status"]
         assert len(ends) == (status != "pending"), (events, status)

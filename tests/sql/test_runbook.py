@@ -16,13 +16,15 @@ import pytest
 from stack import ROOT
 from stack.install import install
 from stack.postgres import SUPERUSER, Cluster
-from tests.database import POISON, Database, checkout, eventually, refund, rows, rpc
+from tests.database import POISON, Database, checkout, eventually, refund, refused, rows, rpc
 from tests.standby import Standby
 
 PAGE = (ROOT / "docs/runbook.md").read_text()
 BLOCK = re.compile(r"^```(sql|sh|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The page's ids, which are given to the rows that it is tried on.
-CUSTOMER, PENDING, EXPIRED = (f"5a6f4d1e-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
+CUSTOMER, PENDING, EXPIRED, ACCEPTED = (
+    f"5a6f4d1e-0000-4000-8000-00000000000{n}" for n in range(1, 5)
+)
 
 
 class Story:
@@ -201,11 +203,51 @@ def a_refund_is_due(story: Story) -> None:
     others = db.make_request(metadata={"stripe_payment_intent": "pi_other"})
     db.make_request(id=EXPIRED, metadata={"stripe_payment_intent": "pi_ours"})
     db.sql("update session_requests set status = 'expired' where id in (%s, %s)", EXPIRED, others)
-    with story.cures("refunds_due"):
-        assert "|pi_ours\n" in story.run()
-        rpc(db.connect(role="service_role"), "process_stripe_event", event=refund("pi_other"))
+    db.make_request(id=ACCEPTED, metadata={"stripe_payment_intent": "pi_gone"})
+    mechanic = db.make_mechanic()
+    rpc(db.connect(mechanic), "accept_session_request", request_id=ACCEPTED)
+    db.sql("delete from auth.users where id = %s", mechanic)
+    webhook = db.connect(role="service_role")
+    with story.cures("refunds_due", "requests_have_mechanic"):
+        found = story.run()
+        assert "|pi_ours|" in found and "mechanic_gone|" in found
+        rpc(webhook, "process_stripe_event", event=refund("pi_other"))
         assert "refunds_due" in story.failing()
         story.run()
+        assert "refunds_due" not in story.failing()
+        story.run()
+        rpc(webhook, "process_stripe_event", event=refund("pi_gone"))
+
+
+def a_payment_to_look_at(story: Story) -> None:
+    db = story.db
+    webhook = db.connect(role="service_role")
+    db.sql("select dispatch.expect_stripe(false)")
+    for name, live in (("evt_price", False), ("evt_live", True)):
+        event = checkout(CUSTOMER) | {"id": name, "livemode": live}
+        event["data"]["object"] |= {"amount_total": 1 if name == "evt_price" else 999}
+        rpc(webhook, "process_stripe_event", event=event)
+    with story.cures("payments_as_priced"):
+        assert "evt_price|" in story.run()
+        story.run()
+    with story.cures("live_payments_booked"):
+        story.run()
+        assert '"created": true' in story.run()
+    db.sql("select dispatch.expect_stripe(null)")
+
+
+def the_marketplace_refuses(story: Story) -> None:
+    db = story.db
+    db.sql(
+        "alter table session_requests add constraint no_free check (plan_code <> 'free-diagnostic')"
+    )
+    with refused("PT409", "booking_refused"):
+        rpc(db.connect(CUSTOMER), "request_free_session", plan_code="free-diagnostic")
+    assert "marketplace_writes" in story.failing()
+    assert story.run().strip()
+    assert "no_free|" in story.run()
+    db.sql("alter table session_requests drop constraint no_free")
+    db.sql("select setval('dispatch.last_refusal', 0)")
 
 
 def the_log_grows(story: Story) -> None:
@@ -296,6 +338,8 @@ INCIDENTS = {
     "Nobody accepts a request": nobody_accepts_a_request,
     "Requests do not expire": requests_do_not_expire,
     "A refund is due": a_refund_is_due,
+    "A payment to look at": a_payment_to_look_at,
+    "The marketplace refuses": the_marketplace_refuses,
     "The log grows": the_log_grows,
     "After a failover": after_a_failover,
     "Watch it": watch_it,

@@ -18,6 +18,8 @@ from tests.standby import Standby
 
 READS = {
     "get_mechanic_status",
+    "get_checkout_status",
+    "get_session_request_by_checkout",
     "get_session_request_timeline",
     "list_favorite_mechanics",
     "list_open_session_requests",
@@ -49,7 +51,9 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
     """What reads answers as on the primary; the rest is refused."""
     customer, mechanic = shared.make_customer(), shared.make_mechanic()
     shared.sql("insert into public.customer_favorites values (%s, %s)", customer, mechanic)
-    request = shared.make_request(customer, mechanic)
+    paid = {"stripe_checkout_session_id": "cs_1"}
+    request = shared.make_request(customer, mechanic, metadata=paid)
+    its_checkout: dict[str, object] = {"checkout_session_id": "cs_1"}
     catch_up(shared, replica)
     favourite = {"preferred_mechanic_id": mechanic, "routing_type": "priority_broadcast"}
     its_id: dict[str, object] = {"request_id": request}
@@ -59,7 +63,9 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         "cancel_session_request": (customer, its_id),
         "complete_session_request": (mechanic, its_id),
         "decline_session_request": (mechanic, its_id),
+        "get_checkout_status": (customer, its_checkout),
         "get_mechanic_status": (customer, {"mechanic_id": mechanic}),
+        "get_session_request_by_checkout": (customer, its_checkout),
         "get_session_request_timeline": (customer, its_id),
         "list_favorite_mechanics": (customer, {}),
         "list_open_session_requests": (mechanic, {}),

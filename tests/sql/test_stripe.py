@@ -77,7 +77,7 @@ def test_a_paid_session_makes_a_request(shared: Database, kind: str, payment_sta
 )
 def test_other_events_are_recorded_and_make_nothing(shared: Database, event: Row) -> None:
     answer = process(shared, event)
-    assert answer["outcome"] in ("ignored", "waiting_for_payment")
+    assert answer["outcome"] in ("ignored", "waiting_for_payment", "payment_failed")
     assert ledger(shared, event)["outcome"] == answer["outcome"]
     assert process(shared, event)["outcome"] == "duplicate"
     assert shared.sql("select 1 from session_requests") == [] and shared.events() == []
@@ -227,8 +227,17 @@ def test_a_refund_leaves_what_is_no_longer_pending(shared: Database, state: str)
     )
     before = shared.log()
     assert process(shared, refund("pi_1"))["outcome"] == "refunded"
-    assert shared.request(request)["status"] == state
-    assert shared.log() == before
+    after = shared.request(request)
+    assert after["status"] == state and "refunded_at" in after["metadata"]
+    # Who works for it, or did, and who paid are told that there is no money any more.
+    told = state in ("accepted", "completed")
+    assert shared.log() == before + ["request_refunded"] * told
+    if told:
+        last = shared.events(request)[-1]
+        assert last["topics"] == [f"customer:{after['customer_id']}", f"mechanic:{mechanic}"]
+    with shared.unchanged_row(request):
+        assert process(shared, refund("pi_1"))["outcome"] == "refunded"
+    assert shared.log() == before + ["request_refunded"] * told
 
 
 @pytest.mark.parametrize("kind", [COMPLETED, SUCCEEDED])

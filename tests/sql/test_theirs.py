@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from stack import ROOT
+from stack.clients import stripe_event
 from stack.install import DOWN, ENGINE_DOWN, MARKETPLACE, install, install_on_theirs
 from stack.postgres import Cluster
 from tests.database import (
@@ -175,6 +176,10 @@ class Theirs:
     def sees(self, mechanic: Mechanic, request: str) -> bool:
         query = "select id from session_requests where id = %s"
         return bool(rows(self.as_(mechanic), query, request))
+
+    def gone(self, mechanic: Mechanic) -> None:
+        """Their account is deleted."""
+        rows(self.db.owner, "delete from auth.users where id = %s", mechanic.user)
 
     def listed(self, mechanic: Mechanic) -> list[str]:
         listed = rpc(self.as_(mechanic), "list_open_session_requests")
@@ -603,6 +608,50 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     booked = rpc(theirs.backend, "process_stripe_event", event=late)
     assert theirs.db.request(booked["request_id"])["status"] == "cancelled"
     assert theirs.db.events(booked["request_id"]) == []
+
+
+def test_whose_refund_is_due_and_who_waits_in_vain(theirs: Theirs) -> None:
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    event["data"]["object"] |= {"amount_total": 1, "currency": "usd"}
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    owed = "select reason, payment_intent from dispatch.unsettled_requests()"
+    unwell = "select check_name from dispatch.payment_checks() where not ok order by 1"
+    (priced,) = theirs.db.sql(unwell)
+    assert priced["check_name"] == "payments_as_priced"
+    theirs.db.sql("update dispatch.stripe_events set error = null")
+
+    rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    customer = theirs.db.connect(theirs.customer)
+    asked = {"checkout_session_id": event["data"]["object"]["id"]}
+    assert rpc(customer, "get_session_request_by_checkout", **asked)["id"] == request
+    assert rpc(customer, "get_checkout_status", **asked) == "booked"
+    other = theirs.as_(theirs.other)
+    assert rpc(other, "get_session_request_by_checkout", **asked) is None
+    with refused("PT409", "request_not_pending"):
+        rpc(customer, "cancel_session_request", request_id=request)
+    assert theirs.db.sql(owed) == []
+
+    theirs.gone(theirs.favourite)
+    assert theirs.db.sql(owed) == [{"reason": "mechanic_gone", "payment_intent": "pi_1"}]
+    rpc(customer, "cancel_session_request", request_id=request)
+    assert theirs.db.log(request)[-1] == "request_cancelled:cancelled"
+    assert theirs.db.sql(owed) == [{"reason": "cancelled", "payment_intent": "pi_1"}]
+
+    failed = stripe_event("refund.failed", id="re_1", payment_intent="pi_1", status="failed")
+    for sent, left in ((refund("pi_1"), []), (failed, ["refund_failed"]), (refund("pi_1"), [])):
+        rpc(theirs.backend, "process_stripe_event", event=sent)
+        assert [row["reason"] for row in theirs.db.sql(owed)] == left
+    assert theirs.db.sql(unwell) == []
+
+
+def test_a_free_booking_that_their_table_refuses_shows_no_row(theirs: Theirs) -> None:
+    customer = theirs.db.connect(theirs.customer)
+    for refuse in ("add vin text not null", "add constraint no check (false) not valid"):
+        theirs.db.sql(f"alter table session_requests {refuse}")
+        with refused("PT409", "booking_refused"):
+            rpc(customer, "request_free_session", plan_code="free")
+        theirs.db.sql("alter table session_requests drop column if exists vin")
+    assert theirs.db.sql("select id from session_requests") == []
 
 
 def test_metadata_that_asks_for_too_much_books_all_the_same(theirs: Theirs) -> None:

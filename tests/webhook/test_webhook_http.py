@@ -177,7 +177,7 @@ ASYNC_PAID, ASYNC_FAILED = (
             [CREATED, f"{DUPLICATE}|{WAITING}"],
             1,
         ),
-        ([(ASYNC_FAILED, "unpaid")], ["ignored"], 0),
+        ([(ASYNC_FAILED, "unpaid")], ["payment_failed"], 0),
         ([("checkout.session.expired", "unpaid")], ["ignored"], 0),
         ([("customer.created", "paid")], ["ignored"], 0),
         ([("no.such.type", "paid")], ["ignored"], 0),

@@ -1,0 +1,19 @@
+create or replace function public.get_checkout_status(checkout_session_id text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.checkout_status(checkout_session_id);
+end;
+$$;
+
+comment on function public.get_checkout_status(text) is
+'What became of the caller''s Stripe Checkout Session: booked, waiting_for_payment (a bank takes '
+'days), payment_failed, or error (paid, and it could not be booked: the owner sees it). Null: '
+'nothing was heard of it yet, or it is not theirs. Raises PT401 not_signed_in.';
+revoke all on function public.get_checkout_status(text)
+from public, anon, authenticated, service_role;
+grant execute on function public.get_checkout_status(text) to authenticated;

@@ -1,0 +1,34 @@
+create or replace function dispatch.expect_stripe(livemode boolean, account text default null)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_expected constant jsonb := jsonb_strip_nulls(
+        jsonb_build_object('livemode', livemode, 'account', account)
+    );
+begin
+    if account !~ '^acct_[A-Za-z0-9]+$' then
+        raise invalid_parameter_value using
+            message = format('no account of Stripe''s: %s', account),
+            hint = 'Pass its id, acct_…, or null for any.';
+    end if;
+    -- The function is the setting, as the flag's is. Immutable, so that it is folded into the plans of
+    -- those that ask it and a booking need not call it: replaced, they are made anew in every session.
+    execute format(
+        'create or replace function dispatch.expected_stripe_event() returns jsonb '
+        'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
+        format(E'\nbegin\n    return %L::jsonb;\nend;\n', v_expected)
+    );
+    return v_expected;
+end;
+$$;
+
+comment on function dispatch.expect_stripe(boolean, text) is
+'From now on only Stripe events of this mode and account are acted on; null: of any. One that '
+'names no account is the account''s own: Stripe names it on a Connect endpoint alone. All others '
+'are recorded as ignored. Only the owner may.';
+revoke all on function dispatch.expect_stripe(boolean, text)
+from public, anon, authenticated, service_role;

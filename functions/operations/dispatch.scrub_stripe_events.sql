@@ -1,0 +1,96 @@
+-- Changes dispatch.stripe_events. No trigger on auth.users, which is the platform's: whoever is
+-- gone is found by their id, which stays. An event without it (a refund) names the same payment.
+create or replace function dispatch.scrub_stripe_events(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    with checkouts as (
+        select
+            e.payload #> '{data,object}' as session,
+            dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id
+        from dispatch.stripe_events as e
+        where e.type like 'checkout.session.%'
+    ),
+
+    gone as (
+        select r.id
+        from checkouts as c
+        left join auth.users as u on u.id = c.customer_id
+        cross join
+            unnest(
+                array[
+                    c.session ->> 'id', c.session ->> 'payment_intent', c.session ->> 'customer'
+                ]
+            ) as r (id)
+        where c.customer_id is not null and u.id is null and r.id is not null
+    ),
+
+    found as (
+        select
+            e.id,
+            e.outcome = 'request_created' and dispatch.governs_all()
+            and e.payload #>> '{data,object,payment_intent}' is not null
+            and not exists (select from public.session_requests as r where r.id = e.request_id)
+            -- The log says what became of a request that went with its customer.
+            and coalesce(
+                (
+                    select not bool_or(v.event = 'request_completed')
+                    from dispatch.request_events as v
+                    where
+                        v.topics[1]
+                        = 'customer:' || dispatch.checkout_customer(e.payload #> '{data,object}')
+                        and v.request_id = e.request_id
+                ),
+                false
+            ) as is_refund_due
+        from dispatch.stripe_events as e
+        where
+            e.scrubbed_at is null
+            and (
+                e.payload #>> '{data,object,id}' in (select g.id from gone as g)
+                or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
+                or e.payload #>> '{data,object,customer}' in (select g.id from gone as g)
+                -- Kept for ever, as somebody paid; but not who.
+                or (e.processed_at is null and e.received_at < p_now - p_older_than)
+            )
+        order by e.received_at
+        limit p_limit
+        for update of e skip locked
+    )
+
+    update dispatch.stripe_events as e
+    set
+        payload = dispatch.scrubbed_event(e.payload),
+        scrubbed_at = p_now,
+        subject = case
+            when f.is_refund_due then e.payload #>> '{data,object,id}'
+            else e.subject
+        end,
+        error = case
+            when f.is_refund_due
+                then 'refund_due: paid, and the customer''s account is gone before it was completed'
+            -- What their trigger said may name somebody.
+            else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
+        end
+    from found as f
+    where e.id = f.id;
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.scrub_stripe_events(interval, integer, timestamptz) is
+'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, '
+'and of unprocessed ones older than this at p_now. Ids and amounts stay. Returns how many.';
+revoke all on function dispatch.scrub_stripe_events(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;

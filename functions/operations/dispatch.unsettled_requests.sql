@@ -1,0 +1,104 @@
+create or replace function dispatch.unsettled_requests(
+    p_now timestamptz default now(),
+    p_limit integer default 1000
+)
+returns table (
+    reason text,
+    since timestamptz,
+    request_id uuid,
+    payment_intent text,
+    amount_total jsonb,
+    currency text
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    (
+        select
+            case
+                when exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject is not null
+                        and e.subject = p.payment_intent
+                ) then 'refund_failed'
+                when p.is_expired then 'expired'
+                else 'cancelled'
+            end,
+            p.changed_at, p.request_id, p.payment_intent, p.amount_total, p.currency
+        from dispatch.payments as p
+        where
+            (p.is_expired or p.is_cancelled) and p.payment_intent is not null
+            and not p.is_refunded
+        order by p.changed_at
+        limit p_limit
+    )
+    union all
+    (
+        select
+            case when m.id is null then 'mechanic_gone' else 'not_completed' end,
+            p.changed_at, p.request_id, p.payment_intent, p.amount_total, p.currency
+        from dispatch.payments as p
+        left join dispatch.mechanics as m
+            on p.mechanic_id = case when dispatch.assigns_user_id() then m.user_id else m.id end
+        where
+            p.is_accepted
+            and (
+                m.id is null
+                -- On a marketplace that was there first, what comes after the accept is its own.
+                or (dispatch.governs_all() and p.changed_at < p_now - interval '24 hours')
+            )
+        order by p.changed_at
+        limit p_limit
+    )
+    union all
+    (
+        -- Refunded after the accept, and then not; disputed at any time.
+        select
+            e.outcome, min(e.received_at), p.request_id, p.payment_intent, p.amount_total,
+            p.currency
+        from dispatch.stripe_events as e
+        inner join dispatch.payments as p on p.payment_intent = e.subject
+        where
+            e.outcome in ('disputed', 'refund_failed') and e.subject is not null
+            and (
+                e.outcome = 'disputed' or not (p.is_expired or p.is_cancelled or p.is_refunded)
+            )
+        group by e.outcome, p.request_id, p.payment_intent, p.amount_total, p.currency
+        order by 2
+        limit p_limit
+    )
+    union all
+    (
+        -- Noted by dispatch.scrub_stripe_events: the request went with the account.
+        select
+            'customer_gone', e.scrubbed_at, e.request_id,
+            e.payload #>> '{data,object,payment_intent}',
+            e.payload #> '{data,object,amount_total}',
+            e.payload #>> '{data,object,currency}'
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created' and e.subject is not null
+            and e.error like 'refund_due:%'
+            and not exists (
+                select from dispatch.stripe_events as r
+                where
+                    r.outcome in ('refunded', 'dispute_lost') and r.subject is not null
+                    and r.subject = (e.payload #>> '{data,object,payment_intent}')
+            )
+        order by e.received_at
+        limit p_limit
+    );
+end;
+$$;
+
+comment on function dispatch.unsettled_requests(timestamptz, integer) is
+'What somebody must look at, oldest first of each reason, p_limit of each kind. A refund is due: '
+'expired, cancelled, refund_failed, customer_gone. Nobody comes: mechanic_gone, not_completed (24 '
+'hours after the accept). The customer''s bank asks: disputed. Amounts as Stripe has them.';
+revoke all on function dispatch.unsettled_requests(timestamptz, integer)
+from public, anon, authenticated, service_role;

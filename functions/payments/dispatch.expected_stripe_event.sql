@@ -1,0 +1,24 @@
+-- Any, until dispatch.expect_stripe replaces it, which then stays as it was set.
+do $setting$
+begin
+    if to_regprocedure('dispatch.expected_stripe_event()') is null then
+        create or replace function dispatch.expected_stripe_event()
+        returns jsonb
+        language plpgsql
+        immutable
+        security invoker
+        set search_path = pg_catalog, pg_temp
+        as $$
+        begin
+            return '{}'::jsonb;
+        end;
+        $$;
+    end if;
+end;
+$setting$;
+
+comment on function dispatch.expected_stripe_event() is
+'What an event of the configured mode and account has in it; {}: any will do. Set by '
+'dispatch.expect_stripe(boolean, text).';
+revoke all on function dispatch.expected_stripe_event()
+from public, anon, authenticated, service_role;

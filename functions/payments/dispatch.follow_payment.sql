@@ -1,0 +1,77 @@
+-- Changes dispatch.stripe_events; public.session_requests, when a refund failed. Stripe sends in no
+-- order: of two events of one payment the later made is right, whichever came first; of the same
+-- second the refund's failure, so that the owner looks.
+create or replace function dispatch.follow_payment(p_event jsonb, p_outcome text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_object constant jsonb := p_event #> '{data,object}';
+    v_payment constant text := v_object ->> 'payment_intent';
+    v_created constant jsonb := p_event -> 'created';
+    v_closed text;
+begin
+    case p_outcome
+        when 'refunded' then
+            if
+                exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject = v_payment
+                        and e.payload -> 'created' >= v_created
+                )
+            then
+                return 'refund_failed';
+            end if;
+        when 'refund_failed' then
+            update dispatch.stripe_events as e
+            set outcome = 'refund_failed'
+            where
+                e.id = any(array(
+                    select f.id from dispatch.stripe_events as f
+                    where
+                        f.outcome = 'refunded' and f.subject = v_payment
+                        and coalesce(f.payload -> 'created' <= v_created, true)
+                ));
+            -- It was refunded, and is not any more.
+            if
+                found and dispatch.governs_all()
+                and not exists (
+                    select from dispatch.stripe_events as e
+                    where e.outcome = 'refunded' and e.subject = v_payment
+                )
+            then
+                update public.session_requests as r
+                set metadata = r.metadata - 'refunded_at'
+                where (r.metadata ->> 'stripe_payment_intent') = v_payment;
+            end if;
+        when 'disputed' then
+            select e.outcome into v_closed
+            from dispatch.stripe_events as e
+            where
+                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                and e.payload #> '{data,object,id}' = v_object -> 'id';
+            return coalesce(v_closed, p_outcome);
+        else
+            update dispatch.stripe_events as e
+            set outcome = p_outcome
+            where
+                e.id = any(array(
+                    select f.id from dispatch.stripe_events as f
+                    where
+                        f.outcome = 'disputed' and f.subject = v_payment
+                        and f.payload #> '{data,object,id}' = v_object -> 'id'
+                ));
+    end case;
+    return p_outcome;
+end;
+$$;
+
+comment on function dispatch.follow_payment(jsonb, text) is
+'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
+'other events. Returns the outcome, which may be another if a later one came before.';
+revoke all on function dispatch.follow_payment(jsonb, text)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,609 @@
+"""What comes after a payment, and instead of one: each is told to whoever must know of it."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from stack.clients import Event, stripe_event
+from stack.install import ENGINE, install
+from tests.database import Database, Row, checkout, refund, refused, rows, rpc
+
+COMPLETED = "checkout.session.completed"
+SUCCEEDED = "checkout.session.async_payment_succeeded"
+FAILED = "checkout.session.async_payment_failed"
+TRIGGER = """
+create function theirs() returns trigger language plpgsql as 'begin {}; end';
+create trigger theirs before insert on session_requests for each row execute function theirs()
+"""
+
+
+def process(db: Database, event: Event) -> Row:
+    answer: Row = rpc(db.connect(role="service_role"), "process_stripe_event", event=event)
+    return answer
+
+
+def outcome(db: Database, event: Event) -> str:
+    return str(process(db, event)["outcome"])
+
+
+def unwell(db: Database, at: object = None) -> dict[str, str]:
+    """The rows about payments that are false, and what they say."""
+    query = "select * from dispatch.payment_checks(coalesce(%s, now()))"
+    return {row["check_name"]: row["detail"] for row in db.sql(query, at) if not row["ok"]}
+
+
+def unsettled(db: Database, at: object = None) -> list[tuple[str, str]]:
+    query = "select * from dispatch.unsettled_requests(coalesce(%s, now())) order by since"
+    return [(row["reason"], row["payment_intent"]) for row in db.sql(query, at)]
+
+
+def failed_refund(payment: str, kind: str = "refund.failed", status: str = "failed") -> Event:
+    return stripe_event(kind, id="re_1", object="refund", payment_intent=payment, status=status)
+
+
+def dispute(payment: str, state: str, status: str = "needs_response", name: str = "du_1") -> Event:
+    kind = f"charge.dispute.{state}"
+    return stripe_event(kind, id=name, object="dispute", payment_intent=payment, status=status)
+
+
+def at(second: int, event: Event) -> Event:
+    """Made by Stripe at this time, whenever it comes."""
+    return event | {"created": 1_700_000_000 + second}
+
+
+def paid(db: Database, payment: str = "pi_1", state: str = "pending", **fields: Any) -> str:
+    """A paid request in this state; its id."""
+    event = checkout(db.make_customer(), payment=payment)
+    event["data"]["object"] |= fields
+    request = str(process(db, event)["request_id"])
+    if state in ("accepted", "completed"):
+        rpc(db.connect(db.make_mechanic()), "accept_session_request", request_id=request)
+    if state not in ("pending", "accepted"):
+        db.sql(
+            "update session_requests set status = %s::session_request_status where id = %s",
+            state,
+            request,
+        )
+    return request
+
+
+# The page after the Checkout.
+
+
+@pytest.mark.parametrize(
+    ("events", "status"),
+    [
+        ([], None),
+        ([(COMPLETED, "unpaid")], "waiting_for_payment"),
+        ([(COMPLETED, "unpaid"), (FAILED, "unpaid")], "payment_failed"),
+        ([(FAILED, "unpaid"), (COMPLETED, "unpaid")], "payment_failed"),
+        ([(COMPLETED, "unpaid"), (SUCCEEDED, "paid")], "booked"),
+        ([(SUCCEEDED, "paid"), (COMPLETED, "unpaid")], "booked"),
+        ([("checkout.session.expired", "unpaid")], None),
+    ],
+    ids=lambda value: (
+        " ".join(kind.rpartition(".")[2] for kind, _ in value)
+        if isinstance(value, list)
+        else str(value)
+    ),
+)
+def test_the_customer_hears_what_became_of_their_checkout(
+    shared: Database, events: list[tuple[str, str]], status: str | None
+) -> None:
+    customer = shared.make_customer()
+    for kind, payment_status in events:
+        process(
+            shared, checkout(customer, kind=kind, payment_status=payment_status, session="cs_1")
+        )
+    asked = {"checkout_session_id": "cs_1"}
+    theirs = shared.connect(customer)
+    assert rpc(theirs, "get_checkout_status", **asked) == status
+    request = rpc(theirs, "get_session_request_by_checkout", **asked)
+    assert (request is None) == (status != "booked")
+    if request:
+        assert request["status"] == "pending" and "stripe" not in json.dumps(request)
+
+    # Nobody else, and not without a name.
+    for other in (shared.make_customer(), shared.make_mechanic()):
+        stranger = shared.connect(other)
+        assert rpc(stranger, "get_checkout_status", **asked) is None
+        assert rpc(stranger, "get_session_request_by_checkout", **asked) is None
+    for function in ("get_checkout_status", "get_session_request_by_checkout"):
+        with refused("PT401", "not_signed_in"):
+            rpc(shared.connect(), function, **asked)
+        assert rpc(theirs, function, checkout_session_id=None) is None
+
+
+def test_a_paid_session_that_cannot_be_booked_is_said_to_be_in_error(shared: Database) -> None:
+    customer = shared.make_customer()
+    event = checkout(None, reference=customer, plan=None, session="cs_1")
+    assert outcome(shared, event) == "ignored"  # another product's
+    assert rpc(shared.connect(customer), "get_checkout_status", checkout_session_id="cs_1") is None
+    event = checkout(customer, plan="gold", session="cs_2")
+    assert outcome(shared, event) == "error"
+    asked = {"checkout_session_id": "cs_2"}
+    assert rpc(shared.connect(customer), "get_checkout_status", **asked) == "error"
+    shared.sql("insert into service_plans values ('gold', 'Gold', 'video', 1)")
+    shared.value("select dispatch.replay_stripe_event(%s)", event["id"])
+    assert rpc(shared.connect(customer), "get_checkout_status", **asked) == "booked"
+
+
+# Whose refund is due, and who waits in vain.
+
+
+@pytest.mark.parametrize("state", ["cancelled", "expired"])
+def test_a_refund_is_due_until_it_is_made(shared: Database, state: str) -> None:
+    paid(shared, state=state)
+    paid(shared, "pi_2", state="completed")
+    shared.sql("update session_requests set metadata = '{}' where status = 'completed'")
+    shared.make_request(status="cancelled")  # free
+    assert unsettled(shared) == [(state, "pi_1")]
+    found = unwell(shared)
+    assert set(found) == {"refunds_due"} and found["refunds_due"].startswith("1 paid requests")
+    process(shared, refund("pi_1"))
+    assert unsettled(shared) == [] and unwell(shared) == {}
+
+
+def test_the_refund_of_what_its_customer_cancelled_is_due(shared: Database) -> None:
+    request = paid(shared)
+    customer = shared.request(request)["customer_id"]
+    rpc(shared.connect(customer), "cancel_session_request", request_id=request)
+    assert unsettled(shared) == [("cancelled", "pi_1")]
+
+
+def test_a_mechanic_s_account_is_gone_after_the_accept(shared: Database) -> None:
+    request = paid(shared, state="accepted")
+    row = shared.request(request)
+    customer = shared.connect(row["customer_id"])
+    with refused("PT409", "request_not_pending"):
+        rpc(customer, "cancel_session_request", request_id=request)
+    assert unsettled(shared) == []
+    shared.sql("delete from auth.users where id = %s", row["mechanic_id"])
+    assert shared.request(request)["status"] == "accepted"
+    assert unsettled(shared) == [("mechanic_gone", "pi_1")]
+    assert set(unwell(shared)) == {"requests_have_mechanic"}
+
+    stranger = shared.connect(shared.make_customer())
+    with refused("PT403", "not_yours"):
+        rpc(stranger, "cancel_session_request", request_id=request)
+    rpc(customer, "cancel_session_request", request_id=request)
+    last = shared.events(request)[-1]
+    assert (last["event"], last["payload"]["reason"]) == ("request_cancelled", "cancelled")
+    assert last["topics"] == [f"customer:{row['customer_id']}"]
+    assert unsettled(shared) == [("cancelled", "pi_1")]
+    with refused("PT410", "request_cancelled"):
+        rpc(customer, "cancel_session_request", request_id=request)
+
+
+def test_one_who_is_no_mechanic_any_more_does_not_come_either(shared: Database) -> None:
+    """Their account is there, and what they accepted still names it."""
+    request = paid(shared, state="accepted")
+    row = shared.request(request)
+    shared.sql("delete from mechanics where id = %s", row["mechanic_id"])
+    assert shared.request(request)["mechanic_id"] == row["mechanic_id"]
+    assert unsettled(shared) == [("mechanic_gone", "pi_1")]
+    rpc(shared.connect(row["customer_id"]), "cancel_session_request", request_id=request)
+
+
+def test_what_was_accepted_a_day_ago_and_not_completed(shared: Database) -> None:
+    request = paid(shared, state="accepted")
+    accepted_at = shared.request(request)["accepted_at"]
+    day = shared.value("select interval '24 hours'")
+    assert unsettled(shared, accepted_at + day) == []
+    late = shared.value("select %s + interval '24 hours 1 microsecond'", accepted_at)
+    assert unsettled(shared, late) == [("not_completed", "pi_1")]
+    assert set(unwell(shared, late)) == {"requests_completed"}
+    mechanic = shared.connect(shared.request(request)["mechanic_id"])
+    rpc(mechanic, "complete_session_request", request_id=request)
+    assert unsettled(shared, late) == []
+
+
+# Refunds that fail, and disputes.
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        failed_refund("pi_1"),
+        failed_refund("pi_1", "refund.updated"),
+        failed_refund("pi_1", "refund.updated", "canceled"),
+        failed_refund("pi_1", "charge.refund.updated"),
+    ],
+    ids=lambda event: event["type"] + " " + event["data"]["object"]["status"],
+)
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "the refund comes late"])
+@pytest.mark.parametrize("state", ["cancelled", "completed"])
+def test_a_refund_that_failed_is_due_again(
+    shared: Database, failure: Event, late: bool, state: str
+) -> None:
+    request = paid(shared, state=state)
+    events = [at(1, refund("pi_1")), at(2, failure)]
+    for event in reversed(events) if late else events:
+        process(shared, event)
+    assert "refunded_at" not in shared.request(request)["metadata"]
+    assert unsettled(shared) == [("refund_failed", "pi_1")]
+    assert set(unwell(shared)) == {"refunds_due"}
+    # And again, which holds. The failure repeated changes nothing.
+    assert outcome(shared, at(3, refund("pi_1"))) == "refunded"
+    assert outcome(shared, at(2, failure | {"id": "evt_again"})) == "refund_failed"
+    assert "refunded_at" in shared.request(request)["metadata"]
+    assert unsettled(shared) == [] and unwell(shared) == {}
+
+
+def test_a_refund_whose_failure_is_known_does_not_cancel(shared: Database) -> None:
+    request = paid(shared)
+    assert outcome(shared, at(2, failed_refund("pi_1"))) == "refund_failed"
+    assert outcome(shared, at(1, refund("pi_1"))) == "refund_failed"
+    assert shared.request(request)["status"] == "pending"
+    # Nor one that came before its payment.
+    for event in (at(1, refund("pi_2")), at(2, failed_refund("pi_2"))):
+        process(shared, event)
+    assert shared.request(paid(shared, "pi_2"))["status"] == "pending"
+
+
+@pytest.mark.parametrize("status", ["pending", "succeeded", "requires_action", None])
+def test_a_refund_that_has_not_failed_is_no_news(shared: Database, status: Any) -> None:
+    paid(shared, state="cancelled")
+    process(shared, refund("pi_1"))
+    assert outcome(shared, failed_refund("pi_1", "refund.updated", status)) == "ignored"
+    assert unsettled(shared) == []
+
+
+def test_a_part_that_is_not_given_back_is_seen(shared: Database) -> None:
+    """A partial refund cancels nothing; that it failed is seen all the same."""
+    paid(shared)
+    assert outcome(shared, refund("pi_1", full=False)) == "ignored"
+    assert outcome(shared, failed_refund("pi_1")) == "refund_failed"
+    assert unsettled(shared) == [("refund_failed", "pi_1")]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "its end comes first"])
+@pytest.mark.parametrize("status", ["won", "warning_closed", "lost"])
+def test_a_dispute_is_seen_until_its_end(shared: Database, late: bool, status: str) -> None:
+    request = paid(shared, state="completed")
+    other = dispute("pi_1", "created", name="du_2")
+    assert outcome(shared, other) == "disputed"
+    events = [dispute("pi_1", "created"), dispute("pi_1", "closed", status)]
+    if not late:
+        assert outcome(shared, events[0]) == "disputed"
+        assert unsettled(shared) == [("disputed", "pi_1")]
+        assert set(unwell(shared)) == {"payments_undisputed"}
+        assert outcome(shared, stripe_event("charge.dispute.updated", id="du_1")) == "ignored"
+    for event in reversed(events) if late else events[1:]:
+        process(shared, event)
+    assert unsettled(shared) == [("disputed", "pi_1")]
+    process(shared, dispute("pi_1", "closed", status, "du_2"))
+    assert unsettled(shared) == [] and unwell(shared) == {}
+    # The bank has taken the money back.
+    assert ("refunded_at" in shared.request(request)["metadata"]) == (status == "lost")
+
+
+def test_what_a_lost_dispute_took_back_is_not_due(shared: Database) -> None:
+    paid(shared, state="cancelled")
+    process(shared, dispute("pi_1", "closed", "lost"))
+    assert unsettled(shared) == []
+
+
+def test_other_products_disputes_and_refunds_are_theirs(shared: Database) -> None:
+    for event in (dispute("pi_9", "created"), refund("pi_9"), failed_refund("pi_9")):
+        process(shared, event)
+    assert unsettled(shared) == [] and unwell(shared) == {}
+
+
+# What was paid.
+
+
+def price(total: int, currency: str = "usd", **more: Any) -> Row:
+    return {"amount_total": total, "currency": currency} | more
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        price(1),
+        price(1000),
+        price(0, payment_status="no_payment_required"),
+        price(999, "jpy"),
+        price(998, amount_subtotal=999),
+        price(1, amount_subtotal=1),
+        price(500, amount_subtotal=500, total_details={"amount_discount": 400}),
+    ],
+    ids=str,
+)
+def test_another_sum_than_the_plan_s_price_is_seen(shared: Database, fields: Row) -> None:
+    request = paid(shared, **fields)
+    stored = shared.request(request)
+    assert stored["status"] == "pending"
+    given = {name: stored["metadata"][name] for name in ("amount_total", "currency")}
+    assert given == {name: fields[name] for name in given}
+    (entry,) = shared.sql("select * from dispatch.stripe_events")
+    assert entry["processed_at"] and entry["error"].startswith("price_difference: paid ")
+    found = unwell(shared)
+    assert set(found) == {"payments_as_priced"}
+    assert found["payments_as_priced"].startswith("1 sessions paid")
+    shared.sql("update dispatch.stripe_events set error = null")
+    assert unwell(shared) == {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        price(999),
+        price(999, "usd", amount_subtotal=999),
+        price(699, amount_subtotal=999, total_details={"amount_discount": 300}),
+        price(0, amount_subtotal=999, total_details={"amount_discount": 999}),
+        price(1189, amount_subtotal=999, total_details={"amount_tax": 190, "amount_discount": 0}),
+        {},
+        {"amount_total": None, "currency": None},
+        {"amount_total": "free", "currency": 7},
+    ],
+    ids=str,
+)
+def test_a_coupon_and_a_tax_are_no_difference(shared: Database, fields: Row) -> None:
+    request = paid(shared, **fields)
+    assert unwell(shared) == {}
+    assert shared.sql("select error from dispatch.stripe_events") == [{"error": None}]
+    # Between the customer and Stripe, as its ids are.
+    mechanic = shared.connect(shared.make_mechanic())
+    accepted = rpc(mechanic, "accept_session_request", request_id=request)
+    assert accepted["metadata"] == {}
+    again = rpc(mechanic, "accept_session_request", request_id=request)
+    assert again["metadata"] == {}
+
+
+def test_a_price_without_cents(shared: Database) -> None:
+    """Stripe has 500 yen as 500, and the plan's price was given to it as it is."""
+    shared.sql("insert into service_plans values ('yen', 'Yen', 'chat', 500, 'jpy')")
+    for total in (500, 50000):
+        event = checkout(shared.make_customer(), plan="yen")
+        event["data"]["object"] |= price(total, "jpy", amount_subtotal=total)
+        process(shared, event)
+        assert (unwell(shared) == {}) == (total == 500)
+
+
+def test_a_price_that_rises_later_is_no_difference(shared: Database) -> None:
+    paid(shared, **price(999))
+    with shared.owner.transaction(force_rollback=True):
+        shared.sql("update service_plans set price_cents = 1099 where code = 'quick-chat'")
+        assert unwell(shared) == {}
+
+
+# Whose events these are.
+
+
+@pytest.mark.parametrize(
+    ("expected", "event", "is_booked"),
+    [
+        ((True, None), {"livemode": True}, True),
+        ((True, None), {"livemode": False}, False),
+        ((True, None), {}, False),
+        ((False, None), {"livemode": True}, False),
+        ((True, "acct_1"), {"livemode": True}, True),  # the endpoint's own account is not named
+        ((True, "acct_1"), {"livemode": True, "account": None}, True),
+        ((True, "acct_1"), {"livemode": True, "account": "acct_1"}, True),
+        ((True, "acct_1"), {"livemode": True, "account": "acct_2"}, False),
+        ((True, "acct_1"), {"livemode": False, "account": "acct_1"}, False),
+        ((None, "acct_1"), {"account": "acct_2"}, False),
+        ((None, "acct_1"), {}, True),
+        ((None, None), {"livemode": False, "account": "acct_2"}, True),
+    ],
+    ids=str,
+)
+def test_only_events_of_the_configured_mode_and_account_are_acted_on(
+    db: Database, expected: tuple[bool | None, str | None], event: Row, is_booked: bool
+) -> None:
+    customer = db.make_customer()
+    # A session that has planned all of it before must follow at once.
+    webhook = db.connect(role="service_role")
+    for _ in range(7):
+        rpc(webhook, "process_stripe_event", event=checkout(customer))
+    db.sql("select dispatch.expect_stripe(%s, %s)", *expected)
+    answer = rpc(webhook, "process_stripe_event", event=checkout(customer, payment="pi_1") | event)
+    assert answer["outcome"] == ("request_created" if is_booked else "ignored")
+    assert answer["created"] is is_booked
+    if not is_booked:
+        db.sql("select dispatch.expect_stripe(null)")
+        assert outcome(db, checkout(customer, payment="pi_1")) == "request_created"
+        db.sql("select dispatch.expect_stripe(%s, %s)", *expected)
+        assert outcome(db, refund("pi_1") | event) == "ignored"
+
+
+def test_real_money_that_is_taken_for_a_test_is_seen(db: Database) -> None:
+    db.sql("select dispatch.expect_stripe(false)")
+    live = checkout(db.make_customer()) | {"livemode": True}
+    assert outcome(db, live) == "ignored"
+    found = unwell(db)
+    assert set(found) == {"live_payments_booked"}
+    assert found["live_payments_booked"].startswith("1 paid sessions")
+    db.sql("select dispatch.expect_stripe(true)")
+    assert unwell(db) == {}
+    db.sql("update dispatch.stripe_events set processed_at = null where id = %s", live["id"])
+    assert db.value("select dispatch.replay_stripe_event(%s)", live["id"])["created"]
+
+
+def test_what_was_configured_survives_an_upgrade(db: Database) -> None:
+    db.sql("select dispatch.expect_stripe(true, 'acct_1')")
+    install(db.dsn(), ENGINE)
+    assert outcome(db, checkout(db.make_customer()) | {"livemode": False}) == "ignored"
+    with refused("22023"):
+        db.sql("select dispatch.expect_stripe(true, 'sk_live_1')")
+
+
+# A free booking that the marketplace refuses.
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        "alter table session_requests add vin text not null",
+        "alter table session_requests add constraint no check (plan_code <> 'free-diagnostic')",
+        "alter table session_requests alter column customer_name set not null",
+        TRIGGER.format("raise exception $m$Zoe Quill owes us$m$"),
+        TRIGGER.format("return null"),
+    ],
+    ids=["not null", "check", "a nameless customer", "raises", "without a word"],
+)
+def test_a_free_booking_that_is_refused_shows_no_row(db: Database, refuse: str) -> None:
+    db.sql(refuse)
+    customer = db.connect(db.make_customer(), email="zoe.quill@mail.example")
+    assert unwell(db) == {}
+    with db.unchanged(), pytest.raises(psycopg.Error) as raised:
+        rpc(customer, "request_free_session", plan_code="free-diagnostic")
+    diagnosis = raised.value.diag
+    assert (diagnosis.sqlstate, diagnosis.message_detail) == ("PT409", "booking_refused")
+    assert diagnosis.message_hint
+    assert "quill" not in str(raised.value).lower() and "row" not in str(raised.value)
+    assert set(unwell(db)) == {"marketplace_writes"}
+    assert unwell(db, db.value("select now() + interval '25 hours'")) == {}
+
+
+def test_what_a_trigger_says_to_the_caller_and_what_passes_are_not_hidden(db: Database) -> None:
+    customer = db.connect(db.make_customer())
+    for code, says in (("PT429", "slow down"), ("55P03", "one moment")):
+        db.sql(TRIGGER.format(f"raise sqlstate $c${code}$c$ using message = $m${says}$m$"))
+        with pytest.raises(psycopg.Error, match=says):
+            rpc(customer, "request_free_session", plan_code="free-diagnostic")
+        db.sql("drop function theirs cascade")
+    assert unwell(db) == {}
+
+
+@pytest.mark.parametrize(
+    ("function", "status"),
+    [
+        ("accept_session_request", "accepted"),
+        ("decline_session_request", None),
+        ("cancel_session_request", "cancelled"),
+        ("broadcast_session_request_now", None),
+        ("complete_session_request", "completed"),
+    ],
+)
+def test_no_write_that_is_refused_shows_its_row(
+    db: Database, function: str, status: str | None
+) -> None:
+    """The mechanic who accepts has not even been told the customer's name."""
+    mechanic = db.make_mechanic()
+    request = db.make_request(preferred=mechanic)
+    if status == "completed":
+        rpc(db.connect(mechanic), "accept_session_request", request_id=request)
+    broken = f"status <> '{status}'" if status else "notification_sent_at is null"
+    db.sql(f"alter table session_requests add constraint no check ({broken}) not valid")
+    of_customer = function.startswith(("cancel", "broadcast"))
+    caller = db.request(request)["customer_id"] if of_customer else mechanic
+    with db.unchanged(), pytest.raises(psycopg.Error) as raised:
+        rpc(db.connect(caller), function, request_id=request)
+    diagnosis = raised.value.diag
+    assert (diagnosis.sqlstate, diagnosis.message_detail) == ("PT409", "request_not_pending")
+    assert "Quill" not in str(raised.value)
+    assert set(unwell(db)) == {"marketplace_writes"}
+
+
+# What is kept of whom.
+
+
+NAMES = ("Zoe", "quill", "Turku", "squeaks", "+358", "Kauppatori")
+
+
+def personal(db: Database) -> set[str]:
+    text = str(db.sql("select payload, error from dispatch.stripe_events")).lower()
+    return {name for name in NAMES if name.lower() in text}
+
+
+def test_what_is_personal_goes_with_the_customer_s_account(shared: Database) -> None:
+    details = {
+        "customer_details": {
+            "name": "Zoe Quill",
+            "email": "zoe.quill@mail.example",
+            "phone": "+358401234567",
+            "address": {"city": "Turku", "line1": "Kauppatori 1"},
+        },
+        "customer": "cus_1",
+        **price(999, amount_subtotal=999),
+    }
+    zoe, other = shared.make_customer(), shared.make_customer()
+    booked = checkout(zoe, payment="pi_1", session="cs_1", notes="squeaks", customer_city="Turku")
+    waits = checkout(None, reference=zoe, payment_status="unpaid", plan="quick-chat")
+    kept = checkout(other, payment="pi_2")
+    broken = checkout(zoe, plan="gold", payment="pi_3", notes="squeaks")
+    billed = {
+        "billing_details": details["customer_details"],
+        "receipt_email": "zoe.quill@x.example",
+    }
+    charge = refund("pi_1")
+    charge["data"]["object"] |= billed | {"amount_refunded": 999, "currency": "usd"}
+    customer = stripe_event("customer.updated", id="cus_1", email="zoe.quill@mail.example")
+    for event in (booked, waits, broken):
+        event["data"]["object"] |= details
+    for event in (booked, waits, kept, broken, customer):
+        process(shared, event)
+    scrub = "select dispatch.prune_stripe_events('180 days')"
+    with shared.unchanged():
+        assert shared.value(scrub) == 0
+
+    shared.sql("delete from auth.users where id = %s", zoe)
+    assert shared.value(scrub) == 4
+    process(shared, charge)  # a refund comes only now
+    assert personal(shared) == {"Zoe", "quill", "Turku", "+358", "Kauppatori"}
+    assert shared.value(scrub) == 1 and shared.value(scrub) == 0
+    left = {row["id"]: row for row in shared.sql("select * from dispatch.stripe_events")}
+    assert left[kept["id"]]["payload"] == kept and left[kept["id"]]["scrubbed_at"] is None
+    shared.sql("delete from dispatch.stripe_events where id = %s", kept["id"])
+    assert personal(shared) == set()
+    # The books: who by their id, what and how much.
+    session = left[booked["id"]]["payload"]["data"]["object"]
+    assert (session["id"], session["payment_intent"]) == ("cs_1", "pi_1")
+    assert (session["amount_total"], session["currency"]) == (999, "usd")
+    assert session["metadata"] == {"customer_id": zoe, "plan_code": "quick-chat"}
+    assert left[charge["id"]]["payload"]["data"]["object"]["amount_refunded"] == 999
+    assert left[broken["id"]]["processed_at"] is None
+    assert "unknown_plan" in left[broken["id"]]["error"]
+
+
+def test_what_a_trigger_said_of_somebody_goes_too(db: Database) -> None:
+    zoe = db.make_customer()
+    db.sql(TRIGGER.format("raise exception $m$Zoe Quill owes us$m$"))
+    process(db, checkout(zoe))
+    assert "Zoe" in personal(db)
+    db.sql("delete from auth.users where id = %s", zoe)
+    db.sql("select dispatch.prune_stripe_events('180 days')")
+    assert personal(db) == set()
+    (entry,) = db.sql("select * from dispatch.stripe_events")
+    assert entry["error"] == "refused by the marketplace: P0001"
+
+
+@pytest.mark.parametrize("state", ["pending", "accepted", "expired", "cancelled", "completed"])
+def test_who_deletes_their_account_before_the_session_has_a_refund_due(
+    shared: Database, state: str
+) -> None:
+    request = paid(shared, state=state, **price(999))
+    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    assert shared.sql("select id from session_requests") == []
+    shared.value("select dispatch.prune_stripe_events('180 days')")
+    due = [] if state == "completed" else [("customer_gone", "pi_1")]
+    assert unsettled(shared) == due
+    assert set(unwell(shared)) == ({"refunds_due"} if due else set())
+    process(shared, refund("pi_1"))
+    assert unsettled(shared) == [] and unwell(shared) == {}
+
+
+def test_the_lists_cost_what_is_in_them(db: Database) -> None:
+    """Not what was ever paid."""
+    db.sql(
+        "insert into session_requests (customer_id, session_type, status, metadata)"
+        " select %s, 'chat', 'completed', jsonb_build_object('stripe_payment_intent', n)"
+        " from generate_series(1, 20000) as n",
+        db.make_customer(),
+    )
+    db.sql(
+        "insert into dispatch.stripe_events (id, type, payload, processed_at, outcome)"
+        " select n, 'x', '{}', now(), 'request_created' from generate_series(1, 20000) as n"
+    )
+    db.sql("analyze")
+    for _ in range(3):
+        (plan,) = rows(
+            db.owner,
+            "explain (analyze, buffers, format json) select * from dispatch.unsettled_requests()",
+        )
+    top = plan["QUERY PLAN"][0]["Plan"]
+    assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 100
