@@ -5,7 +5,7 @@ begin
         create or replace function dispatch.favorites_priority_enabled()
         returns boolean
         language plpgsql
-        stable
+        immutable
         security invoker
         set search_path = pg_catalog, pg_temp
         as $$

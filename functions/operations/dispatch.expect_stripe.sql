@@ -15,8 +15,7 @@ begin
             message = format('no account of Stripe''s: %s', account),
             hint = 'Pass its id, acct_…, or null for any.';
     end if;
-    -- The function is the setting, as the flag's is. Immutable, so that it is folded into the plans of
-    -- those that ask it and a booking need not call it: replaced, they are made anew in every session.
+    -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
     execute format(
         'create or replace function dispatch.expected_stripe_event() returns jsonb '
         'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',

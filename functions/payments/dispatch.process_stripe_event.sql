@@ -141,13 +141,14 @@ begin
         loop
             continue when v_customer is null;
             begin
-                -- As the foreign key does, and before it: a deletion under way is waited for.
-                select u.id into v_customer_id
-                from auth.users as u
-                where u.id = v_customer::uuid
-                for key share;
-                exit when v_customer_id is null;
+                v_customer_id := v_customer::uuid;
+                -- Of ours the foreign key knows whether there is such a user; it waits for a deletion.
                 if not dispatch.governs_all() then
+                    select u.id into v_customer_id
+                    from auth.users as u
+                    where u.id = v_customer_id
+                    for key share;
+                    exit when v_customer_id is null;
                     v_booked_id := dispatch.book_theirs(
                         v_request_id, v_customer_id, v_object, v_refunded_at
                     );

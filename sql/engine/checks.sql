@@ -516,11 +516,11 @@ from (
             array[
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
                 'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
-                'explain_routing', 'fallback_reason', 'favorites_priority_enabled',
-                'first_event_id_since', 'get_request_by_checkout', 'get_request_timeline',
-                'is_approved_mechanic', 'is_online', 'is_reserved_for_another', 'list_favorites',
-                'list_open_requests', 'make_checkout', 'may_see_request', 'may_use_topic',
-                'mechanic_status', 'next_deadline', 'payment_checks', 'pending_windows',
+                'explain_routing', 'fallback_reason', 'first_event_id_since',
+                'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
+                'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
+                'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
+                'next_deadline', 'payment_checks', 'pending_windows',
                 'policy_fingerprints', 'price_difference', 'priority_window', 'raise_error',
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
@@ -532,9 +532,9 @@ from (
             'immutable functions', 'immutable',
             array[
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
-                'expected_stripe_event', 'feed_is_private', 'governs_all', 'match_points',
-                'mechanic_words', 'not_pending', 'scrubbed_event', 'shown_request', 'to_uuid',
-                'ways_to_match'
+                'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
+                'governs_all', 'match_points', 'mechanic_words', 'not_pending', 'scrubbed_event',
+                'shown_request', 'to_uuid', 'ways_to_match'
             ]
         )
     ) as w (check_name, kind, names)

@@ -1102,7 +1102,7 @@ begin
         create or replace function dispatch.favorites_priority_enabled()
         returns boolean
         language plpgsql
-        stable
+        immutable
         security invoker
         set search_path = pg_catalog, pg_temp
         as $$
@@ -4761,13 +4761,14 @@ begin
         loop
             continue when v_customer is null;
             begin
-                -- As the foreign key does, and before it: a deletion under way is waited for.
-                select u.id into v_customer_id
-                from auth.users as u
-                where u.id = v_customer::uuid
-                for key share;
-                exit when v_customer_id is null;
+                v_customer_id := v_customer::uuid;
+                -- Of ours the foreign key knows whether there is such a user; it waits for a deletion.
                 if not dispatch.governs_all() then
+                    select u.id into v_customer_id
+                    from auth.users as u
+                    where u.id = v_customer_id
+                    for key share;
+                    exit when v_customer_id is null;
                     v_booked_id := dispatch.book_theirs(
                         v_request_id, v_customer_id, v_object, v_refunded_at
                     );
@@ -5466,8 +5467,7 @@ begin
             message = format('no account of Stripe''s: %s', account),
             hint = 'Pass its id, acct_…, or null for any.';
     end if;
-    -- The function is the setting, as the flag's is. Immutable, so that it is folded into the plans of
-    -- those that ask it and a booking need not call it: replaced, they are made anew in every session.
+    -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
     execute format(
         'create or replace function dispatch.expected_stripe_event() returns jsonb '
         'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
