@@ -207,7 +207,8 @@ class Cluster:
         }
         password = self.passwords[f"{names[user]}_PASSWORD"]
         where = f"{host or self.front}:{port or (5432 if host else 5000)}"
-        return f"postgresql://{user}:{password}@{where}/postgres"
+        # HAProxy 3.0 may keep a client whom it could not connect, and say nothing to it.
+        return f"postgresql://{user}:{password}@{where}/postgres?connect_timeout=5"
 
     def answers(self, port: int) -> bool:
         try:
