@@ -5,7 +5,7 @@ create or replace function dispatch.payment_checks(
 )
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
-stable
+volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$

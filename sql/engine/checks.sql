@@ -520,7 +520,7 @@ from (
                 'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
                 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-                'next_deadline', 'payment_checks', 'pending_windows',
+                'next_deadline', 'pending_windows',
                 'policy_fingerprints', 'price_difference', 'priority_window', 'raise_error',
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',

@@ -621,8 +621,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
     ),
     (
-        "grant execute on function dispatch.health to public",
-        {"role webhook_app"}
+        "do $$ begin if to_regrole('dispatch_monitor') is null then create role dispatch_monitor;"
+        " end if; end $$; grant execute on function dispatch.health to public",
+        {"role webhook_app", "role dispatch_monitor"}
         | {f"functions open to {role}" for role in ("anon", "authenticated", "service_role")},
     ),
     (

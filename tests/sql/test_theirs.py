@@ -530,6 +530,8 @@ def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
 
 def test_an_estimate_does_not_tell_how_many_are_reserved_for_one(theirs: Theirs) -> None:
     """The planner's, which PostgREST gives for `Prefer: count=planned`; no policy is asked."""
+    if theirs.shape.had_column:
+        pytest.skip("of its own column it keeps its own statistics")
     for _ in range(30):
         theirs.book()
     theirs.db.sql("analyze session_requests")
