@@ -58,8 +58,7 @@ from (
         'trigger ' || w.name as check_name,
         coalesce(
             g.tgenabled in ('O', 'A')
-            -- A status that is varchar, or of a domain, is compared as text.
-            and translate(replace(pg_get_triggerdef(g.oid), '::text', ''), '()', '') like
+            and translate(pg_get_triggerdef(g.oid), '()', '') like
             '% ' || w.moment || ' ON public.session_requests FOR EACH ROW WHEN ' || w.condition
             || ' EXECUTE FUNCTION dispatch.' || w.function,
             false
@@ -90,11 +89,7 @@ from (
         ),
         (
             'zzz_dispatch_log_update', 'AFTER UPDATE', 'log_request_change',
-            'old.priority_notified_at IS NOT NULL AND '
-            'new.status IS DISTINCT FROM old.status '
-            'OR new.preferred_mechanic_id IS DISTINCT FROM old.preferred_mechanic_id '
-            'OR new.priority_window_minutes IS DISTINCT FROM old.priority_window_minutes '
-            'OR new.priority_notified_at IS DISTINCT FROM old.priority_notified_at'
+            'old.priority_notified_at IS NOT NULL'
         ),
         (
             'zzz_dispatch_log_delete', 'AFTER DELETE', 'log_request_change',

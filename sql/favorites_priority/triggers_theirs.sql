@@ -1,5 +1,5 @@
 -- On a marketplace that was there first. The conditions keep every statement that names no
--- favourite free of ours; by their names the guard comes before and after theirs, and the rest
+-- favourite free of ours, and are short, as PostgreSQL reads each anew in every statement; by their names the guard comes before and after theirs, and the rest
 -- after.
 create or replace trigger "00_dispatch_guard"
 before update on public.session_requests
@@ -27,15 +27,7 @@ execute function dispatch.log_window();
 
 create or replace trigger zzz_dispatch_log_update
 after update on public.session_requests
-for each row when (
-    old.priority_notified_at is not null
-    and (
-        new.status is distinct from old.status
-        or new.preferred_mechanic_id is distinct from old.preferred_mechanic_id
-        or new.priority_window_minutes is distinct from old.priority_window_minutes
-        or new.priority_notified_at is distinct from old.priority_notified_at
-    )
-)
+for each row when (old.priority_notified_at is not null)
 execute function dispatch.log_request_change();
 
 create or replace trigger zzz_dispatch_log_delete

@@ -3909,6 +3909,19 @@ begin
         v_old := dispatch.as_request(old);
         if tg_op = 'UPDATE' then
             v_new := dispatch.as_request(new);
+            if
+                (
+                    v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
+                    v_new.window_began_at
+                )
+                is not distinct from
+                (
+                    v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
+                    v_old.window_began_at
+                )
+            then
+                return null;  -- nothing of the engine's
+            end if;
         end if;
         if not dispatch.follow_change(v_old, v_new) then
             return null;
