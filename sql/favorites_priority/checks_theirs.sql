@@ -80,8 +80,7 @@ from (
         ),
         (
             'zzz_dispatch_open_window', 'BEFORE INSERT', 'route_request',
-            'new.preferred_mechanic_id IS NOT NULL OR new.priority_window_minutes IS NOT NULL '
-            'OR new.priority_notified_at IS NOT NULL'
+            'new.preferred_mechanic_id IS NOT NULL'
         ),
         (
             'zzz_dispatch_log_insert', 'AFTER INSERT', 'log_window',

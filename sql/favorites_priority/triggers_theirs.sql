@@ -13,11 +13,7 @@ execute function dispatch.guard_reservation();
 
 create or replace trigger zzz_dispatch_open_window
 before insert on public.session_requests
-for each row when (
-    new.preferred_mechanic_id is not null
-    or new.priority_window_minutes is not null
-    or new.priority_notified_at is not null
-)
+for each row when (new.preferred_mechanic_id is not null)
 execute function dispatch.route_request();
 
 create or replace trigger zzz_dispatch_log_insert
