@@ -245,6 +245,12 @@ begin
     elsif v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate') then
         begin
             v_outcome := dispatch.follow_payment(p_event, v_outcome);
+            -- Of one tried again the ledger says "error" until now; who logs the change reads it there.
+            if not v_is_new then
+                update dispatch.stripe_events
+                set outcome = v_outcome, subject = v_subject
+                where id = v_id;
+            end if;
             if v_outcome in ('refunded', 'dispute_lost') then
                 v_booked_id := dispatch.cancel_refunded(v_payment);
                 if exists (
