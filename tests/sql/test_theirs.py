@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -626,6 +626,16 @@ def test_a_refund_that_they_refuse_is_in_error_until_it_is_replayed(theirs: Thei
     answer = theirs.db.value("select dispatch.replay_stripe_event(%s)", event["id"])
     assert answer == {"outcome": "refunded", "request_id": request, "created": False}
     assert theirs.db.log(request) == ["priority_request", "request_cancelled:refunded"]
+
+
+def test_the_time_in_a_notice_is_not_by_the_writer_s_clock(theirs: Theirs) -> None:
+    """Their column may have no time zone: it is UTC's, wherever the writer is."""
+    theirs.backend.execute("set timezone = 'America/New_York'")
+    event = checkout(theirs.customer, str(uuid.uuid4()), plan="chat10")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    (skipped,) = theirs.db.events(request)
+    query = "select (dispatch.as_request(r)).created_at from session_requests as r"
+    assert datetime.fromisoformat(skipped["payload"]["created_at"]) == theirs.db.value(query)
 
 
 def test_whose_refund_is_due_and_who_waits_in_vain(theirs: Theirs) -> None:
