@@ -1231,6 +1231,20 @@ begin
             'do not install: the engine would tell the wrong people.'::text;
     end if;
 
+    -- A window opens with the booking, which must then be one to accept.
+    select pg_get_expr(d.adbin, d.adrelid) into v_word
+    from pg_catalog.pg_attrdef as d
+    inner join pg_catalog.pg_attribute as a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = to_regclass('public.session_requests') and a.attname = 'status';
+    if v_word !~ '^''pending''' then
+        v_questions := v_questions || format(
+            'Is a booking that names a favourite inserted as pending? By default '
+            'session_requests.status is %s. Taken: it is. If it becomes pending later, no window '
+            'opens: let that INSERT say pending.',
+            v_word
+        );
+    end if;
+
     -- Which id of a mechanic a request is assigned to.
     v_it := v_requests -> 'mechanic_id';
     select string_agg(distinct p.policyname, ', ') into v_word

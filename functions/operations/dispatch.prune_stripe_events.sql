@@ -25,7 +25,7 @@ begin
                 -- A refund waits for its payment, which must then not be offered to anyone. One that
                 -- has not come by now comes no more, unless it is here and in error.
                 and not (
-                    old.outcome = 'refunded'
+                    old.outcome in ('refunded', 'dispute_lost')
                     and exists (
                         select from dispatch.stripe_events as u
                         where

@@ -70,12 +70,13 @@ begin
     end if;
     if v_is_unknown then
         perform dispatch.record_event(
-            p_id, r.session_type::text, v_plan.code, r.created_at::timestamptz,
+            p_id, r.session_type, v_plan.code, r.created_at,
             'priority_skipped', array['customer:' || p_customer_id],
             '{"reason": "unknown_mechanic"}'
         )
-        from public.session_requests as r
-        where r.id = p_id;
+        from public.session_requests as s
+        cross join dispatch.as_request(s) as r
+        where s.id = p_id;
     end if;
     return p_id;
 end;

@@ -129,10 +129,10 @@ begin
     end if;
 
     if v_outcome = 'request_created' then
-        -- Refunded before it was booked: recorded, and never offered to anyone.
+        -- Paid back before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
-        where r.outcome = 'refunded' and r.subject = v_payment;
+        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment;
 
         -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
         -- refuses, leaves the event in the ledger with the reason.
@@ -204,13 +204,12 @@ begin
                 exit;
             exception
                 when invalid_text_representation then
-                    v_error := sqlerrm;
+                    v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                 when others then
-                    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
-                    if left(sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
+                    v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
+                    if v_error is null then
                         raise;
                     end if;
-                    v_error := sqlstate || ' ' || sqlerrm;
                     exit;
             end;
         end loop;
@@ -224,9 +223,8 @@ begin
                     then
                         coalesce(
                             dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id),
-                            'refused by the marketplace: '
-                            || coalesce(left(v_error, 300), 'a trigger kept the row out')
-                            || '; mend it, then dispatch.replay_stripe_event(id)'
+                            v_error,
+                            dispatch.marketplace_error(null, null)
                         )
             end;
         else
@@ -245,9 +243,33 @@ begin
             end if;
         end if;
     elsif v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate') then
-        v_outcome := dispatch.follow_payment(p_event, v_outcome);
-        if v_outcome in ('refunded', 'dispute_lost') then
-            v_booked_id := dispatch.cancel_refunded(v_payment);
+        begin
+            v_outcome := dispatch.follow_payment(p_event, v_outcome);
+            -- Of one tried again the ledger says "error" until now; who logs the change reads it there.
+            if not v_is_new then
+                update dispatch.stripe_events
+                set outcome = v_outcome, subject = v_subject
+                where id = v_id;
+            end if;
+            if v_outcome in ('refunded', 'dispute_lost') then
+                v_booked_id := dispatch.cancel_refunded(v_payment);
+                if exists (
+                    select from dispatch.payments as p
+                    inner join public.session_requests as r on r.id = p.request_id
+                    where p.payment_intent = v_payment and r.status = 'pending'
+                ) then
+                    v_error := dispatch.marketplace_error(null, null);
+                end if;
+            end if;
+        exception
+            when others then
+                v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
+                if v_error is null then
+                    raise;
+                end if;
+        end;
+        if v_error is not null then
+            v_outcome := 'error';
         end if;
     end if;
 

@@ -48,4 +48,20 @@ from (
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
 
+-- A booking locks the favourite's row; a view may be one that cannot be locked.
+do $$
+begin
+    if to_regclass('dispatch.mechanics') is not null then
+        execute 'explain select from dispatch.mechanics for share';
+    end if;
+exception
+    when others then
+        insert into pg_temp.missing (what, remedy)
+        values (
+            'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
+            'mend it in the binding: an inner join, or a subselect in place of the join'
+        );
+end;
+$$;
+
 \ir refuse.sql

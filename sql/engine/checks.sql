@@ -533,8 +533,8 @@ from (
             array[
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
-                'governs_all', 'match_points', 'mechanic_words', 'not_pending', 'scrubbed_event',
-                'shown_request', 'to_uuid', 'ways_to_match'
+                'governs_all', 'marketplace_error', 'match_points', 'mechanic_words', 'not_pending',
+                'scrubbed_event', 'shown_request', 'to_uuid', 'ways_to_match'
             ]
         )
     ) as w (check_name, kind, names)

@@ -103,10 +103,10 @@ where
     p.pronamespace = 'public'::regnamespace and p.prosrc !~ '\mdispatch\.'
     and p.proname in (
         'accept_session_request', 'broadcast_session_request_now', 'cancel_session_request',
-        'complete_session_request', 'decline_session_request', 'get_mechanic_status',
-        'get_session_request_timeline', 'list_favorite_mechanics', 'list_open_session_requests',
-        'list_session_request_events', 'prepare_checkout', 'process_stripe_event',
-        'request_free_session', 'set_presence'
+        'complete_session_request', 'decline_session_request', 'get_checkout_status',
+        'get_mechanic_status', 'get_session_request_by_checkout', 'get_session_request_timeline',
+        'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
+        'prepare_checkout', 'process_stripe_event', 'request_free_session', 'set_presence'
     )
 union all
 select
@@ -528,6 +528,22 @@ from (
 ) as w (name, type)
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
+
+-- A booking locks the favourite's row; a view may be one that cannot be locked.
+do $$
+begin
+    if to_regclass('dispatch.mechanics') is not null then
+        execute 'explain select from dispatch.mechanics for share';
+    end if;
+exception
+    when others then
+        insert into pg_temp.missing (what, remedy)
+        values (
+            'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
+            'mend it in the binding: an inner join, or a subselect in place of the join'
+        );
+end;
+$$;
 
 -- All at once, so that nobody mends one thing to be told of the next.
 do $$
@@ -4139,12 +4155,13 @@ begin
     end if;
     if v_is_unknown then
         perform dispatch.record_event(
-            p_id, r.session_type::text, v_plan.code, r.created_at::timestamptz,
+            p_id, r.session_type, v_plan.code, r.created_at,
             'priority_skipped', array['customer:' || p_customer_id],
             '{"reason": "unknown_mechanic"}'
         )
-        from public.session_requests as r
-        where r.id = p_id;
+        from public.session_requests as s
+        cross join dispatch.as_request(s) as r
+        where s.id = p_id;
     end if;
     return p_id;
 end;
@@ -4582,6 +4599,30 @@ from public, anon, authenticated, service_role;
 grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean)
 to authenticated;
 
+create or replace function dispatch.marketplace_error(p_sqlstate text, p_message text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
+    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
+        return null;
+    end if;
+    return 'refused by the marketplace: '
+        || left(concat_ws(' ', p_sqlstate, coalesce(p_message, 'a trigger kept the row out')), 300)
+        || '; mend it, then dispatch.replay_stripe_event(id)';
+end;
+$$;
+
+comment on function dispatch.marketplace_error(text, text) is
+'What stays with a Stripe event whose write the marketplace refused with this SQLSTATE and message '
+'(nulls: without a word); null: the error is one to be raised as it is.';
+revoke all on function dispatch.marketplace_error(text, text)
+from public, anon, authenticated, service_role;
+
 -- What is paid may be less by a coupon and more by taxes and shipping. So the sum before those is
 -- what must be the price, and what is missing from the total must be a discount. All are in the
 -- currency's smallest unit, as Stripe has them and as the plan's price was given to it.
@@ -4762,10 +4803,10 @@ begin
     end if;
 
     if v_outcome = 'request_created' then
-        -- Refunded before it was booked: recorded, and never offered to anyone.
+        -- Paid back before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
-        where r.outcome = 'refunded' and r.subject = v_payment;
+        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment;
 
         -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
         -- refuses, leaves the event in the ledger with the reason.
@@ -4837,13 +4878,12 @@ begin
                 exit;
             exception
                 when invalid_text_representation then
-                    v_error := sqlerrm;
+                    v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                 when others then
-                    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
-                    if left(sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
+                    v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
+                    if v_error is null then
                         raise;
                     end if;
-                    v_error := sqlstate || ' ' || sqlerrm;
                     exit;
             end;
         end loop;
@@ -4857,9 +4897,8 @@ begin
                     then
                         coalesce(
                             dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id),
-                            'refused by the marketplace: '
-                            || coalesce(left(v_error, 300), 'a trigger kept the row out')
-                            || '; mend it, then dispatch.replay_stripe_event(id)'
+                            v_error,
+                            dispatch.marketplace_error(null, null)
                         )
             end;
         else
@@ -4878,9 +4917,33 @@ begin
             end if;
         end if;
     elsif v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate') then
-        v_outcome := dispatch.follow_payment(p_event, v_outcome);
-        if v_outcome in ('refunded', 'dispute_lost') then
-            v_booked_id := dispatch.cancel_refunded(v_payment);
+        begin
+            v_outcome := dispatch.follow_payment(p_event, v_outcome);
+            -- Of one tried again the ledger says "error" until now; who logs the change reads it there.
+            if not v_is_new then
+                update dispatch.stripe_events
+                set outcome = v_outcome, subject = v_subject
+                where id = v_id;
+            end if;
+            if v_outcome in ('refunded', 'dispute_lost') then
+                v_booked_id := dispatch.cancel_refunded(v_payment);
+                if exists (
+                    select from dispatch.payments as p
+                    inner join public.session_requests as r on r.id = p.request_id
+                    where p.payment_intent = v_payment and r.status = 'pending'
+                ) then
+                    v_error := dispatch.marketplace_error(null, null);
+                end if;
+            end if;
+        exception
+            when others then
+                v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
+                if v_error is null then
+                    raise;
+                end if;
+        end;
+        if v_error is not null then
+            v_outcome := 'error';
         end if;
     end if;
 
@@ -6009,7 +6072,7 @@ begin
                 -- A refund waits for its payment, which must then not be offered to anyone. One that
                 -- has not come by now comes no more, unless it is here and in error.
                 and not (
-                    old.outcome = 'refunded'
+                    old.outcome in ('refunded', 'dispute_lost')
                     and exists (
                         select from dispatch.stripe_events as u
                         where

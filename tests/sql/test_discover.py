@@ -314,6 +314,17 @@ def test_by_user(empty_db: Database, tmp_path: Path) -> None:
     assert constants(db)["approval_columns"] == ["status"]
 
 
+def test_it_asks_whether_a_booking_is_pending_at_once(empty_db: Database) -> None:
+    """A window opens when its request is inserted; one that becomes pending later gets none."""
+    make(empty_db, "by_user")
+    assert not found_in(empty_db).asks("inserted as pending")
+    for default in ("'on_the_way'", "lower('PENDING')"):
+        empty_db.sql(f"alter table session_requests alter status set default {default}")
+        assert found_in(empty_db).asks("inserted as pending", default.split("'")[1])
+    empty_db.sql("alter table session_requests alter status drop default")
+    assert not found_in(empty_db).asks("inserted as pending")
+
+
 def test_enums(empty_db: Database, tmp_path: Path) -> None:
     """Enums with words of their own, a boolean approval, other tables' names, no currency."""
     db = empty_db

@@ -236,6 +236,32 @@ def test_each_lack_is_told(garage: Database, binding: Path, fault: str) -> None:
     assert line.startswith(FAULTS[fault])
 
 
+def test_no_function_of_theirs_is_replaced(garage: Database, binding: Path, db: Database) -> None:
+    query = """
+    select oid::regprocedure::text as signature from pg_proc
+    where pronamespace = 'public'::regnamespace and prosrc ~ 'dispatch[.]'
+    """
+    ours = {row["signature"] for row in db.sql(query)}
+    for signature in ours:
+        garage.sql(f"create function {signature} returns text language sql as 'select 1::text'")
+    lines = refusal(garage, ENGINE, binding)
+    assert {line.partition(" is the marketplace's own")[0] for line in lines} == {
+        f"function {signature}" for signature in ours
+    }
+
+
+def test_a_binding_whose_mechanics_cannot_be_locked_is_told(
+    garage: Database, binding: Path, tmp_path: Path
+) -> None:
+    path, text = tmp_path / "binding.sql", binding.read_text()
+    of = "from public.mechanics as m"
+    path.write_text(text.replace(of, f"{of} left join auth.users as u on u.id = m.user_id"))
+    (line,) = refusal(garage, ENGINE, path)
+    assert line.startswith("rows of dispatch.mechanics cannot be locked: ")
+    path.write_text(text.replace(of, f"{of} inner join auth.users as u on u.id = m.user_id"))
+    install_engine(garage, path)
+
+
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
 def test_a_role_that_is_missing_is_told(cluster: Cluster, garage: Database, role: str) -> None:
     # Roles are the whole cluster's: renamed in a transaction that the refusal ends.

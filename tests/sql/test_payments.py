@@ -286,6 +286,54 @@ def test_what_a_lost_dispute_took_back_is_not_due(shared: Database) -> None:
     assert unsettled(shared) == []
 
 
+@pytest.mark.parametrize("plan", ["quick-chat", "gold"], ids=["late", "in error"])
+def test_what_a_lost_dispute_took_back_before_it_was_booked_is_offered_to_nobody(
+    shared: Database, plan: str
+) -> None:
+    event = checkout(shared.make_customer(), shared.make_mechanic(), plan=plan, payment="pi_1")
+    if plan == "gold":
+        assert outcome(shared, event) == "error"
+    assert outcome(shared, dispute("pi_1", "closed", "lost")) == "dispute_lost"
+    if plan == "gold":
+        # It is kept as long as the payment waits.
+        shared.value("select dispatch.prune_stripe_events('0 days', 1000, now() + interval '1 s')")
+        shared.sql("insert into service_plans values ('gold', 'Gold', 'video', 1)")
+    assert process(shared, event)["created"]
+    (request,) = shared.sql("select * from session_requests")
+    assert request["status"] == "cancelled" and "refunded_at" in request["metadata"]
+    assert shared.log() == ["request_cancelled:refunded"]
+    assert unsettled(shared) == []
+
+
+REFUSES = {
+    "raises": "raise exception $m$not Zoe$m$",
+    "without a word": "return null",
+}
+
+
+@pytest.mark.parametrize("how", REFUSES)
+@pytest.mark.parametrize("by", ["refund", "dispute"])
+def test_a_refund_that_the_marketplace_refuses_stays_in_the_ledger(
+    db: Database, how: str, by: str
+) -> None:
+    request = paid(db)
+    db.sql(TRIGGER.format(REFUSES[how]).replace("before insert", "before update"))
+    event = refund("pi_1") if by == "refund" else dispute("pi_1", "closed", "lost")
+    for _ in range(2):
+        assert process(db, event) == {"outcome": "error", "request_id": None, "created": False}
+        (row,) = db.sql("select * from dispatch.stripe_events where processed_at is null")
+        assert row["id"] == event["id"] and "replay_stripe_event" in row["error"]
+        assert row["error"].startswith("refused by the marketplace: ")
+    assert list(unwell(db)) == ["stripe_events_processed"]
+    assert db.log(request) == ["new_request"]
+
+    db.sql("drop trigger theirs on session_requests")
+    db.value("select dispatch.replay_stripe_event(%s)", event["id"])
+    assert db.request(request)["status"] == "cancelled"
+    assert not unwell(db) and not unsettled(db)
+    assert db.log(request) == ["new_request", "request_cancelled:refunded"]
+
+
 def test_other_products_disputes_and_refunds_are_theirs(shared: Database) -> None:
     for event in (dispute("pi_9", "created"), refund("pi_9"), failed_refund("pi_9")):
         process(shared, event)

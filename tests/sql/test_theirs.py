@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -610,6 +610,34 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     booked = rpc(theirs.backend, "process_stripe_event", event=late)
     assert theirs.db.request(booked["request_id"])["status"] == "cancelled"
     assert theirs.db.events(booked["request_id"]) == []
+
+
+def test_a_refund_that_they_refuse_is_in_error_until_it_is_replayed(theirs: Theirs) -> None:
+    booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=booking)["request_id"]
+    theirs.db.sql(
+        "create function refuse() returns trigger language plpgsql as 'begin return null; end';"
+        " create trigger refuse before update on session_requests"
+        " for each row execute function refuse()"
+    )
+    event = refund("pi_1")
+    answer = rpc(theirs.backend, "process_stripe_event", event=event)
+    assert answer == {"outcome": "error", "request_id": None, "created": False}
+    assert theirs.db.log(request) == ["priority_request"]
+    theirs.db.sql("drop trigger refuse on session_requests")
+    answer = theirs.db.value("select dispatch.replay_stripe_event(%s)", event["id"])
+    assert answer == {"outcome": "refunded", "request_id": request, "created": False}
+    assert theirs.db.log(request) == ["priority_request", "request_cancelled:refunded"]
+
+
+def test_the_time_in_a_notice_is_not_by_the_writer_s_clock(theirs: Theirs) -> None:
+    """Their column may have no time zone: it is UTC's, wherever the writer is."""
+    theirs.backend.execute("set timezone = 'America/New_York'")
+    event = checkout(theirs.customer, str(uuid.uuid4()), plan="chat10")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    (skipped,) = theirs.db.events(request)
+    query = "select (dispatch.as_request(r)).created_at from session_requests as r"
+    assert datetime.fromisoformat(skipped["payload"]["created_at"]) == theirs.db.value(query)
 
 
 def test_whose_refund_is_due_and_who_waits_in_vain(theirs: Theirs) -> None:

@@ -1,0 +1,23 @@
+create or replace function dispatch.marketplace_error(p_sqlstate text, p_message text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
+    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
+        return null;
+    end if;
+    return 'refused by the marketplace: '
+        || left(concat_ws(' ', p_sqlstate, coalesce(p_message, 'a trigger kept the row out')), 300)
+        || '; mend it, then dispatch.replay_stripe_event(id)';
+end;
+$$;
+
+comment on function dispatch.marketplace_error(text, text) is
+'What stays with a Stripe event whose write the marketplace refused with this SQLSTATE and message '
+'(nulls: without a word); null: the error is one to be raised as it is.';
+revoke all on function dispatch.marketplace_error(text, text)
+from public, anon, authenticated, service_role;
