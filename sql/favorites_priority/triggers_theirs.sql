@@ -1,6 +1,6 @@
 -- On a marketplace that was there first. The conditions keep every statement that names no
--- favourite free of ours, and are short, as PostgreSQL reads each anew in every statement; by their names the guard comes before and after theirs, and the rest
--- after.
+-- favourite free of ours, and are short, as PostgreSQL reads each anew in every statement. By their
+-- names the guard comes before and after theirs, and the rest after.
 create or replace trigger "00_dispatch_guard"
 before update on public.session_requests
 for each row when (old.priority_notified_at is not null)
