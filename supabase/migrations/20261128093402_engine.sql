@@ -4731,7 +4731,7 @@ begin
             v_type like 'checkout.session.%'
             and (
                 v_object ->> 'mode' <> 'payment'
-                or coalesce(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') is null
+                or concat(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') = ''
             )
         )
     then

@@ -381,7 +381,9 @@ def test_no_odd_field_loses_a_paid_session(shared: Database, change: Row) -> Non
     assert process(shared, event)["outcome"] == "duplicate"
 
 
-@pytest.mark.parametrize("metadata", [None, "x", [], 7, {}, {"order": "42"}])
+@pytest.mark.parametrize(
+    "metadata", [None, "x", [], 7, {}, {"order": "42"}, {"plan_code": "", "customer_id": ""}]
+)
 def test_a_session_of_another_product_is_ignored(shared: Database, metadata: Any) -> None:
     """It has neither plan_code nor customer_id; Stripe need not send it again."""
     event = checkout(None, reference=shared.make_customer())
