@@ -1619,24 +1619,21 @@ declare
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
-    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id. (What two
-    -- looks at the sequence see may differ: the lower floor is locked first.)
+    -- (dispatch.last_settled_event_id). It is taken before the transaction's first id.
     v_event_id := case
         when
             coalesce(current_setting('dispatch.floor', true), '') = ''
             and pg_try_advisory_xact_lock_shared(
                 1178687058,
                 (
-                    coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)
+                    set_config(
+                        'dispatch.floor',
+                        coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)::text,
+                        true
+                    )::bigint
                     & 2147483647
                 )::integer
             )
-            -- Never null: it is called for what it does.
-            and set_config(
-                'dispatch.floor',
-                coalesce(pg_sequence_last_value('dispatch.request_events_id_seq'), 0)::text,
-                true
-            ) is not null
             then nextval('dispatch.request_events_id_seq')
     end;
     if v_event_id is null then
