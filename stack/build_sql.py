@@ -48,9 +48,7 @@ def expand(path: Path) -> str:
             taken[-1] = not taken[-1]
         elif line == "\\endif":
             taken.pop()
-        elif not all(taken):
-            continue
-        elif LEFT_OUT.fullmatch(line):
+        elif not all(taken) or LEFT_OUT.fullmatch(line):
             continue
         elif include := re.fullmatch(r"\\ir (\S+)", line):
             lines.append(expand(path.parent / include[1]))

@@ -1,13 +1,25 @@
-"""The pages that name tests as their evidence: each of these exists."""
+"""The pages: what they name and link to is there."""
 
 import ast
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from stack import ROOT
 
+# Those that name tests as their evidence.
 PAGES = ["docs/threat-model.md", "docs/degradation.md"]
+LISTED = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout.split()
+LINK = re.compile(r"""\]\(([^)\s]+)\)|<img src="([^"]+)"""")
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -24,3 +36,41 @@ def test_each_test_that_is_named_exists(page: str) -> None:
 def test_each_row_names_its_test(page: str) -> None:
     rows = re.findall(r"^\| (?!---|attack|without)(.*) \|$", (ROOT / page).read_text(), re.M)
     assert rows and not [row for row in rows if "::test_" not in row]
+
+
+def prose(page: Path) -> str:
+    return CODE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings' names in an address, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LISTED)
+def test_each_link_leads_somewhere(page: str) -> None:
+    path = ROOT / page
+    for link in map("".join, LINK.findall(prose(path))):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_each_target_and_variable_that_a_page_names_is_in_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    for page in LISTED:
+        text = (ROOT / page).read_text()
+        named = re.findall(r"(?:`|^)make ([a-z]\w*)\b", text, re.MULTILINE)
+        assert set(named) <= targets, page
+
+
+def test_the_readme_is_short_and_each_file_that_it_names_is_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.split()) < 2200
+    for file in re.findall(r"\b(?:sql|docs|stack|webhook_app|supabase|examples)/[\w./-]*\w", text):
+        assert (ROOT / file).exists() or "*" in file, file
