@@ -58,7 +58,7 @@ def test_each_link_leads_somewhere(page: str) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_each_target_and_variable_that_a_page_names_is_in_the_makefile() -> None:
+def test_each_target_that_a_page_names_is_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
     for page in LISTED:
