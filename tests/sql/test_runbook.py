@@ -84,23 +84,6 @@ def is_it_well(story: Story) -> None:
     assert story.run() == ""
 
 
-def what_your_role_may_not_do(story: Story) -> None:
-    assert story.run() == "postgres|f|t|t|f\n"
-    theirs = story.db.superuser()
-    for refusal in (
-        f"select pg_terminate_backend({theirs.info.backend_pid})",
-        "select pg_promote()",
-        "select pg_reload_conf()",
-        "alter system set work_mem = '4MB'",
-    ):
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            story.db.open().execute(refusal.encode())
-    story.run(SUPERUSER)
-    assert story.db.value(
-        "select has_function_privilege('pg_promote(boolean, integer)', 'execute')"
-    )
-
-
 def windows_are_not_announced(story: Story) -> None:
     db = story.db
     db.sql("select cron.alter_job(jobid, active := false) from cron.job")
@@ -291,6 +274,23 @@ def the_log_grows(story: Story) -> None:
     assert "'60 days'" in command and "'90 days'" not in command
 
 
+def what_your_role_may_not_do(story: Story) -> None:
+    assert story.run() == "postgres|f|t|t|f\n"
+    theirs = story.db.superuser()
+    for refusal in (
+        f"select pg_terminate_backend({theirs.info.backend_pid})",
+        "select pg_promote()",
+        "select pg_reload_conf()",
+        "alter system set work_mem = '4MB'",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            story.db.open().execute(refusal.encode())
+    story.run(SUPERUSER)
+    assert story.db.value(
+        "select has_function_privilege('pg_promote(boolean, integer)', 'execute')"
+    )
+
+
 def after_a_failover(story: Story) -> None:
     primary = story.db
     primary.sql("select cron.alter_job(jobid, active := true) from cron.job")
@@ -370,7 +370,6 @@ def roll_back(story: Story) -> None:
 
 INCIDENTS = {
     "Is it well?": is_it_well,
-    "What your role may not do": what_your_role_may_not_do,
     "Windows are not announced": windows_are_not_announced,
     "pg_cron begins nothing": pg_cron_begins_nothing,
     "Notices do not arrive": notices_do_not_arrive,
@@ -382,6 +381,7 @@ INCIDENTS = {
     "A payment to look at": a_payment_to_look_at,
     "The marketplace refuses": the_marketplace_refuses,
     "The log grows": the_log_grows,
+    "What your role may not do": what_your_role_may_not_do,
     "After a failover": after_a_failover,
     "Watch it": watch_it,
 }
