@@ -71,7 +71,10 @@ select
     format(
         e'The engine is installed on %s.\n'
         '  Next:         psql "$DATABASE_URL" -X -f sql/favorites_priority/up.sql',
-        case when dispatch.governs_all() then 'the reference marketplace' else 'your marketplace' end
+        case
+            when dispatch.governs_all() then 'the reference marketplace'
+            else 'your marketplace'
+        end
     ) as word
 \gset
 \ir quiet_end.sql

@@ -25,5 +25,8 @@ begin;
 \ir drop_columns.sql
 commit;
 notify pgrst, 'reload schema';
-\set word 'Favorites Priority is taken off. The engine stays.\n  To take it off too: psql "$DATABASE_URL" -X -f sql/engine/down.sql'
+select
+    e'Favorites Priority is taken off. The engine stays.\n'
+    '  To take it off too: psql "$DATABASE_URL" -X -f sql/engine/down.sql' as word
+\gset
 \ir ../engine/quiet_end.sql

@@ -12,5 +12,8 @@ begin;
 commit;
 set statement_timeout = 0;
 \ir indexes.sql
-\set word 'The reference marketplace is installed.\n  Next:         psql "$DATABASE_URL" -X -f sql/engine/up.sql'
+select
+    e'The reference marketplace is installed.\n'
+    '  Next:         psql "$DATABASE_URL" -X -f sql/engine/up.sql' as word
+\gset
 \ir ../engine/quiet_end.sql
