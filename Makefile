@@ -7,7 +7,7 @@ TIMES := 1
 DEBIAN13 := .local/debian13
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@sed -n 's/^\([a-z0-9]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
 
 setup: $(READY)  ## Install what is missing: packages (root or sudo), .venv, npm packages
 

@@ -11,5 +11,11 @@ begin
     grant select on dispatch.metrics to dispatch_monitor;
     -- What the view calls runs as who asks it.
     grant execute on function dispatch.first_event_id_since(timestamptz) to dispatch_monitor;
+    if not (
+        select r.rolcanlogin from pg_catalog.pg_roles as r where r.rolname = 'dispatch_monitor'
+    ) then
+        raise notice '%', 'dispatch_monitor is there and cannot log in yet. Next, in psql: '
+            'alter role dispatch_monitor login; and \password dispatch_monitor';
+    end if;
 end;
 $$;

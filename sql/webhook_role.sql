@@ -9,5 +9,9 @@ begin
     grant usage on schema public, dispatch to webhook_app;
     grant execute on function public.process_stripe_event(jsonb) to webhook_app;
     grant execute on function dispatch.process_stripe_event(jsonb) to webhook_app;
+    if not (select r.rolcanlogin from pg_catalog.pg_roles as r where r.rolname = 'webhook_app') then
+        raise notice '%', 'webhook_app is there and cannot log in yet. Next, in psql: '
+            'alter role webhook_app login; and \password webhook_app';
+    end if;
 end;
 $$;

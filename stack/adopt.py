@@ -29,8 +29,8 @@ UP = {
 }
 VERIFY = f"{PSQL} -f sql/favorites_priority/verify.sql"
 DOWN = {
-    "feature": f"{PSQL} -o /dev/null {{confirmed}}-f sql/favorites_priority/down.sql",
-    "engine": f"{PSQL} -o /dev/null {{confirmed}}-f sql/engine/down.sql",
+    "feature": f"{PSQL} {{confirmed}}-f sql/favorites_priority/down.sql",
+    "engine": f"{PSQL} {{confirmed}}-f sql/engine/down.sql",
 }
 SAVE = f"""{PSQL} -c "\\copy {{what}} to '{{file}}' csv header\""""
 # What the feature's down.sql takes along, and what the engine's does.

@@ -24,8 +24,11 @@ SOURCES = {
     "favorites_priority": "sql/favorites_priority/up.sql",
 }
 MINUTE = "%Y%m%d%H%M"
-# The CLI runs each file as one transaction of its own, on a connection that others use after it.
-LEFT_OUT = re.compile(r"\\set .*|(begin|commit|set statement_timeout = 0);")
+# The CLI runs each file as one transaction of its own, on a connection that others use after it,
+# and says itself what it has done.
+LEFT_OUT = re.compile(
+    r"\\set .*|(begin|commit|set statement_timeout = 0);|\\ir (\S+/)?quiet_(begin|end)\.sql"
+)
 # A migration is for those who have no marketplace of their own.
 CONDITIONS = {":{?binding}": False, ":is_there": True, ":is_ours": True, ":governs_all": True}
 # What psql asks for its conditions.
@@ -45,12 +48,10 @@ def expand(path: Path) -> str:
             taken[-1] = not taken[-1]
         elif line == "\\endif":
             taken.pop()
-        elif not all(taken):
+        elif not all(taken) or LEFT_OUT.fullmatch(line):
             continue
         elif include := re.fullmatch(r"\\ir (\S+)", line):
             lines.append(expand(path.parent / include[1]))
-        elif LEFT_OUT.fullmatch(line):
-            continue
         elif line.startswith("\\"):
             raise SystemExit(f"{path}: cannot translate for the Supabase CLI: {line}")
         else:

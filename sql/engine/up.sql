@@ -4,6 +4,7 @@
 -- Again: nothing changes, the binding, the feature and its flag included. Those who book meanwhile
 -- wait for the triggers alone; whatever stops it, run it again.
 \set ON_ERROR_STOP on
+\ir quiet_begin.sql
 begin;
 \ir requirements.sql
 \ir refuse.sql
@@ -66,3 +67,14 @@ begin;
 \endif
 notify pgrst, 'reload schema';
 commit;
+select
+    format(
+        e'The engine is installed on %s.\n'
+        '  Next:         psql "$DATABASE_URL" -X -f sql/favorites_priority/up.sql',
+        case
+            when dispatch.governs_all() then 'the reference marketplace'
+            else 'your marketplace'
+        end
+    ) as word
+\gset
+\ir quiet_end.sql

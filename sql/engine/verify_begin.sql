@@ -1,11 +1,10 @@
 \set ON_ERROR_STOP on
-\set QUIET on
+\ir quiet_begin.sql
 \pset footer off
 \pset format wrapped
 \pset columns 130
 begin;
 set local search_path = '';
-set local client_min_messages = warning;
 -- Compiling a check takes longer than running it.
 set local jit = off;
 -- What is found is kept in a setting, as a standby makes no temporary table.

@@ -23,4 +23,11 @@ begin
 end;
 $$;
 
+select
+    format(
+        '%s checks, all ok.',
+        jsonb_array_length(current_setting('favorites_priority.checks')::jsonb)
+    ) as word
+\gset
 rollback;
+\ir quiet_end.sql

@@ -4,15 +4,18 @@
 -- is confirmed:
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" -f down.sql
 \set ON_ERROR_STOP on
+\ir ../engine/quiet_begin.sql
 \ir confirm_down.sql
 -- Not yet under a lock: nobody has to wait while many windows are broadcast. If no lock is to be
 -- had after that, the feature is still installed, and turned off.
-select dispatch.set_favorites_priority(false);
+select dispatch.set_favorites_priority(false) as is_on
+\gset
 begin;
 \ir ../engine/locks.sql
 -- Again, for what came between: nothing may be booked for a favourite until the columns are gone.
 \ir confirm_down.sql
-select dispatch.set_favorites_priority(false);
+select dispatch.set_favorites_priority(false) as is_on
+\gset
 \ir take_off.sql
 commit;
 -- By itself, and quick. Nobody uses the columns now, but whoever is in the middle of a call that
@@ -22,3 +25,8 @@ begin;
 \ir drop_columns.sql
 commit;
 notify pgrst, 'reload schema';
+select
+    e'Favorites Priority is taken off. The engine stays.\n'
+    '  To take it off too: psql "$DATABASE_URL" -X -f sql/engine/down.sql' as word
+\gset
+\ir ../engine/quiet_end.sql

@@ -2,6 +2,7 @@
 -- first: select dispatch.set_favorites_priority(true). Those who book meanwhile wait for the
 -- columns and for the triggers; whatever stops it, run it again.
 \set ON_ERROR_STOP on
+\ir ../engine/quiet_begin.sql
 begin;
 \ir ../engine/requirements.sql
 \ir requirements.sql
@@ -32,3 +33,19 @@ begin;
 \ir fingerprint.sql
 notify pgrst, 'reload schema';
 commit;
+select
+    e'Favorites Priority is installed. '
+    || case
+        when dispatch.favorites_priority_enabled() then 'The flag is on, as it was.'
+        else 'The flag is off: until it is on, nothing changes for anybody.'
+    end
+    || e'\n  Check it:     psql "$DATABASE_URL" -X -f sql/favorites_priority/verify.sql'
+    || case
+        when not dispatch.favorites_priority_enabled()
+            then
+                e'\n  Turn it on:   psql "$DATABASE_URL" -X -c '
+                '"select dispatch.set_favorites_priority(true)"'
+        else ''
+    end as word
+\gset
+\ir ../engine/quiet_end.sql

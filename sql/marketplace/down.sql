@@ -3,6 +3,7 @@
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" \
 --       -f sql/marketplace/down.sql
 \set ON_ERROR_STOP on
+\ir ../engine/quiet_begin.sql
 begin;
 \ir refuse_others.sql
 do $$
@@ -67,3 +68,5 @@ end;
 $$;
 notify pgrst, 'reload schema';
 commit;
+\set word 'The reference marketplace is taken off.'
+\ir ../engine/quiet_end.sql

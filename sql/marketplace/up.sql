@@ -1,6 +1,7 @@
 -- Makes the reference marketplace, for those who have none; again: nothing changes. Who has one
 -- leaves this layer out: see sql/discover.sql.
 \set ON_ERROR_STOP on
+\ir ../engine/quiet_begin.sql
 begin;
 \ir ../engine/requirements.sql
 \ir ../engine/refuse.sql
@@ -11,3 +12,8 @@ begin;
 commit;
 set statement_timeout = 0;
 \ir indexes.sql
+select
+    e'The reference marketplace is installed.\n'
+    '  Next:         psql "$DATABASE_URL" -X -f sql/engine/up.sql' as word
+\gset
+\ir ../engine/quiet_end.sql

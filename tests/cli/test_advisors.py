@@ -102,7 +102,7 @@ def test_no_exposed_function_runs_as_its_owner(hosted: Database, role: str) -> N
 def test_graphql_sees_the_tables_that_clients_read(
     hosted: Database, role: str, tables: set[str]
 ) -> None:
-    """As the README says: a price list for everyone, and what the Data API shows who signed in."""
+    """As docs/installing.md says: a price list for everyone, and more for who signed in."""
     assert seen_by_graphql(hosted, role) == tables
 
 

@@ -97,7 +97,7 @@ def test_a_demo_customer_has_favourites_to_book(hosted: Database) -> None:
 
 
 def test_the_webhooks_role_and_the_flag_by_the_cli(empty_db: Database) -> None:
-    """As the README says."""
+    """As docs/installing.md says."""
     push(empty_db)
     run_supabase(empty_db.dsn(), "db", "query", "--file", str(ROOT / "sql/webhook_role.sql"))
     query = "select has_function_privilege('webhook_app', 'process_stripe_event(jsonb)', 'execute')"

@@ -164,7 +164,7 @@ grant execute on function dispatch.decline_request_with_note(uuid, text, text) t
 
 
 def ship_an_additive_change(project: Path) -> None:
-    """As the README says: a column, and a function with a new signature beside the old one."""
+    """As CONTRIBUTING.md says: a column, and a function with a new signature beside the old one."""
     tables = project / "sql/engine/tables.sql"
     column = "alter table dispatch.request_events add column if not exists note text;"
     tables.write_text(f"{tables.read_text()}\n\\ir locks.sql\n{column}\n")

@@ -67,6 +67,36 @@ def test_each_layer_leaves_what_was_there_before_it(empty_db: Database) -> None:
         assert dump(db) == empty
 
 
+def test_each_file_ends_with_a_word_and_prints_no_more(empty_db: Database) -> None:
+    def run(file: str, *options: str) -> tuple[int, str, str]:
+        command = ["psql", "-X", "-At", *options, "-d", empty_db.dsn(), "-f", str(ROOT / file)]
+        command += ["-c", "\\echo :QUIET", "-c", "show client_min_messages"]
+        result = subprocess.run(command, capture_output=True, text=True)
+        return result.returncode, result.stdout, result.stderr
+
+    def word(file: str, *options: str, quiet: str = "off") -> str:
+        status, said, warned = run(file, *options)
+        assert status == 0 and "NOTICE" not in warned
+        # pg_cron is not in this database.
+        assert ("WARNING" in warned) is (file == ENGINE)
+        left = f"{quiet}\nnotice\n"
+        assert said.endswith(left)
+        return said.removesuffix(left)
+
+    assert run(FEATURE)[:2] == (3, "") and "sql/engine/up.sql" in run(FEATURE)[2]
+    for _ in range(2):
+        assert word(MARKETPLACE).startswith("The reference marketplace is installed.\n")
+        assert word(ENGINE).startswith("The engine is installed on the reference marketplace.\n")
+        said = word(FEATURE)
+        assert said.startswith("Favorites Priority is installed. The flag is off:")
+        assert said.count("\n") == 3 and "set_favorites_priority(true)" in said
+    assert word(FEATURE, "-q", quiet="on") == ""
+    empty_db.sql("select dispatch.set_favorites_priority(true)")
+    assert "The flag is on, as it was." in word(FEATURE)
+    for file in (DOWN, ENGINE_DOWN, MARKETPLACE_DOWN):
+        assert "taken off" in word(file)
+
+
 def test_no_layer_goes_from_under_another(db: Database, engine_db: Database) -> None:
     for database, file, said in (
         (db, ENGINE_DOWN, "the feature is installed on it"),

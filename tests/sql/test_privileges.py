@@ -381,7 +381,7 @@ def test_cron_jobs_cannot_be_touched_by_clients(cluster: Cluster, role: str) -> 
 
 
 def test_a_password_given_by_psql_is_in_no_log(cluster: Cluster) -> None:
-    """As the README has it for the webhook's role, on a server that logs every statement."""
+    """As docs/installing.md has it for the webhook's role; the server logs every statement."""
     log = Path(cluster.base_dir) / "Cluster.log"
     with Database(cluster, "postgres") as database:
         database.sql("create role new_app login")
