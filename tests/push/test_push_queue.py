@@ -4,9 +4,9 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
-from push_support import Device, base64url
 
 from tests.database import Database, Row, at_once, refused, rpc
+from tests.push.push_support import Device, base64url
 
 APPLE = "https://web.push.apple.com/"
 COUNT = iter(range(1_000_000))
@@ -21,12 +21,12 @@ def queued(db: Database) -> list[Row]:
     return db.sql("select * from dispatch.pushes order by id")
 
 
+IN_MINUTES = "now() + make_interval(secs => 60 * %s::float8)"
+
+
 def take(db: Database, after: float = 0) -> list[Row]:
     """What a sender is given, so many minutes from now."""
-    return db.sql(
-        "select * from dispatch.take_pushes(100, '30 s', now() + make_interval(secs => 60 * %s::float8))",
-        after,
-    )
+    return db.sql(f"select * from dispatch.take_pushes(100, '30 s', {IN_MINUTES})", after)
 
 
 def titles(found: list[Row]) -> list[tuple[str, str]]:
@@ -34,13 +34,8 @@ def titles(found: list[Row]) -> list[tuple[str, str]]:
 
 
 def finish(db: Database, *answers: tuple[int, int | None], after: float = 0) -> None:
-    db.sql(
-        "select dispatch.record_answers(%s::text::jsonb, now() + make_interval(secs => 60 * %s::float8))",
-        str([{"push_id": push, "status": status} for push, status in answers])
-        .replace("'", '"')
-        .replace("None", "null"),
-        after,
-    )
+    given = json.dumps([{"push_id": push, "status": status} for push, status in answers])
+    db.sql(f"select dispatch.record_answers(%s::text::jsonb, {IN_MINUTES})", given, after)
 
 
 def outcomes(db: Database) -> list[str | None]:
@@ -151,7 +146,7 @@ def test_two_registrations_at_once_are_ten_devices_still(shared: Database) -> No
     connections = [shared.connect(user) for _ in phones]
     at_once(
         *(
-            lambda c=connection, p=phone: rpc(c, "register_device", **p.subscription())  # type: ignore[misc]
+            lambda c=connection, p=phone: rpc(c, "register_device", **p.subscription())
             for connection, phone in zip(connections, phones, strict=True)
         )
     )
@@ -160,15 +155,15 @@ def test_two_registrations_at_once_are_ten_devices_still(shared: Database) -> No
 
 @pytest.mark.parametrize("function", ["register_device", "unregister_device", "acknowledge_notice"])
 def test_nobody_who_is_not_signed_in(shared: Database, function: str) -> None:
-    arguments: dict[str, object] = {
-        "register_device": Device(f"{APPLE}x").subscription(),
+    arguments: dict[str, dict[str, object]] = {
+        "register_device": {**Device(f"{APPLE}x").subscription()},
         "unregister_device": {"endpoint": f"{APPLE}x"},
         "acknowledge_notice": {"event_id": 1},
-    }[function]  # type: ignore[assignment]
+    }
     with refused("PT401", "not_signed_in"):
-        rpc(shared.connect(), function, **arguments)
+        rpc(shared.connect(), function, **arguments[function])
     with refused("42501"):
-        rpc(shared.connect(role="anon"), function, **arguments)
+        rpc(shared.connect(role="anon"), function, **arguments[function])
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "webhook_app"])
@@ -395,7 +390,7 @@ def test_a_push_is_one_senders_until_its_time_is_up(shared: Database) -> None:
         *(
             lambda c=claim: c("select push_id from public.claim_pushes()").fetchall()
             for claim in claims
-        )  # type: ignore[misc]
+        )
     )
     ((push,),) = found[0] + found[1]
     assert take(shared) == []
@@ -421,9 +416,9 @@ def test_what_may_pass_is_tried_again_later_and_not_for_ever(
         (row,) = shared.sql(
             "select extract(epoch from due_at - now()) / 60 as after from dispatch.pushes"
         )
-        if not (given := take(shared, after=row["after"])):
+        if not (again := take(shared, after=row["after"])):
             break
-        finish(shared, (given[0]["push_id"], status), after=float(row["after"]))
+        finish(shared, (again[0]["push_id"], status), after=float(row["after"]))
         waits.append(row["after"])
     assert len(waits) >= 8 and waits[-1] < 10
     shared.sql("select * from dispatch.take_pushes(1, '1 s', now() + interval '10 minutes')")

@@ -13,12 +13,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from push_support import Device, PushService, push_service
 
 from push_app.keys import new_keys
 from stack.proxy import Proxy
 from tests.database import Database, eventually, rpc
 from tests.pooler import pooled
+from tests.push.push_support import Device, PushService, push_service
 
 PUBLIC, PRIVATE = new_keys()
 ENVIRONMENT = {"VAPID_PRIVATE_KEY": PRIVATE, "VAPID_SUBJECT": "mailto:ops@example.com"}
