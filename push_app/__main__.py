@@ -3,20 +3,11 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 
 from .config import Config, ConfigError
 from .keys import new_keys
 from .sender import serve
-
-
-async def run(config: Config) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stop.set)
-    await serve(config, stop)
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +27,7 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 3
-    asyncio.run(run(config))
+    asyncio.run(serve(config))
     return 0
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import signal
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -21,6 +23,9 @@ logger = logging.getLogger("push_app")
 # How long it waits for a notice before it looks by itself: for what is due again, and where a
 # pooler lets no notice through.
 LOOK_EVERY = 1
+# Full, it waits for more room than that of the first that is done: to ask for each one alone would
+# be a query for each.
+LINGER = 0.01
 # A token is good for 24 hours at most (RFC 8292).
 TOKEN_SECONDS = 12 * 3600
 TOKEN_REUSED = 3600
@@ -35,27 +40,30 @@ class Sender:
         self._answers: asyncio.Queue[Answer] = asyncio.Queue()
         self._sending: set[asyncio.Task[None]] = set()
         self._tokens: dict[str, tuple[float, str]] = {}
+        self._stopped = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Send until told to stop; then what has begun is finished."""
+    def stop(self) -> None:
+        """Take no more; what has begun is finished."""
+        self._stopped = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send until told to stop."""
         listening = asyncio.create_task(self._database.listen(self._wake))
         finishing = asyncio.create_task(self._finish())
-        stopping = asyncio.create_task(stop.wait())
         try:
-            while not stop.is_set():
+            while not self._stopped:
                 await self._take()
-                waking = asyncio.create_task(self._wake.wait())
-                # More than fits waits for room, less for the next notice.
-                full = len(self._sending) >= self._config.concurrency
-                await asyncio.wait(
-                    {stopping, *(self._sending if full else {waking})},
-                    timeout=LOOK_EVERY,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                waking.cancel()
+                if len(self._sending) < self._config.concurrency:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), LOOK_EVERY)
+                else:
+                    await asyncio.wait(
+                        self._sending, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    await asyncio.sleep(LINGER)
         finally:
             listening.cancel()
-            stopping.cancel()
             if self._sending:
                 await asyncio.wait(self._sending)
             await self._answers.join()
@@ -167,7 +175,8 @@ def _log(what: str, **fields: object) -> None:
     logger.info(json.dumps({"at": at, "what": what, **fields}))
 
 
-async def serve(config: Config, stop: asyncio.Event) -> None:
+async def serve(config: Config) -> None:
+    """Send until SIGTERM or SIGINT."""
     timeout = aiohttp.ClientTimeout(total=config.timeout)
     connector = aiohttp.TCPConnector(limit=config.concurrency)
     async with (
@@ -177,4 +186,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             timeout=timeout, connector=connector, cookie_jar=aiohttp.DummyCookieJar()
         ) as session,
     ):
-        await Sender(config, database, session).run(stop)
+        sender = Sender(config, database, session)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, sender.stop)
+        await sender.run()

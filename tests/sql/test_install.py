@@ -343,7 +343,9 @@ LONG_AGO = (
 TABLE = "session_requests"
 REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
-TABLES = ("request_events", "stripe_events", "windows", "presence", "found_before")
+TABLES = (
+    "request_events", "stripe_events", "windows", "presence", "found_before", "devices", "pushes"
+)  # fmt: skip
 FOREIGN_KEY = "session_requests_preferred_mechanic_id_fkey"
 ADD_KEY = (
     f"{REQUESTS} drop constraint {FOREIGN_KEY}, add constraint {FOREIGN_KEY}"
@@ -513,6 +515,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("windows", "alter column ends_at type timestamp"),
             ("presence", "rename column is_online to other"),
             ("found_before", "alter column what type varchar"),
+            ("devices", "rename column auth to other"),
+            ("pushes", "rename column outcome to other"),
         )
     ),
     *(
@@ -532,6 +536,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "dispatch.stripe_events_received_at_idx",
             "dispatch.stripe_events_subject_idx",
             "dispatch.windows_ends_at_idx",
+            "dispatch.devices_user_id_idx",
+            "dispatch.pushes_due_idx",
+            "dispatch.pushes_event_id_idx",
+            "dispatch.pushes_finished_at_idx",
             "public.mechanics_matches_idx",
         )
     ),
@@ -1142,7 +1150,7 @@ def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -
     found = shared.sql(
         "select relname, obj_description(oid, 'pg_class') as comment from pg_class"
         " where relnamespace = 'dispatch'::regnamespace and relkind in ('r', 'v', 'S')"
-        " and relname <> 'request_events_id_seq'"
+        " and relname not in ('request_events_id_seq', 'pushes_id_seq')"
     )
     assert found and all(row["comment"] for row in found), found
 
