@@ -74,6 +74,7 @@ def cluster() -> Iterator[Cluster]:
     with Cluster() as cluster:
         install(cluster.dsn())
         install_webhook_role(cluster.dsn())
+        install_push_role(cluster.dsn())
         install(cluster.create_database(ENGINE_TEMPLATE), MARKETPLACE, ENGINE)
         template = cluster.create_database(TEMPLATE, ENGINE_TEMPLATE)
         install(template)

@@ -14,17 +14,14 @@ declare
     v_count integer;
     v_devices integer;
 begin
-    -- Those of which nobody took care, too: no sender ran.
+    -- Those of which nobody took care, too, as no sender ran: health() reads past them.
     delete from dispatch.pushes as p
     where
         p.id = any(array(
             select old.id from dispatch.pushes as old
             where
                 old.finished_at < p_now - p_older_than
-                or (
-                    old.finished_at is null and old.due_at < p_now - p_older_than
-                    and old.expires_at < p_now
-                )
+                or (old.finished_at is null and old.expires_at < p_now - interval '1 day')
             limit p_limit
             for update of old skip locked
         ));
@@ -44,7 +41,7 @@ end;
 $$;
 
 comment on function dispatch.prune_pushes(interval, integer, timestamptz) is
-'Deletes up to p_limit pushes that were finished, or of no use any more, longer ago than this at '
-'p_now, and as many devices of people whose account is gone. Returns how many.';
+'Deletes up to p_limit pushes that were finished longer ago than this at p_now, or of no use since '
+'a day, and as many devices of people whose account is gone. Returns how many.';
 revoke all on function dispatch.prune_pushes(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

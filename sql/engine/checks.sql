@@ -324,6 +324,10 @@ from (
         ('dispatch.stripe_events_received_at_idx', false, 'received_at'),
         ('dispatch.devices_user_id_idx', false, 'user_id, registered_at'),
         ('dispatch.pushes_due_idx', false, 'due_at, id WHERE finished_at IS NULL'),
+        (
+            'dispatch.pushes_unaddressed_idx', false,
+            'due_at WHERE finished_at IS NULL AND endpoint IS NULL'
+        ),
         ('dispatch.pushes_event_id_idx', false, 'event_id WHERE finished_at IS NULL'),
         (
             'dispatch.pushes_finished_at_idx', false,
@@ -592,7 +596,7 @@ from (
 ) as c
 \gset
 
--- The webhook app's role, where sql/webhook_role.sql was run in this database.
+-- The roles of the webhook app and of the push app, where their files were run in this database.
 select
     set_config(
         'favorites_priority.checks',
@@ -601,7 +605,7 @@ select
     ) as kept
 from (
     select
-        'role webhook_app' as check_name,
+        'role ' || w.role as check_name,
         r.oid is null or not g.is_here or (g.missing is null and g.unexpected is null) as ok,
         case
             when r.oid is null then 'there is none'
@@ -609,15 +613,30 @@ from (
             else
                 coalesce(
                     nullif(concat_ws('; ', g.missing, g.unexpected), ''),
-                    'may call process_stripe_event, and nothing else'
+                    'may call ' || array_to_string(w.names, ' and ') || ', and nothing else'
                 )
         end as detail
-    from (select to_regrole('webhook_app')::oid as oid) as r
+    from (
+        values
+        (
+            'webhook_app', 'webhook_role.sql', array['process_stripe_event'],
+            array['public.process_stripe_event(jsonb)', 'dispatch.process_stripe_event(jsonb)']
+        ),
+        (
+            'push_app', 'push_role.sql', array['claim_pushes', 'finish_pushes'],
+            array[
+                'public.claim_pushes(integer)', 'public.finish_pushes(jsonb)',
+                'dispatch.take_pushes(integer,interval,timestamptz)',
+                'dispatch.record_answers(jsonb,timestamptz)'
+            ]
+        )
+    ) as w (role, file, names, signatures)
+    cross join lateral (select to_regrole(w.role)::oid as oid) as r
     cross join
         lateral (
             select
                 coalesce(bool_or(v.is_granted), false) as is_here,
-                'missing (run sql/webhook_role.sql): '
+                'missing (run sql/' || w.file || '): '
                 || string_agg(v.what, ', ') filter (where not coalesce(v.is_granted, false))
                     as missing,
                 'unexpected: ' || (
@@ -625,31 +644,28 @@ from (
                     from pg_catalog.pg_proc as p
                     where
                         p.pronamespace = to_regnamespace('dispatch')
-                        and p.proname not in (
-                            'mechanic_words', 'process_stripe_event', 'is_reserved_for_another'
+                        and p.proname not in ('mechanic_words', 'is_reserved_for_another')
+                        and p.oid <> all(
+                            array(
+                                select f.oid from unnest(w.signatures) as n (signature)
+                                cross join lateral (select to_regprocedure(n.signature)::oid as oid) as f
+                                where f.oid is not null
+                            )
                         )
                         and has_function_privilege(r.oid, p.oid, 'execute')
                 ) as unexpected
             from (
-                values
-                (
-                    'usage on schema dispatch',
-                    has_schema_privilege(r.oid, to_regnamespace('dispatch')::oid, 'usage')
-                ),
-                (
-                    'execute on public.process_stripe_event',
-                    has_function_privilege(
-                        r.oid, to_regprocedure('public.process_stripe_event(jsonb)')::oid, 'execute'
-                    )
-                ),
-                (
-                    'execute on dispatch.process_stripe_event',
-                    has_function_privilege(
-                        r.oid, to_regprocedure('dispatch.process_stripe_event(jsonb)')::oid,
-                        'execute'
-                    )
-                )
-            ) as v (what, is_granted)
+                select
+                    'usage on schema dispatch' as what,
+                    has_schema_privilege(
+                        r.oid, to_regnamespace('dispatch')::oid, 'usage'
+                    ) as is_granted
+                union all
+                select
+                    'execute on ' || split_part(n.signature, '(', 1),
+                    has_function_privilege(r.oid, to_regprocedure(n.signature)::oid, 'execute')
+                from unnest(w.signatures) as n (signature)
+            ) as v
         ) as g
 ) as c
 \gset

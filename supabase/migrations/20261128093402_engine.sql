@@ -1698,7 +1698,8 @@ begin
             when 'customer request_cancelled'
                 then not k.is_reminder and n.payload ->> 'reason' <> 'cancelled'
             else false
-        end;
+        end
+    order by 1, k.is_reminder;
     if found then
         perform pg_notify('dispatch_pushes', '');
     end if;
@@ -4345,8 +4346,7 @@ begin
             if v_oldest.registered_at > now() - interval '1 hour' then
                 perform dispatch.raise_error('too_many_devices');
             end if;
-            delete from dispatch.devices as d
-            where d.user_id = v_user_id and d.registered_at <= v_oldest.registered_at;
+            delete from dispatch.devices as d where d.endpoint = v_oldest.endpoint;
         end if;
     end if;
     insert into dispatch.devices (endpoint, user_id, p256dh, auth)
@@ -4713,7 +4713,7 @@ begin
             -- No answer, or not now.
             v_due_at := p_now + make_interval(
                 secs => greatest(
-                    least(v_answer.retry_after, 86400),
+                    least(coalesce(v_answer.retry_after, 0), 86400),
                     least(power(2, v_push.attempts), 60) * (0.75 + random() / 2)
                 )
             );
@@ -6723,17 +6723,14 @@ declare
     v_count integer;
     v_devices integer;
 begin
-    -- Those of which nobody took care, too: no sender ran.
+    -- Those of which nobody took care, too, as no sender ran: health() reads past them.
     delete from dispatch.pushes as p
     where
         p.id = any(array(
             select old.id from dispatch.pushes as old
             where
                 old.finished_at < p_now - p_older_than
-                or (
-                    old.finished_at is null and old.due_at < p_now - p_older_than
-                    and old.expires_at < p_now
-                )
+                or (old.finished_at is null and old.expires_at < p_now - interval '1 day')
             limit p_limit
             for update of old skip locked
         ));
@@ -6753,8 +6750,8 @@ end;
 $$;
 
 comment on function dispatch.prune_pushes(interval, integer, timestamptz) is
-'Deletes up to p_limit pushes that were finished, or of no use any more, longer ago than this at '
-'p_now, and as many devices of people whose account is gone. Returns how many.';
+'Deletes up to p_limit pushes that were finished longer ago than this at p_now, or of no use since '
+'a day, and as many devices of people whose account is gone. Returns how many.';
 revoke all on function dispatch.prune_pushes(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -7905,7 +7902,9 @@ select
     m.accept_seconds[2] as accept_p95_seconds,
     m.sweep_lateness_seconds[1] as sweep_lateness_p50_seconds,
     m.sweep_lateness_seconds[2] as sweep_lateness_p95_seconds,
-    m.sweep_lateness_seconds[3] as sweep_lateness_max_seconds
+    m.sweep_lateness_seconds[3] as sweep_lateness_max_seconds,
+    p.pushes_sent_total,
+    p.pushes_failed_total
 from days as d
 cross join
     lateral (
@@ -7953,7 +7952,17 @@ cross join
             -- An hour for transactions that took long.
             and e.id >= dispatch.first_event_id_since(d.begins_at - interval '1 hour')
             and e.id < dispatch.first_event_id_since(d.ends_at + interval '1 hour')
-    ) as m;
+    ) as m
+cross join
+    lateral (
+        select
+            count(*) filter (where p.outcome = 'sent') as pushes_sent_total,
+            count(*) filter (
+                where p.outcome in ('gone', 'refused', 'given_up')
+            ) as pushes_failed_total
+        from dispatch.pushes as p
+        where p.finished_at >= d.begins_at and p.finished_at < d.ends_at
+    ) as p;
 
 comment on view dispatch.metrics is
 'The last 30 UTC days, from the event log: what happened on each, wherever it began. Ask for the '
@@ -7984,6 +7993,10 @@ comment on column dispatch.metrics.sweep_lateness_p95_seconds is
 'Seconds from the end of a window to its announcement, 95th percentile.';
 comment on column dispatch.metrics.sweep_lateness_max_seconds is
 'Seconds from the end of a window to its announcement, the most.';
+comment on column dispatch.metrics.pushes_sent_total is
+'Count: Web Push that a push service took.';
+comment on column dispatch.metrics.pushes_failed_total is
+'Count: Web Push for a device that is gone, refused, or never answered.';
 revoke all on dispatch.metrics from public, anon, authenticated, service_role;
 
 -- Built while others write: see sql/marketplace/indexes.sql.
@@ -8022,9 +8035,12 @@ on dispatch.windows (ends_at) where announced_at is null and closed_at is null;
 create index if not exists devices_user_id_idx
 on dispatch.devices (user_id, registered_at);
 
--- The sender's.
+-- The sender's: what is due, and of that what is addressed to nobody yet.
 create index if not exists pushes_due_idx
 on dispatch.pushes (due_at, id) where finished_at is null;
+
+create index if not exists pushes_unaddressed_idx
+on dispatch.pushes (due_at) where finished_at is null and endpoint is null;
 
 -- What a person has seen.
 create index if not exists pushes_event_id_idx

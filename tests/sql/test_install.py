@@ -539,6 +539,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "dispatch.devices_user_id_idx",
             "dispatch.pushes_due_idx",
             "dispatch.pushes_event_id_idx",
+            "dispatch.pushes_unaddressed_idx",
             "dispatch.pushes_finished_at_idx",
             "public.mechanics_matches_idx",
         )
@@ -550,6 +551,15 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke execute on function dispatch.process_stripe_event from webhook_app",
             "revoke usage on schema dispatch from webhook_app",
             "grant execute on function dispatch.sweep to webhook_app",
+        )
+    ),
+    *(
+        (breakage, {"role push_app"})
+        for breakage in (
+            "revoke execute on function claim_pushes from push_app",
+            "revoke execute on function dispatch.record_answers from push_app",
+            "revoke usage on schema dispatch from push_app",
+            "grant execute on function dispatch.sweep to push_app",
         )
     ),
     (
@@ -631,7 +641,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     (
         "do $$ begin if to_regrole('dispatch_monitor') is null then create role dispatch_monitor;"
         " end if; end $$; grant execute on function dispatch.health to public",
-        {"role webhook_app", "role dispatch_monitor"}
+        {"role webhook_app", "role push_app", "role dispatch_monitor"}
         | {f"functions open to {role}" for role in ("anon", "authenticated", "service_role")},
     ),
     (

@@ -195,7 +195,12 @@ def test_schemas_and_sequences(installed: Database) -> None:
         """,
         ROLES,
     )
-    assert {row["role"] for row in schemas} == {"authenticated", "service_role", "webhook_app", "push_app"}
+    assert {row["role"] for row in schemas} == {
+        "authenticated",
+        "service_role",
+        "webhook_app",
+        "push_app",
+    }
     assert not installed.sql(
         f"""
         select c.relname from pg_class as c cross join pg_roles as r
