@@ -14,8 +14,8 @@ from push_app.keys import new_keys
 from stack import ROOT
 from stack.install import install_push_role
 from stack.network import free_ports
+from stack.push_service import Device
 from stack.services import Service
-from tests.push.push_support import Device
 
 # Each samples another mechanic.
 BOOKINGS = 300

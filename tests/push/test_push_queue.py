@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from stack.push_service import Device, base64url
 from tests.database import Database, Row, at_once, refused, rpc
-from tests.push.push_support import Device, base64url
 
 APPLE = "https://web.push.apple.com/"
 COUNT = iter(range(1_000_000))

@@ -16,9 +16,9 @@ import pytest
 
 from push_app.keys import new_keys
 from stack.proxy import Proxy
+from stack.push_service import Device, PushService, push_service
 from tests.database import Database, eventually, rpc
 from tests.pooler import pooled
-from tests.push.push_support import Device, PushService, push_service
 
 PUBLIC, PRIVATE = new_keys()
 ENVIRONMENT = {"VAPID_PRIVATE_KEY": PRIVATE, "VAPID_SUBJECT": "mailto:ops@example.com"}
