@@ -42,6 +42,8 @@ def main() -> int:
     for transition, count in transitions.most_common():
         print(f"{count:6} times  {transition}")
     print(f"{len(record.notices)} notices heard of {len(events)} transitions")
+    pushes = Counter(row["outcome"] or "open" for row in database.pushes)
+    print(f"{len(record.pushes)} pushes came: {dict(pushes)}")
     violations = result.violations
     for line in violations:
         print(line)

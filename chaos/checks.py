@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from chaos.record import LOST, OK, Database, Intervention, Notice, Record, Row
+from chaos.record import LOST, OK, Database, Intervention, Notice, Push, Record, Row
 
 Check = Callable[[Record, Database], Iterator[str]]
 
@@ -25,7 +25,14 @@ REFUSALS = {
     "request_cancelled",
     "request_expired",
 }
-FALLBACK_REASONS = {"window_ended", "declined", "customer", "flag_off", "mechanic_gone"}
+FALLBACK_REASONS = {
+    "window_ended",
+    "declined",
+    "customer",
+    "flag_off",
+    "mechanic_gone",
+    "unreachable",
+}
 # Where each event leads from each state of a request.
 TRANSITIONS = {
     "": {
@@ -64,6 +71,10 @@ STATUSES = {
 PAID = {"checkout.session.completed", "checkout.session.async_payment_succeeded"}
 # From a window's end to its announcement, once all is quiet.
 GRACE = 3
+# From when a push is due until a sender has it: what a dead one had comes back after 30 s.
+PUSH_GRACE = 40
+# How long a sender waits for a push service's answer, and a little for what is before that.
+ON_ITS_WAY = 15
 # How long a transaction may wait for a lock.
 LONGEST = 20
 
@@ -179,7 +190,8 @@ def nobody_is_let_in(record: Record, database: Database) -> Iterator[str]:
                 f"{answer.user} was answered {answer.outcome} to {answer.action} of"
                 f" {answer.request}, reserved for another"
             )
-    for notice in record.notices:
+    heard: list[Notice | Push] = [*record.notices, *record.pushes]
+    for notice in heard:
         if is_shut(notice.request, notice.user, notice.at):
             yield f"{notice.user} heard of {notice.request}, reserved for another"
     for request, (_, topics) in reserved.items():
@@ -329,6 +341,48 @@ def each_notice_is_heard(record: Record, database: Database) -> Iterator[str]:
                         yield f"{listening.user} listened on {topic}, not hearing {event['id']}"
 
 
+def each_favourite_is_pushed(record: Record, database: Database) -> Iterator[str]:
+    """To a device that was there all the time: at least once, or the queue says why not."""
+    yield from (f"a push was {each}" for each in record.unsound_pushes)
+    queued: dict[tuple[int, str], list[Row]] = {}
+    for row in database.pushes:
+        queued.setdefault((row["event_id"], row["user_id"]), []).append(row)
+        if row["outcome"] is None and row["due"] < database.now - PUSH_GRACE < row["expires"]:
+            yield f"push {row['id']} of {row['request_id']} is due, and no sender took it"
+    taken = {(each.event, each.user) for each in record.pushes if each.taken}
+    for request, events in database.events.items():
+        first = events[0]
+        if first["event"] != "priority_request" or first["delivered_at"] is None:
+            continue
+        favourite = favourite_of(first)
+        rows = queued.get((first["id"], favourite), [])
+        late = first["delivered_at"] >= first["window_ends"]
+        if favourite in database.with_device and not rows and not late:
+            yield f"{favourite} was never to be pushed {request}"
+        for row in rows:
+            if row["outcome"] == "sent" and (first["id"], favourite) not in taken:
+                yield f"push {row['id']} of {request} was sent, and never came"
+
+
+def nobody_is_pushed_what_is_over(record: Record, database: Database) -> Iterator[str]:
+    """A push that is on its way when a request ends may still come."""
+    ends = {
+        request: min(
+            (
+                each["committed"] or each["at"]
+                for each in events
+                if each["event"] in {"request_accepted", "request_cancelled"}
+            ),
+            default=math.inf,
+        )
+        for request, events in database.events.items()
+    }
+    for push in record.pushes:
+        is_customer = f"customer:{push.user}" in record.topics.get(push.user, ())
+        if not is_customer and push.at > ends.get(push.request, math.inf) + ON_ITS_WAY:
+            yield f"{push.user} was pushed {push.request}, which was over"
+
+
 CHECKS: tuple[Check, ...] = (
     answers_are_the_contracts,
     each_paid_session_has_one_request,
@@ -340,6 +394,8 @@ CHECKS: tuple[Check, ...] = (
     transitions_make_sense,
     listeners_miss_nothing,
     each_notice_is_heard,
+    each_favourite_is_pushed,
+    nobody_is_pushed_what_is_over,
 )
 
 

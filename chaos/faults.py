@@ -24,6 +24,7 @@ from chaos.workload import Backend, Customer, Mechanic, World
 from stack.clients import add_mechanic, add_user
 from stack.postgres import SUPERUSER
 from stack.proxy import Proxy
+from stack.push_service import Answer, PushService, taken
 from stack.services import Service, Stack
 
 Connection = psycopg.Connection[Any]
@@ -38,6 +39,7 @@ class Scene:
     stack: Stack
     world: World
     random: random.Random
+    phones: PushService
     over: threading.Event  # set when the run ends, which the long faults do not outlast
 
     @contextmanager
@@ -140,6 +142,21 @@ def stall_the_network(scene: Scene) -> None:
             scene.network.cut()
     finally:
         scene.network.resume()
+
+
+def kill_a_sender(scene: Scene) -> None:
+    sender = scene.random.choice([e for e in scene.stack.services if e.name.startswith("sender")])
+    if sender.process:
+        kill(sender.process.pid)
+
+
+def trouble_the_push_service(scene: Scene) -> None:
+    """It is down, busy, or says nothing."""
+    answers: tuple[Answer, ...] = ((503, {}), (429, {"Retry-After": "1"}), None)
+    answer = scene.random.choice(answers)
+    scene.phones.answer = lambda _: answer
+    scene.wait(0.5, 4)
+    scene.phones.answer = taken
 
 
 def fill_the_disk(scene: Scene) -> None:
@@ -429,6 +446,8 @@ FAULTS: tuple[Fault, ...] = (
     kill_postgrest,
     kill_the_listeners,
     cut_off_a_listener,
+    kill_a_sender,
+    trouble_the_push_service,
     lose_the_network,
     stall_the_network,
     fill_the_disk,

@@ -4,7 +4,7 @@ Times are Unix times; the clients and the database share one machine's clock.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,17 @@ class Notice:
     at: float
 
 
+@dataclass(frozen=True)
+class Push:
+    """What came to a person's device at the push service's door, and whether it was taken."""
+
+    user: str
+    request: str
+    event: int
+    at: float
+    taken: bool
+
+
 @dataclass
 class Listening:
     """A connection that listened from `began`; if it was never cut, it had read all at `ended`."""
@@ -87,6 +98,8 @@ class Record:
     answers: list[Answer] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    pushes: list[Push] = field(default_factory=list)
+    unsound_pushes: list[str] = field(default_factory=list)  # what was wrong with them
     listening: dict[str, Listening] = field(default_factory=dict)  # by connection
     interventions: list[Intervention] = field(default_factory=list)
     # For each listener the topics it may hear, and the ids of the events it was listed.
@@ -112,6 +125,8 @@ class Database:
     ledger: Mapping[str, Row]
     approved: frozenset[str]  # mechanics
     now: float
+    pushes: Sequence[Row] = ()
+    with_device: frozenset[str] = frozenset()  # users
 
     @classmethod
     def read(cls, dsn: str) -> "Database":
@@ -120,7 +135,8 @@ class Database:
             events: dict[str, list[Row]] = {}
             # The last to write an event's row was the delivery, with which its notices left.
             for row in connection.execute(
-                "select id, request_id::text, event, actor_id::text, topics, payload, delivered_at,"
+                "select id, request_id::text, event, actor_id::text, topics, payload,"
+                " date_part('epoch', delivered_at) as delivered_at,"
                 " case when current_setting('track_commit_timestamp') = 'on'"
                 " then date_part('epoch', pg_xact_commit_timestamp(xmin)) end as committed,"
                 " date_part('epoch', created_at) as at,"
@@ -140,6 +156,13 @@ class Database:
             approved = connection.execute(
                 "select id::text from public.mechanics where status = 'approved'"
             ).fetchall()
+            pushes = connection.execute(
+                "select id, event_id, request_id::text, user_id::text, is_reminder, outcome,"
+                " date_part('epoch', due_at) as due, date_part('epoch', expires_at) as expires"
+                " from dispatch.pushes order by id"
+            ).fetchall()
+            devices = connection.execute("select user_id::text as id from dispatch.devices")
+            with_device = frozenset(row["id"] for row in devices)
             (now,) = connection.execute("select date_part('epoch', now()) as now").fetchall()
         return cls(
             {row["id"]: row for row in requests},
@@ -147,4 +170,6 @@ class Database:
             {row["id"]: row for row in ledger},
             frozenset(row["id"] for row in approved),
             now["now"],
+            pushes,
+            with_device,
         )

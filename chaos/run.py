@@ -14,6 +14,7 @@ import psycopg
 from chaos import listeners
 from chaos.checks import violations
 from chaos.faults import FAULTS, LONG_FAULTS, Fault, Scene
+from chaos.phones import ringing
 from chaos.record import Database, Record
 from chaos.threads import Threads
 from chaos.workload import World
@@ -69,8 +70,14 @@ def run(
         owner.execute("select dispatch.set_favorites_priority(true)")
     record = Record()
     world = World(stack.env, seed, record)
-    scene = Scene(stack, world, random.Random(seed), threading.Event())
-    with closing(world), ExitStack() as still, listening(stack, record), Threads() as tending:
+    with (
+        closing(world),
+        ExitStack() as still,
+        listening(stack, record),
+        ringing(stack, record) as phones,
+        Threads() as tending,
+    ):
+        scene = Scene(stack, world, random.Random(seed), phones, threading.Event())
         tending.repeat(stack.tend, 0.2)
         with world.at_work():
             with ThreadPoolExecutor() as pool, ending(scene):
@@ -85,6 +92,7 @@ def run(
         wait_until(
             lambda: is_announced(dsn, sweep_by_hand) and is_delivered(dsn, sweep_by_hand), patience
         )
+        wait_until(lambda: is_pushed(dsn), patience)
         # What expires now would be news while the listeners read to the end.
         owner = still.enter_context(psycopg.connect(dsn))
         owner.execute("lock table public.session_requests in share mode")
@@ -149,6 +157,15 @@ def is_delivered(dsn: str, sweep_by_hand: bool) -> bool:
         dsn,
         *(["select dispatch.deliver_events()"] if sweep_by_hand else []),
         "select not exists (select from dispatch.request_events where delivered_at is null)",
+    )
+
+
+def is_pushed(dsn: str) -> bool:
+    """Whether a sender has taken whatever is due for long."""
+    return succeeds(
+        dsn,
+        "select not exists (select from dispatch.pushes where finished_at is null"
+        " and due_at < now() - interval '5 seconds' and expires_at > now())",
     )
 
 

@@ -23,6 +23,7 @@ ROOMS = {
     "presence": "Who is online, and whom a customer has for a favourite.",
     "routing": "For whom a request is, and until when: windows, broadcasts, the best matches, and "
     "the one rule of who may see and accept.",
+    "push": "Web Push: whose browser is reached where, and what its sender is given and told.",
     "acceptance": "What people do with a request: accept, decline, complete, cancel, open it to "
     "everyone. The guard at the table is here, and the log of every change.",
     "payments": "Booking: the checkout, Stripe's events and their ledger, refunds, free sessions.",

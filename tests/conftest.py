@@ -10,7 +10,13 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from stack.install import ENGINE, MARKETPLACE, install, install_webhook_role
+from stack.install import (
+    ENGINE,
+    MARKETPLACE,
+    install,
+    install_push_role,
+    install_webhook_role,
+)
 from stack.postgres import Cluster
 from tests.database import (
     ENGINE_TEMPLATE,
@@ -68,10 +74,12 @@ def cluster() -> Iterator[Cluster]:
     with Cluster() as cluster:
         install(cluster.dsn())
         install_webhook_role(cluster.dsn())
+        install_push_role(cluster.dsn())
         install(cluster.create_database(ENGINE_TEMPLATE), MARKETPLACE, ENGINE)
         template = cluster.create_database(TEMPLATE, ENGINE_TEMPLATE)
         install(template)
         install_webhook_role(template)
+        install_push_role(template)
         with Database(cluster, TEMPLATE) as database:
             database.sql("select dispatch.set_favorites_priority(true)")
         yield cluster

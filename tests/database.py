@@ -169,6 +169,8 @@ class Database:
                 "dispatch.stripe_events",
                 "dispatch.windows",
                 "dispatch.presence",
+                "dispatch.devices",
+                "dispatch.pushes",
                 "auth.users",
                 "realtime.messages",
             ):

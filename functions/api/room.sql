@@ -1,9 +1,12 @@
 -- What clients call: thin, by name, as the caller.
 \ir public.accept_session_request.sql
+\ir public.acknowledge_notice.sql
 \ir public.broadcast_session_request_now.sql
 \ir public.cancel_session_request.sql
+\ir public.claim_pushes.sql
 \ir public.complete_session_request.sql
 \ir public.decline_session_request.sql
+\ir public.finish_pushes.sql
 \ir public.get_checkout_status.sql
 \ir public.get_mechanic_status.sql
 \ir public.get_session_request_by_checkout.sql
@@ -13,5 +16,7 @@
 \ir public.list_session_request_events.sql
 \ir public.prepare_checkout.sql
 \ir public.process_stripe_event.sql
+\ir public.register_device.sql
 \ir public.request_free_session.sql
 \ir public.set_presence.sql
+\ir public.unregister_device.sql

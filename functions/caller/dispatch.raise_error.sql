@@ -71,6 +71,15 @@ begin
             v_status := 'PT422';
             v_message := 'Invalid status';
             v_hint := 'Use online, busy, away or offline.';
+        when 'invalid_device' then
+            v_status := 'PT422';
+            v_message := 'Not a push subscription';
+            v_hint := 'Pass endpoint and keys as PushSubscription.toJSON() has them; the endpoint '
+            'is an https address of a push service.';
+        when 'too_many_devices' then
+            v_status := 'PT429';
+            v_message := 'Too many devices in a short time';
+            v_hint := 'Ten are enough for an hour; call unregister_device for those not used.';
         when 'invalid_event' then
             v_status := 'PT422';
             v_message := 'Not a Stripe event';

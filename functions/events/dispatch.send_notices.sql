@@ -15,6 +15,11 @@ begin
         continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
     end loop;
 
+    -- Whose app is closed.
+    if exists (select from dispatch.devices) then
+        perform dispatch.queue_pushes(p_topics, p_events, p_payloads);
+    end if;
+
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then
         begin
@@ -40,7 +45,7 @@ $$;
 
 comment on function dispatch.send_notices(text[], text[], text[]) is
 'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY '
-'and, where realtime.send exists, as a Broadcast: private, but for a feed that the binding calls '
+'by Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but for a feed that the binding calls '
 'public.';
 revoke all on function dispatch.send_notices(text[], text[], text[])
 from public, anon, authenticated, service_role;

@@ -6,5 +6,6 @@
 \ir dispatch.list_request_events.sql
 \ir dispatch.may_use_topic.sql
 \ir dispatch.next_event_id.sql
+\ir dispatch.queue_pushes.sql
 \ir dispatch.record_event.sql
 \ir dispatch.send_notices.sql

@@ -25,7 +25,7 @@ begin
     from unnest(
         array[
             'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
-            'dispatch.windows'
+            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
         ]::regclass[]
     ) as t (relation)
     where row_security_active(t.relation);
@@ -117,6 +117,7 @@ begin
     ) as c (name, what, found, since);
 
     return query select * from dispatch.payment_checks(p_now, v_enough);
+    return query select * from dispatch.push_checks(p_now, v_enough);
 
     return query
     select

@@ -8,8 +8,10 @@
 \ir dispatch.policy_fingerprints.sql
 \ir dispatch.prune_cron_runs.sql
 \ir dispatch.prune_events.sql
+\ir dispatch.prune_pushes.sql
 \ir dispatch.prune_stripe_events.sql
 \ir dispatch.prune_windows.sql
+\ir dispatch.push_checks.sql
 \ir dispatch.realtime_checks.sql
 \ir dispatch.refused_output_plugins.sql
 \ir dispatch.scrub_stripe_events.sql

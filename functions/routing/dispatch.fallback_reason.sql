@@ -20,6 +20,8 @@ begin
                 where m.id = p_request.preferred_mechanic_id and m.is_approved
             ) then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
+        -- By dispatch.end_unreachable_window.
+        when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
         when auth.uid() = p_request.preferred_user_id then 'declined'
         else 'customer'
     end;

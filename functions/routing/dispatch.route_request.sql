@@ -86,7 +86,17 @@ begin
                 )
             )
         then
-            select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
+            -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
+            select
+                case
+                    when
+                        dispatch.is_online(m, now())
+                        or exists (
+                            select from dispatch.devices as d where d.user_id = m.user_id
+                        ) then null
+                    when exists (select from dispatch.devices) then 'unreachable'
+                    else 'offline'
+                end into v_reason
             from dispatch.mechanics as m
             where m.id = v_wanted_id;
         end if;

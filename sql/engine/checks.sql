@@ -155,7 +155,7 @@ from (
         'tables of dispatch',
         coalesce(
             string_agg(c.relname, ', ' order by c.relname)
-            = 'found_before, presence, request_events, stripe_events, windows',
+            = 'devices, found_before, presence, pushes, request_events, stripe_events, windows',
             false
         ),
         coalesce(string_agg(c.relname, ', ' order by c.relname), 'none: run sql/engine/up.sql')
@@ -242,6 +242,16 @@ from (
             'request_id uuid, ends_at timestamptz, announced_at timestamptz, closed_at timestamptz'
         ),
         ('presence', 'mechanic_id uuid, is_online boolean, last_seen_at timestamptz'),
+        (
+            'devices',
+            'endpoint text, user_id uuid, p256dh text, auth text, registered_at timestamptz'
+        ),
+        (
+            'pushes',
+            'id bigint, event_id bigint, request_id uuid, user_id uuid, endpoint text, '
+            'is_reminder boolean, due_at timestamptz, expires_at timestamptz, attempts integer, '
+            'finished_at timestamptz, outcome text, status integer'
+        ),
         ('found_before', 'what text')
     ) as w (name, columns)
     cross join unnest(string_to_array(w.columns, ', ')) as n (text)
@@ -261,6 +271,8 @@ from (
         ('stripe_events', 'id'),
         ('windows', 'request_id'),
         ('presence', 'mechanic_id'),
+        ('devices', 'endpoint'),
+        ('pushes', 'id'),
         ('found_before', 'what')
     ) as w (name, key)
     left join pg_catalog.pg_constraint as k
@@ -310,6 +322,17 @@ from (
             'received_at WHERE processed_at IS NULL'
         ),
         ('dispatch.stripe_events_received_at_idx', false, 'received_at'),
+        ('dispatch.devices_user_id_idx', false, 'user_id, registered_at'),
+        ('dispatch.pushes_due_idx', false, 'due_at, id WHERE finished_at IS NULL'),
+        (
+            'dispatch.pushes_unaddressed_idx', false,
+            'due_at WHERE finished_at IS NULL AND endpoint IS NULL'
+        ),
+        ('dispatch.pushes_event_id_idx', false, 'event_id WHERE finished_at IS NULL'),
+        (
+            'dispatch.pushes_finished_at_idx', false,
+            'finished_at WHERE finished_at IS NOT NULL'
+        ),
         (
             'dispatch.stripe_events_subject_idx', false,
             'outcome, subject WHERE subject IS NOT NULL'
@@ -485,31 +508,34 @@ from (
         (
             'security definer functions', 'definer',
             array[
-                'accept_request', 'broadcast_request_now', 'cancel_request', 'checkout_status',
-                'complete_request', 'create_free_request', 'decline_request',
-                'first_event_id_since', 'get_request_by_checkout', 'get_request_timeline',
-                'guard_request', 'guard_reservation', 'health', 'is_reserved_for_another',
-                'list_favorites',
-                'list_open_requests', 'list_request_events', 'log_new_request',
-                'log_request_change', 'log_window', 'make_checkout', 'may_see_request',
-                'may_use_topic', 'mechanic_status', 'process_stripe_event', 'release_windows',
-                'route_request', 'set_mechanic_presence'
+                'accept_request', 'acknowledge_event', 'add_device', 'broadcast_request_now',
+                'cancel_request', 'checkout_status', 'complete_request', 'create_free_request',
+                'decline_request', 'first_event_id_since', 'get_request_by_checkout',
+                'get_request_timeline', 'guard_request', 'guard_reservation', 'health',
+                'is_reserved_for_another', 'list_favorites', 'list_open_requests',
+                'list_request_events', 'log_new_request', 'log_request_change', 'log_window',
+                'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
+                'process_stripe_event', 'record_answers', 'release_windows', 'remove_device',
+                'route_request', 'set_mechanic_presence', 'take_pushes'
             ]
         ),
         ('functions open to anon', 'anon', array['mechanic_words']),
         (
             'functions open to authenticated', 'authenticated',
             array[
-                'accept_request', 'broadcast_request_now', 'caller_id', 'cancel_request',
-                'checkout_status', 'complete_request', 'create_free_request', 'decline_request',
-                'get_request_by_checkout', 'get_request_timeline', 'list_favorites',
-                'list_open_requests', 'list_request_events', 'make_checkout', 'may_see_request',
-                'may_use_topic', 'mechanic_status', 'mechanic_words', 'set_mechanic_presence'
+                'accept_request', 'acknowledge_event', 'add_device', 'broadcast_request_now',
+                'caller_id', 'cancel_request', 'checkout_status', 'complete_request',
+                'create_free_request', 'decline_request', 'get_request_by_checkout',
+                'get_request_timeline', 'list_favorites', 'list_open_requests',
+                'list_request_events', 'make_checkout', 'may_see_request', 'may_use_topic',
+                'mechanic_status', 'mechanic_words', 'remove_device', 'set_mechanic_presence'
             ]
         ),
         (
             'functions open to service_role', 'service_role',
-            array['mechanic_words', 'process_stripe_event']
+            array[
+                'mechanic_words', 'process_stripe_event', 'record_answers', 'take_pushes'
+            ]
         ),
         (
             'stable functions', 'stable',
@@ -520,8 +546,9 @@ from (
                 'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
                 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-                'next_deadline', 'pending_windows',
-                'policy_fingerprints', 'price_difference', 'priority_window', 'raise_error',
+                'next_deadline', 'pending_windows', 'policy_fingerprints', 'price_difference',
+                'priority_window', 'push_checks', 'push_is_over', 'push_payload',
+                'raise_error',
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
                 'score_match', 'silent_since', 'unannounced_requests', 'unsettled_requests',
@@ -533,8 +560,9 @@ from (
             array[
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
-                'governs_all', 'marketplace_error', 'match_points', 'mechanic_words', 'not_pending',
-                'scrubbed_event', 'shown_request', 'to_uuid', 'ways_to_match'
+                'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
+                'mechanic_words', 'not_pending', 'push_services', 'scrubbed_event',
+                'shown_request', 'to_uuid', 'ways_to_match'
             ]
         )
     ) as w (check_name, kind, names)
@@ -568,7 +596,7 @@ from (
 ) as c
 \gset
 
--- The webhook app's role, where sql/webhook_role.sql was run in this database.
+-- The roles of the webhook app and of the push app, where their files were run in this database.
 select
     set_config(
         'favorites_priority.checks',
@@ -577,7 +605,7 @@ select
     ) as kept
 from (
     select
-        'role webhook_app' as check_name,
+        'role ' || w.role as check_name,
         r.oid is null or not g.is_here or (g.missing is null and g.unexpected is null) as ok,
         case
             when r.oid is null then 'there is none'
@@ -585,15 +613,30 @@ from (
             else
                 coalesce(
                     nullif(concat_ws('; ', g.missing, g.unexpected), ''),
-                    'may call process_stripe_event, and nothing else'
+                    'may call ' || array_to_string(w.names, ' and ') || ', and nothing else'
                 )
         end as detail
-    from (select to_regrole('webhook_app')::oid as oid) as r
+    from (
+        values
+        (
+            'webhook_app', 'webhook_role.sql', array['process_stripe_event'],
+            array['public.process_stripe_event(jsonb)', 'dispatch.process_stripe_event(jsonb)']
+        ),
+        (
+            'push_app', 'push_role.sql', array['claim_pushes', 'finish_pushes'],
+            array[
+                'public.claim_pushes(integer)', 'public.finish_pushes(jsonb)',
+                'dispatch.take_pushes(integer,interval,timestamptz)',
+                'dispatch.record_answers(jsonb,timestamptz)'
+            ]
+        )
+    ) as w (role, file, names, signatures)
+    cross join lateral (select to_regrole(w.role)::oid as oid) as r
     cross join
         lateral (
             select
                 coalesce(bool_or(v.is_granted), false) as is_here,
-                'missing (run sql/webhook_role.sql): '
+                'missing (run sql/' || w.file || '): '
                 || string_agg(v.what, ', ') filter (where not coalesce(v.is_granted, false))
                     as missing,
                 'unexpected: ' || (
@@ -601,31 +644,28 @@ from (
                     from pg_catalog.pg_proc as p
                     where
                         p.pronamespace = to_regnamespace('dispatch')
-                        and p.proname not in (
-                            'mechanic_words', 'process_stripe_event', 'is_reserved_for_another'
+                        and p.proname not in ('mechanic_words', 'is_reserved_for_another')
+                        and p.oid <> all(
+                            array(
+                                select f.oid from unnest(w.signatures) as n (signature)
+                                cross join lateral (select to_regprocedure(n.signature)::oid as oid) as f
+                                where f.oid is not null
+                            )
                         )
                         and has_function_privilege(r.oid, p.oid, 'execute')
                 ) as unexpected
             from (
-                values
-                (
-                    'usage on schema dispatch',
-                    has_schema_privilege(r.oid, to_regnamespace('dispatch')::oid, 'usage')
-                ),
-                (
-                    'execute on public.process_stripe_event',
-                    has_function_privilege(
-                        r.oid, to_regprocedure('public.process_stripe_event(jsonb)')::oid, 'execute'
-                    )
-                ),
-                (
-                    'execute on dispatch.process_stripe_event',
-                    has_function_privilege(
-                        r.oid, to_regprocedure('dispatch.process_stripe_event(jsonb)')::oid,
-                        'execute'
-                    )
-                )
-            ) as v (what, is_granted)
+                select
+                    'usage on schema dispatch' as what,
+                    has_schema_privilege(
+                        r.oid, to_regnamespace('dispatch')::oid, 'usage'
+                    ) as is_granted
+                union all
+                select
+                    'execute on ' || split_part(n.signature, '(', 1),
+                    has_function_privilege(r.oid, to_regprocedure(n.signature)::oid, 'execute')
+                from unnest(w.signatures) as n (signature)
+            ) as v
         ) as g
 ) as c
 \gset
@@ -729,7 +769,12 @@ from (
         ('public.decline_session_request(uuid,text)', 'authenticated', 'writes'),
         ('public.complete_session_request(uuid)', 'authenticated', 'writes'),
         ('public.list_session_request_events(bigint,integer)', 'authenticated', 'writes'),
-        ('public.process_stripe_event(jsonb)', 'service_role', 'writes')
+        ('public.register_device(text,text,text)', 'authenticated', 'writes'),
+        ('public.unregister_device(text)', 'authenticated', 'writes'),
+        ('public.acknowledge_notice(bigint)', 'authenticated', 'writes'),
+        ('public.process_stripe_event(jsonb)', 'service_role', 'writes'),
+        ('public.claim_pushes(integer)', 'service_role', 'writes'),
+        ('public.finish_pushes(jsonb)', 'service_role', 'writes')
     ) as w (signature, grantee, kind)
     left join pg_catalog.pg_namespace as n on n.nspname = 'dispatch'
     left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(w.signature)

@@ -30,3 +30,21 @@ drop index concurrently if exists dispatch.stripe_events_refunded_payment_idx;
 -- The sweep's, on a marketplace that was there first: the next window to end comes first.
 create index concurrently if not exists windows_ends_at_idx
 on dispatch.windows (ends_at) where announced_at is null and closed_at is null;
+
+create index concurrently if not exists devices_user_id_idx
+on dispatch.devices (user_id, registered_at);
+
+-- The sender's: what is due, and of that what is addressed to nobody yet.
+create index concurrently if not exists pushes_due_idx
+on dispatch.pushes (due_at, id) where finished_at is null;
+
+create index concurrently if not exists pushes_unaddressed_idx
+on dispatch.pushes (due_at) where finished_at is null and endpoint is null;
+
+-- What a person has seen.
+create index concurrently if not exists pushes_event_id_idx
+on dispatch.pushes (event_id) where finished_at is null;
+
+-- What retention deletes.
+create index concurrently if not exists pushes_finished_at_idx
+on dispatch.pushes (finished_at) where finished_at is not null;

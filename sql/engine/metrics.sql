@@ -28,7 +28,9 @@ select
     m.accept_seconds[2] as accept_p95_seconds,
     m.sweep_lateness_seconds[1] as sweep_lateness_p50_seconds,
     m.sweep_lateness_seconds[2] as sweep_lateness_p95_seconds,
-    m.sweep_lateness_seconds[3] as sweep_lateness_max_seconds
+    m.sweep_lateness_seconds[3] as sweep_lateness_max_seconds,
+    p.pushes_sent_total,
+    p.pushes_failed_total
 from days as d
 cross join
     lateral (
@@ -76,7 +78,17 @@ cross join
             -- An hour for transactions that took long.
             and e.id >= dispatch.first_event_id_since(d.begins_at - interval '1 hour')
             and e.id < dispatch.first_event_id_since(d.ends_at + interval '1 hour')
-    ) as m;
+    ) as m
+cross join
+    lateral (
+        select
+            count(*) filter (where p.outcome = 'sent') as pushes_sent_total,
+            count(*) filter (
+                where p.outcome in ('gone', 'refused', 'given_up')
+            ) as pushes_failed_total
+        from dispatch.pushes as p
+        where p.finished_at >= d.begins_at and p.finished_at < d.ends_at
+    ) as p;
 
 comment on view dispatch.metrics is
 'The last 30 UTC days, from the event log: what happened on each, wherever it began. Ask for the '
@@ -107,4 +119,8 @@ comment on column dispatch.metrics.sweep_lateness_p95_seconds is
 'Seconds from the end of a window to its announcement, 95th percentile.';
 comment on column dispatch.metrics.sweep_lateness_max_seconds is
 'Seconds from the end of a window to its announcement, the most.';
+comment on column dispatch.metrics.pushes_sent_total is
+'Count: Web Push that a push service took.';
+comment on column dispatch.metrics.pushes_failed_total is
+'Count: Web Push for a device that is gone, refused, or never answered.';
 revoke all on dispatch.metrics from public, anon, authenticated, service_role;

@@ -42,6 +42,7 @@ begin
         dispatch.prune_events('90 days')
         + dispatch.prune_stripe_events('180 days')
         + dispatch.prune_windows('90 days')
+        + dispatch.prune_pushes('30 days')
         + dispatch.prune_cron_runs('7 days') > 0
     loop
         commit;

@@ -80,6 +80,31 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- Web Push: whose browser is reached at which address, and what is to be sent there.
+create table if not exists dispatch.devices (
+    endpoint text not null constraint devices_pkey primary key,
+    user_id uuid not null,
+    p256dh text not null,
+    auth text not null,
+    registered_at timestamptz not null default now()
+);
+
+create table if not exists dispatch.pushes (
+    id bigint generated always as identity constraint pushes_pkey primary key,
+    event_id bigint not null,
+    request_id uuid not null,
+    user_id uuid,
+    endpoint text,
+    is_reminder boolean not null default false,
+    due_at timestamptz not null,
+    expires_at timestamptz not null,
+    attempts integer not null default 0,
+    finished_at timestamptz,
+    outcome text,
+    status integer
+)
+with (fillfactor = 80);
+
 -- What of the feature's was there before it: its down.sql leaves that.
 create table if not exists dispatch.found_before (
     what text not null constraint found_before_pkey primary key
@@ -96,6 +121,19 @@ comment on column dispatch.windows.announced_at is 'When it was broadcast; null:
 comment on column dispatch.windows.closed_at is
 'When the request stopped being pending; null: it is. The engine is done with it, unless it '
 'becomes pending again.';
+comment on table dispatch.devices is
+'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
+comment on table dispatch.pushes is
+'Web Push: one row for each device that is told of an event; of a broadcast first one without '
+'user_id and endpoint, in place of which dispatch.claim_pushes puts those of the best mechanics.';
+comment on column dispatch.pushes.due_at is
+'When it is to be sent, or tried again; while a sender has it, when its time is up.';
+comment on column dispatch.pushes.expires_at is 'From then on it is of no use.';
+comment on column dispatch.pushes.outcome is
+'sent, acknowledged (seen before it was sent), over (did not hold any more), gone (the device is), '
+'refused (by the push service, for good), given_up (it never answered), or addressed (replaced by '
+'those of its mechanics); null: not finished.';
+comment on column dispatch.pushes.status is 'The push service''s last answer; null: none.';
 comment on table dispatch.presence is
 'On a marketplace that was there first: what a mechanic last said by set_presence, and when. On a '
 'marketplace of ours it stays empty.';
@@ -141,7 +179,7 @@ declare
     v_table text;
 begin
     foreach v_table in array array[
-        'request_events', 'stripe_events', 'windows', 'presence', 'found_before'
+        'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies

@@ -40,6 +40,7 @@ select
 \ir ../../functions/presence/room.sql
 \ir ../../functions/routing/room.sql
 \ir ../../functions/acceptance/room.sql
+\ir ../../functions/push/room.sql
 \ir ../../functions/payments/room.sql
 \ir ../../functions/sweep/room.sql
 \ir ../../functions/operations/room.sql

@@ -102,11 +102,13 @@ from pg_catalog.pg_proc as p
 where
     p.pronamespace = 'public'::regnamespace and p.prosrc !~ '\mdispatch\.'
     and p.proname in (
-        'accept_session_request', 'broadcast_session_request_now', 'cancel_session_request',
-        'complete_session_request', 'decline_session_request', 'get_checkout_status',
-        'get_mechanic_status', 'get_session_request_by_checkout', 'get_session_request_timeline',
+        'accept_session_request', 'acknowledge_notice', 'broadcast_session_request_now',
+        'cancel_session_request', 'claim_pushes', 'complete_session_request',
+        'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
+        'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'prepare_checkout', 'process_stripe_event', 'request_free_session', 'set_presence'
+        'prepare_checkout', 'process_stripe_event', 'register_device', 'request_free_session',
+        'set_presence', 'unregister_device'
     )
 union all
 select
@@ -259,6 +261,31 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- Web Push: whose browser is reached at which address, and what is to be sent there.
+create table if not exists dispatch.devices (
+    endpoint text not null constraint devices_pkey primary key,
+    user_id uuid not null,
+    p256dh text not null,
+    auth text not null,
+    registered_at timestamptz not null default now()
+);
+
+create table if not exists dispatch.pushes (
+    id bigint generated always as identity constraint pushes_pkey primary key,
+    event_id bigint not null,
+    request_id uuid not null,
+    user_id uuid,
+    endpoint text,
+    is_reminder boolean not null default false,
+    due_at timestamptz not null,
+    expires_at timestamptz not null,
+    attempts integer not null default 0,
+    finished_at timestamptz,
+    outcome text,
+    status integer
+)
+with (fillfactor = 80);
+
 -- What of the feature's was there before it: its down.sql leaves that.
 create table if not exists dispatch.found_before (
     what text not null constraint found_before_pkey primary key
@@ -275,6 +302,19 @@ comment on column dispatch.windows.announced_at is 'When it was broadcast; null:
 comment on column dispatch.windows.closed_at is
 'When the request stopped being pending; null: it is. The engine is done with it, unless it '
 'becomes pending again.';
+comment on table dispatch.devices is
+'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
+comment on table dispatch.pushes is
+'Web Push: one row for each device that is told of an event; of a broadcast first one without '
+'user_id and endpoint, in place of which dispatch.claim_pushes puts those of the best mechanics.';
+comment on column dispatch.pushes.due_at is
+'When it is to be sent, or tried again; while a sender has it, when its time is up.';
+comment on column dispatch.pushes.expires_at is 'From then on it is of no use.';
+comment on column dispatch.pushes.outcome is
+'sent, acknowledged (seen before it was sent), over (did not hold any more), gone (the device is), '
+'refused (by the push service, for good), given_up (it never answered), or addressed (replaced by '
+'those of its mechanics); null: not finished.';
+comment on column dispatch.pushes.status is 'The push service''s last answer; null: none.';
 comment on table dispatch.presence is
 'On a marketplace that was there first: what a mechanic last said by set_presence, and when. On a '
 'marketplace of ours it stays empty.';
@@ -320,7 +360,7 @@ declare
     v_table text;
 begin
     foreach v_table in array array[
-        'request_events', 'stripe_events', 'windows', 'presence', 'found_before'
+        'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies
@@ -654,6 +694,15 @@ begin
             v_status := 'PT422';
             v_message := 'Invalid status';
             v_hint := 'Use online, busy, away or offline.';
+        when 'invalid_device' then
+            v_status := 'PT422';
+            v_message := 'Not a push subscription';
+            v_hint := 'Pass endpoint and keys as PushSubscription.toJSON() has them; the endpoint '
+            'is an https address of a push service.';
+        when 'too_many_devices' then
+            v_status := 'PT429';
+            v_message := 'Too many devices in a short time';
+            v_hint := 'Ten are enough for an hour; call unregister_device for those not used.';
         when 'invalid_event' then
             v_status := 'PT422';
             v_message := 'Not a Stripe event';
@@ -1593,6 +1642,77 @@ comment on function dispatch.next_event_id() is
 'where it is not the transaction''s first.';
 revoke all on function dispatch.next_event_id() from public, anon, authenticated, service_role;
 
+-- Changes dispatch.pushes. The same arrays as dispatch.send_notices, whose commit also queues them.
+create or replace function dispatch.queue_pushes(
+    p_topics text[],
+    p_events text[],
+    p_payloads text[]
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into dispatch.pushes (
+        event_id, request_id, user_id, endpoint, is_reminder, due_at, expires_at
+    )
+    select
+        (n.payload ->> 'event_id')::bigint,
+        (n.payload ->> 'request_id')::uuid,
+        n.user_id,
+        d.endpoint,
+        k.is_reminder,
+        case when k.is_reminder then n.ends_at - n.window / 2 else now() end,
+        -- A window's push is of no use after it; a broadcast's, when it is long taken.
+        coalesce(
+            n.ends_at,
+            now() + case when n.user_id is null then interval '1 hour' else interval '1 day' end
+        )
+    from (
+        select
+            u.event,
+            p.payload,
+            split_part(u.topic, ':', 1) as audience,
+            nullif(split_part(u.topic, ':', 2), '')::uuid as user_id,
+            case
+                when u.event = 'priority_request'
+                    then (p.payload ->> 'window_ends_at')::timestamptz
+            end as ends_at,
+            make_interval(mins => (p.payload ->> 'window_minutes')::integer) as window
+        from unnest(p_topics, p_events, p_payloads) as u (topic, event, payload)
+        cross join lateral (select u.payload::jsonb as payload) as p
+    ) as n
+    left join dispatch.devices as d on d.user_id = n.user_id
+    cross join (values (false), (true)) as k (is_reminder)
+    where
+        -- Of everyone, who is best is looked up when it is sent (dispatch.claim_pushes).
+        (n.user_id is null or d.endpoint is not null)
+        and case n.audience || ' ' || n.event
+            when 'mechanic priority_request' then n.ends_at > now()
+            when 'session_requests_feed new_request' then not k.is_reminder
+            when 'customer new_request'
+                then not k.is_reminder and n.payload @> '{"is_fallback_broadcast": true}'
+            when 'customer request_accepted' then not k.is_reminder
+            when 'customer request_cancelled'
+                then not k.is_reminder and n.payload ->> 'reason' <> 'cancelled'
+            else false
+        end
+    order by 1, k.is_reminder;
+    if found then
+        perform pg_notify('dispatch_pushes', '');
+    end if;
+end;
+$$;
+
+comment on function dispatch.queue_pushes(text[], text[], text[]) is
+'Queues Web Push for those of these notices whose reader may have a closed app: a favourite (and '
+'once more at half time), the best of everyone, a customer. One element each of the arrays for a '
+'notice.';
+revoke all on function dispatch.queue_pushes(text[], text[], text[])
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.request_events; sends notices when that is cheap now (dispatch.claim_delivery).
 -- Every transition comes here: few statements, each of which costs.
 create or replace function dispatch.record_event(
@@ -1719,6 +1839,11 @@ begin
         continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
     end loop;
 
+    -- Whose app is closed.
+    if exists (select from dispatch.devices) then
+        perform dispatch.queue_pushes(p_topics, p_events, p_payloads);
+    end if;
+
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then
         begin
@@ -1744,7 +1869,7 @@ $$;
 
 comment on function dispatch.send_notices(text[], text[], text[]) is
 'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY '
-'and, where realtime.send exists, as a Broadcast: private, but for a feed that the binding calls '
+'by Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but for a feed that the binding calls '
 'public.';
 revoke all on function dispatch.send_notices(text[], text[], text[])
 from public, anon, authenticated, service_role;
@@ -2203,6 +2328,8 @@ begin
                 where m.id = p_request.preferred_mechanic_id and m.is_approved
             ) then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
+        -- By dispatch.end_unreachable_window.
+        when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
         when auth.uid() = p_request.preferred_user_id then 'declined'
         else 'customer'
     end;
@@ -2890,7 +3017,17 @@ begin
                 )
             )
         then
-            select case when not dispatch.is_online(m, now()) then 'offline' end into v_reason
+            -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
+            select
+                case
+                    when
+                        dispatch.is_online(m, now())
+                        or exists (
+                            select from dispatch.devices as d where d.user_id = m.user_id
+                        ) then null
+                    when exists (select from dispatch.devices) then 'unreachable'
+                    else 'offline'
+                end into v_reason
             from dispatch.mechanics as m
             where m.id = v_wanted_id;
         end if;
@@ -4078,6 +4215,533 @@ comment on function dispatch.require_own_request(dispatch.requests, text) is
 'not_signed_in, PT403 not_yours, PT404 request_not_found.';
 revoke all on function dispatch.require_own_request(dispatch.requests, text)
 from public, anon, authenticated, service_role;
+
+-- Web Push: devices, and what is queued for them.
+-- Whatever address is registered, the sender calls it: so only those of push services.
+create or replace function dispatch.push_services()
+returns text[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return '{fcm.googleapis.com,.push.services.mozilla.com,.push.apple.com,.notify.windows.com}'::text[];
+end;
+$$;
+
+comment on function dispatch.push_services() is
+'Whose endpoints are taken for devices: a host; all hosts below one (with a dot before it); or an '
+'origin with its scheme and port. dispatch.set_push_services() replaces it.';
+revoke all on function dispatch.push_services() from public, anon, authenticated, service_role;
+
+create or replace function dispatch.set_push_services(services text[])
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_wrong text := (
+        select string_agg(coalesce(s.service, 'null'), ', ')
+        from unnest(services) as s (service)
+        where
+            (
+                s.service ~ '^[.]?([a-z0-9-]+[.])+[a-z]+$'
+                or s.service ~ '^https?://[a-z0-9.-]+(:[0-9]+)?$'
+            ) is not true
+    );
+begin
+    if services is null or v_wrong is not null then
+        raise invalid_parameter_value using
+            message = format('no hosts of push services: %s', coalesce(v_wrong, 'null')),
+            hint = 'Pass hosts (fcm.googleapis.com), all below one (.push.apple.com), or origins '
+            '(https://push.example.com:8443).';
+    end if;
+    -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
+    execute format(
+        'create or replace function dispatch.push_services() returns text[] '
+        'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
+        format(E'\nbegin\n    return %L::text[];\nend;\n', services)
+    );
+    return services;
+end;
+$$;
+
+comment on function dispatch.set_push_services(text[]) is
+'From now on devices are registered at these push services only. Only the owner may.';
+revoke all on function dispatch.set_push_services(text[])
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.is_push_endpoint(p_endpoint text)
+returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Scheme and authority, up to the path. No user name and no port but an origin's own.
+    v_origin text := substring(p_endpoint from '^(https?://[^/?#@\\[:space:]]+)/[!-~]+$');
+    v_host text := substring(v_origin from '^https://([a-z0-9.-]+)$');
+begin
+    return length(p_endpoint) <= 2000 and coalesce(
+        (
+            select
+                bool_or(
+                    v_origin = s.service or v_host = s.service
+                    or (s.service like '.%' and right(v_host, length(s.service)) = s.service)
+                )
+            from unnest(dispatch.push_services()) as s (service)
+        ),
+        false
+    );
+end;
+$$;
+
+comment on function dispatch.is_push_endpoint(text) is
+'Whether this is the address of a device at one of dispatch.push_services().';
+revoke all on function dispatch.is_push_endpoint(text)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.devices.
+create or replace function dispatch.add_device(p_endpoint text, p_p256dh text, p_auth text)
+returns void
+language plpgsql
+volatile
+-- definer: clients cannot write dispatch.devices; only the caller's own is changed
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_user_id uuid := dispatch.require_user();
+    v_most constant integer := 10;
+    v_oldest record;
+begin
+    if
+        (
+            dispatch.is_push_endpoint(p_endpoint)
+            -- A point of the curve P-256, uncompressed (65 bytes, the first is 4), and 16 bytes, both
+            -- in base64url (RFC 8291).
+            and p_p256dh ~ '^B[A-P][A-Za-z0-9_-]{84}[AEIMQUYcgkosw048]=?$'
+            and p_auth ~ '^[A-Za-z0-9_-]{21}[AQgw](==)?$'
+        ) is not true
+    then
+        perform dispatch.raise_error('invalid_device');
+    end if;
+
+    -- One registration of a user at a time, so that there are never more.
+    perform pg_advisory_xact_lock(hashtextextended(v_user_id::text, 1178687058));
+    if not exists (
+        select from dispatch.devices as d where d.endpoint = p_endpoint and d.user_id = v_user_id
+    ) then
+        select d.endpoint, d.registered_at into v_oldest
+        from dispatch.devices as d
+        where d.user_id = v_user_id
+        order by d.registered_at desc, d.endpoint
+        offset v_most - 1 limit 1;
+        if found then
+            -- The oldest makes room; not within the hour, or a loop could fill the table for ever.
+            if v_oldest.registered_at > now() - interval '1 hour' then
+                perform dispatch.raise_error('too_many_devices');
+            end if;
+            delete from dispatch.devices as d where d.endpoint = v_oldest.endpoint;
+        end if;
+    end if;
+    insert into dispatch.devices (endpoint, user_id, p256dh, auth)
+    values (p_endpoint, v_user_id, rtrim(p_p256dh, '='), rtrim(p_auth, '='))
+    on conflict (endpoint) do update
+    set
+        user_id = excluded.user_id, p256dh = excluded.p256dh, auth = excluded.auth,
+        registered_at = excluded.registered_at;
+end;
+$$;
+
+comment on function dispatch.add_device(text, text, text) is 'Behind public.register_device.';
+revoke all on function dispatch.add_device(text, text, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.add_device(text, text, text) to authenticated;
+
+-- Changes dispatch.devices.
+create or replace function dispatch.remove_device(p_endpoint text)
+returns void
+language plpgsql
+volatile
+-- definer: clients cannot write dispatch.devices; only the caller's own is taken away
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_user_id uuid := dispatch.require_user();
+begin
+    delete from dispatch.devices as d where d.endpoint = p_endpoint and d.user_id = v_user_id;
+end;
+$$;
+
+comment on function dispatch.remove_device(text) is 'Behind public.unregister_device.';
+revoke all on function dispatch.remove_device(text) from public, anon, authenticated, service_role;
+grant execute on function dispatch.remove_device(text) to authenticated;
+
+-- Changes dispatch.pushes.
+create or replace function dispatch.acknowledge_event(p_event_id bigint)
+returns void
+language plpgsql
+volatile
+-- definer: clients cannot write dispatch.pushes; only the caller's own are changed
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_user_id uuid := dispatch.require_user();
+begin
+    update dispatch.pushes
+    set finished_at = now(), outcome = 'acknowledged'
+    where event_id = p_event_id and user_id = v_user_id and finished_at is null;
+end;
+$$;
+
+comment on function dispatch.acknowledge_event(bigint) is 'Behind public.acknowledge_notice.';
+revoke all on function dispatch.acknowledge_event(bigint)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.acknowledge_event(bigint) to authenticated;
+
+-- Words that a lock screen may show: nobody's name. A service worker may say it in its own.
+create or replace function dispatch.push_payload(
+    p_event_id bigint,
+    p_event text,
+    p_audience text,
+    p_payload jsonb,
+    p_now timestamptz
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ends_at timestamptz := p_payload ->> 'window_ends_at';
+    v_minutes integer := ceil(extract(epoch from v_ends_at - p_now) / 60);
+    v_session text := initcap(p_payload ->> 'session_type') || ' session';
+    v_title text;
+    v_body text;
+begin
+    case p_audience || ' ' || p_event
+        when 'mechanic priority_request' then
+            v_title := 'A customer asks for you';
+            v_body := format(
+                '%s, yours alone for %s minute%s.',
+                v_session, v_minutes, case when v_minutes > 1 then 's' end
+            );
+        when 'mechanic new_request' then
+            v_title := 'A customer is waiting';
+            v_body := v_session || ', open to every mechanic.';
+        when 'customer new_request' then
+            v_title := 'Every mechanic is asked now';
+            v_body := 'Your favourite did not take your request.';
+        when 'customer request_accepted' then
+            v_title := 'A mechanic took your request';
+            v_body := v_session || ': it can begin.';
+        when 'customer request_cancelled' then
+            v_title := case p_payload ->> 'reason'
+                when 'expired' then 'Nobody took your request' else 'Your payment was refunded'
+            end;
+            v_body := 'The request is closed.';
+    end case;
+    return jsonb_strip_nulls(jsonb_build_object(
+        'event_id', p_event_id,
+        'event', p_event,
+        'request_id', p_payload -> 'request_id',
+        'window_ends_at', case when p_event = 'priority_request' then v_ends_at end,
+        'title', v_title,
+        'body', v_body
+    ));
+end;
+$$;
+
+comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
+'What a push says of an event at p_now: ids, and a title and a body to show.';
+revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Asked when a push is about to leave, so that nothing is told of what is not so any more.
+create or replace function dispatch.push_is_over(
+    p_push dispatch.pushes,
+    p_event text,
+    p_now timestamptz
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_mechanic record;
+begin
+    select * into v_request from dispatch.requests as r where r.id = p_push.request_id;
+    if v_request.id is null or p_push.expires_at <= p_now then
+        return true;
+    elsif v_request.customer_id = p_push.user_id then
+        return case p_event
+            when 'new_request' then not v_request.is_pending
+            when 'request_accepted' then v_request.status <> 'accepted'
+            else false
+        end;
+    end if;
+    select m.id, m.is_approved into v_mechanic
+    from dispatch.mechanics as m
+    where m.user_id = p_push.user_id
+    order by m.is_approved desc
+    limit 1;
+    return v_mechanic.is_approved is not true
+        or dispatch.refusal(v_request, v_mechanic.id, p_push.user_id, p_now) is not null;
+end;
+$$;
+
+comment on function dispatch.push_is_over(dispatch.pushes, text, timestamptz) is
+'Whether what a push says of an event does not hold any more at p_now: the request is not open to '
+'that mechanic, or the customer waits for it no more.';
+revoke all on function dispatch.push_is_over(dispatch.pushes, text, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.pushes: in place of the one of a broadcast, one for each device of the best.
+create or replace function dispatch.choose_devices(p_push dispatch.pushes, p_now timestamptz)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into dispatch.pushes (event_id, request_id, user_id, endpoint, due_at, expires_at)
+    select p_push.event_id, p_push.request_id, d.user_id, d.endpoint, p_now, p_push.expires_at
+    from (
+        select m.user_id
+        -- Enough to find fifty whose phone can ring among them, never all.
+        from
+            dispatch.choose_recipients(p_push.request_id, 500, p_now)
+            with ordinality as c (mechanic_id, score, reasons, place)
+        inner join dispatch.mechanics as m on m.id = c.mechanic_id
+        where
+            not dispatch.is_online(m, p_now)
+            and exists (select from dispatch.devices as d where d.user_id = m.user_id)
+        order by c.place
+        limit 50
+    ) as best
+    inner join dispatch.devices as d on d.user_id = best.user_id;
+    update dispatch.pushes set finished_at = p_now, outcome = 'addressed' where id = p_push.id;
+end;
+$$;
+
+comment on function dispatch.choose_devices(dispatch.pushes, timestamptz) is
+'Addresses the push of a broadcast to the devices of the fifty best at p_now who are not online.';
+revoke all on function dispatch.choose_devices(dispatch.pushes, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes the request, through dispatch.requests.
+create or replace function dispatch.end_unreachable_window(
+    p_request_id uuid,
+    p_user_id uuid,
+    p_now timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_window record;
+begin
+    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    v_window := dispatch.priority_window(v_request);
+    if
+        v_request.preferred_user_id = p_user_id
+        and v_window.ends_at > p_now
+        and not exists (select from dispatch.devices as d where d.user_id = p_user_id)
+        and not exists (
+            select from dispatch.mechanics as m
+            where m.id = v_window.mechanic_id and dispatch.is_online(m, p_now)
+        )
+    then
+        -- For dispatch.fallback_reason.
+        perform dispatch.note_routing(p_request_id, 'unreachable');
+        update dispatch.requests set announced_at = p_now where id = p_request_id;
+    end if;
+end;
+$$;
+
+comment on function dispatch.end_unreachable_window(uuid, uuid, timestamptz) is
+'Broadcasts a request whose favourite, this user, has no device left and is not online.';
+revoke all on function dispatch.end_unreachable_window(uuid, uuid, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.pushes.
+create or replace function dispatch.take_pushes(
+    p_limit integer default 100,
+    p_lease interval default interval '30 seconds',
+    p_now timestamptz default now()
+)
+returns table (
+    push_id bigint, endpoint text, p256dh text, auth text, payload text, ttl integer, urgency text,
+    topic text
+)
+language plpgsql
+volatile
+-- definer: the sender's role has no business in dispatch
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_push dispatch.pushes;
+    v_device dispatch.devices;
+    v_event record;
+    v_outcome text;
+begin
+    for v_push in
+        select * from dispatch.pushes as p
+        where p.finished_at is null and p.endpoint is null and p.due_at <= p_now
+        order by p.due_at
+        limit 10
+        for update skip locked
+    loop
+        perform dispatch.choose_devices(v_push, p_now);
+    end loop;
+
+    for v_push in
+        select * from dispatch.pushes as p
+        where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
+        order by p.due_at, p.id
+        limit least(greatest(p_limit, 0), 1000)
+        for update skip locked
+    loop
+        select * into v_device from dispatch.devices as d
+        -- Another's by now: not told what was for the one before.
+        where d.endpoint = v_push.endpoint and d.user_id = v_push.user_id;
+        select e.event, e.payload into v_event
+        from dispatch.request_events as e
+        where e.id = v_push.event_id;
+        v_outcome := case
+            when v_device.endpoint is null then 'gone'
+            when v_event.event is null or dispatch.push_is_over(v_push, v_event.event, p_now)
+                then 'over'
+        end;
+        if v_outcome is not null then
+            update dispatch.pushes set finished_at = p_now, outcome = v_outcome
+            where id = v_push.id;
+            continue;
+        end if;
+
+        -- Not finished by then, it is somebody else's turn.
+        update dispatch.pushes
+        set due_at = p_now + p_lease, attempts = attempts + 1
+        where id = v_push.id;
+        push_id := v_push.id;
+        endpoint := v_device.endpoint;
+        p256dh := v_device.p256dh;
+        auth := v_device.auth;
+        payload := dispatch.push_payload(
+            v_push.event_id,
+            v_event.event,
+            case
+                when exists (
+                    select from dispatch.requests as r
+                    where r.id = v_push.request_id and r.customer_id = v_push.user_id
+                ) then 'customer'
+                else 'mechanic'
+            end,
+            v_event.payload,
+            p_now
+        );
+        ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now)));
+        urgency := case v_event.event when 'request_cancelled' then 'normal' else 'high' end;
+        -- A newer one of the same request takes the place of one not delivered yet.
+        topic := replace(v_push.request_id::text, '-', '');
+        return next;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.take_pushes(integer, interval, timestamptz) is
+'Behind public.claim_pushes.';
+revoke all on function dispatch.take_pushes(integer, interval, timestamptz)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.take_pushes(integer, interval, timestamptz) to service_role;
+
+-- Changes dispatch.pushes, dispatch.devices; the request, when its favourite cannot be reached.
+create or replace function dispatch.record_answers(
+    p_answers jsonb,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+-- definer: the sender's role has no business in dispatch
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_answer record;
+    v_push dispatch.pushes;
+    v_due_at timestamptz;
+    v_outcome text;
+    v_count integer := 0;
+begin
+    for v_answer in
+        -- In the order of ids, so that two senders never wait for each other.
+        select a.push_id, a.status, a.retry_after
+        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after integer)
+        order by a.push_id
+    loop
+        select * into v_push from dispatch.pushes as p
+        where p.id = v_answer.push_id and p.finished_at is null
+        for update;
+        continue when not found;
+        v_count := v_count + 1;
+        v_outcome := case
+            when v_answer.status between 200 and 299 then 'sent'
+            when v_answer.status in (404, 410) then 'gone'
+            when v_answer.status in (408, 429) or v_answer.status >= 500 then null
+            when v_answer.status is not null then 'refused'
+        end;
+        if v_outcome is null then
+            -- No answer, or not now.
+            v_due_at := p_now + make_interval(
+                secs => greatest(
+                    least(coalesce(v_answer.retry_after, 0), 86400),
+                    least(power(2, v_push.attempts), 60) * (0.75 + random() / 2)
+                )
+            );
+            if v_due_at >= v_push.expires_at then
+                v_outcome := 'given_up';
+            end if;
+        end if;
+        update dispatch.pushes
+        set
+            due_at = coalesce(v_due_at, due_at),
+            finished_at = case when v_outcome is not null then p_now end,
+            outcome = v_outcome,
+            status = v_answer.status
+        where id = v_push.id;
+        v_due_at := null;
+        if v_outcome = 'gone' then
+            delete from dispatch.devices as d where d.endpoint = v_push.endpoint;
+            perform dispatch.end_unreachable_window(v_push.request_id, v_push.user_id, p_now);
+        end if;
+    end loop;
+    return v_count;
+end;
+$$;
+
+comment on function dispatch.record_answers(jsonb, timestamptz) is 'Behind public.finish_pushes.';
+revoke all on function dispatch.record_answers(jsonb, timestamptz)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.record_answers(jsonb, timestamptz) to service_role;
 
 -- Plans, checkouts and Stripe.
 -- Changes public.session_requests.
@@ -5692,7 +6356,7 @@ begin
     from unnest(
         array[
             'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
-            'dispatch.windows'
+            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
         ]::regclass[]
     ) as t (relation)
     where row_security_active(t.relation);
@@ -5784,6 +6448,7 @@ begin
     ) as c (name, what, found, since);
 
     return query select * from dispatch.payment_checks(p_now, v_enough);
+    return query select * from dispatch.push_checks(p_now, v_enough);
 
     return query
     select
@@ -6042,6 +6707,54 @@ comment on function dispatch.prune_events(interval, integer, timestamptz) is
 revoke all on function dispatch.prune_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes dispatch.pushes, dispatch.devices.
+create or replace function dispatch.prune_pushes(
+    p_older_than interval,
+    p_limit integer default 1000,
+    p_now timestamptz default now()
+)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+    v_devices integer;
+begin
+    -- Those of which nobody took care, too, as no sender ran: health() reads past them.
+    delete from dispatch.pushes as p
+    where
+        p.id = any(array(
+            select old.id from dispatch.pushes as old
+            where
+                old.finished_at < p_now - p_older_than
+                or (old.finished_at is null and old.expires_at < p_now - interval '1 day')
+            limit p_limit
+            for update of old skip locked
+        ));
+    get diagnostics v_count = row_count;
+    -- No foreign key to the platform's table of users: whoever is gone is found here.
+    delete from dispatch.devices as d
+    where
+        d.endpoint = any(array(
+            select gone.endpoint from dispatch.devices as gone
+            where not exists (select from auth.users as u where u.id = gone.user_id)
+            limit p_limit
+            for update of gone skip locked
+        ));
+    get diagnostics v_devices = row_count;
+    return v_count + v_devices;
+end;
+$$;
+
+comment on function dispatch.prune_pushes(interval, integer, timestamptz) is
+'Deletes up to p_limit pushes that were finished longer ago than this at p_now, or of no use since '
+'a day, and as many devices of people whose account is gone. Returns how many.';
+revoke all on function dispatch.prune_pushes(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.stripe_events.
 -- The ledger is not what keeps a payment from being booked twice once an event is gone from it: the
 -- Checkout Session is unique on session_requests itself. Stripe repeats an event for 3 days.
@@ -6131,6 +6844,65 @@ comment on function dispatch.prune_windows(interval, integer, timestamptz) is
 'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. '
 'Returns how many.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Part of dispatch.health().
+create or replace function dispatch.push_checks(p_now timestamptz, p_enough integer)
+returns table (check_name text, ok boolean, detail text)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select
+        c.name,
+        c.found = 0,
+        case when c.found >= p_enough then 'at least ' else '' end || c.found || ' ' || c.what
+        || case when c.found > 0 then c.since else '' end
+    from (
+        select
+            'pushes_on_time',
+            'pushes not taken by a sender a minute after they were due',
+            count(*),
+            ', the oldest of ' || min(u.due_at)
+        from (
+            select p.due_at from dispatch.pushes as p
+            where
+                p.finished_at is null and p.due_at < p_now - interval '1 minute'
+                and p.expires_at > p_now
+            order by p.due_at, p.id
+            limit p_enough
+        ) as u
+        union all
+        select
+            'pushes_accepted',
+            'pushes refused by the push service, or given up, in the last 15 minutes',
+            count(*),
+            ', the last status ' || coalesce(max(f.status)::text, 'none')
+        from (
+            select p.status from dispatch.pushes as p
+            where
+                p.finished_at > p_now - interval '15 minutes'
+                and p.outcome in ('refused', 'given_up')
+            limit p_enough
+        ) as f
+    ) as c (name, what, found, since);
+
+    check_name := 'devices';
+    ok := true;
+    detail := (
+        select count(*) || ' registered, of ' || count(distinct d.user_id) || ' people'
+        from dispatch.devices as d
+    );
+    return next;
+end;
+$$;
+
+comment on function dispatch.push_checks(timestamptz, integer) is
+'The rows of dispatch.health() that are about Web Push; counts stop at p_enough.';
+revoke all on function dispatch.push_checks(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without
@@ -6651,6 +7423,25 @@ revoke all on function public.accept_session_request(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.accept_session_request(uuid) to authenticated;
 
+create or replace function public.acknowledge_notice(event_id bigint)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.acknowledge_event(event_id);
+end;
+$$;
+
+comment on function public.acknowledge_notice(bigint) is
+'Says that the caller has seen a notice: no reminder, and no second try to push it. An id that is '
+'unknown is no error. Raises PT401 not_signed_in.';
+revoke all on function public.acknowledge_notice(bigint)
+from public, anon, authenticated, service_role;
+grant execute on function public.acknowledge_notice(bigint) to authenticated;
+
 create or replace function public.broadcast_session_request_now(request_id uuid)
 returns public.session_requests
 language plpgsql
@@ -6690,6 +7481,29 @@ comment on function public.cancel_session_request(uuid) is
 revoke all on function public.cancel_session_request(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.cancel_session_request(uuid) to authenticated;
+
+create or replace function public.claim_pushes(max_rows integer default 100)
+returns table (
+    push_id bigint, endpoint text, p256dh text, auth text, payload text, ttl integer, urgency text,
+    topic text
+)
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query select * from dispatch.take_pushes(max_rows);
+end;
+$$;
+
+comment on function public.claim_pushes(integer) is
+'For a sender of Web Push: up to max_rows that are due, with what to send (ttl in seconds), for '
+'30 seconds; by then finish_pushes() says what came of them, or another sender gets them. What '
+'does not hold any more is not among them.';
+revoke all on function public.claim_pushes(integer)
+from public, anon, authenticated, service_role;
+grant execute on function public.claim_pushes(integer) to service_role;
 
 create or replace function public.complete_session_request(request_id uuid)
 returns public.session_requests
@@ -6735,6 +7549,27 @@ comment on function public.decline_session_request(uuid, text) is
 revoke all on function public.decline_session_request(uuid, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.decline_session_request(uuid, text) to authenticated;
+
+create or replace function public.finish_pushes(answers jsonb)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.record_answers(answers);
+end;
+$$;
+
+comment on function public.finish_pushes(jsonb) is
+'What the push service said: an array of {"push_id", "status", "retry_after"}; status is the '
+'answer''s HTTP status, or null for none; retry_after in seconds, if it said so. Devices that are '
+'gone (404, 410) are removed; 408, 429, 5xx and no answer are tried again. Returns how many were '
+'still open.';
+revoke all on function public.finish_pushes(jsonb)
+from public, anon, authenticated, service_role;
+grant execute on function public.finish_pushes(jsonb) to service_role;
 
 create or replace function public.get_checkout_status(checkout_session_id text)
 returns text
@@ -6931,6 +7766,27 @@ revoke all on function public.process_stripe_event(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.process_stripe_event(jsonb) to service_role;
 
+create or replace function public.register_device(endpoint text, p256dh text, auth text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.add_device(endpoint, p256dh, auth);
+end;
+$$;
+
+comment on function public.register_device(text, text, text) is
+'Registers a browser''s push subscription for the caller: its endpoint and keys, as '
+'PushSubscription.toJSON() has them (base64url). An endpoint is whoever registered it last; a user '
+'has ten at most, of which the oldest makes room. Raises PT401 not_signed_in, PT422 '
+'invalid_device, PT429 too_many_devices.';
+revoke all on function public.register_device(text, text, text)
+from public, anon, authenticated, service_role;
+grant execute on function public.register_device(text, text, text) to authenticated;
+
 create or replace function public.request_free_session(
     plan_code text,
     preferred_mechanic_id uuid default null,
@@ -6972,6 +7828,25 @@ comment on function public.set_presence(text) is
 '"last_seen"}. Raises PT401 not_signed_in, PT403 not_a_mechanic, PT422 invalid_status.';
 revoke all on function public.set_presence(text) from public, anon, authenticated, service_role;
 grant execute on function public.set_presence(text) to authenticated;
+
+create or replace function public.unregister_device(endpoint text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.remove_device(endpoint);
+end;
+$$;
+
+comment on function public.unregister_device(text) is
+'Takes the caller''s device away; one that is not theirs, or not there, is no error. Raises PT401 '
+'not_signed_in.';
+revoke all on function public.unregister_device(text)
+from public, anon, authenticated, service_role;
+grant execute on function public.unregister_device(text) to authenticated;
 
 -- What the marketplace has no column for is written through the views all the same, and remembered
 -- by the engine. On a marketplace of ours the views can be updated as they are.
@@ -7027,7 +7902,9 @@ select
     m.accept_seconds[2] as accept_p95_seconds,
     m.sweep_lateness_seconds[1] as sweep_lateness_p50_seconds,
     m.sweep_lateness_seconds[2] as sweep_lateness_p95_seconds,
-    m.sweep_lateness_seconds[3] as sweep_lateness_max_seconds
+    m.sweep_lateness_seconds[3] as sweep_lateness_max_seconds,
+    p.pushes_sent_total,
+    p.pushes_failed_total
 from days as d
 cross join
     lateral (
@@ -7075,7 +7952,17 @@ cross join
             -- An hour for transactions that took long.
             and e.id >= dispatch.first_event_id_since(d.begins_at - interval '1 hour')
             and e.id < dispatch.first_event_id_since(d.ends_at + interval '1 hour')
-    ) as m;
+    ) as m
+cross join
+    lateral (
+        select
+            count(*) filter (where p.outcome = 'sent') as pushes_sent_total,
+            count(*) filter (
+                where p.outcome in ('gone', 'refused', 'given_up')
+            ) as pushes_failed_total
+        from dispatch.pushes as p
+        where p.finished_at >= d.begins_at and p.finished_at < d.ends_at
+    ) as p;
 
 comment on view dispatch.metrics is
 'The last 30 UTC days, from the event log: what happened on each, wherever it began. Ask for the '
@@ -7106,6 +7993,10 @@ comment on column dispatch.metrics.sweep_lateness_p95_seconds is
 'Seconds from the end of a window to its announcement, 95th percentile.';
 comment on column dispatch.metrics.sweep_lateness_max_seconds is
 'Seconds from the end of a window to its announcement, the most.';
+comment on column dispatch.metrics.pushes_sent_total is
+'Count: Web Push that a push service took.';
+comment on column dispatch.metrics.pushes_failed_total is
+'Count: Web Push for a device that is gone, refused, or never answered.';
 revoke all on dispatch.metrics from public, anon, authenticated, service_role;
 
 -- Built while others write: see sql/marketplace/indexes.sql.
@@ -7140,6 +8031,24 @@ drop index if exists dispatch.stripe_events_refunded_payment_idx;
 -- The sweep's, on a marketplace that was there first: the next window to end comes first.
 create index if not exists windows_ends_at_idx
 on dispatch.windows (ends_at) where announced_at is null and closed_at is null;
+
+create index if not exists devices_user_id_idx
+on dispatch.devices (user_id, registered_at);
+
+-- The sender's: what is due, and of that what is addressed to nobody yet.
+create index if not exists pushes_due_idx
+on dispatch.pushes (due_at, id) where finished_at is null;
+
+create index if not exists pushes_unaddressed_idx
+on dispatch.pushes (due_at) where finished_at is null and endpoint is null;
+
+-- What a person has seen.
+create index if not exists pushes_event_id_idx
+on dispatch.pushes (event_id) where finished_at is null;
+
+-- What retention deletes.
+create index if not exists pushes_finished_at_idx
+on dispatch.pushes (finished_at) where finished_at is not null;
 
 -- On a marketplace of ours alone: no table of theirs gets an index for what the engine asks of it.
 
@@ -7282,6 +8191,7 @@ begin
         dispatch.prune_events('90 days')
         + dispatch.prune_stripe_events('180 days')
         + dispatch.prune_windows('90 days')
+        + dispatch.prune_pushes('30 days')
         + dispatch.prune_cron_runs('7 days') > 0
     loop
         commit;

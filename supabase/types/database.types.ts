@@ -114,6 +114,9 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"acknowledge_notice":
+{ Args: { "event_id": number }; Returns: undefined
+                           },
 "broadcast_session_request_now":
 { Args: { "request_id": string }; Returns: {
               "accepted_at": string | null,
@@ -184,6 +187,11 @@ isOneToOne: false
         isOneToOne: true
         isSetofReturn: false
       } },
+"claim_pushes":
+{ Args: { "max_rows"?: number }; Returns: {
+              "auth": string,"endpoint": string,"p256dh": string,"payload": string,"push_id": number,"topic": string,"ttl": number,"urgency": string
+            }[]
+                           },
 "complete_session_request":
 { Args: { "request_id": string }; Returns: {
               "accepted_at": string | null,
@@ -222,6 +230,9 @@ isOneToOne: false
 "decline_session_request":
 { Args: { "reason"?: string,"request_id": string }; Returns: Json
                            },
+"finish_pushes":
+{ Args: { "answers": Json }; Returns: number
+                           },
 "get_checkout_status":
 { Args: { "checkout_session_id": string }; Returns: string
                            },
@@ -256,6 +267,9 @@ isOneToOne: false
                            },
 "process_stripe_event":
 { Args: { "event": Json }; Returns: Json
+                           },
+"register_device":
+{ Args: { "auth": string,"endpoint": string,"p256dh": string }; Returns: undefined
                            },
 "request_free_session":
 { Args: { "plan_code": string,"preferred_mechanic_id"?: string,"routing_type"?: string }; Returns: {
@@ -294,6 +308,9 @@ isOneToOne: false
       } },
 "set_presence":
 { Args: { "status": string }; Returns: Json
+                           },
+"unregister_device":
+{ Args: { "endpoint": string }; Returns: undefined
                            }
           }
           Enums: {

@@ -16,6 +16,7 @@ from chaos.record import (
     Listening,
     Notice,
     Posting,
+    Push,
     Record,
 )
 
@@ -54,6 +55,9 @@ class Scene:
         self.answer(FRANK, "accept", "request_taken", 180, "r")
         self.answer(FRANK, "list", OK, 410, shown={"reserved"})
         self.answer(MONA, "list", LOST, 410)
+        self.database.with_device = frozenset({FRANK})
+        for event in (1, 4):
+            self.push(event)
 
     def event(
         self, request: str, name: str, at: float, topics: list[str], **columns: Any
@@ -97,6 +101,26 @@ class Scene:
         notice = Notice(user, user, topic, event["id"], event["request_id"], at)
         self.record.notices.append(notice)
 
+    def push(self, event: int, outcome: str | None = "sent") -> None:
+        """Frank's phone is told of a window."""
+        first = next(e[0] for e in self.database.events.values() if e[0]["id"] == event)
+        row = {
+            "id": event,
+            "event_id": event,
+            "request_id": first["request_id"],
+            "user_id": FRANK,
+            "is_reminder": False,
+            "outcome": outcome,
+            "due": first["at"],
+            "expires": first["window_ends"],
+        }
+        self.database.pushes = [*self.database.pushes, row]
+        if outcome == "sent":
+            self.ring(FRANK, first["request_id"], event, first["at"] + 0.05)
+
+    def ring(self, user: str, request: str, event: int, at: float) -> None:
+        self.record.pushes.append(Push(user, request, event, at, taken=True))
+
     def lose(self, user: str, event: int) -> None:
         self.record.notices = [
             notice for notice in self.record.notices if (notice.user, notice.event) != (user, event)
@@ -132,6 +156,15 @@ class Scene:
     def found(self) -> set[str]:
         """The names of the checks that found something."""
         return {line.partition(":")[0] for line in violations(self.record, self.database)}
+
+
+def queue_no_push(scene: Scene) -> None:
+    scene.database.pushes = []
+
+
+def lose_the_sender(scene: Scene) -> None:
+    queue_no_push(scene)
+    scene.push(4, None)
 
 
 def refund_and_leave(scene: Scene) -> None:
@@ -377,6 +410,16 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
     ("each_notice_is_heard", "a notice lost before a connection was cut", lose_and_cut),
     ("each_notice_is_heard", "the last notice lost", lambda s: s.lose(CARLA, 4)),
     ("each_notice_is_heard", "every notice lost", lambda s: s.record.notices.clear()),
+    ("nobody_is_let_in", "a push to another", lambda s: s.ring(MONA, "reserved", 4, 410)),
+    ("each_favourite_is_pushed", "a push not queued", queue_no_push),
+    ("each_favourite_is_pushed", "a push that never came", lambda s: s.record.pushes.clear()),
+    ("each_favourite_is_pushed", "a push nobody took", lose_the_sender),
+    (
+        "each_favourite_is_pushed",
+        "a push without a signature",
+        lambda s: s.record.unsound_pushes.append("not signed"),
+    ),
+    ("nobody_is_pushed_what_is_over", "a late push", lambda s: s.ring(MONA, "r", 2, 190)),
 ]
 
 

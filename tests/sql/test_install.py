@@ -373,7 +373,9 @@ LONG_AGO = (
 TABLE = "session_requests"
 REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
-TABLES = ("request_events", "stripe_events", "windows", "presence", "found_before")
+TABLES = (
+    "request_events", "stripe_events", "windows", "presence", "found_before", "devices", "pushes"
+)  # fmt: skip
 FOREIGN_KEY = "session_requests_preferred_mechanic_id_fkey"
 ADD_KEY = (
     f"{REQUESTS} drop constraint {FOREIGN_KEY}, add constraint {FOREIGN_KEY}"
@@ -543,6 +545,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("windows", "alter column ends_at type timestamp"),
             ("presence", "rename column is_online to other"),
             ("found_before", "alter column what type varchar"),
+            ("devices", "rename column auth to other"),
+            ("pushes", "rename column outcome to other"),
         )
     ),
     *(
@@ -562,6 +566,11 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "dispatch.stripe_events_received_at_idx",
             "dispatch.stripe_events_subject_idx",
             "dispatch.windows_ends_at_idx",
+            "dispatch.devices_user_id_idx",
+            "dispatch.pushes_due_idx",
+            "dispatch.pushes_event_id_idx",
+            "dispatch.pushes_unaddressed_idx",
+            "dispatch.pushes_finished_at_idx",
             "public.mechanics_matches_idx",
         )
     ),
@@ -572,6 +581,15 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke execute on function dispatch.process_stripe_event from webhook_app",
             "revoke usage on schema dispatch from webhook_app",
             "grant execute on function dispatch.sweep to webhook_app",
+        )
+    ),
+    *(
+        (breakage, {"role push_app"})
+        for breakage in (
+            "revoke execute on function claim_pushes from push_app",
+            "revoke execute on function dispatch.record_answers from push_app",
+            "revoke usage on schema dispatch from push_app",
+            "grant execute on function dispatch.sweep to push_app",
         )
     ),
     (
@@ -653,7 +671,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     (
         "do $$ begin if to_regrole('dispatch_monitor') is null then create role dispatch_monitor;"
         " end if; end $$; grant execute on function dispatch.health to public",
-        {"role webhook_app", "role dispatch_monitor"}
+        {"role webhook_app", "role push_app", "role dispatch_monitor"}
         | {f"functions open to {role}" for role in ("anon", "authenticated", "service_role")},
     ),
     (
@@ -1172,7 +1190,7 @@ def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -
     found = shared.sql(
         "select relname, obj_description(oid, 'pg_class') as comment from pg_class"
         " where relnamespace = 'dispatch'::regnamespace and relkind in ('r', 'v', 'S')"
-        " and relname <> 'request_events_id_seq'"
+        " and relname not in ('request_events_id_seq', 'pushes_id_seq')"
     )
     assert found and all(row["comment"] for row in found), found
 

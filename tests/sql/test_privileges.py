@@ -10,15 +10,16 @@ import psycopg
 import pytest
 
 from stack import ROOT
-from stack.install import install, install_webhook_role
+from stack.install import install, install_push_role, install_webhook_role
 from stack.postgres import SUPERUSER, Cluster, run_psql
 from tests.database import TEMPLATE, Database, fresh_database, refused, rows
 
-ROLES = ["anon", "authenticated", "service_role", "webhook_app"]
+ROLES = ["anon", "authenticated", "service_role", "webhook_app", "push_app"]
 
 # A function that stands in no row belongs to the owner alone; a new one fails until it is listed.
 CLIENT_RPCS = [
     "accept_session_request(uuid)",
+    "acknowledge_notice(bigint)",
     "broadcast_session_request_now(uuid)",
     "cancel_session_request(uuid)",
     "complete_session_request(uuid)",
@@ -31,11 +32,15 @@ CLIENT_RPCS = [
     "list_open_session_requests()",
     "list_session_request_events(bigint,integer)",
     "prepare_checkout(text,uuid,text,integer,boolean)",
+    "register_device(text,text,text)",
     "request_free_session(text,uuid,text)",
     "set_presence(text)",
+    "unregister_device(text)",
 ]
 BEHIND_THEM = [
     "dispatch.accept_request(uuid)",
+    "dispatch.acknowledge_event(bigint)",
+    "dispatch.add_device(text,text,text)",
     "dispatch.broadcast_request_now(uuid)",
     "dispatch.caller_id()",
     "dispatch.cancel_request(uuid)",
@@ -52,15 +57,23 @@ BEHIND_THEM = [
     "dispatch.may_see_request(session_requests)",
     "dispatch.may_use_topic(text,text,text)",
     "dispatch.mechanic_status(uuid)",
+    "dispatch.remove_device(text)",
     "dispatch.set_mechanic_presence(text)",
 ]
 WEBHOOK = ["process_stripe_event(jsonb)", "dispatch.process_stripe_event(jsonb)"]
+PUSH = [
+    "claim_pushes(integer)",
+    "finish_pushes(jsonb)",
+    "dispatch.take_pushes(integer,interval,timestamp with time zone)",
+    "dispatch.record_answers(jsonb,timestamp with time zone)",
+]
 # Whoever writes to mechanics keeps its index, and runs this for it.
 INDEXED = "dispatch.mechanic_words(uuid,boolean,text[],text,text)"
 FUNCTIONS = {
     "authenticated": {*CLIENT_RPCS, *BEHIND_THEM, INDEXED},
-    "service_role": {*WEBHOOK, INDEXED},
+    "service_role": {*WEBHOOK, *PUSH, INDEXED},
     "webhook_app": {*WEBHOOK, INDEXED},
+    "push_app": {*PUSH, INDEXED},
     "anon": {INDEXED},
 }
 CRUD = {"SELECT", "INSERT", "UPDATE", "DELETE"}
@@ -96,6 +109,7 @@ def installed(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Data
             run_psql(database.dsn(), "-f", str(ROOT / "stack/supabase_old_grants.sql"))
             install(database.dsn())
             install_webhook_role(database.dsn())
+            install_push_role(database.dsn())
         yield database
 
 
@@ -181,7 +195,12 @@ def test_schemas_and_sequences(installed: Database) -> None:
         """,
         ROLES,
     )
-    assert {row["role"] for row in schemas} == {"authenticated", "service_role", "webhook_app"}
+    assert {row["role"] for row in schemas} == {
+        "authenticated",
+        "service_role",
+        "webhook_app",
+        "push_app",
+    }
     assert not installed.sql(
         f"""
         select c.relname from pg_class as c cross join pg_roles as r
@@ -204,7 +223,7 @@ def test_every_table_has_row_level_security(installed: Database) -> None:
         f"select relname, relrowsecurity from pg_class"
         f" where relkind = 'r' and relnamespace in {OURS}"
     )
-    assert len(tables) == 9 and all(row["relrowsecurity"] for row in tables)
+    assert len(tables) == 11 and all(row["relrowsecurity"] for row in tables)
 
 
 DENIED = [

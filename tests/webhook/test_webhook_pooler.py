@@ -1,63 +1,22 @@
 """Through a pooler in transaction mode: each transaction may get another server connection."""
 
 import json
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 from flask.testing import FlaskClient
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from webhook_support import PATH, Metadata, Requests, checkout, client_for, session_id, signed
 
-from stack.network import free_ports
-from stack.postgres import AS_POSTGRES
-from tests.database import eventually
+from tests.pooler import pooled
 
 
 @pytest.fixture
 def pooled_dsn(webhook_dsn: str) -> Iterator[str]:
-    """The app's DSN by way of PgBouncer, which has two server connections for all clients."""
-    server = conninfo_to_dict(webhook_dsn)
-    (port,) = free_ports(0)
-    directory = Path(tempfile.mkdtemp(prefix="favorites-pooler-"))
-    (directory / "users.txt").write_text('"webhook_app" ""\n')
-    (directory / "pooler.ini").write_text(
-        "[databases]\n"
-        f"* = host={server['host']} port={server['port']}\n"
-        "[pgbouncer]\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = trust\nauth_file = {directory}/users.txt\n"
-        "pool_mode = transaction\ndefault_pool_size = 2\n"
-    )
-    if AS_POSTGRES:  # PgBouncer refuses to run as root, too
-        for path in (directory, *directory.iterdir()):
-            shutil.chown(path, "postgres", "postgres")
-    with subprocess.Popen(
-        [*AS_POSTGRES, "/usr/sbin/pgbouncer", "-q", str(directory / "pooler.ini")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as pooler:
-        dsn = make_conninfo(webhook_dsn, port=port)
-
-        def answers() -> bool:
-            try:
-                psycopg.connect(dsn, connect_timeout=2).close()
-            except psycopg.OperationalError:
-                return False
-            return True
-
-        try:
-            eventually(answers)
-            yield dsn
-        finally:
-            pooler.kill()  # from 1.23 on it waits for its clients after SIGTERM
-    shutil.rmtree(directory)
+    with pooled(webhook_dsn) as dsn:
+        yield dsn
 
 
 def test_transaction_pooler(pooled_dsn: str, metadata: Metadata, requests_of: Requests) -> None:

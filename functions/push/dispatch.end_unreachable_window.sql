@@ -1,0 +1,38 @@
+-- Changes the request, through dispatch.requests.
+create or replace function dispatch.end_unreachable_window(
+    p_request_id uuid,
+    p_user_id uuid,
+    p_now timestamptz
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_window record;
+begin
+    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    v_window := dispatch.priority_window(v_request);
+    if
+        v_request.preferred_user_id = p_user_id
+        and v_window.ends_at > p_now
+        and not exists (select from dispatch.devices as d where d.user_id = p_user_id)
+        and not exists (
+            select from dispatch.mechanics as m
+            where m.id = v_window.mechanic_id and dispatch.is_online(m, p_now)
+        )
+    then
+        -- For dispatch.fallback_reason.
+        perform dispatch.note_routing(p_request_id, 'unreachable');
+        update dispatch.requests set announced_at = p_now where id = p_request_id;
+    end if;
+end;
+$$;
+
+comment on function dispatch.end_unreachable_window(uuid, uuid, timestamptz) is
+'Broadcasts a request whose favourite, this user, has no device left and is not online.';
+revoke all on function dispatch.end_unreachable_window(uuid, uuid, timestamptz)
+from public, anon, authenticated, service_role;

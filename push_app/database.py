@@ -1,0 +1,88 @@
+"""The sender's two calls, and the notices that wake it."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg_pool import AsyncConnectionPool
+
+CHANNEL = "dispatch_pushes"
+CONNECT: dict[str, Any] = {
+    "autocommit": True,
+    "connect_timeout": 5,
+    # A server that vanishes without a word must not hold the sender for ever.
+    "keepalives_idle": 5,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+    "fallback_application_name": "push_app",
+    # A pooler in transaction mode hands each transaction to another connection.
+    "prepare_threshold": None,
+}
+
+
+@dataclass(frozen=True)
+class Push:
+    push_id: int
+    endpoint: str
+    p256dh: str
+    auth: str
+    payload: str
+    ttl: int
+    urgency: str
+    topic: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the push service said; no status: nothing."""
+
+    push_id: int
+    status: int | None
+    retry_after: int | None = None
+
+
+class Database:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool = AsyncConnectionPool(
+            url, kwargs=CONNECT, min_size=1, max_size=2, timeout=5, reconnect_timeout=5, open=False
+        )
+
+    async def __aenter__(self) -> "Database":
+        await self._pool.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    async def claim(self, most: int) -> list[Push]:
+        """What is due, for this sender alone for 30 seconds."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(Push))
+            await cursor.execute("select * from public.claim_pushes(%s)", [most])
+            return await cursor.fetchall()
+
+    async def finish(self, answers: list[Answer]) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "select public.finish_pushes(%s)", [json.dumps([vars(each) for each in answers])]
+            )
+
+    async def listen(self, wake: asyncio.Event) -> None:
+        """Set wake whenever something is queued, for ever. Through a pooler in transaction mode it
+        hears nothing, and the sender's own looking must do."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._url, **CONNECT
+                ) as connection:
+                    await connection.execute(f"listen {CHANNEL}")
+                    wake.set()  # for what was queued before
+                    async for _ in connection.notifies():
+                        wake.set()
+            except psycopg.Error:
+                await asyncio.sleep(1)
