@@ -11,5 +11,9 @@ begin
     grant execute on function
     dispatch.take_pushes(integer, interval, timestamptz), dispatch.record_answers(jsonb, timestamptz)
     to push_app;
+    if not (select r.rolcanlogin from pg_catalog.pg_roles as r where r.rolname = 'push_app') then
+        raise notice '%', 'push_app is there and cannot log in yet. Next, in psql: '
+            'alter role push_app login; and \password push_app';
+    end if;
 end;
 $$;

@@ -286,9 +286,7 @@ def stripe_checkout(directory: Path, port: int, webhook_url: str, secret: str) -
     )
 
 
-def edge_function(
-    name: str, directory: Path, port: int, environment: Mapping[str, str]
-) -> Service:
+def edge_function(name: str, directory: Path, port: int, environment: Mapping[str, str]) -> Service:
     """A function of supabase/functions/ under Deno, on 127.0.0.1:`port`."""
     # Deno looks for npm packages beside the code.
     home = directory / "functions"
@@ -308,7 +306,7 @@ def edge_function(
         directory,
         [*argv, "--allow-env", "--allow-net", str(home / name / "index.ts")],
         lambda: listens(port),
-        deno | environment,
+        {**deno, **environment},
     )
 
 

@@ -105,9 +105,7 @@ def push_of(world: World, request: str) -> dict[str, Any]:
     return push
 
 
-def test_a_push_is_sent_and_said_so(
-    world: World, service: PushService, function: Function
-) -> None:
+def test_a_push_is_sent_and_said_so(world: World, service: PushService, function: Function) -> None:
     phone = service.device()
     request = book(world, with_phones(world, phone))
     logged = len(function.log())
@@ -207,8 +205,12 @@ def test_two_calls_at_once_send_each_push_once(
                 row,
             )
         book(world, mechanic)
-    # So long that each has its hands full, and leaves the rest to the other.
-    service.answer = lambda _: (time.sleep(0.1), (201, {}))[1]
+
+    def slowly(_: str) -> tuple[int, dict[str, str]]:
+        time.sleep(0.1)  # each has its hands full, and leaves the rest to the other
+        return 201, {}
+
+    service.answer = slowly
     shares = at_once(function.send, function.send)
     assert sum(shares) == 80 and min(shares) > 0
     assert sorted(service.paths()) == sorted(service.devices)
@@ -336,7 +338,7 @@ def test_on_a_pg_cron_that_knows_seconds(stack: Stack, version: str) -> None:
     with psycopg.connect(stack.cluster.dsn(SUPERUSER)) as connection:
         connection.execute(STAND_INS.encode())
         connection.execute(
-            "insert into vault.decrypted_secrets values ('project_url', ''), ('send_pushes_key', '')"
+            "insert into vault.decrypted_secrets values ('project_url'), ('send_pushes_key')"
         )
         changed = "update pg_extension set extversion = %s where extname = 'pg_cron'"
         (real,) = connection.execute(
