@@ -1,5 +1,5 @@
--- The push app's own login: it can call two functions and nothing else. Let it log in, and give it a
--- password by psql's \password, which sends a hash: many servers log statements.
+-- The push app's own login: it can call two functions and nothing else. Let it log in, and give it
+-- a password by psql's \password, which sends a hash: many servers log statements.
 -- One statement, as `supabase db query` takes no more.
 do $$
 begin
