@@ -1,5 +1,5 @@
--- The push app's own login: it can call two functions and nothing else. Let it log in, and give it a
--- password by psql's \password, which sends a hash: many servers log statements.
+-- The push app's own login: it can call two functions and nothing else. Let it log in, and give it
+-- a password by psql's \password, which sends a hash: many servers log statements.
 -- One statement, as `supabase db query` takes no more.
 do $$
 begin
@@ -11,5 +11,9 @@ begin
     grant execute on function
     dispatch.take_pushes(integer, interval, timestamptz), dispatch.record_answers(jsonb, timestamptz)
     to push_app;
+    if not (select r.rolcanlogin from pg_catalog.pg_roles as r where r.rolname = 'push_app') then
+        raise notice '%', 'push_app is there and cannot log in yet. Next, in psql: '
+            'alter role push_app login; and \password push_app';
+    end if;
 end;
 $$;

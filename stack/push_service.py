@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
@@ -71,7 +72,7 @@ class Device:
 @dataclass(frozen=True)
 class Received:
     path: str
-    headers: dict[str, str]
+    headers: Message  # whose names are of any case
     message: Any
     at: float
     status: int | None  # that it was answered
@@ -100,7 +101,7 @@ class PushService:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 try:
-                    message = service.check(self.path, dict(self.headers), body, vapid_public_key)
+                    message = service.check(self.path, self.headers, body, vapid_public_key)
                 except Exception as error:  # noqa: BLE001  # told by the test
                     service.faults.append(repr(error))
                     self.respond(400, {})
@@ -108,7 +109,7 @@ class PushService:
                 answer = service.answer(self.path)
                 status = answer[0] if answer else None
                 service.received.append(
-                    Received(self.path, dict(self.headers), message, time.time(), status)
+                    Received(self.path, self.headers, message, time.time(), status)
                 )
                 if answer is None:
                     time.sleep(3)
@@ -134,7 +135,7 @@ class PushService:
         self.devices[path] = Device(self.origin + path)
         return self.devices[path]
 
-    def check(self, path: str, headers: dict[str, str], body: bytes, public_key: str) -> Any:
+    def check(self, path: str, headers: Message, body: bytes, public_key: str) -> Any:
         """As a push service and the browser behind it would; what the message says."""
         scheme, _, rest = headers["Authorization"].partition(" ")
         token, key = (part.split("=", 1)[1] for part in rest.split(","))

@@ -286,10 +286,8 @@ def stripe_checkout(directory: Path, port: int, webhook_url: str, secret: str) -
     )
 
 
-def create_checkout(
-    directory: Path, port: int, *, api_url: str, anon_key: str, site_url: str, stripe_url: str
-) -> Service:
-    """The Edge Function under Deno, on 127.0.0.1:`port`."""
+def edge_function(name: str, directory: Path, port: int, environment: Mapping[str, str]) -> Service:
+    """A function of supabase/functions/ under Deno, on 127.0.0.1:`port`."""
     # Deno looks for npm packages beside the code.
     home = directory / "functions"
     shutil.rmtree(home, ignore_errors=True)
@@ -298,10 +296,25 @@ def create_checkout(
     (home / "node_modules").symlink_to(ROOT / "stack/node_modules")
     program = ROOT / "stack/node_modules/@deno/linux-x64-glibc/deno"
     argv = [str(program), "run", "--no-prompt", "--node-modules-dir=manual"]
-    environment = {
+    deno = {
         "DENO_DIR": str(directory / "deno"),
         "DENO_NO_UPDATE_CHECK": "1",
         "DENO_SERVE_ADDRESS": f"tcp:127.0.0.1:{port}",
+    }
+    return Service(
+        name,
+        directory,
+        [*argv, "--allow-env", "--allow-net", str(home / name / "index.ts")],
+        lambda: listens(port),
+        {**deno, **environment},
+    )
+
+
+def create_checkout(
+    directory: Path, port: int, *, api_url: str, anon_key: str, site_url: str, stripe_url: str
+) -> Service:
+    """The Edge Function that opens Stripe's Checkout."""
+    environment = {
         "SUPABASE_URL": api_url,
         # As a project has it that switched the legacy keys off.
         "SUPABASE_PUBLISHABLE_KEYS": json.dumps({"default": anon_key}),
@@ -309,13 +322,7 @@ def create_checkout(
         "STRIPE_API_URL": stripe_url,
         "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
     }
-    return Service(
-        "create-checkout",
-        directory,
-        [*argv, "--allow-env", "--allow-net", str(home / "create-checkout/index.ts")],
-        lambda: listens(port),
-        environment,
-    )
+    return edge_function("create-checkout", directory, port, environment)
 
 
 class Stack:

@@ -24,7 +24,9 @@ begin
                 select old.runid from cron.job_run_details as old
                 inner join cron.job as j on j.jobid = old.jobid
                 where
-                    j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                    j.jobname in (
+                        'dispatch-sweep', 'dispatch-start', 'dispatch-retention', 'dispatch-push'
+                    )
                     and j.database = current_database()
                     and coalesce(old.end_time, old.start_time) < $1
                 order by old.runid

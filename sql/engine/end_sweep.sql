@@ -9,7 +9,8 @@ begin
         for v_found in
             execute
                 'select j.jobid from cron.job as j '
-                'where j.jobname in (''dispatch-sweep'', ''dispatch-start'', ''dispatch-retention'') '
+                'where j.jobname in '
+                '(''dispatch-sweep'', ''dispatch-start'', ''dispatch-retention'', ''dispatch-push'') '
                 'and j.database = current_database()'
         loop
             execute 'select cron.unschedule($1::bigint)' using v_found.jobid;

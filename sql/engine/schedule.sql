@@ -92,7 +92,10 @@ begin
     for v_job in
         select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
         where
-            j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+            -- The last is sql/push_cron.sql's.
+            j.jobname in (
+                'dispatch-sweep', 'dispatch-start', 'dispatch-retention', 'dispatch-push'
+            )
             and j.database = current_database() and j.username = current_user
             and j.nodeport <> current_setting('port')::integer
     loop

@@ -6645,7 +6645,9 @@ begin
                 select old.runid from cron.job_run_details as old
                 inner join cron.job as j on j.jobid = old.jobid
                 where
-                    j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                    j.jobname in (
+                        'dispatch-sweep', 'dispatch-start', 'dispatch-retention', 'dispatch-push'
+                    )
                     and j.database = current_database()
                     and coalesce(old.end_time, old.start_time) < $1
                 order by old.runid
@@ -8241,7 +8243,10 @@ begin
     for v_job in
         select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
         where
-            j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+            -- The last is sql/push_cron.sql's.
+            j.jobname in (
+                'dispatch-sweep', 'dispatch-start', 'dispatch-retention', 'dispatch-push'
+            )
             and j.database = current_database() and j.username = current_user
             and j.nodeport <> current_setting('port')::integer
     loop

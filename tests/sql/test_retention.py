@@ -158,7 +158,8 @@ def test_old_runs_of_our_jobs_go_and_those_of_others_stay(cluster: Cluster) -> N
     with Database(cluster, "postgres") as db:
         superuser = db.superuser()
         with superuser.transaction(force_rollback=True):
-            superuser.execute("select cron.schedule('theirs', '0 0 1 1 *', 'select 1')")
+            for job in ("theirs", "dispatch-push"):
+                superuser.execute("select cron.schedule(%s, '0 0 1 1 *', 'select 1')", [job])
             superuser.execute("delete from cron.job_run_details")
             superuser.execute(
                 "insert into cron.job_run_details (jobid, runid, status, start_time, end_time)"
@@ -167,13 +168,14 @@ def test_old_runs_of_our_jobs_go_and_those_of_others_stay(cluster: Cluster) -> N
                 " from cron.job, unnest(array[6, 8, 9]) as age"
             )
             prune = "select dispatch.prune_cron_runs('7 days', 3)"
-            assert [value(superuser, prune) for _ in range(3)] == [3, 3, 0]
+            assert [value(superuser, prune) for _ in range(4)] == [3, 3, 2, 0]
             left = rows(
                 superuser,
                 "select j.jobname, count(*) as runs from cron.job_run_details"
                 " join cron.job as j using (jobid) group by 1 order by 1",
             )
             assert [tuple(row.values()) for row in left] == [
+                ("dispatch-push", 1),
                 ("dispatch-retention", 1),
                 ("dispatch-start", 1),
                 ("dispatch-sweep", 1),
@@ -263,6 +265,11 @@ def test_jobs_made_on_another_port_move_and_keep_what_the_owner_set(cluster: Clu
             superuser.execute(
                 "update cron.job set schedule = '1 1 * * *', active = false"
                 " where jobname = 'dispatch-retention'"
+            )
+            superuser.execute(  # sql/push_cron.sql's
+                "set local role postgres;"
+                " select cron.schedule('dispatch-push', '0 0 1 1 *', 'select 1');"
+                " reset role"
             )
             wanted = rows(superuser, jobs)
             superuser.execute("update cron.job set nodeport = 1; set local role postgres")

@@ -139,6 +139,49 @@ def vacuum_is_held_back(story: Story) -> None:
         stuck.execute("select 1")
 
 
+def with_a_phone(db: Database) -> int:
+    """A favourite with one is asked; the push."""
+    favourite = db.make_mechanic(online=False)
+    db.sql(
+        "insert into dispatch.devices (endpoint, user_id, p256dh, auth, registered_at)"
+        " values ('https://fcm.googleapis.com/fcm/send/x', %s, '', '', now() - interval '1 day')",
+        favourite,
+    )
+    request = db.make_request(preferred=favourite)
+    db.sql("select dispatch.deliver_events()")
+    push = "select id from dispatch.pushes where request_id = %s and not is_reminder"
+    return int(db.value(push, request))
+
+
+def pushes_do_not_leave(story: Story) -> None:
+    db = story.db
+    push = with_a_phone(db)
+    db.sql("update dispatch.pushes set due_at = now() - interval '2 minutes' where id = %s", push)
+    with story.cures("pushes_on_time"):
+        assert story.run().startswith("1|") and "devices" not in story.failing()
+        assert story.run() == ""
+        assert story.run() == ""
+        story.run()
+        claim = "select * from public.claim_pushes()"
+        assert rows(db.connect(role="service_role"), claim) == []
+    assert db.sql("select * from dispatch.devices") == []
+
+
+def push_services_refuse(story: Story) -> None:
+    db = story.db
+    push = with_a_phone(db)
+    sender = db.connect(role="service_role")
+    (claimed,) = rows(sender, "select push_id from public.claim_pushes()")
+    assert claimed["push_id"] == push
+    rpc(sender, "finish_pushes", answers=[{"push_id": push, "status": 403}])
+    assert "pushes_accepted" in story.failing()
+    assert story.run().startswith("fcm.googleapis.com|refused|403|1|")
+    story.run()
+    assert db.sql("select * from dispatch.devices") == []
+    db.sql("update dispatch.pushes set finished_at = now() - interval '16 minutes'")
+    assert "pushes_accepted" not in story.failing()
+
+
 def stripe_events_in_error(story: Story) -> None:
     db = story.db
     db.sql("insert into auth.users (id) values (%s)", CUSTOMER)
@@ -344,6 +387,7 @@ def turn_the_flag(story: Story) -> None:
 
 def roll_back(story: Story) -> None:
     db = story.db
+    db.sql("select cron.schedule('dispatch-push', '* * * * *', 'select 1')")  # sql/push_cron.sql's
     db.sql("select dispatch.set_favorites_priority(true)")
     request = db.make_request(preferred=db.make_mechanic())
     db.sql("delete from dispatch.request_events where request_id = %s", request)
@@ -374,6 +418,8 @@ INCIDENTS = {
     "pg_cron begins nothing": pg_cron_begins_nothing,
     "Notices do not arrive": notices_do_not_arrive,
     "Vacuum is held back": vacuum_is_held_back,
+    "Pushes do not leave": pushes_do_not_leave,
+    "Push services refuse": push_services_refuse,
     "Stripe events in error": stripe_events_in_error,
     "Nobody accepts a request": nobody_accepts_a_request,
     "Requests do not expire": requests_do_not_expire,
