@@ -48,22 +48,13 @@ where
     and a.attnum is null
 union all
 select
-    format('%s public.%s is of something else', k.kind, r.relname),
-    format('alter %s public.%s rename to …', k.kind, r.relname)
+    format(
+        '%s is of something else', pg_describe_object('pg_catalog.pg_class'::regclass, r.oid, 0)
+    ),
+    'rename it'
 from pg_catalog.pg_class as r
 left join pg_catalog.pg_index as i
     on i.indexrelid = r.oid and i.indrelid = to_regclass('public.session_requests')
-cross join
-    lateral (
-        select
-            case r.relkind
-                when 'i' then 'index'
-                when 'v' then 'view'
-                when 'm' then 'materialized view'
-                when 'S' then 'sequence'
-                else 'table'
-            end as kind
-    ) as k
 where
     r.relnamespace = to_regnamespace('public')
     and r.relname in (

@@ -326,7 +326,8 @@ def test_a_key_and_columns_of_another_make_will_do(empty_db: Database) -> None:
         "insert into mechanics (user_id, application_status) values (%s, 'approved') returning id",
         user,
     )
-    request = str(garage.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)[0]["id"])
+    (row,) = garage.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)
+    request = str(row["id"])
     rpc(garage.connect(user), "accept_session_request", request_id=request)
     assert garage.log(request) == ["priority_request", "request_accepted"]
     install(garage.dsn(), DOWN, ENGINE_DOWN)
@@ -442,10 +443,10 @@ NAMES_TAKEN = {
         " column: alter table public.session_requests rename constraint"
     ),
     "create index session_requests_preferred_mechanic_idx on mechanics (city)": (
-        "index public.session_requests_preferred_mechanic_idx is of something else: alter index"
+        "index session_requests_preferred_mechanic_idx is of something else: rename it"
     ),
     "create view session_requests_priority_notified_idx as select 1 as one": (
-        "view public.session_requests_priority_notified_idx is of something else: alter view"
+        "view session_requests_priority_notified_idx is of something else: rename it"
     ),
     "create function first_open() returns session_requests language sql stable begin atomic"
     " select * from session_requests where status = 'pending' limit 1; end": (
