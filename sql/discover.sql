@@ -1083,6 +1083,10 @@ begin
                         then '::text'
                     when r.best ->> 'base_type' = 'timestamp without time zone'
                         then ' at time zone ''UTC'''
+                    -- A domain.
+                    when r.best ->> 'kind' = 'time'
+                        and r.best ->> 'type' !~ '^timestamp\M' then '::timestamptz'
+                    when r.best ->> 'kind' = 'uuid' and r.best ->> 'type' <> 'uuid' then '::uuid'
                     else ''
                 end
             )
@@ -1099,7 +1103,9 @@ begin
         )
     into v_x, v_says, v_rivals
     from (select d.key, d.value, d.value -> 0 as best from jsonb_each(v_readings) as d) as r;
-    v_x := coalesce(v_x, '{}');
+    v_x := coalesce(v_x, '{}') || jsonb_build_object(
+        'id', 'm.id' || case when v_mechanics #>> '{id,type}' <> 'uuid' then '::uuid' else '' end
+    );
 
     select jsonb_object_agg(g.relation, g.expression) into v_gone
     from (
@@ -1941,7 +1947,6 @@ begin
                 'gone', nullif(array_to_string(v_gone_names, ', '), '')
             ),
             'join', v_join,
-            'user_id', v_readings #>> '{user_id,0,name}',
             'approval_columns',
             array_remove(array[v_readings #>> '{approval,0,name}'], null) || v_gone_names,
             'assigns_user', v_assigns_user,
@@ -2134,11 +2139,8 @@ begin
         from bound as b
         cross join lateral (
             values
-            ('mechanics', 1, 'm.id', 'id', 'what preferred_mechanic_id will point to'),
-            (
-                'mechanics', 2, format('m.%I', b.bound ->> 'user_id'), 'user_id',
-                b.says ->> 'user_id'
-            ),
+            ('mechanics', 1, b.x ->> 'id', 'id', 'what preferred_mechanic_id will point to'),
+            ('mechanics', 2, b.x ->> 'user_id', 'user_id', b.says ->> 'user_id'),
             ('mechanics', 3, b.x ->> 'display_name', 'display_name', b.says ->> 'display_name'),
             ('mechanics', 4, b.x ->> 'approval', 'is_approved', b.says ->> 'approval'),
             (

@@ -16,7 +16,7 @@ from tests.database import Database, Row, dump
 DISCOVER = ROOT / "sql/discover.sql"
 SHAPES = ROOT / "examples/marketplaces"
 REFERENCE = ROOT / "functions/binding/reference.sql"
-BOUND = ["garage", "by_user", "enums", "half_known", "camel_case"]
+BOUND = ["garage", "by_user", "enums", "half_known", "camel_case", "grown"]
 CARLA, FRANK, MONA = (f"{n}0000000-0000-4000-8000-000000000001" for n in "caf")
 # Theirs, beside the users' ids.
 FRANKS, MONAS = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
@@ -78,6 +78,16 @@ ROWS = {
     ('c1', 'Chat', 'chat', 999), ('v1', 'Video', 'video', 2999);
     insert into session_requests (customer_id, session_type, plan_code)
     values ('{CARLA}', 'chat', 'c1');
+    """,
+    "grown": f"""
+    insert into mechanics (id, account, business_name, approved_at, brands, town) values
+    ('{FRANKS}', '{FRANK}', 'Frank', '2026-01-01Z', '["Audi"]', 'Ulm'),
+    ('{MONAS}', '{MONA}', 'Mona', null, null, null);
+    insert into customer_favorites (customer_id, mechanic_id, unfavorited_at)
+    values ('{CARLA}', '{FRANKS}', null), ('{CARLA}', '{MONAS}', now());
+    insert into service_plans values ('c1', 'Chat', 'chat', 999), ('v1', 'Video', 'video', 2999);
+    insert into session_requests (customer_id, mechanic_id, session_type, plan_code, status)
+    values ('{CARLA}', '{FRANKS}', 'chat', 'c1', 'accepted');
     """,
 }
 COLUMNS = {
@@ -354,6 +364,30 @@ def test_enums(empty_db: Database, tmp_path: Path) -> None:
     ]
     assert constants(db)["assigns_user_id"] is False
     assert constants(db)["approval_columns"] == ["verified"]
+
+
+def test_grown(empty_db: Database, tmp_path: Path) -> None:
+    """Domains are what they are made of; what was suspended, or taken back, is not bound."""
+    db = empty_db
+    make(db, "grown")
+    found = found_in(db)
+    for line in (
+        "account: by foreign key to auth.users (id); 2 of 2 values are users' ids",
+        "and none of these says otherwise: suspended_at",
+        "price_cents: by its name; smallint, taken as minor units; its values are 999, 2999",
+        "only where    f.unfavorited_at is null",
+        "extensions.citext, knows accepted, cancelled, completed, expired, paused, pending",
+        "also read     accepted_at, expires_at, plan_code",
+    ):
+        assert line in found.report
+    assert found.asks("Is a mechanic approved where m.approved_at is not null")
+    assert found.asks("until expires_at, which the table computes")
+    assert found.asks("In which currency", "Taken: usd")
+    assert len(found.questions) == 4
+    bind(db, tmp_path, found.text)
+    (frank,) = db.sql("select * from dispatch.mechanics where is_approved")
+    assert (frank["display_name"], frank["brands"], frank["city"]) == ("Frank", ["Audi"], "Ulm")
+    assert constants(db)["approval_columns"] == ["approved_at", "suspended_at"]
 
 
 @pytest.mark.parametrize("with_rows", [True, False], ids=["rows", "empty"])

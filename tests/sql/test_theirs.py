@@ -18,7 +18,7 @@ import pytest
 from stack import ROOT
 from stack.clients import stripe_event
 from stack.install import DOWN, ENGINE_DOWN, MARKETPLACE, install, install_on_theirs
-from stack.postgres import Cluster
+from stack.postgres import Cluster, run_psql
 from tests.database import (
     Connection,
     Database,
@@ -105,6 +105,18 @@ SHAPES = [
         None,
         "noShow",
         had_column=True,
+    ),
+    Shape(
+        "grown",
+        "insert into mechanics (id, account, business_name, approved_at)"
+        " values (%(id)s, %(user)s, 'Mia', now())",
+        "update mechanics set suspended_at = now() where id = %s",
+        "insert into service_plans (code, label, session_type, price_cents)"
+        " values ('chat10', 'Chat', 'chat', 999), ('free', 'Free', 'chat', 0)",
+        "insert into customer_favorites (customer_id, mechanic_id) values (%(customer)s, %(id)s)",
+        None,
+        "paused",
+        assigns_user=False,
     ),
     Shape(
         "like_ours",
@@ -610,6 +622,28 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     booked = rpc(theirs.backend, "process_stripe_event", event=late)
     assert theirs.db.request(booked["request_id"])["status"] == "cancelled"
     assert theirs.db.events(booked["request_id"]) == []
+
+
+def test_a_rule_of_theirs_is_no_obstacle(theirs: Theirs) -> None:
+    """PostgreSQL knows some statements that a table with a rule is not for."""
+    theirs.db.sql(
+        "create table changed (status text); create rule changed as on update to session_requests"
+        " do also insert into changed values (new.status)"
+    )
+    booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=booking)["request_id"]
+    answer = rpc(theirs.backend, "process_stripe_event", event=refund("pi_1"))
+    assert answer == {"outcome": "refunded", "request_id": request, "created": False}
+    assert theirs.db.log(request) == ["priority_request", "request_cancelled:refunded"]
+    request = theirs.book()
+    assert rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    other = theirs.book()
+    assert theirs.sweep(11) == 1
+    assert theirs.db.log(other) == ["priority_request", "new_request:window_ended"]
+
+
+def test_verify_passes(theirs: Theirs) -> None:
+    run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
 
 def test_a_refund_that_they_refuse_is_in_error_until_it_is_replayed(theirs: Theirs) -> None:
