@@ -249,9 +249,22 @@ set search_path = pg_catalog, pg_temp
 as %L
         $f$,
         format(
-            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n'
+            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
             '    return found;\nend;\n',
-            v_inserted, v_values
+            v_inserted,
+            v_values,
+            -- Whoever paid is told by the id, and Stripe's next events find the request by it.
+            case
+                when not v_is_ours
+                    then
+                        E'    if found and not exists (\n'
+                        '        select from public.session_requests as r where r.id = p_id\n'
+                        '    ) then\n'
+                        '        raise integrity_constraint_violation using\n'
+                        '            message = ''a trigger gave the booking another id'';\n'
+                        '    end if;\n'
+                else ''
+            end
         )
     );
     comment on function dispatch.insert_request(
@@ -329,7 +342,7 @@ as %L
                 %s as expires_at,
                 r.status = 'cancelled' as is_cancelled,
                 r.status = 'accepted' as is_accepted,
-                r.mechanic_id,
+                r.mechanic_id::uuid as mechanic_id,
                 %s as customer_id,
                 coalesce(%s, e.received_at) as changed_at,
                 e.payload #> '{data,object,amount_total}' as amount_total,

@@ -642,6 +642,33 @@ def test_a_rule_of_theirs_is_no_obstacle(theirs: Theirs) -> None:
     assert theirs.db.log(other) == ["priority_request", "new_request:window_ended"]
 
 
+def test_a_booking_that_is_given_another_id_is_none(theirs: Theirs) -> None:
+    """The page after the payment, and a refund, would look for it by the first."""
+    theirs.db.sql(
+        "create function renumber() returns trigger language plpgsql"
+        " as 'begin new.id := gen_random_uuid(); return new; end';"
+        " create trigger renumber before insert on session_requests"
+        " for each row execute function renumber()"
+    )
+    booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    answer = rpc(theirs.backend, "process_stripe_event", event=booking)
+    assert answer == {"outcome": "error", "request_id": None, "created": False}
+    (event,) = theirs.db.sql("select error from dispatch.stripe_events")
+    assert (
+        "refused by the marketplace: 23000 a trigger gave the booking another id"
+        in (event["error"])
+    )
+    customer = theirs.db.connect(theirs.customer)
+    with refused("PT409", "booking_refused"):
+        rpc(customer, "request_free_session", plan_code="free")
+    assert theirs.db.sql("select id from session_requests") == []
+    # Their own booking is theirs to number.
+    assert theirs.db.log(theirs.book()) == ["priority_request"]
+    theirs.db.sql("drop trigger renumber on session_requests")
+    answer = theirs.db.value("select dispatch.replay_stripe_event(%s)", booking["id"])
+    assert answer["created"] is True
+
+
 def test_verify_passes(theirs: Theirs) -> None:
     run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
