@@ -18,7 +18,7 @@ from stack.install import (
     install_on_theirs,
 )
 from stack.postgres import SUPERUSER, Cluster, run_psql
-from tests.database import Database, Row, dump, eventually, fresh_database, rows, rpc
+from tests.database import Database, Row, dump, eventually, fresh_database, refused, rows, rpc
 
 GARAGE = (ROOT / "examples/marketplaces/garage/schema.sql").read_text()
 HISTORY = """
@@ -431,6 +431,34 @@ def test_another_binding_takes_the_place_of_the_one_before(
 
 
 # The feature on it.
+
+
+def test_an_approval_in_another_table(empty_db: Database, tmp_path: Path) -> None:
+    """The binding may say so. The window of one who is suspended is over; no trigger tells it."""
+    db, path = empty_db, tmp_path / "binding.sql"
+    db.sql(GARAGE.replace("application_status", "stage"))
+    db.sql("alter table mechanics drop stage")
+    db.sql("create table profiles (id uuid references auth.users (id), is_mechanic boolean)")
+    found = discover(db.dsn())
+    assert "QUESTION: Which mechanics are approved?" in found
+    other = "exists (select from public.profiles as o where o.id = m.user_id and o.is_mechanic)"
+    path.write_text(found.replace("    false as is_approved", f"    {other} as is_approved"))
+    install_engine(db, path)
+    install(db.dsn(), FEATURE)
+    run_psql(db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
+    db.sql("select dispatch.set_favorites_priority(true)")
+    customer, frank, mona = (db.make_customer() for _ in range(3))
+    db.sql("insert into profiles select id, true from auth.users where id <> %s", customer)
+    add = "insert into mechanics (user_id) values (%s) returning id"
+    franks = db.value(add, frank)
+    assert db.value(add, mona)
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, franks)
+    request = str(row["id"])
+    with refused("PT404", "request_not_found"):
+        rpc(db.connect(mona), "accept_session_request", request_id=request)
+    db.sql("update profiles set is_mechanic = false where id = %s", frank)
+    assert db.log(request) == ["priority_request"]
+    assert rpc(db.connect(mona), "accept_session_request", request_id=request)
 
 
 NAMES_TAKEN = {

@@ -669,6 +669,23 @@ def test_a_booking_that_is_given_another_id_is_none(theirs: Theirs) -> None:
     assert answer["created"] is True
 
 
+def test_a_queue_of_theirs_can_leave_out_what_is_reserved(theirs: Theirs) -> None:
+    """Past the policies the oldest may be reserved; then an UPDATE for another finds no row."""
+    reserved, free = theirs.book(), theirs.book(preferred_mechanic_id=None)
+    theirs.db.sql(
+        "update session_requests set created_at = created_at - interval '1 h' where id = %s",
+        reserved,
+    )
+    take = (
+        "update session_requests set status = 'accepted', mechanic_id = %s where id = ("
+        "select id from session_requests where status = 'pending' {} order by created_at"
+        " for update skip locked limit 1) returning id::text"
+    )
+    assert rows(theirs.backend, take.format(""), theirs.other.assigned) == []
+    unreserved = take.format("and not dispatch.is_reserved_for_another(id)")
+    assert rows(theirs.backend, unreserved, theirs.other.assigned) == [{"id": free}]
+
+
 def test_verify_passes(theirs: Theirs) -> None:
     run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
