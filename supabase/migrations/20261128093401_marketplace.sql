@@ -22,11 +22,10 @@ where to_regclass('auth.users') is null
 union all
 -- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
-from pg_catalog.pg_namespace as n
 where
-    n.nspname = 'dispatch'
-    and obj_description(n.oid, 'pg_namespace')
-    like 'Routing of session requests to mechanics: %' is not true;
+    to_regnamespace('dispatch') is not null
+    -- Known by what every version has, as a database may be restored without its comments.
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
 
 create temporary table marketplace on commit drop as
 select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
