@@ -71,8 +71,11 @@ begin
             end if;
         end if;
         -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
-        -- moved.
-        if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
+        -- moved, or by one that they compute.
+        if
+            v_new.status = 'expired' and v_old.is_pending
+            and coalesce(v_old.expires_at < v_window.ends_at, true)
+        then
             return null;
         end if;
     end if;

@@ -49,7 +49,9 @@ begin
     loop
         if v_column.name = 'preferred_mechanic_id' then
             -- As of the other ids (sql/marketplace/policies.sql): no estimate tells for whom they are.
-            alter table public.session_requests alter preferred_mechanic_id set statistics 0;
+            -- (A table that inherits it may have a column of its own, which would keep that.)
+            alter table only public.session_requests
+            alter preferred_mechanic_id set statistics 0;
         end if;
         execute format(
             'comment on column public.session_requests.%I is %L',

@@ -23,16 +23,15 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
 where
-    to_regclass('dispatch.request_events') is null
-    and exists (
-        select from pg_catalog.pg_class
-        where relnamespace = to_regnamespace('dispatch')
-    );
+    to_regnamespace('dispatch') is not null
+    -- Known by what every version has, as a database may be restored without its comments.
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
 
 create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
 from pg_catalog.pg_class as c
 where
     c.relnamespace = 'public'::regnamespace
@@ -44,6 +43,12 @@ select
     relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
 from pg_temp.marketplace
 where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+union all
+select
+    format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
+    'alter table public.session_requests not of'
+from pg_temp.marketplace
+where relname = 'session_requests' and reloftype <> 0
 union all
 select
     format('table %s belongs to %s', relname, relowner::regrole),
@@ -75,22 +80,31 @@ from (
 inner join pg_temp.marketplace as m on m.relname = w.relation
 left join pg_catalog.pg_attribute as a
     on a.attrelid = m.oid and a.attname = w.name and not a.attisdropped
-left join pg_catalog.pg_type as y on y.oid = a.atttypid
+left join pg_catalog.pg_type as x on x.oid = a.atttypid
+-- A domain is what it is made of.
+left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
 where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
     format('table %s has no unique key (id)', m.relname),
-    format('alter table public.%s add unique (id)', m.relname)
+    format(
+        'alter table public.%s add unique (id)%s',
+        m.relname,
+        case when m.relname = 'mechanics' then '; one that is deferrable will not do' else '' end
+    )
 from pg_temp.marketplace as m
 where
     m.relname in ('mechanics', 'session_requests') and m.relkind = 'r'
     and not exists (
         select from pg_catalog.pg_index as i
         inner join pg_catalog.pg_attribute as a
-            on a.attrelid = i.indrelid and i.indkey::text = a.attnum::text and a.attname = 'id'
+            on a.attrelid = i.indrelid and i.indkey[0] = a.attnum and a.attname = 'id'
         where
             i.indrelid = m.oid and i.indisunique and i.indisvalid and i.indpred is null
+            and i.indnkeyatts = 1
+            -- A foreign key cannot point to one that is checked later.
+            and (i.indimmediate or m.relname <> 'mechanics')
     );
 
 -- Nothing of the marketplace's is replaced because its name is one of ours.
@@ -125,6 +139,25 @@ where
         '00_dispatch_guard', 'zzz_dispatch_guard', 'zzz_dispatch_open_window',
         'zzz_dispatch_log_insert', 'zzz_dispatch_log_update', 'zzz_dispatch_log_delete'
     );
+
+-- pg_cron's jobs are known by their names.
+do $$
+begin
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        execute $q$
+            insert into pg_temp.missing (what, remedy)
+            select
+                format('cron job %s is the marketplace''s own', j.jobname),
+                'schedule it by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database = current_database() and j.username = current_user
+                and j.command !~ '\mdispatch\.'
+        $q$;
+    end if;
+end;
+$$;
 
 -- An index that was interrupted while it was built is there, and of no use.
 insert into pg_temp.missing (what, remedy)
@@ -832,14 +865,23 @@ declare
     v_values text;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
-    -- may be another expression. Null where the marketplace has no such column.
+    -- may be another expression. Null where the marketplace has no such column, or one of the name
+    -- that holds something else (minutes to live, a list of brands).
     with columns as (
         select
             w.number,
             w.name,
             case
                 when
-                    bool_and(a.attnum is not null)
+                    bool_and(
+                        a.attnum is not null
+                        and case
+                            when n.name in ('accepted_at', 'expires_at')
+                                then y.oid in ('timestamptz'::regtype, 'timestamp'::regtype)
+                            when w.number between 12 and 14 then y.typcategory in ('S', 'E')
+                            else true
+                        end
+                    )
                     and (p_with_windows or not w.needs && array[
                         'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
                     ])
@@ -949,6 +991,8 @@ begin
             on
                 a.attrelid = 'public.session_requests'::regclass
                 and a.attname = n.name and not a.attisdropped
+        left join pg_catalog.pg_type as x on x.oid = a.atttypid
+        left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
         group by w.number, w.name, w.type, w.needs, w.expression, w.of_view
     )
 
@@ -1020,7 +1064,10 @@ as %L
         on
             a.attrelid = 'public.session_requests'::regclass
             and a.attname = c.name and not a.attisdropped
-    inner join pg_catalog.pg_type as y on y.oid = a.atttypid;
+            -- What they compute is theirs to compute.
+            and a.attgenerated = ''
+    inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+    where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
     execute format(
         $f$
@@ -1048,9 +1095,22 @@ set search_path = pg_catalog, pg_temp
 as %L
         $f$,
         format(
-            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n'
+            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
             '    return found;\nend;\n',
-            v_inserted, v_values
+            v_inserted,
+            v_values,
+            -- Whoever paid is told by the id, and Stripe's next events find the request by it.
+            case
+                when not v_is_ours
+                    then
+                        E'    if found and not exists (\n'
+                        '        select from public.session_requests as r where r.id = p_id\n'
+                        '    ) then\n'
+                        '        raise integrity_constraint_violation using\n'
+                        '            message = ''a trigger gave the booking another id'';\n'
+                        '    end if;\n'
+                else ''
+            end
         )
     );
     comment on function dispatch.insert_request(
@@ -1077,10 +1137,14 @@ as %L
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
             (
-                select ', accepted_at = now()' from pg_catalog.pg_attribute as a
+                select ', accepted_at = now()'
+                from pg_catalog.pg_attribute as a
+                inner join pg_catalog.pg_type as x on x.oid = a.atttypid
                 where
                     a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at'
+                    and a.attname = 'accepted_at' and a.attgenerated = ''
+                    and coalesce(nullif(x.typbasetype, 0), x.oid)
+                    in ('timestamptz'::regtype, 'timestamp'::regtype)
             )
         )
     );
@@ -1124,7 +1188,7 @@ as %L
                 %s as expires_at,
                 r.status = 'cancelled' as is_cancelled,
                 r.status = 'accepted' as is_accepted,
-                r.mechanic_id,
+                r.mechanic_id::uuid as mechanic_id,
                 %s as customer_id,
                 coalesce(%s, e.received_at) as changed_at,
                 e.payload #> '{data,object,amount_total}' as amount_total,
@@ -2127,6 +2191,7 @@ begin
             set expires_at = expires_at + (new.announced_at - old.window_ends_at)
             where id = old.id;
         exception
+            when generated_always then null;  -- theirs to compute
             -- Some trigger of theirs does not let it: the broadcast must not wait for that.
             when others then
                 raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
@@ -3980,8 +4045,11 @@ begin
             end if;
         end if;
         -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
-        -- moved.
-        if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
+        -- moved, or by one that they compute.
+        if
+            v_new.status = 'expired' and v_old.is_pending
+            and coalesce(v_old.expires_at < v_window.ends_at, true)
+        then
             return null;
         end if;
     end if;
@@ -4869,25 +4937,26 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request_id uuid;
     v_request_ids uuid[];
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
     if not dispatch.governs_all() then
-        with refunded as (
-            update public.session_requests as r
-            set status = 'cancelled'
-            where
-                r.id = any(array(
-                    select p.request_id from dispatch.payments as p
-                    where p.payment_intent = p_payment_intent
-                ))
-                and r.status = 'pending'
-            returning r.id
-        )
-
-        select f.id into v_request_id from refunded as f limit 1;
-        return v_request_id;
+        v_request_ids := array(
+            select p.request_id from dispatch.payments as p
+            where p.payment_intent = p_payment_intent
+        );
+        -- By itself, not in "with", where PostgreSQL refuses a table of theirs that has a rule.
+        update public.session_requests as r
+        set status = 'cancelled'
+        where r.id = any(v_request_ids) and r.status = 'pending';
+        return case
+            when found
+                then (
+                    select r.id from public.session_requests as r
+                    where r.id = any(v_request_ids) and r.status = 'cancelled'
+                    limit 1
+                )
+        end;
     end if;
 
     with refunded as (

@@ -21,16 +21,15 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
 where
-    to_regclass('dispatch.request_events') is null
-    and exists (
-        select from pg_catalog.pg_class
-        where relnamespace = to_regnamespace('dispatch')
-    );
+    to_regnamespace('dispatch') is not null
+    -- Known by what every version has, as a database may be restored without its comments.
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
 
 create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
 from pg_catalog.pg_class as c
 where
     c.relnamespace = 'public'::regnamespace
@@ -42,6 +41,12 @@ select
     relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
 from pg_temp.marketplace
 where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+union all
+select
+    format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
+    'alter table public.session_requests not of'
+from pg_temp.marketplace
+where relname = 'session_requests' and reloftype <> 0
 union all
 select
     format('table %s belongs to %s', relname, relowner::regrole),
@@ -73,22 +78,31 @@ from (
 inner join pg_temp.marketplace as m on m.relname = w.relation
 left join pg_catalog.pg_attribute as a
     on a.attrelid = m.oid and a.attname = w.name and not a.attisdropped
-left join pg_catalog.pg_type as y on y.oid = a.atttypid
+left join pg_catalog.pg_type as x on x.oid = a.atttypid
+-- A domain is what it is made of.
+left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
 where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
     format('table %s has no unique key (id)', m.relname),
-    format('alter table public.%s add unique (id)', m.relname)
+    format(
+        'alter table public.%s add unique (id)%s',
+        m.relname,
+        case when m.relname = 'mechanics' then '; one that is deferrable will not do' else '' end
+    )
 from pg_temp.marketplace as m
 where
     m.relname in ('mechanics', 'session_requests') and m.relkind = 'r'
     and not exists (
         select from pg_catalog.pg_index as i
         inner join pg_catalog.pg_attribute as a
-            on a.attrelid = i.indrelid and i.indkey::text = a.attnum::text and a.attname = 'id'
+            on a.attrelid = i.indrelid and i.indkey[0] = a.attnum and a.attname = 'id'
         where
             i.indrelid = m.oid and i.indisunique and i.indisvalid and i.indpred is null
+            and i.indnkeyatts = 1
+            -- A foreign key cannot point to one that is checked later.
+            and (i.indimmediate or m.relname <> 'mechanics')
     );
 
 -- Nothing of the marketplace's is replaced because its name is one of ours.
@@ -123,6 +137,25 @@ where
         '00_dispatch_guard', 'zzz_dispatch_guard', 'zzz_dispatch_open_window',
         'zzz_dispatch_log_insert', 'zzz_dispatch_log_update', 'zzz_dispatch_log_delete'
     );
+
+-- pg_cron's jobs are known by their names.
+do $$
+begin
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        execute $q$
+            insert into pg_temp.missing (what, remedy)
+            select
+                format('cron job %s is the marketplace''s own', j.jobname),
+                'schedule it by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database = current_database() and j.username = current_user
+                and j.command !~ '\mdispatch\.'
+        $q$;
+    end if;
+end;
+$$;
 
 -- An index that was interrupted while it was built is there, and of no use.
 insert into pg_temp.missing (what, remedy)
@@ -177,7 +210,53 @@ from pg_catalog.pg_constraint as c
 inner join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
 where
     c.conrelid = to_regclass('public.session_requests') and c.contype = 'f'
-    and a.attname = 'preferred_mechanic_id' and c.confrelid <> to_regclass('public.mechanics');
+    and a.attname = 'preferred_mechanic_id' and c.confrelid <> to_regclass('public.mechanics')
+union all
+-- A column that was renamed leaves its names behind.
+select
+    format('constraint %s of session_requests is of another column', c.conname),
+    format('alter table public.session_requests rename constraint %s to …', c.conname)
+from pg_catalog.pg_constraint as c
+left join pg_catalog.pg_attribute as a
+    on
+        a.attrelid = c.conrelid and a.attname = 'preferred_mechanic_id'
+        and c.contype = 'f' and c.conkey = array[a.attnum]
+where
+    c.conrelid = to_regclass('public.session_requests')
+    and c.conname = 'session_requests_preferred_mechanic_id_fkey'
+    and a.attnum is null
+union all
+select
+    format(
+        '%s is of something else', pg_describe_object('pg_catalog.pg_class'::regclass, r.oid, 0)
+    ),
+    'rename it'
+from pg_catalog.pg_class as r
+left join pg_catalog.pg_index as i
+    on i.indexrelid = r.oid and i.indrelid = to_regclass('public.session_requests')
+where
+    r.relnamespace = to_regnamespace('public')
+    and r.relname in (
+        'session_requests_preferred_mechanic_idx', 'session_requests_priority_notified_idx'
+    )
+    and i.indexrelid is null
+union all
+-- Its columns were written down when it was made, and are compared with the table's at each call.
+select
+    format(
+        'function %s returns the columns that session_requests has now', p.oid::regprocedure
+    ),
+    'make it anew with its body in quotes (as $$ … $$): with three more columns it fails'
+from pg_catalog.pg_proc as p
+inner join pg_catalog.pg_class as r on r.oid = to_regclass('public.session_requests')
+where
+    p.prosqlbody is not null and p.prorettype = r.reltype
+    and pg_get_function_sqlbody(p.oid) !~ '\.\*'
+    and not exists (
+        select from pg_catalog.pg_attribute as a
+        where
+            a.attrelid = r.oid and a.attname = 'priority_notified_at' and not a.attisdropped
+    );
 
 -- All at once, so that nobody mends one thing to be told of the next.
 do $$
@@ -312,7 +391,9 @@ begin
     loop
         if v_column.name = 'preferred_mechanic_id' then
             -- As of the other ids (sql/marketplace/policies.sql): no estimate tells for whom they are.
-            alter table public.session_requests alter preferred_mechanic_id set statistics 0;
+            -- (A table that inherits it may have a column of its own, which would keep that.)
+            alter table only public.session_requests
+            alter preferred_mechanic_id set statistics 0;
         end if;
         execute format(
             'comment on column public.session_requests.%I is %L',

@@ -972,6 +972,16 @@ def test_verify_says_what_row_level_security_is_for(theirs: str) -> None:
     assert "row level security is off on session_requests: all see reserved requests" in text
 
 
+def test_verify_passes_where_no_client_may_read_requests(theirs: str) -> None:
+    """Some marketplaces have their backend read them, and no row level security."""
+    result = verify(
+        theirs,
+        f"{REQUESTS} disable row level security;"
+        " revoke all on public.session_requests from anon, authenticated",
+    )
+    assert "row level security is off" not in result.stdout
+
+
 FILL = """
 set session_replication_role = replica;
 insert into public.session_requests (customer_id, session_type, status, {columns})

@@ -18,7 +18,7 @@ import pytest
 from stack import ROOT
 from stack.clients import stripe_event
 from stack.install import DOWN, ENGINE_DOWN, MARKETPLACE, install, install_on_theirs
-from stack.postgres import Cluster
+from stack.postgres import Cluster, run_psql
 from tests.database import (
     Connection,
     Database,
@@ -105,6 +105,18 @@ SHAPES = [
         None,
         "noShow",
         had_column=True,
+    ),
+    Shape(
+        "grown",
+        "insert into mechanics (id, account, business_name, approved_at)"
+        " values (%(id)s, %(user)s, 'Mia', now())",
+        "update mechanics set suspended_at = now() where id = %s",
+        "insert into service_plans (code, label, session_type, price_cents)"
+        " values ('chat10', 'Chat', 'chat', 999), ('free', 'Free', 'chat', 0)",
+        "insert into customer_favorites (customer_id, mechanic_id) values (%(customer)s, %(id)s)",
+        None,
+        "paused",
+        assigns_user=False,
     ),
     Shape(
         "like_ours",
@@ -610,6 +622,72 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     booked = rpc(theirs.backend, "process_stripe_event", event=late)
     assert theirs.db.request(booked["request_id"])["status"] == "cancelled"
     assert theirs.db.events(booked["request_id"]) == []
+
+
+def test_a_rule_of_theirs_is_no_obstacle(theirs: Theirs) -> None:
+    """PostgreSQL knows some statements that a table with a rule is not for."""
+    theirs.db.sql(
+        "create table changed (status text); create rule changed as on update to session_requests"
+        " do also insert into changed values (new.status)"
+    )
+    booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=booking)["request_id"]
+    answer = rpc(theirs.backend, "process_stripe_event", event=refund("pi_1"))
+    assert answer == {"outcome": "refunded", "request_id": request, "created": False}
+    assert theirs.db.log(request) == ["priority_request", "request_cancelled:refunded"]
+    request = theirs.book()
+    assert rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    other = theirs.book()
+    assert theirs.sweep(11) == 1
+    assert theirs.db.log(other) == ["priority_request", "new_request:window_ended"]
+
+
+def test_a_booking_that_is_given_another_id_is_none(theirs: Theirs) -> None:
+    """The page after the payment, and a refund, would look for it by the first."""
+    theirs.db.sql(
+        "create function renumber() returns trigger language plpgsql"
+        " as 'begin new.id := gen_random_uuid(); return new; end';"
+        " create trigger renumber before insert on session_requests"
+        " for each row execute function renumber()"
+    )
+    booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    answer = rpc(theirs.backend, "process_stripe_event", event=booking)
+    assert answer == {"outcome": "error", "request_id": None, "created": False}
+    (event,) = theirs.db.sql("select error from dispatch.stripe_events")
+    assert (
+        "refused by the marketplace: 23000 a trigger gave the booking another id"
+        in (event["error"])
+    )
+    customer = theirs.db.connect(theirs.customer)
+    with refused("PT409", "booking_refused"):
+        rpc(customer, "request_free_session", plan_code="free")
+    assert theirs.db.sql("select id from session_requests") == []
+    # Their own booking is theirs to number.
+    assert theirs.db.log(theirs.book()) == ["priority_request"]
+    theirs.db.sql("drop trigger renumber on session_requests")
+    answer = theirs.db.value("select dispatch.replay_stripe_event(%s)", booking["id"])
+    assert answer["created"] is True
+
+
+def test_a_queue_of_theirs_can_leave_out_what_is_reserved(theirs: Theirs) -> None:
+    """Past the policies the oldest may be reserved; then an UPDATE for another finds no row."""
+    reserved, free = theirs.book(), theirs.book(preferred_mechanic_id=None)
+    theirs.db.sql(
+        "update session_requests set created_at = created_at - interval '1 h' where id = %s",
+        reserved,
+    )
+    take = (
+        "update session_requests set status = 'accepted', mechanic_id = %s where id = ("
+        "select id from session_requests where status = 'pending' {} order by created_at"
+        " for update skip locked limit 1) returning id::text"
+    )
+    assert rows(theirs.backend, take.format(""), theirs.other.assigned) == []
+    unreserved = take.format("and not dispatch.is_reserved_for_another(id)")
+    assert rows(theirs.backend, unreserved, theirs.other.assigned) == [{"id": free}]
+
+
+def test_verify_passes(theirs: Theirs) -> None:
+    run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
 
 def test_a_refund_that_they_refuse_is_in_error_until_it_is_replayed(theirs: Theirs) -> None:
