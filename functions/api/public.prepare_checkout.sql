@@ -22,9 +22,9 @@ $$;
 
 comment on function public.prepare_checkout(text, uuid, text, integer, boolean, text) is
 '{"plan", "metadata", "banner"} for a booking: give metadata to Stripe Checkout as it is. '
-'priority_window_minutes: 1 to 60, 10 if left out; notes: what the mechanic is to know, at most 500 '
-'characters. Raises PT401 not_signed_in, PT422 invalid_plan, invalid_routing_type, invalid_window, '
-'invalid_notes.';
+'priority_window_minutes: 1 to 60, 10 if left out; notes: what the mechanic is to know, at most '
+'500 characters. Raises PT401 not_signed_in, PT422 invalid_plan, invalid_routing_type, '
+'invalid_window, invalid_notes.';
 revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean, text)

@@ -19,10 +19,10 @@ end;
 $$;
 
 comment on function public.request_free_session(text, uuid, text, text, uuid) is
-'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to know, '
-'at most 500 characters. attempt: asked again with the same one (and the same plan and favourite), '
-'it returns the request that is there. Raises PT401 not_signed_in, PT409 booking_refused, PT422 '
-'invalid_plan, invalid_routing_type, invalid_notes.';
+'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to '
+'know, at most 500 characters. attempt: asked again with the same one (and the same plan and '
+'favourite), it returns the request that is there. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type, invalid_notes.';
 revoke all on function public.request_free_session(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.request_free_session(text, uuid, text, text, uuid)

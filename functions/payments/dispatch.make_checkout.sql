@@ -33,7 +33,8 @@ begin
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select left(m.display_name, 200) into v_name from dispatch.mechanics as m
+        select left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200) into v_name
+        from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
             and m.user_id is distinct from v_customer_id;

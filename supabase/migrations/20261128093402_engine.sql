@@ -4631,7 +4631,8 @@ begin
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select left(m.display_name, 200) into v_name from dispatch.mechanics as m
+        select left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200) into v_name
+        from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
             and m.user_id is distinct from v_customer_id;
@@ -7014,9 +7015,9 @@ as $$
 $$;
 
 comment on function public.list_session_request_payments(uuid[]) is
-'What was paid for those of these requests that are the caller''s and were paid through Stripe: paid, '
-'refund_due (closed, and not paid back yet) or refunded; the amount in the currency''s smallest unit. '
-'Raises PT401 not_signed_in.';
+'What was paid for those of these requests that are the caller''s and were paid through Stripe: '
+'paid, refund_due (closed, and not paid back yet) or refunded; the amount in the currency''s smallest '
+'unit. Raises PT401 not_signed_in.';
 revoke all on function public.list_session_request_payments(uuid[])
 from public, anon, authenticated, service_role;
 grant execute on function public.list_session_request_payments(uuid[]) to authenticated;
@@ -7045,9 +7046,9 @@ $$;
 
 comment on function public.prepare_checkout(text, uuid, text, integer, boolean, text) is
 '{"plan", "metadata", "banner"} for a booking: give metadata to Stripe Checkout as it is. '
-'priority_window_minutes: 1 to 60, 10 if left out; notes: what the mechanic is to know, at most 500 '
-'characters. Raises PT401 not_signed_in, PT422 invalid_plan, invalid_routing_type, invalid_window, '
-'invalid_notes.';
+'priority_window_minutes: 1 to 60, 10 if left out; notes: what the mechanic is to know, at most '
+'500 characters. Raises PT401 not_signed_in, PT422 invalid_plan, invalid_routing_type, '
+'invalid_window, invalid_notes.';
 revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
@@ -7095,10 +7096,10 @@ end;
 $$;
 
 comment on function public.request_free_session(text, uuid, text, text, uuid) is
-'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to know, '
-'at most 500 characters. attempt: asked again with the same one (and the same plan and favourite), '
-'it returns the request that is there. Raises PT401 not_signed_in, PT409 booking_refused, PT422 '
-'invalid_plan, invalid_routing_type, invalid_notes.';
+'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to '
+'know, at most 500 characters. attempt: asked again with the same one (and the same plan and '
+'favourite), it returns the request that is there. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type, invalid_notes.';
 revoke all on function public.request_free_session(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.request_free_session(text, uuid, text, text, uuid)
