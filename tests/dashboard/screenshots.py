@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from stack import ROOT
 from stack.clients import add_mechanic, add_user, paid_checkout
@@ -11,7 +11,8 @@ from stack.temporary import temporary_stack
 from tests.api.world import Person, World
 from tests.dashboard.conftest import CHROMIUM, PHONE, Stage
 
-SIZE = {"width": 1280, "height": 960}
+SIZE: ViewportSize = {"width": 1280, "height": 720}
+HOME: ViewportSize = {"width": 1280, "height": 1080}
 NOTES = "Volvo V70, 2009. Squeals when it turns left, only when cold."
 
 
@@ -22,28 +23,24 @@ def take(stage: Stage, mechanics: list[Person], directory: Path) -> None:
         page.screenshot(path=directory / f"{name}.png", animations="disabled")
 
     carla, (frank, *_) = stage.carla, mechanics
-    page = stage.open(carla, viewport=SIZE)
+    page = stage.open(carla, viewport=HOME)
     page.get_by_role("button", name="Book again: Frank").wait_for()
     page.get_by_role("link", name="Expert video session").wait_for()
-    page.locator("#past").scroll_into_view_if_needed()
-    page.evaluate("scrollTo(0, 0)")
     keep(page, "home")
     page.get_by_role("button", name="Book again: Mona").click()
     keep(page, "dialog")
     page.keyboard.press("Escape")
 
-    page.get_by_role("button", name="Book again: Frank").click()
-    page.get_by_role("button", name="Continue with Frank").click()
-    page.get_by_role("textbox", name="What is the trouble?").fill(NOTES)
-    phone = stage.open(carla, viewport=PHONE, color_scheme="dark", device_scale_factor=2)
-    phone.get_by_role("button", name="Book again: Frank").wait_for()
+    choose(page)
+    page.evaluate("scrollTo(0, 0)")
+    keep(page, "launcher")
+    phone = stage.open(carla, viewport=PHONE, device_scale_factor=2)
     page.get_by_role("button", name="Continue to payment: Quick chat").click()
     page.get_by_role("button", name="Pay", exact=True).click()
     page.get_by_role("heading", name="Waiting for Frank").wait_for()
-    keep(page, "waiting")
     phone.get_by_role("link", name="Quick chat").filter(has_text="Waiting").click()
     phone.get_by_role("heading", name="Waiting for Frank").wait_for()
-    keep(phone, "phone")
+    keep(phone, "waiting")
 
     stage.world.book(carla)
     work = stage.open(frank, "mechanic.html", viewport=SIZE)
@@ -51,8 +48,20 @@ def take(stage: Stage, mechanics: list[Person], directory: Path) -> None:
     keep(work, "mechanic")
     booked = page.url.partition("id=")[2]
     frank.rpc("accept_session_request", request_id=booked)
+    page.set_viewport_size(SIZE)
     page.get_by_role("heading", name="Frank Öberg accepted").wait_for()
     keep(page, "accepted")
+
+    dark = stage.open(carla, viewport=PHONE, color_scheme="dark", device_scale_factor=2)
+    choose(dark)
+    keep(dark, "phone-dark")
+
+
+def choose(page: Page) -> None:
+    page.get_by_role("button", name="Book again: Frank").click()
+    page.get_by_role("button", name="Continue with Frank").click()
+    page.get_by_text("Booking with Frank Öberg (Priority)").wait_for()
+    page.get_by_role("textbox", name="What is the trouble?").fill(NOTES)
 
 
 def main(directory: Path) -> None:
