@@ -25,7 +25,7 @@ export const keepBooked = (requestId) => sessionStorage.setItem("booked", reques
 export const wasBooked = (requestId) => sessionStorage.getItem("booked") === requestId;
 
 export function forgetBooking() {
-  ["attempts", "favourite", "notes", "booked"].forEach((key) => sessionStorage.removeItem(key));
+  ["attempts", "wish", "notes", "booked"].forEach((key) => sessionStorage.removeItem(key));
 }
 
 // --- Checkouts that this device opened, until their request is there ---

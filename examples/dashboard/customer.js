@@ -206,7 +206,7 @@ async function readStatus(mechanicId) {
   try {
     return await call(supabase, "get_mechanic_status", { mechanic_id: mechanicId });
   } catch (error) {
-    if (error.cause.details === "feature_disabled") return { isOff: true };
+    if (error.cause?.details === "feature_disabled") return { isOff: true };
     throw error;
   }
 }
@@ -236,11 +236,11 @@ function goToLauncher() {
 
 // --- The favourite who is to be asked first; kept while the customer is away at Stripe ---
 
-const favourite = () => JSON.parse(sessionStorage.getItem("favourite"));
+const favourite = () => JSON.parse(sessionStorage.getItem("wish"));
 
 async function setFavourite(wish) {
-  if (wish) sessionStorage.setItem("favourite", JSON.stringify(wish));
-  else sessionStorage.removeItem("favourite");
+  if (wish) sessionStorage.setItem("wish", JSON.stringify(wish));
+  else sessionStorage.removeItem("wish");
   await drawBanner();
 }
 
@@ -256,7 +256,7 @@ async function drawBanner() {
         "Every mechanic will be asked instead.",
     );
   }
-  if (!banner) sessionStorage.removeItem("favourite");
+  if (!banner) sessionStorage.removeItem("wish");
   find("#launcher").classList.toggle("chosen", Boolean(banner));
   drawList(find("#banner"), "priority", banner ? [banner] : [], String, (box, headline) => {
     const minutes = checkout.metadata.priority_window_minutes;

@@ -57,7 +57,7 @@ async function readNames(ids) {
     .select("id, display_name")
     .in("id", ids.filter(Boolean))
     .throwOnError();
-  return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name]));
+  return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name?.trim()]));
 }
 
 const plans = new Map();
@@ -298,7 +298,7 @@ function drawSummary(plan, payment) {
 }
 
 function wouldReturn(payment) {
-  if (!payment || payment.status === "refunded") return "";
+  if (!payment || payment.status === "refunded" || payment.amount_total === 0) return "";
   return `Your ${amountOf(payment) ?? "payment"} goes back the way you paid.`;
 }
 
