@@ -141,6 +141,7 @@ def test_sign_in_page_of_the_local_stack(
     expect(headline(page)).to_have_text("Who are you?")
     page.goto("/")  # nobody is signed in any more
     expect(headline(page)).to_have_text("Who are you?")
+    page.goto("/sign-in/")
     page.get_by_role("button", name="Frank").click()
     expect(headline(page)).to_have_text("Hello Frank")
     page.get_by_role("link", name="Switch user").click()
