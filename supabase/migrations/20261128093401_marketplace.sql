@@ -118,8 +118,8 @@ where
         'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
         'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'prepare_checkout', 'process_stripe_event', 'register_device', 'request_free_session',
-        'set_presence', 'unregister_device'
+        'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+        'register_device', 'request_free_session', 'set_presence', 'unregister_device'
     )
 union all
 select
@@ -131,10 +131,11 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        'session_requests_route', 'session_requests_guard', 'session_requests_log_insert',
-        'session_requests_log_update', 'session_requests_log_delete', 'mechanics_release_windows',
-        '00_dispatch_guard', 'zzz_dispatch_guard', 'zzz_dispatch_open_window',
-        'zzz_dispatch_log_insert', 'zzz_dispatch_log_update', 'zzz_dispatch_log_delete'
+        '00_dispatch_guard', 'mechanics_release_windows', 'session_requests_guard',
+        'session_requests_log_delete', 'session_requests_log_insert',
+        'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
+        'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
+        'zzz_dispatch_open_window'
     );
 
 -- pg_cron's jobs are known by their names.
