@@ -17,6 +17,19 @@ declare
     v_window record;
     v_ends_at timestamptz;
 begin
+    -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
+    -- that there is no window any more.
+    if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and (w.closed_at is null or new.status = 'pending')
+            )
+        then
+            new.priority_notified_at := old.priority_notified_at;
+            new.priority_window_minutes := null;
+        end if;
+    end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
         not exists (

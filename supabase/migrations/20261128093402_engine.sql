@@ -774,9 +774,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_ours constant boolean := dispatch.governs_all();
-    v_window_end constant text := '(('
-    'r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC''';
+    -- As the sweep's index has it. A trigger asks before there is anything to refuse, and a call of
+    -- what was written long ago: no column makes it raise.
+    v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
+    'between ''2000-01-01'' and ''9999-12-31'' then '
+    '((r.priority_notified_at at time zone ''UTC'') '
+    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
+    'else r.priority_notified_at end';
     v_of_row text;
     v_of_view text;
     v_inserted text;
@@ -874,14 +878,8 @@ begin
             (
                 19, 'window_ends_at', 'timestamptz',
                 '{priority_notified_at,priority_window_minutes}',
-                -- A trigger asks before there is anything to refuse: no column makes it raise.
-                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
-                || v_window_end || ' else r.priority_notified_at end',
-                -- As the index has it.
-                case
-                    when not v_is_ours then 'w.ends_at'
-                    when p_with_windows then v_window_end
-                end
+                v_window_end,
+                case when not v_is_ours then 'w.ends_at' end
             ),
             (
                 20, 'announced_at', 'timestamptz',
@@ -1144,7 +1142,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
-        select from dispatch.mechanics as m where m.id = p_mechanic_id and m.is_approved
+        select from dispatch.mechanics as m
+        -- One whose account is gone, though the row stays, cannot be told.
+        where m.id = p_mechanic_id and m.is_approved and m.user_id is not null
     );
 end;
 $$;
@@ -2121,7 +2121,9 @@ begin
             dispatch.score_match(
                 m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
             ) as s
-        where m.is_approved and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
+        where
+            m.is_approved and m.user_id is not null
+            and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
         order by s.score desc, m.id
         limit p_limit;
         return;
@@ -2201,10 +2203,8 @@ begin
         when p_request.window_began_at is null then null
         when not dispatch.favorites_priority_enabled() then 'flag_off'
         when
-            not exists (
-                select from dispatch.mechanics as m
-                where m.id = p_request.preferred_mechanic_id and m.is_approved
-            ) then 'mechanic_gone'
+            not dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+                then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
         when auth.uid() = p_request.preferred_user_id then 'declined'
         else 'customer'
@@ -2802,7 +2802,8 @@ end;
 $$;
 
 comment on function dispatch.release_windows() is
-'Trigger: a mechanic who is no longer approved loses the open priority windows, at once.';
+'Trigger: a mechanic who is no longer approved, or whose account is gone, loses the open priority '
+'windows, at once.';
 revoke all on function dispatch.release_windows() from public, anon, authenticated, service_role;
 
 -- Where a new request goes, decided once and for every writer. The wish for a favourite comes in
@@ -3547,16 +3548,19 @@ begin
     if not found then
         return false;
     end if;
+    if p_new.id <> p_old.id then
+        update dispatch.windows set request_id = p_new.id where request_id = p_old.id;
+    end if;
 
     if p_new.is_pending and p_old.is_pending then
         if v_window.announced_at is null and v_window.closed_at is null then
             if p_new.window_ends_at is null or p_new.preferred_mechanic_id is null then
                 -- The mechanic is gone (the foreign key sets null), or a writer cleared a column:
                 -- there is no window any more.
-                update dispatch.requests set announced_at = now() where id = p_old.id;
+                update dispatch.requests set announced_at = now() where id = p_new.id;
             elsif p_new.window_ends_at <> v_window.ends_at then
                 update dispatch.windows set ends_at = p_new.window_ends_at
-                where request_id = p_old.id;
+                where request_id = p_new.id;
             end if;
         end if;
         return false;
@@ -3564,7 +3568,7 @@ begin
         -- Back again: nobody is reserved for it, and everyone is told.
         update dispatch.windows
         set closed_at = null, announced_at = coalesce(announced_at, now())
-        where request_id = p_old.id;
+        where request_id = p_new.id;
         if dispatch.favorites_priority_enabled() then
             perform dispatch.log_broadcast(p_new, null);
         end if;
@@ -3573,7 +3577,7 @@ begin
         delete from dispatch.windows where request_id = p_old.id;
     else
         update dispatch.windows set closed_at = now()
-        where request_id = p_old.id and closed_at is null;
+        where request_id = p_new.id and closed_at is null;
     end if;
     -- What comes after the end is theirs alone.
     return v_window.closed_at is null and dispatch.favorites_priority_enabled();
@@ -3642,6 +3646,7 @@ declare
     v_old dispatch.requests;
     v_new dispatch.requests;
     v_has_declined boolean;
+    v_is_told boolean;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -3701,6 +3706,15 @@ begin
         end if;
     end if;
 
+    -- Nor is it taken from whoever has it. (The foreign key sets null.)
+    if
+        new.mechanic_id is null and old.mechanic_id is not null
+        and new.status in ('accepted', 'completed')
+        and exists (select from auth.users as u where u.id = old.mechanic_id)
+    then
+        perform dispatch.raise_error('request_taken');
+    end if;
+
     -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
     -- before does not reserve it again, nor for another. The window that it had, if any, stays told.
     if old.notification_sent_at is not null then
@@ -3710,25 +3724,15 @@ begin
             else old.notification_sent_at
         end;
         new.expires_at := coalesce(new.expires_at, old.expires_at);
-        -- (Not for an accept, which would pay for it. The foreign key may set null.)
-        if new.status = 'pending' then
-            v_old := dispatch.as_request(old);
-            v_new := dispatch.as_request(new);
-            -- The columns are named only where they must be there, as they are when they change.
-            if
-                (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
-                is distinct from
-                (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
-            then
-                if new.preferred_mechanic_id is not null then
-                    new.preferred_mechanic_id := old.preferred_mechanic_id;
-                end if;
-                new.priority_window_minutes := old.priority_window_minutes;
-                new.priority_notified_at := old.priority_notified_at;
-            end if;
+        -- (Not for an accept, which would pay for it.)
+        v_is_told := new.status = 'pending' or new.status = old.status;
+    elsif new.status <> 'pending' then
+        -- What ends inside its window was never open to the others, and stays hidden from them.
+        v_is_told := v_old.window_began_at is not null;
+        if v_is_told then
+            new.notification_sent_at := null;
         end if;
-    end if;
-    if old.status = 'pending' and old.notification_sent_at is null then
+    elsif old.status = 'pending' then
         if new.notification_sent_at is null then
             v_new := dispatch.as_request(new);
             v_old_window := dispatch.priority_window(v_old);
@@ -3747,22 +3751,50 @@ begin
             -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
             -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
-            if
-                new.status = 'pending'
-                and v_new_window.ends_at is null
-                and v_old.window_began_at is not null
-            then
+            if v_new_window.ends_at is null and v_old.window_began_at is not null then
                 new.notification_sent_at := now();
             end if;
         end if;
         if new.notification_sent_at is not null then
-            if not isfinite(new.notification_sent_at) then
+            -- At a time that no clock shows, it would be over at once or never.
+            if
+                (
+                    new.notification_sent_at
+                    between coalesce(v_old.window_began_at, old.created_at)
+                    and now() + interval '7 days'
+                ) is not true
+            then
                 new.notification_sent_at := now();
             end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
             new.updated_at := now();
+        end if;
+    end if;
+    if v_is_told then
+        if old.notification_sent_at is not null then
+            v_old := dispatch.as_request(old);
+        end if;
+        v_new := dispatch.as_request(new);
+        -- The columns are named only where they must be there, as they are when they change.
+        if
+            (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+            is distinct from
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
+        then
+            -- The foreign key sets null.
+            if
+                exists (
+                    select from dispatch.mechanics as m where m.id = v_old.preferred_mechanic_id
+                )
+            then
+                new.preferred_mechanic_id := old.preferred_mechanic_id;
+            elsif new.preferred_mechanic_id is not null then
+                new.preferred_mechanic_id := null;
+            end if;
+            new.priority_window_minutes := old.priority_window_minutes;
+            new.priority_notified_at := old.priority_notified_at;
         end if;
     end if;
     return new;
@@ -3792,6 +3824,19 @@ declare
     v_window record;
     v_ends_at timestamptz;
 begin
+    -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
+    -- that there is no window any more.
+    if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and (w.closed_at is null or new.status = 'pending')
+            )
+        then
+            new.priority_notified_at := old.priority_notified_at;
+            new.priority_window_minutes := null;
+        end if;
+    end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
         not exists (
@@ -3927,12 +3972,12 @@ begin
             v_new := dispatch.as_request(new);
             if
                 (
-                    v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
+                    v_new.id, v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
                     v_new.window_began_at
                 )
                 is not distinct from
                 (
-                    v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
+                    v_old.id, v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
                     v_old.window_began_at
                 )
             then

@@ -314,6 +314,48 @@ def test_a_reservation_is_known_by_its_id(theirs: Theirs) -> None:
     assert theirs.listed(theirs.favourite) == [request]
 
 
+CLEARED = (
+    "priority_notified_at = null",
+    "preferred_mechanic_id = null, priority_window_minutes = null, priority_notified_at = null",
+)
+
+
+@pytest.mark.parametrize("change", CLEARED)
+@pytest.mark.parametrize("stage", ["in the window", "declined", "given back"])
+def test_a_request_whose_columns_are_cleared_is_still_followed(
+    theirs: Theirs, stage: str, change: str
+) -> None:
+    request, favourite = theirs.book(), theirs.as_(theirs.favourite)
+    if stage == "declined":
+        rpc(favourite, "decline_session_request", request_id=request)
+    if stage == "given back":  # and cleared at once, as one that is made anew
+        assert theirs.accept(theirs.favourite, request)
+        change = f"{change}, status = 'pending', mechanic_id = null"
+    assert theirs.update(request, change)
+    word = {
+        # As when the foreign key takes the favourite out.
+        "in the window": "mechanic_gone" if "preferred" in change else "customer",
+        "declined": "declined",
+    }
+    assert theirs.db.log(request)[-1] == ":".join(["new_request", *filter(None, [word.get(stage)])])
+    assert theirs.listed(theirs.other) == [request]
+    assert theirs.accept(theirs.other, request)
+    assert theirs.db.log(request)[-1] == "request_accepted"
+    # What comes after the end is theirs alone.
+    assert theirs.update(request, "priority_notified_at = null")
+    assert theirs.db.request(request)["priority_notified_at"] is None
+
+
+def test_a_request_that_gets_another_id_is_still_followed(theirs: Theirs) -> None:
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+    assert theirs.update(request, "id = gen_random_uuid()")
+    renamed = theirs.db.value("select id::text from session_requests")
+    assert theirs.listed(theirs.other) == [renamed]
+    assert rpc(theirs.as_(theirs.other), "accept_session_request", request_id=renamed)
+    assert theirs.db.log(renamed) == ["request_accepted"]
+
+
 RESERVES = (
     "preferred_mechanic_id = '{other}', priority_notified_at = now(), priority_window_minutes = 60",
     "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00'",
@@ -393,6 +435,8 @@ def test_a_fallback_reaches_their_listeners(theirs: Theirs) -> None:
         "mechanic_gone ": lambda favourite, _: db.sql(
             "delete from mechanics where id = %s", favourite.id
         ),
+        # Whose row may stay, with nobody's id (on delete set null).
+        "mechanic_gone  ": lambda favourite, _: theirs.gone(favourite),
         "flag_off": lambda *_: db.sql("select dispatch.set_favorites_priority(false)"),
     }
     for reason, end in ends.items():
