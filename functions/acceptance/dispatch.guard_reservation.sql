@@ -75,8 +75,8 @@ begin
             end if;
             -- Whenever theirs say how long it lives, that is counted from the window's end; and a
             -- shorter window takes nothing from the time after it.
-            if v_new.expires_at is null then
-                null;
+            if (v_new.expires_at between '2000-01-01' and '9999-12-31') is not true then
+                null;  -- never, or at a time of which no sum may be in range
             elsif v_new.expires_at is distinct from v_old.expires_at then
                 new.expires_at := new.expires_at + (v_ends_at - now());
             elsif v_ends_at < v_old.window_ends_at then

@@ -2927,7 +2927,7 @@ begin
             else
                 -- It lives as long after the window as it would have from now on.
                 v_request := dispatch.as_request(new);
-                if v_request.expires_at is not null then
+                if v_request.expires_at between '2000-01-01' and '9999-12-31' then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
                 end if;
                 -- The last word of it, whatever was noted before.
@@ -3882,8 +3882,8 @@ begin
             end if;
             -- Whenever theirs say how long it lives, that is counted from the window's end; and a
             -- shorter window takes nothing from the time after it.
-            if v_new.expires_at is null then
-                null;
+            if (v_new.expires_at between '2000-01-01' and '9999-12-31') is not true then
+                null;  -- never, or at a time of which no sum may be in range
             elsif v_new.expires_at is distinct from v_old.expires_at then
                 new.expires_at := new.expires_at + (v_ends_at - now());
             elsif v_ends_at < v_old.window_ends_at then

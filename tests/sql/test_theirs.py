@@ -514,6 +514,23 @@ def test_a_window_does_not_end_by_their_expiry(theirs: Theirs) -> None:
     assert theirs.update(request, "status = 'expired'")
 
 
+@pytest.mark.parametrize(
+    "expires", ["infinity", "-infinity", "294276-12-31 23:59+00", "4713-01-01 BC"]
+)
+def test_whenever_theirs_say_that_it_ends_nothing_fails(theirs: Theirs, expires: str) -> None:
+    if not theirs.shape.lives:
+        pytest.skip("its expiry is not moved")
+    booked, updated, shortened = theirs.book(expires_at=expires), theirs.book(), theirs.book()
+    assert theirs.update(updated, "expires_at = %s", expires)
+    assert theirs.update(shortened, "expires_at = %s, priority_window_minutes = 1", expires)
+    for request in (booked, updated, shortened):
+        assert theirs.db.value(
+            "select abs(extract(epoch from expires_at)) > 1e10 from session_requests"
+            " where id = %s",
+            request,
+        )
+
+
 def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> None:
     theirs.db.sql("select dispatch.set_favorites_priority(false)")
     everything = listen(
