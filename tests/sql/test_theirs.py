@@ -525,8 +525,7 @@ def test_whenever_theirs_say_that_it_ends_nothing_fails(theirs: Theirs, expires:
     assert theirs.update(shortened, "expires_at = %s, priority_window_minutes = 1", expires)
     for request in (booked, updated, shortened):
         assert theirs.db.value(
-            "select abs(extract(epoch from expires_at)) > 1e10 from session_requests"
-            " where id = %s",
+            "select abs(extract(epoch from expires_at)) > 1e10 from session_requests where id = %s",
             request,
         )
 
@@ -577,7 +576,7 @@ def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(theirs: Theirs) -> 
     assert (found["display_name"], found["is_online"], found["last_seen"]) == (None, False, None)
 
 
-def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
+def test_a_text_of_theirs_makes_no_notice_and_no_list_too_long(theirs: Theirs) -> None:
     """It would fail the delivery of all that come after it, again and again."""
     if theirs.shape.name != "garage":
         pytest.skip("its session types are limited")
@@ -587,6 +586,9 @@ def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
     listener = listen(theirs.db, f"customer:{theirs.customer}")
     assert theirs.db.value("select dispatch.deliver_events()") == 2
     assert [payload["request_id"] for _, payload in heard(listener, 2)][1] == request
+    # Nor the list that each mechanic asks for again and again.
+    listed = rpc(theirs.as_(theirs.favourite), "list_open_session_requests")
+    assert max(len(row[name]) for row in listed for name in ("session_type", "plan_code")) == 64
 
 
 def test_an_estimate_does_not_tell_how_many_are_reserved_for_one(theirs: Theirs) -> None:
