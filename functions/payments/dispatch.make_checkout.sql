@@ -33,7 +33,7 @@ begin
         select left(m.display_name, 200) into v_name from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id is distinct from v_customer_id;
+            and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(

@@ -1791,12 +1791,13 @@ begin
     return query
     select
         m.id,
-        case when m.is_approved then left(m.display_name, 200) end,
-        m.is_approved and dispatch.is_online(m, now()),
-        case when m.is_approved then m.last_seen_at end,
+        case when b.is_bookable then left(m.display_name, 200) end,
+        b.is_bookable and dispatch.is_online(m, now()),
+        case when b.is_bookable then m.last_seen_at end,
         f.favorited_at
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
+    cross join lateral (select m.is_approved and m.user_id is not null as is_bookable) as b
     where f.customer_id = v_customer_id
     order by 3 desc, f.favorited_at desc, m.id;
 end;
@@ -1898,7 +1899,7 @@ begin
         perform dispatch.raise_error('feature_disabled');
     end if;
     select * into v_mechanic from dispatch.mechanics as m
-    where m.id = p_mechanic_id and m.is_approved;
+    where m.id = p_mechanic_id and m.is_approved and m.user_id is not null;
     return jsonb_build_object(
         'is_online', dispatch.is_online(v_mechanic, now()),
         'last_seen', v_mechanic.last_seen_at
@@ -4613,7 +4614,7 @@ begin
         select left(m.display_name, 200) into v_name from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id is distinct from v_customer_id;
+            and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(
@@ -5657,12 +5658,13 @@ begin
             when f.was_first then v_first_at
             when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
         end,
-        m.is_approved and f.refusal is null,
+        m.is_approved and m.user_id is not null and f.refusal is null,
         s.score,
         concat_ws(
             '; ',
             case
                 when not m.is_approved then 'not approved'
+                when m.user_id is null then 'has no account'
                 when m.user_id = v_request.customer_id then 'is the customer'
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
                 when not v_request.is_pending

@@ -576,6 +576,37 @@ def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(theirs: Theirs) -> 
     assert (found["display_name"], found["is_online"], found["last_seen"]) == (None, False, None)
 
 
+def test_of_one_whose_account_is_gone_nothing_is_told_or_promised(theirs: Theirs) -> None:
+    """Their row may stay, and say that they are approved."""
+    mechanic, request = theirs.mechanic(), theirs.book()
+    given = {"customer": theirs.customer, "id": mechanic.id, "user": mechanic.user}
+    theirs.db.owner.execute(theirs.shape.favourite.encode(), given)
+    rpc(theirs.as_(mechanic), "set_presence", status="online")
+    customer = theirs.db.connect(theirs.customer)
+    checkout = {"plan_code": "chat10", "routing_type": "priority_broadcast"}
+    checkout["preferred_mechanic_id"] = mechanic.id
+    assert "Mia" in rpc(customer, "prepare_checkout", **checkout)["banner"]
+    rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+
+    theirs.gone(mechanic)
+    for found in rpc(customer, "list_favorite_mechanics"):
+        assert found["mechanic_id"] == mechanic.id
+        assert (found["display_name"], found["is_online"], found["last_seen"]) == (
+            None,
+            False,
+            None,
+        )
+    status = rpc(customer, "get_mechanic_status", mechanic_id=mechanic.id)
+    assert status == {"is_online": False, "last_seen": None}
+    assert rpc(customer, "prepare_checkout", **checkout)["banner"] is None
+    recipients = "select mechanic_id::text from dispatch.choose_recipients(%s, 10)"
+    found = {row["mechanic_id"] for row in theirs.db.sql(recipients, request)}
+    assert found == {theirs.other.id}
+    explained = "select * from dispatch.explain_routing(%s) where mechanic_id = %s"
+    for row in theirs.db.sql(explained, request, mechanic.id):
+        assert not row["may_accept"] and row["why"].startswith("has no account")
+
+
 def test_a_text_of_theirs_makes_no_notice_and_no_list_too_long(theirs: Theirs) -> None:
     """It would fail the delivery of all that come after it, again and again."""
     if theirs.shape.name != "garage":
