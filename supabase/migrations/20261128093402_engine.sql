@@ -3706,15 +3706,14 @@ begin
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
-    end if;
-
     -- Nor is it taken from whoever has it. (The foreign key sets null.)
-    if
+    elsif
         new.mechanic_id is null and old.mechanic_id is not null
         and new.status in ('accepted', 'completed')
-        and exists (select from auth.users as u where u.id = old.mechanic_id)
     then
-        perform dispatch.raise_error('request_taken');
+        if exists (select from auth.users as u where u.id = old.mechanic_id) then
+            perform dispatch.raise_error('request_taken');
+        end if;
     end if;
 
     -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
@@ -3727,7 +3726,9 @@ begin
         end;
         new.expires_at := coalesce(new.expires_at, old.expires_at);
         -- (Not for an accept, which would pay for it.)
-        v_is_told := new.status = 'pending' or new.status = old.status;
+        if not v_is_accept then
+            v_is_told := new.status = 'pending' or new.status = old.status;
+        end if;
     elsif new.status <> 'pending' then
         -- What ends inside its window was never open to the others, and stays hidden from them.
         v_is_told := v_old.window_began_at is not null;
@@ -3758,12 +3759,13 @@ begin
             end if;
         end if;
         if new.notification_sent_at is not null then
-            -- At a time that no clock shows, it would be over at once or never.
+            -- At a time that no clock shows, it would be over at once or never. (A sum with days
+            -- asks the time zone, for each window of a sweep.)
             if
                 (
                     new.notification_sent_at
                     between coalesce(v_old.window_began_at, old.created_at)
-                    and now() + interval '7 days'
+                    and now() + interval '168 hours'
                 ) is not true
             then
                 new.notification_sent_at := now();
