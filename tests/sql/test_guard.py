@@ -287,8 +287,9 @@ def test_no_time_in_a_row_makes_a_call_fail(
         shared.make_mechanic(),
         shared.make_mechanic(),
     )
-    columns = {"priority_notified_at": began, "priority_window_minutes": minutes}
-    imported = shared.make_request(customer, winner, status=state, mechanic_id=winner, **columns)
+    imported = shared.make_request(
+        customer, winner, minutes, status=state, mechanic_id=winner, priority_notified_at=began
+    )
     ended = shared.make_request(customer)
     shared.sql(
         "update session_requests set status = %s::session_request_status, mechanic_id = %s,"
