@@ -10,9 +10,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_ours constant boolean := dispatch.governs_all();
-    v_window_end constant text := '(('
-    'r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC''';
+    -- As the sweep's index has it. A trigger asks before there is anything to refuse, and a call of
+    -- what was written long ago: no column makes it raise.
+    v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
+    'between ''2000-01-01'' and ''9999-12-31'' then '
+    '((r.priority_notified_at at time zone ''UTC'') '
+    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
+    'else r.priority_notified_at end';
     v_of_row text;
     v_of_view text;
     v_inserted text;
@@ -119,14 +123,8 @@ begin
             (
                 19, 'window_ends_at', 'timestamptz',
                 '{priority_notified_at,priority_window_minutes}',
-                -- A trigger asks before there is anything to refuse: no column makes it raise.
-                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
-                || v_window_end || ' else r.priority_notified_at end',
-                -- As the index has it.
-                case
-                    when not v_is_ours then 'w.ends_at'
-                    when p_with_windows then v_window_end
-                end
+                v_window_end,
+                case when not v_is_ours then 'w.ends_at' end
             ),
             (
                 20, 'announced_at', 'timestamptz',

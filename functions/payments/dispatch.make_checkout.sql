@@ -37,7 +37,7 @@ begin
         from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id is distinct from v_customer_id;
+            and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(

@@ -22,6 +22,26 @@ from (
 ) as f
 where not exists (select from dispatch.found_before);
 
+-- One of an earlier up.sql, of another expression: indexes_ours.sql builds it anew.
+do $$
+begin
+    if
+        exists (
+            select from pg_catalog.pg_index as i
+            where
+                i.indexrelid = to_regclass('public.session_requests_priority_deadline_idx')
+                and pg_get_indexdef(i.indexrelid) not like '%CASE%'
+        )
+        and not exists (
+            select from dispatch.found_before as b
+            where b.what = 'session_requests_priority_deadline_idx'
+        )
+    then
+        drop index public.session_requests_priority_deadline_idx;
+    end if;
+end;
+$$;
+
 -- Nullable and without a default: no row is read or written, for the foreign key neither.
 alter table public.session_requests
 add column if not exists preferred_mechanic_id uuid

@@ -861,9 +861,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_ours constant boolean := dispatch.governs_all();
-    v_window_end constant text := '(('
-    'r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC''';
+    -- As the sweep's index has it. A trigger asks before there is anything to refuse, and a call of
+    -- what was written long ago: no column makes it raise.
+    v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
+    'between ''2000-01-01'' and ''9999-12-31'' then '
+    '((r.priority_notified_at at time zone ''UTC'') '
+    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
+    'else r.priority_notified_at end';
     v_of_row text;
     v_of_view text;
     v_inserted text;
@@ -970,14 +974,8 @@ begin
             (
                 19, 'window_ends_at', 'timestamptz',
                 '{priority_notified_at,priority_window_minutes}',
-                -- A trigger asks before there is anything to refuse: no column makes it raise.
-                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
-                || v_window_end || ' else r.priority_notified_at end',
-                -- As the index has it.
-                case
-                    when not v_is_ours then 'w.ends_at'
-                    when p_with_windows then v_window_end
-                end
+                v_window_end,
+                case when not v_is_ours then 'w.ends_at' end
             ),
             (
                 20, 'announced_at', 'timestamptz',
@@ -1262,7 +1260,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
-        select from dispatch.mechanics as m where m.id = p_mechanic_id and m.is_approved
+        select from dispatch.mechanics as m
+        -- One whose account is gone, though the row stays, cannot be told.
+        where m.id = p_mechanic_id and m.is_approved and m.user_id is not null
     );
 end;
 $$;
@@ -1982,12 +1982,13 @@ begin
     return query
     select
         m.id,
-        case when m.is_approved then left(m.display_name, 200) end,
-        m.is_approved and dispatch.is_online(m, now()),
-        case when m.is_approved then m.last_seen_at end,
+        case when b.is_bookable then left(m.display_name, 200) end,
+        b.is_bookable and dispatch.is_online(m, now()),
+        case when b.is_bookable then m.last_seen_at end,
         f.favorited_at
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
+    cross join lateral (select m.is_approved and m.user_id is not null as is_bookable) as b
     where f.customer_id = v_customer_id
     order by 3 desc, f.favorited_at desc, m.id;
 end;
@@ -2089,7 +2090,7 @@ begin
         perform dispatch.raise_error('feature_disabled');
     end if;
     select * into v_mechanic from dispatch.mechanics as m
-    where m.id = p_mechanic_id and m.is_approved;
+    where m.id = p_mechanic_id and m.is_approved and m.user_id is not null;
     return jsonb_build_object(
         'is_online', dispatch.is_online(v_mechanic, now()),
         'last_seen', v_mechanic.last_seen_at
@@ -2313,7 +2314,9 @@ begin
             dispatch.score_match(
                 m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
             ) as s
-        where m.is_approved and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
+        where
+            m.is_approved and m.user_id is not null
+            and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
         order by s.score desc, m.id
         limit p_limit;
         return;
@@ -2393,10 +2396,8 @@ begin
         when p_request.window_began_at is null then null
         when not dispatch.favorites_priority_enabled() then 'flag_off'
         when
-            not exists (
-                select from dispatch.mechanics as m
-                where m.id = p_request.preferred_mechanic_id and m.is_approved
-            ) then 'mechanic_gone'
+            not dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+                then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
@@ -2514,8 +2515,9 @@ begin
 
     select
         o.id,
-        o.session_type,
-        o.plan_code,
+        -- As in a notice: every mechanic asks for this, and a customer of theirs may write it.
+        left(o.session_type, 64),
+        left(o.plan_code, 64),
         coalesce(o.ends_at > now(), false),
         case when o.ends_at > now() then o.ends_at end,
         o.created_at,
@@ -2996,7 +2998,8 @@ end;
 $$;
 
 comment on function dispatch.release_windows() is
-'Trigger: a mechanic who is no longer approved loses the open priority windows, at once.';
+'Trigger: a mechanic who is no longer approved, or whose account is gone, loses the open priority '
+'windows, at once.';
 revoke all on function dispatch.release_windows() from public, anon, authenticated, service_role;
 
 -- Where a new request goes, decided once and for every writer. The wish for a favourite comes in
@@ -3130,7 +3133,7 @@ begin
             else
                 -- It lives as long after the window as it would have from now on.
                 v_request := dispatch.as_request(new);
-                if v_request.expires_at is not null then
+                if v_request.expires_at between '2000-01-01' and '9999-12-31' then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
                 end if;
                 -- The last word of it, whatever was noted before.
@@ -3751,16 +3754,19 @@ begin
     if not found then
         return false;
     end if;
+    if p_new.id <> p_old.id then
+        update dispatch.windows set request_id = p_new.id where request_id = p_old.id;
+    end if;
 
     if p_new.is_pending and p_old.is_pending then
         if v_window.announced_at is null and v_window.closed_at is null then
             if p_new.window_ends_at is null or p_new.preferred_mechanic_id is null then
                 -- The mechanic is gone (the foreign key sets null), or a writer cleared a column:
                 -- there is no window any more.
-                update dispatch.requests set announced_at = now() where id = p_old.id;
+                update dispatch.requests set announced_at = now() where id = p_new.id;
             elsif p_new.window_ends_at <> v_window.ends_at then
                 update dispatch.windows set ends_at = p_new.window_ends_at
-                where request_id = p_old.id;
+                where request_id = p_new.id;
             end if;
         end if;
         return false;
@@ -3768,7 +3774,7 @@ begin
         -- Back again: nobody is reserved for it, and everyone is told.
         update dispatch.windows
         set closed_at = null, announced_at = coalesce(announced_at, now())
-        where request_id = p_old.id;
+        where request_id = p_new.id;
         if dispatch.favorites_priority_enabled() then
             perform dispatch.log_broadcast(p_new, null);
         end if;
@@ -3777,7 +3783,7 @@ begin
         delete from dispatch.windows where request_id = p_old.id;
     else
         update dispatch.windows set closed_at = now()
-        where request_id = p_old.id and closed_at is null;
+        where request_id = p_new.id and closed_at is null;
     end if;
     -- What comes after the end is theirs alone.
     return v_window.closed_at is null and dispatch.favorites_priority_enabled();
@@ -3846,6 +3852,7 @@ declare
     v_old dispatch.requests;
     v_new dispatch.requests;
     v_has_declined boolean;
+    v_is_told boolean;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -3903,6 +3910,14 @@ begin
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
+    -- Nor is it taken from whoever has it. (The foreign key sets null.)
+    elsif
+        new.mechanic_id is null and old.mechanic_id is not null
+        and new.status in ('accepted', 'completed')
+    then
+        if exists (select from auth.users as u where u.id = old.mechanic_id) then
+            perform dispatch.raise_error('request_taken');
+        end if;
     end if;
 
     -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
@@ -3914,25 +3929,17 @@ begin
             else old.notification_sent_at
         end;
         new.expires_at := coalesce(new.expires_at, old.expires_at);
-        -- (Not for an accept, which would pay for it. The foreign key may set null.)
-        if new.status = 'pending' then
-            v_old := dispatch.as_request(old);
-            v_new := dispatch.as_request(new);
-            -- The columns are named only where they must be there, as they are when they change.
-            if
-                (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
-                is distinct from
-                (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
-            then
-                if new.preferred_mechanic_id is not null then
-                    new.preferred_mechanic_id := old.preferred_mechanic_id;
-                end if;
-                new.priority_window_minutes := old.priority_window_minutes;
-                new.priority_notified_at := old.priority_notified_at;
-            end if;
+        -- (Not for an accept, which would pay for it.)
+        if not v_is_accept then
+            v_is_told := new.status = 'pending' or new.status = old.status;
         end if;
-    end if;
-    if old.status = 'pending' and old.notification_sent_at is null then
+    elsif new.status <> 'pending' then
+        -- What ends inside its window was never open to the others, and stays hidden from them.
+        v_is_told := v_old.window_began_at is not null;
+        if v_is_told then
+            new.notification_sent_at := null;
+        end if;
+    elsif old.status = 'pending' then
         if new.notification_sent_at is null then
             v_new := dispatch.as_request(new);
             v_old_window := dispatch.priority_window(v_old);
@@ -3951,22 +3958,51 @@ begin
             -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
             -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
-            if
-                new.status = 'pending'
-                and v_new_window.ends_at is null
-                and v_old.window_began_at is not null
-            then
+            if v_new_window.ends_at is null and v_old.window_began_at is not null then
                 new.notification_sent_at := now();
             end if;
         end if;
         if new.notification_sent_at is not null then
-            if not isfinite(new.notification_sent_at) then
+            -- At a time that no clock shows, it would be over at once or never. (A sum with days
+            -- asks the time zone, for each window of a sweep.)
+            if
+                (
+                    new.notification_sent_at
+                    between coalesce(v_old.window_began_at, old.created_at)
+                    and now() + interval '168 hours'
+                ) is not true
+            then
                 new.notification_sent_at := now();
             end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
             new.updated_at := now();
+        end if;
+    end if;
+    if v_is_told then
+        if old.notification_sent_at is not null then
+            v_old := dispatch.as_request(old);
+        end if;
+        v_new := dispatch.as_request(new);
+        -- The columns are named only where they must be there, as they are when they change.
+        if
+            (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+            is distinct from
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
+        then
+            -- The foreign key sets null.
+            if
+                exists (
+                    select from dispatch.mechanics as m where m.id = v_old.preferred_mechanic_id
+                )
+            then
+                new.preferred_mechanic_id := old.preferred_mechanic_id;
+            elsif new.preferred_mechanic_id is not null then
+                new.preferred_mechanic_id := null;
+            end if;
+            new.priority_window_minutes := old.priority_window_minutes;
+            new.priority_notified_at := old.priority_notified_at;
         end if;
     end if;
     return new;
@@ -3996,6 +4032,19 @@ declare
     v_window record;
     v_ends_at timestamptz;
 begin
+    -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
+    -- that there is no window any more.
+    if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and (w.closed_at is null or new.status = 'pending')
+            )
+        then
+            new.priority_notified_at := old.priority_notified_at;
+            new.priority_window_minutes := null;
+        end if;
+    end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
         not exists (
@@ -4041,8 +4090,8 @@ begin
             end if;
             -- Whenever theirs say how long it lives, that is counted from the window's end; and a
             -- shorter window takes nothing from the time after it.
-            if v_new.expires_at is null then
-                null;
+            if (v_new.expires_at between '2000-01-01' and '9999-12-31') is not true then
+                null;  -- never, or at a time of which no sum may be in range
             elsif v_new.expires_at is distinct from v_old.expires_at then
                 new.expires_at := new.expires_at + (v_ends_at - now());
             elsif v_ends_at < v_old.window_ends_at then
@@ -4134,12 +4183,12 @@ begin
             v_new := dispatch.as_request(new);
             if
                 (
-                    v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
+                    v_new.id, v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
                     v_new.window_began_at
                 )
                 is not distinct from
                 (
-                    v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
+                    v_old.id, v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
                     v_old.window_began_at
                 )
             then
@@ -5370,7 +5419,7 @@ begin
         from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id is distinct from v_customer_id;
+            and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(
@@ -6439,12 +6488,13 @@ begin
             when f.was_first then v_first_at
             when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
         end,
-        m.is_approved and f.refusal is null,
+        m.is_approved and m.user_id is not null and f.refusal is null,
         s.score,
         concat_ws(
             '; ',
             case
                 when not m.is_approved then 'not approved'
+                when m.user_id is null then 'has no account'
                 when m.user_id = v_request.customer_id then 'is the customer'
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
                 when not v_request.is_pending

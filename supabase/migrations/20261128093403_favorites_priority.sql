@@ -365,6 +365,26 @@ from (
 ) as f
 where not exists (select from dispatch.found_before);
 
+-- One of an earlier up.sql, of another expression: indexes_ours.sql builds it anew.
+do $$
+begin
+    if
+        exists (
+            select from pg_catalog.pg_index as i
+            where
+                i.indexrelid = to_regclass('public.session_requests_priority_deadline_idx')
+                and pg_get_indexdef(i.indexrelid) not like '%CASE%'
+        )
+        and not exists (
+            select from dispatch.found_before as b
+            where b.what = 'session_requests_priority_deadline_idx'
+        )
+    then
+        drop index public.session_requests_priority_deadline_idx;
+    end if;
+end;
+$$;
+
 -- Nullable and without a default: no row is read or written, for the foreign key neither.
 alter table public.session_requests
 add column if not exists preferred_mechanic_id uuid
@@ -417,13 +437,18 @@ create index if not exists session_requests_priority_notified_idx
 on public.session_requests (priority_notified_at)
 where priority_notified_at is not null and status = 'pending';
 
--- The sweep's: the next window to end comes first, and a broadcast takes the row out.
+-- The sweep's: the next window to end comes first, and a broadcast takes the row out. Of a time
+-- that no clock shows it makes no sum, which might be out of range (as dispatch.bind_requests).
 create index if not exists session_requests_priority_deadline_idx
 on public.session_requests ((
-    (
-        (priority_notified_at at time zone 'UTC')
-        + make_interval(mins => priority_window_minutes)
-    ) at time zone 'UTC'
+    case
+        when (priority_notified_at at time zone 'UTC') between '2000-01-01' and '9999-12-31'
+            then (
+                (priority_notified_at at time zone 'UTC')
+                + make_interval(mins => priority_window_minutes)
+            ) at time zone 'UTC'
+        else priority_notified_at
+    end
 ))
 where status = 'pending' and notification_sent_at is null;
 
@@ -552,8 +577,9 @@ begin
 end;
 $$;
 
--- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign
--- key takes the id out of the requests, and the guard there sees it.)
+-- Whoever is not approved any more loses the windows that are open, and whoever has no account any
+-- more: on a marketplace that was there first the row may stay, with null for the user's id. (Of
+-- one whose row goes, the foreign key takes the id out of the requests; the guard there sees it.)
 do $$
 begin
     execute format(
@@ -565,7 +591,15 @@ begin
                 coalesce(
                     string_agg(format('old.%1$I is distinct from new.%1$I', c.name), ' or '), 'false'
                 )
-            from unnest(dispatch.approval_columns()) as c (name)
+            from (
+                select unnest(dispatch.approval_columns()) as name
+                union
+                select a.attname from pg_catalog.pg_attribute as a
+                where
+                    not dispatch.governs_all()
+                    and a.attrelid = 'public.mechanics'::regclass
+                    and a.atttypid = 'uuid'::regtype and not a.attisdropped
+            ) as c
         )
     );
 end;

@@ -1,12 +1,14 @@
 """The Edge Function under Deno: what it asks the database, and what it gives to Stripe."""
 
 import uuid
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from stack.services import STRIPE_SECRET_KEY
+from stack.network import free_ports
+from stack.services import STRIPE_SECRET_KEY, create_checkout
 from tests.api.world import Metadata, Person, World
 
 PATH = "/functions/v1/create-checkout"
@@ -96,6 +98,35 @@ def test_refusals_keep_their_words(world: World, carla: Person) -> None:
     assert ask(world.anyone()).status_code == 401
     assert ask(carla, attempt="again").status_code == 400
     assert httpx.get(world.env["SUPABASE_URL"] + PATH).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"SUPABASE_PUBLISHABLE_KEYS": '{"web": "KEY"}'},
+        {"SUPABASE_PUBLISHABLE_KEYS": '{"web": "no", "default": "KEY"}', "SUPABASE_ANON_KEY": "no"},
+        {"SUPABASE_PUBLISHABLE_KEYS": "{}", "SUPABASE_ANON_KEY": "KEY"},
+        {"SUPABASE_PUBLISHABLE_KEYS": "", "SUPABASE_ANON_KEY": "KEY"},
+    ],
+)
+def test_it_takes_the_key_there_is(world: World, tmp_path: Path, keys: dict[str, str]) -> None:
+    """Of a project with one for each of its apps, too, none of them called default."""
+    (port,) = free_ports(0)
+    url, key = world.env["SUPABASE_URL"], world.env["SUPABASE_ANON_KEY"]
+    function = create_checkout(
+        tmp_path, port, api_url=url, anon_key=key, site_url=url, stripe_url=url
+    )
+    given = {name: text.replace("KEY", key) for name, text in keys.items()}
+    function.env = {**function.env, **given}
+    function.start()
+    try:
+        function.wait_ready()
+        # Signed in by nobody, it asks with that key alone.
+        wish = {"plan_code": "quick-chat", "attempt": str(uuid.uuid4())}
+        answer = httpx.post(f"http://127.0.0.1:{port}/", json=wish, timeout=60)
+        assert (answer.status_code, answer.json()["code"]) == (401, "42501"), answer.text
+    finally:
+        function.stop()
 
 
 def test_only_the_site_may_call_it_from_a_browser(world: World) -> None:

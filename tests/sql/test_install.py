@@ -377,6 +377,21 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
         assert dump(db) == before
 
 
+def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -> None:
+    breakage = "set datestyle = 'german'; set timezone = 'Asia/Tokyo'"
+    assert verify(cluster.dsn(), breakage).returncode == 0
+
+
+def test_an_index_of_an_earlier_install_is_built_anew(db: Database) -> None:
+    definition = f"select pg_get_indexdef('{DEADLINE}'::regclass)"
+    now = db.value(definition)
+    db.sql(f"drop index {DEADLINE}")
+    db.sql(EARLIER_INDEX)
+    assert db.value(definition) != now
+    install(db.dsn(), FEATURE)
+    assert db.value(definition) == now
+
+
 def without(signature: str, word: str) -> str:
     """Replace a function by one that is the same but for this word."""
     return (
@@ -392,6 +407,12 @@ LONG_AGO = (
     " language sql as $$ select now() - interval '1 day' $$"
 )
 TABLE = "session_requests"
+DEADLINE = "session_requests_priority_deadline_idx"
+EARLIER_INDEX = (
+    f"create index {DEADLINE} on session_requests (((priority_notified_at at time zone 'UTC'"
+    " + make_interval(mins => priority_window_minutes)) at time zone 'UTC'))"
+    " where status = 'pending' and notification_sent_at is null"
+)
 REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
 TABLES = (
@@ -657,9 +678,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
         for again in ("", f"create index {name} on session_requests (id)")
     ),
-    (
-        "drop index session_requests_priority_deadline_idx",
-        {"index session_requests_priority_deadline_idx", "plan of the sweep"},
+    *(
+        (breakage, {"index session_requests_priority_deadline_idx", "plan of the sweep"})
+        for breakage in (f"drop index {DEADLINE}", f"drop index {DEADLINE}; {EARLIER_INDEX}")
     ),
     ("select dispatch.bind_requests(false)", {"binding of the window", "plan of the sweep"}),
     ("drop function dispatch.set_favorites_priority(boolean)", {"setter of the flag"}),

@@ -326,6 +326,48 @@ def test_a_reservation_is_known_by_its_id(theirs: Theirs) -> None:
     assert theirs.listed(theirs.favourite) == [request]
 
 
+CLEARED = (
+    "priority_notified_at = null",
+    "preferred_mechanic_id = null, priority_window_minutes = null, priority_notified_at = null",
+)
+
+
+@pytest.mark.parametrize("change", CLEARED)
+@pytest.mark.parametrize("stage", ["in the window", "declined", "given back"])
+def test_a_request_whose_columns_are_cleared_is_still_followed(
+    theirs: Theirs, stage: str, change: str
+) -> None:
+    request, favourite = theirs.book(), theirs.as_(theirs.favourite)
+    if stage == "declined":
+        rpc(favourite, "decline_session_request", request_id=request)
+    if stage == "given back":  # and cleared at once, as one that is made anew
+        assert theirs.accept(theirs.favourite, request)
+        change = f"{change}, status = 'pending', mechanic_id = null"
+    assert theirs.update(request, change)
+    word = {
+        # As when the foreign key takes the favourite out.
+        "in the window": "mechanic_gone" if "preferred" in change else "customer",
+        "declined": "declined",
+    }
+    assert theirs.db.log(request)[-1] == ":".join(["new_request", *filter(None, [word.get(stage)])])
+    assert theirs.listed(theirs.other) == [request]
+    assert theirs.accept(theirs.other, request)
+    assert theirs.db.log(request)[-1] == "request_accepted"
+    # What comes after the end is theirs alone.
+    assert theirs.update(request, "priority_notified_at = null")
+    assert theirs.db.request(request)["priority_notified_at"] is None
+
+
+def test_a_request_that_gets_another_id_is_still_followed(theirs: Theirs) -> None:
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+    assert theirs.update(request, "id = gen_random_uuid()")
+    renamed = theirs.db.value("select id::text from session_requests")
+    assert theirs.listed(theirs.other) == [renamed]
+    assert rpc(theirs.as_(theirs.other), "accept_session_request", request_id=renamed)
+    assert theirs.db.log(renamed) == ["request_accepted"]
+
+
 RESERVES = (
     "preferred_mechanic_id = '{other}', priority_notified_at = now(), priority_window_minutes = 60",
     "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00'",
@@ -405,6 +447,8 @@ def test_a_fallback_reaches_their_listeners(theirs: Theirs) -> None:
         "mechanic_gone ": lambda favourite, _: db.sql(
             "delete from mechanics where id = %s", favourite.id
         ),
+        # Whose row may stay, with nobody's id (on delete set null).
+        "mechanic_gone  ": lambda favourite, _: theirs.gone(favourite),
         "flag_off": lambda *_: db.sql("select dispatch.set_favorites_priority(false)"),
     }
     for reason, end in ends.items():
@@ -482,6 +526,22 @@ def test_a_window_does_not_end_by_their_expiry(theirs: Theirs) -> None:
     assert theirs.update(request, "status = 'expired'")
 
 
+@pytest.mark.parametrize(
+    "expires", ["infinity", "-infinity", "294276-12-31 23:59+00", "4713-01-01 BC"]
+)
+def test_whenever_theirs_say_that_it_ends_nothing_fails(theirs: Theirs, expires: str) -> None:
+    if not theirs.shape.lives:
+        pytest.skip("its expiry is not moved")
+    booked, updated, shortened = theirs.book(expires_at=expires), theirs.book(), theirs.book()
+    assert theirs.update(updated, "expires_at = %s", expires)
+    assert theirs.update(shortened, "expires_at = %s, priority_window_minutes = 1", expires)
+    for request in (booked, updated, shortened):
+        assert theirs.db.value(
+            "select abs(extract(epoch from expires_at)) > 1e10 from session_requests where id = %s",
+            request,
+        )
+
+
 def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> None:
     theirs.db.sql("select dispatch.set_favorites_priority(false)")
     everything = listen(
@@ -528,7 +588,38 @@ def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(theirs: Theirs) -> 
     assert (found["display_name"], found["is_online"], found["last_seen"]) == (None, False, None)
 
 
-def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
+def test_of_one_whose_account_is_gone_nothing_is_told_or_promised(theirs: Theirs) -> None:
+    """Their row may stay, and say that they are approved."""
+    mechanic, request = theirs.mechanic(), theirs.book()
+    given = {"customer": theirs.customer, "id": mechanic.id, "user": mechanic.user}
+    theirs.db.owner.execute(theirs.shape.favourite.encode(), given)
+    rpc(theirs.as_(mechanic), "set_presence", status="online")
+    customer = theirs.db.connect(theirs.customer)
+    checkout = {"plan_code": "chat10", "routing_type": "priority_broadcast"}
+    checkout["preferred_mechanic_id"] = mechanic.id
+    assert "Mia" in rpc(customer, "prepare_checkout", **checkout)["banner"]
+    rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+
+    theirs.gone(mechanic)
+    for found in rpc(customer, "list_favorite_mechanics"):
+        assert found["mechanic_id"] == mechanic.id
+        assert (found["display_name"], found["is_online"], found["last_seen"]) == (
+            None,
+            False,
+            None,
+        )
+    status = rpc(customer, "get_mechanic_status", mechanic_id=mechanic.id)
+    assert status == {"is_online": False, "last_seen": None}
+    assert rpc(customer, "prepare_checkout", **checkout)["banner"] is None
+    recipients = "select mechanic_id::text from dispatch.choose_recipients(%s, 10)"
+    found = {row["mechanic_id"] for row in theirs.db.sql(recipients, request)}
+    assert found == {theirs.other.id}
+    explained = "select * from dispatch.explain_routing(%s) where mechanic_id = %s"
+    for row in theirs.db.sql(explained, request, mechanic.id):
+        assert not row["may_accept"] and row["why"].startswith("has no account")
+
+
+def test_a_text_of_theirs_makes_no_notice_and_no_list_too_long(theirs: Theirs) -> None:
     """It would fail the delivery of all that come after it, again and again."""
     if theirs.shape.name != "garage":
         pytest.skip("its session types are limited")
@@ -538,6 +629,9 @@ def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
     listener = listen(theirs.db, f"customer:{theirs.customer}")
     assert theirs.db.value("select dispatch.deliver_events()") == 2
     assert [payload["request_id"] for _, payload in heard(listener, 2)][1] == request
+    # Nor the list that each mechanic asks for again and again.
+    listed = rpc(theirs.as_(theirs.favourite), "list_open_session_requests")
+    assert max(len(row[name]) for row in listed for name in ("session_type", "plan_code")) == 64
 
 
 def test_an_estimate_does_not_tell_how_many_are_reserved_for_one(theirs: Theirs) -> None:

@@ -9,9 +9,10 @@ const env = (name: string) => {
   return value;
 };
 const SUPABASE_URL = env("SUPABASE_URL");
-// The legacy anon key is what older projects have; those that switched it off have only the other.
-const API_KEY = JSON.parse(Deno.env.get("SUPABASE_PUBLISHABLE_KEYS") ?? "{}").default ??
-  env("SUPABASE_ANON_KEY");
+// The legacy anon key is what older projects have; those that switched it off have only the others,
+// which may be one for each app, and none called default.
+const KEYS = JSON.parse(Deno.env.get("SUPABASE_PUBLISHABLE_KEYS") || "{}");
+const API_KEY = KEYS.default ?? Object.values(KEYS)[0] ?? env("SUPABASE_ANON_KEY");
 const SITE_URL = env("SITE_URL");
 const SUCCESS_URL = `${SITE_URL}/request.html?checkout={CHECKOUT_SESSION_ID}`;
 
