@@ -1,6 +1,6 @@
--- Changes dispatch.stripe_events; public.session_requests, when money that was given back is not any
--- more. Stripe sends in no order: of two events of one payment the later made is right, whichever
--- came first; of the same second the refund's failure, so that the owner looks.
+-- Changes dispatch.stripe_events; public.session_requests, when money that was given back is not
+-- any more. Stripe sends in no order: of two events of one payment the later made is right,
+-- whichever came first; of the same second the refund's failure, so that the owner looks.
 create or replace function dispatch.follow_payment(p_event jsonb, p_outcome text)
 returns text
 language plpgsql

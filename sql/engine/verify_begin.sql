@@ -6,6 +6,8 @@
 begin;
 set local search_path = '';
 set local client_min_messages = warning;
+-- Who has a whole table would hold this up for ever.
+set local lock_timeout = '10s';
 -- Compiling a check takes longer than running it.
 set local jit = off;
 -- What is found is kept in a setting, as a standby makes no temporary table.
@@ -15,7 +17,7 @@ select set_config('favorites_priority.checks', '[]', true) as kept
 select to_regprocedure('dispatch.governs_all()') is not null as is_bound
 \gset
 \if :is_bound
-select dispatch.governs_all() as governs_all
+select coalesce(dispatch.governs_all(), true) as governs_all
 \gset
 \else
 \set governs_all true

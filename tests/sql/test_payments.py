@@ -308,9 +308,7 @@ def test_what_a_lost_dispute_took_back_stays_so_though_a_refund_fails(
 
 @pytest.mark.parametrize("late", [False, True], ids=["in order", "the later comes first"])
 @pytest.mark.parametrize("is_refunded", [False, True])
-def test_a_bank_takes_back_what_it_decided(
-    shared: Database, late: bool, is_refunded: bool
-) -> None:
+def test_a_bank_takes_back_what_it_decided(shared: Database, late: bool, is_refunded: bool) -> None:
     paid(shared, state="cancelled")
     if is_refunded:
         process(shared, refund("pi_1"))
@@ -338,7 +336,7 @@ def test_a_payment_is_known_by_its_id_however_much_of_it_is_sent(
     shared: Database, whole: str
 ) -> None:
     payment = {"id": "pi_1", "object": "payment_intent", "amount": 999}
-    fields = {"payment_intent": payment} if whole != "refund" else {}
+    fields: Row = {"payment_intent": payment} if whole != "refund" else {}
     request = paid(shared, **fields)
     event = refund("pi_1")
     if whole != "payment":
