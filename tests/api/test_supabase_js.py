@@ -16,6 +16,7 @@ from tests.api.world import World
 
 SOURCES = ROOT / "tests/js"
 MODULE = ROOT / "examples/dashboard/favorites_priority.js"  # the page's code
+PAGE = ROOT / "docs/supabase.md"
 FILES = sorted(path.name for path in SOURCES.glob("*.test.mjs"))
 
 
@@ -25,6 +26,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("js") / "tests"
     shutil.copytree(SOURCES, directory)
     shutil.copy(MODULE, directory / "page.mjs")
+    (sign_in,) = re.findall(r"^```js\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (directory / "sign_in.mjs").write_text(sign_in)
     (directory / "node_modules").symlink_to(ROOT / "stack/node_modules")
     return directory
 
