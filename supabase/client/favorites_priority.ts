@@ -724,8 +724,10 @@ export function keepPresence(supabase: Client, options: PresenceOptions = {}) {
   // The mechanic's tabs say the same, and each says it once more: a heartbeat of its own may have
   // been on its way.
   async function meetTabs() {
-    if (tabs || isStopped || !globalThis.BroadcastChannel) return;
-    tabs = new BroadcastChannel(`session-request-presence:${await whose()}`);
+    if (tabs || !globalThis.BroadcastChannel) return;
+    const topic = `session-request-presence:${await whose()}`;
+    if (isStopped) return;
+    tabs = new BroadcastChannel(topic);
     tabs.onmessage = ({ data }) => {
       adopt(data);
       next(say);

@@ -1,6 +1,7 @@
 """What each RPC does and answers when it is used as it is meant to be."""
 
 import uuid
+from typing import Any
 
 import psycopg
 import pytest
@@ -164,7 +165,7 @@ def test_the_list_is_priority_first_then_the_best_match_and_names_nobody(shared:
 def test_the_list_has_what_a_mechanic_decides_by(shared: Database) -> None:
     mechanic, other = shared.make_mechanic(), shared.make_mechanic()
     customer, stranger = shared.make_customer(), shared.make_customer()
-    asked = {"requested_brand": "Saab", "customer_city": "Malmö", "is_urgent": True}
+    asked: dict[str, Any] = {"requested_brand": "Saab", "customer_city": "Malmö", "is_urgent": True}
     earlier = shared.make_request(customer)
     rpc(shared.connect(mechanic), "accept_session_request", request_id=earlier)
     shared.make_request(customer, **asked)
