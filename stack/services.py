@@ -198,6 +198,8 @@ DASHBOARD_CONFIG = """\
 export const SUPABASE_URL = {url};
 export const SUPABASE_ANON_KEY = {key};
 export const SIGN_IN_URL = "/sign-in/";
+export const SESSION_URL = "/sign-in/session.html?id={{id}}";
+export const HELP_URL = "";
 
 // Each tab has a person of its own.
 export const OPTIONS = {{ auth: {{ storage: sessionStorage }} }};

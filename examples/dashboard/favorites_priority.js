@@ -16,6 +16,7 @@ export const WORDS = {
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
+  invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
   invalid_event: "This payment could not be read.",
 };
@@ -417,11 +418,12 @@ export function removeFavourite(supabase, mechanicId) {
 export const listFavourites = (supabase) => call(supabase, "list_favorite_mechanics");
 
 export async function openCheckout(supabase, wish) {
-  const { planCode, favouriteId, skipIfOffline, attempt } = wish;
+  const { planCode, favouriteId, skipIfOffline, notes, attempt } = wish;
   const body = {
     plan_code: planCode,
     preferred_mechanic_id: favouriteId,
     skip_if_offline: skipIfOffline,
+    notes,
     attempt,
   };
   // Longer than the others: Stripe is asked in between.
@@ -457,15 +459,19 @@ export async function readCheckout(supabase, checkoutId) {
   };
 }
 
+// `attempt` is a UUID: asked again with the same one, it is booked once.
 export function requestFreeSession(
   supabase,
   planCode,
   favouriteId,
+  { notes, attempt } = {},
 ) {
   const priority = { preferred_mechanic_id: favouriteId, routing_type: "priority_broadcast" };
   return call(supabase, "request_free_session", {
     plan_code: planCode,
     ...(favouriteId && priority),
+    notes,
+    attempt,
   });
 }
 
@@ -477,8 +483,8 @@ export function windowEndsAt(request) {
   return new Date(start + (request.priority_window_minutes ?? 0) * 60_000);
 }
 
-export function timeLeft(endsAt, now = new Date()) {
-  const left = new Date(endsAt).getTime() - now.getTime();
+export function timeLeft(endsAt, now = Date.now()) {
+  const left = new Date(endsAt).getTime() - Number(now);
   const seconds = Math.max(0, Math.ceil(left / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

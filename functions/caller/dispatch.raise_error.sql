@@ -71,6 +71,10 @@ begin
             v_status := 'PT422';
             v_message := 'Invalid status';
             v_hint := 'Use online, busy, away or offline.';
+        when 'invalid_notes' then
+            v_status := 'PT422';
+            v_message := 'Invalid notes';
+            v_hint := 'Use at most 500 characters.';
         when 'invalid_event' then
             v_status := 'PT422';
             v_message := 'Not a Stripe event';

@@ -490,7 +490,7 @@ from (
                 'first_event_id_since', 'get_request_by_checkout', 'get_request_timeline',
                 'guard_request', 'guard_reservation', 'health', 'is_reserved_for_another',
                 'list_favorites',
-                'list_open_requests', 'list_request_events', 'log_new_request',
+                'list_open_requests', 'list_payments', 'list_request_events', 'log_new_request',
                 'log_request_change', 'log_window', 'make_checkout', 'may_see_request',
                 'may_use_topic', 'mechanic_status', 'process_stripe_event', 'release_windows',
                 'route_request', 'set_mechanic_presence'
@@ -503,8 +503,9 @@ from (
                 'accept_request', 'broadcast_request_now', 'caller_id', 'cancel_request',
                 'checkout_status', 'complete_request', 'create_free_request', 'decline_request',
                 'get_request_by_checkout', 'get_request_timeline', 'list_favorites',
-                'list_open_requests', 'list_request_events', 'make_checkout', 'may_see_request',
-                'may_use_topic', 'mechanic_status', 'mechanic_words', 'set_mechanic_presence'
+                'list_open_requests', 'list_payments', 'list_request_events', 'make_checkout',
+                'may_see_request', 'may_use_topic', 'mechanic_status', 'mechanic_words',
+                'set_mechanic_presence'
             ]
         ),
         (
@@ -519,13 +520,13 @@ from (
                 'explain_routing', 'fallback_reason', 'first_event_id_since',
                 'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
                 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
-                'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-                'next_deadline', 'pending_windows',
+                'list_payments', 'make_checkout', 'may_see_request', 'may_use_topic',
+                'mechanic_status', 'next_deadline', 'pending_windows',
                 'policy_fingerprints', 'price_difference', 'priority_window', 'raise_error',
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'silent_since', 'unannounced_requests', 'unsettled_requests',
-                'wants_priority'
+                'score_match', 'silent_since', 'tidy_notes', 'unannounced_requests',
+                'unsettled_requests', 'wants_priority'
             ]
         ),
         (
@@ -718,8 +719,8 @@ from (
         ('public.get_mechanic_status(uuid)', 'authenticated', 'reads'),
         ('public.get_session_request_by_checkout(text)', 'authenticated', 'reads'),
         ('public.list_favorite_mechanics()', 'authenticated', 'reads'),
-        ('public.prepare_checkout(text,uuid,text,integer,boolean)', 'authenticated', 'reads'),
-        ('public.request_free_session(text,uuid,text)', 'authenticated', 'writes'),
+        ('public.prepare_checkout(text,uuid,text,integer,boolean,text)', 'authenticated', 'reads'),
+        ('public.request_free_session(text,uuid,text,text,uuid)', 'authenticated', 'writes'),
         ('public.cancel_session_request(uuid)', 'authenticated', 'writes'),
         ('public.broadcast_session_request_now(uuid)', 'authenticated', 'writes'),
         ('public.get_session_request_timeline(uuid)', 'authenticated', 'reads'),
@@ -729,6 +730,7 @@ from (
         ('public.decline_session_request(uuid,text)', 'authenticated', 'writes'),
         ('public.complete_session_request(uuid)', 'authenticated', 'writes'),
         ('public.list_session_request_events(bigint,integer)', 'authenticated', 'writes'),
+        ('public.list_session_request_payments(uuid[])', 'authenticated', 'reads'),
         ('public.process_stripe_event(jsonb)', 'service_role', 'writes')
     ) as w (signature, grantee, kind)
     left join pg_catalog.pg_namespace as n on n.nspname = 'dispatch'

@@ -99,7 +99,8 @@ where
         'complete_session_request', 'decline_session_request', 'get_checkout_status',
         'get_mechanic_status', 'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'prepare_checkout', 'process_stripe_event', 'request_free_session', 'set_presence'
+        'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+        'request_free_session', 'set_presence'
     )
 union all
 select

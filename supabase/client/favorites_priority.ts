@@ -19,6 +19,7 @@ export const WORDS = {
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
+  invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
   invalid_event: "This payment could not be read.",
 };
@@ -517,6 +518,8 @@ export interface Wish {
   planCode: string;
   favouriteId?: string;
   skipIfOffline?: boolean;
+  // For the mechanic who accepts: at most 500 characters.
+  notes?: string;
   // A UUID. Asked again with the same one, Stripe gives the same Checkout Session.
   attempt: string;
 }
@@ -527,11 +530,12 @@ export interface Checkout {
 }
 
 export async function openCheckout(supabase: Client, wish: Wish): Promise<Checkout> {
-  const { planCode, favouriteId, skipIfOffline, attempt } = wish;
+  const { planCode, favouriteId, skipIfOffline, notes, attempt } = wish;
   const body = {
     plan_code: planCode,
     preferred_mechanic_id: favouriteId,
     skip_if_offline: skipIfOffline,
+    notes,
     attempt,
   };
   // Longer than the others: Stripe is asked in between.
@@ -568,15 +572,19 @@ export async function readCheckout(supabase: Client, checkoutId: string): Promis
   return { request, status: request ? "booked" : await call(supabase, "get_checkout_status", asked) };
 }
 
+// `attempt` is a UUID: asked again with the same one, it is booked once.
 export function requestFreeSession(
   supabase: Client,
   planCode: string,
   favouriteId?: string,
+  { notes, attempt }: { notes?: string; attempt?: string } = {},
 ): Promise<SessionRequest> {
   const priority = { preferred_mechanic_id: favouriteId, routing_type: "priority_broadcast" };
   return call(supabase, "request_free_session", {
     plan_code: planCode,
     ...(favouriteId && priority),
+    notes,
+    attempt,
   });
 }
 
@@ -588,8 +596,8 @@ export function windowEndsAt(request: SessionRequest): Date | null {
   return new Date(start + (request.priority_window_minutes ?? 0) * 60_000);
 }
 
-export function timeLeft(endsAt: Date | string, now = new Date()): string {
-  const left = new Date(endsAt).getTime() - now.getTime();
+export function timeLeft(endsAt: Date | string, now: Date | number = Date.now()): string {
+  const left = new Date(endsAt).getTime() - Number(now);
   const seconds = Math.max(0, Math.ceil(left / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

@@ -106,7 +106,8 @@ where
         'complete_session_request', 'decline_session_request', 'get_checkout_status',
         'get_mechanic_status', 'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'prepare_checkout', 'process_stripe_event', 'request_free_session', 'set_presence'
+        'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+        'request_free_session', 'set_presence'
     )
 union all
 select
@@ -654,6 +655,10 @@ begin
             v_status := 'PT422';
             v_message := 'Invalid status';
             v_hint := 'Use online, busy, away or offline.';
+        when 'invalid_notes' then
+            v_status := 'PT422';
+            v_message := 'Invalid notes';
+            v_hint := 'Use at most 500 characters.';
         when 'invalid_event' then
             v_status := 'PT422';
             v_message := 'Not a Stripe event';
@@ -4396,7 +4401,9 @@ grant execute on function dispatch.checkout_status(text) to authenticated;
 create or replace function dispatch.create_free_request(
     p_plan_code text,
     p_preferred_mechanic_id uuid,
-    p_routing_type text
+    p_routing_type text,
+    p_notes text,
+    p_attempt uuid
 )
 returns public.session_requests
 language plpgsql
@@ -4407,9 +4414,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();
-    v_id constant uuid := gen_random_uuid();
+    v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
     v_wish jsonb := '{}'::jsonb;
+    v_notes text;
     v_name constant text := auth.jwt() #>> '{user_metadata,full_name}';
     v_email constant text := auth.jwt() ->> 'email';
     v_request public.session_requests;
@@ -4429,19 +4437,38 @@ begin
             'routing_type', p_routing_type, 'preferred_mechanic_id', p_preferred_mechanic_id
         );
     end if;
+    v_notes := dispatch.tidy_notes(p_notes);
+
+    -- The same attempt at the same booking has the same id, which nobody else's can be: asked again,
+    -- or twice at once, it is booked once. (A hash, in the form of a UUID of version 8.)
+    if p_attempt is not null then
+        v_id := overlay(
+            overlay(
+                md5(concat_ws(' ', v_customer_id, p_attempt, v_plan.code, v_wish))
+                placing '8' from 13
+            )
+            placing '8' from 17
+        )::uuid;
+        perform pg_advisory_xact_lock(hashtextextended(v_id::text, 1178687058));
+        select * into v_request from public.session_requests as r where r.id = v_id;
+        if v_request.id is not null then
+            return dispatch.shown_request(v_request);
+        end if;
+    end if;
 
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(
                 v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
-                p_metadata => v_wish
+                v_notes, p_metadata => v_wish
             );
         else
             perform dispatch.book_theirs(
                 v_id,
                 v_customer_id,
                 jsonb_build_object(
-                    'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
+                    'metadata',
+                    v_wish || jsonb_build_object('plan_code', v_plan.code, 'notes', v_notes),
                     'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
                 )
             );
@@ -4459,11 +4486,12 @@ begin
 end;
 $$;
 
-comment on function dispatch.create_free_request(text, uuid, text) is
+comment on function dispatch.create_free_request(text, uuid, text, text, uuid) is
 'Behind public.request_free_session.';
-revoke all on function dispatch.create_free_request(text, uuid, text)
+revoke all on function dispatch.create_free_request(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.create_free_request(text, uuid, text) to authenticated;
+grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid)
+to authenticated;
 
 -- Any, until dispatch.expect_stripe replaces it, which then stays as it was set.
 do $setting$
@@ -4602,12 +4630,49 @@ revoke all on function dispatch.get_request_by_checkout(text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.get_request_by_checkout(text) to authenticated;
 
+create or replace function dispatch.list_payments(p_request_ids uuid[])
+returns table (request_id uuid, status text, amount_total jsonb, currency text)
+language plpgsql
+stable
+-- definer: clients cannot read payments; the caller sees their own only
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer_id uuid := dispatch.require_user();
+begin
+    return query
+    select
+        p.request_id,
+        case
+            when p.is_refunded then 'refunded'
+            -- With a coupon for all of it there is nothing to pay back.
+            when (p.is_cancelled or p.is_expired) and p.payment_intent is not null
+                then 'refund_due'
+            else 'paid'
+        end,
+        p.amount_total,
+        p.currency
+    from dispatch.payments as p
+    where
+        p.request_id = any(p_request_ids) and p.customer_id = v_customer_id
+        and p.checkout_session_id is not null;
+end;
+$$;
+
+comment on function dispatch.list_payments(uuid[]) is
+'Behind public.list_session_request_payments.';
+revoke all on function dispatch.list_payments(uuid[])
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.list_payments(uuid[]) to authenticated;
+
 create or replace function dispatch.make_checkout(
     p_plan_code text,
     p_preferred_mechanic_id uuid,
     p_routing_type text,
     p_window_minutes integer,
-    p_skip_if_offline boolean
+    p_skip_if_offline boolean,
+    p_notes text
 )
 returns jsonb
 language plpgsql
@@ -4619,6 +4684,7 @@ as $$
 declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
+    v_notes text;
     v_is_priority boolean;
     v_name text;
 begin
@@ -4630,11 +4696,13 @@ begin
     if p_window_minutes not between 1 and 60 then
         perform dispatch.raise_error('invalid_window');
     end if;
+    v_notes := dispatch.tidy_notes(p_notes);
 
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select left(m.display_name, 200) into v_name from dispatch.mechanics as m
+        select left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200) into v_name
+        from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
             and m.user_id is distinct from v_customer_id;
@@ -4655,18 +4723,19 @@ begin
             'preferred_mechanic_id', case when v_is_priority then p_preferred_mechanic_id end,
             'priority_window_minutes',
             case when v_is_priority then coalesce(p_window_minutes, 10)::text end,
-            'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end
+            'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end,
+            'notes', v_notes
         )),
         'banner', 'Booking with ' || v_name || ' (Priority)'
     );
 end;
 $$;
 
-comment on function dispatch.make_checkout(text, uuid, text, integer, boolean) is
+comment on function dispatch.make_checkout(text, uuid, text, integer, boolean, text) is
 'Behind public.prepare_checkout.';
-revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
 to authenticated;
 
 create or replace function dispatch.marketplace_error(p_sqlstate text, p_message text)
@@ -5090,6 +5159,30 @@ comment on function dispatch.request_of_checkout(text) is
 'The request that a Stripe Checkout Session paid for; null: none yet.';
 revoke all on function dispatch.request_of_checkout(text)
 from public, anon, authenticated, service_role;
+
+create or replace function dispatch.tidy_notes(p_notes text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Blank is nothing said. btrim alone takes spaces only.
+    v_notes constant text := nullif(regexp_replace(p_notes, '^\s+|\s+$', '', 'g'), '');
+begin
+    -- What one value of Stripe's metadata holds.
+    if length(v_notes) > 500 then
+        perform dispatch.raise_error('invalid_notes');
+    end if;
+    return v_notes;
+end;
+$$;
+
+comment on function dispatch.tidy_notes(text) is
+'A customer''s notes without the blanks around them; null: there are none. Raises PT422 '
+'invalid_notes.';
+revoke all on function dispatch.tidy_notes(text) from public, anon, authenticated, service_role;
 
 -- What happens when time has passed.
 create or replace function dispatch.announce_fallbacks(p_limit integer, p_now timestamptz)
@@ -6703,6 +6796,32 @@ comment on function dispatch.unsettled_requests(timestamptz, integer) is
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
+-- An engine of an earlier version has these with fewer parameters. Two of one name would both be
+-- meant by a call that leaves the new ones out.
+do $$
+declare
+    v_found record;
+begin
+    for v_found in
+        select p.oid::regprocedure as signature
+        from pg_catalog.pg_proc as p
+        inner join (
+            values
+            ('public', 'prepare_checkout', 5),
+            ('public', 'request_free_session', 3),
+            ('dispatch', 'make_checkout', 5),
+            ('dispatch', 'create_free_request', 3)
+        ) as w (namespace, name, arguments)
+            on
+                p.pronamespace = to_regnamespace(w.namespace)
+                and p.proname = w.name and p.pronargs = w.arguments
+        where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
+    loop
+        execute format('drop function %s', v_found.signature);
+    end loop;
+end;
+$$;
+
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)
 returns public.session_requests
@@ -6960,12 +7079,32 @@ revoke all on function public.list_session_request_events(bigint, integer)
 from public, anon, authenticated, service_role;
 grant execute on function public.list_session_request_events(bigint, integer) to authenticated;
 
+create or replace function public.list_session_request_payments(request_ids uuid[])
+returns table (request_id uuid, status text, amount_total jsonb, currency text)
+language sql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    select p.request_id, p.status, p.amount_total, p.currency
+    from dispatch.list_payments(request_ids) as p;
+$$;
+
+comment on function public.list_session_request_payments(uuid[]) is
+'What was paid for those of these requests that are the caller''s and were paid through Stripe: '
+'paid, refund_due (closed, and not paid back yet) or refunded; the amount in the currency''s smallest '
+'unit. Raises PT401 not_signed_in.';
+revoke all on function public.list_session_request_payments(uuid[])
+from public, anon, authenticated, service_role;
+grant execute on function public.list_session_request_payments(uuid[]) to authenticated;
+
 create or replace function public.prepare_checkout(
     plan_code text,
     preferred_mechanic_id uuid default null,
     routing_type text default 'broadcast',
     priority_window_minutes integer default null,
-    skip_if_offline boolean default false
+    skip_if_offline boolean default false,
+    notes text default null
 )
 returns jsonb
 language plpgsql
@@ -6975,18 +7114,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.make_checkout(
-        plan_code, preferred_mechanic_id, routing_type, priority_window_minutes, skip_if_offline
+        plan_code, preferred_mechanic_id, routing_type, priority_window_minutes, skip_if_offline,
+        notes
     );
 end;
 $$;
 
-comment on function public.prepare_checkout(text, uuid, text, integer, boolean) is
+comment on function public.prepare_checkout(text, uuid, text, integer, boolean, text) is
 '{"plan", "metadata", "banner"} for a booking: give metadata to Stripe Checkout as it is. '
-'priority_window_minutes: 1 to 60, 10 if left out. Raises PT401 not_signed_in, PT422 invalid_plan, '
-'invalid_routing_type, invalid_window.';
-revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean)
+'priority_window_minutes: 1 to 60, 10 if left out; notes: what the mechanic is to know, at most '
+'500 characters. Raises PT401 not_signed_in, PT422 invalid_plan, invalid_routing_type, '
+'invalid_window, invalid_notes.';
+revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean)
+grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
 to authenticated;
 
 create or replace function public.process_stripe_event(event jsonb)
@@ -7013,7 +7154,9 @@ grant execute on function public.process_stripe_event(jsonb) to service_role;
 create or replace function public.request_free_session(
     plan_code text,
     preferred_mechanic_id uuid default null,
-    routing_type text default 'broadcast'
+    routing_type text default 'broadcast',
+    notes text default null,
+    attempt uuid default null
 )
 returns public.session_requests
 language plpgsql
@@ -7022,16 +7165,21 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);
+    return dispatch.create_free_request(
+        plan_code, preferred_mechanic_id, routing_type, notes, attempt
+    );
 end;
 $$;
 
-comment on function public.request_free_session(text, uuid, text) is
-'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT409 '
-'booking_refused, PT422 invalid_plan, invalid_routing_type.';
-revoke all on function public.request_free_session(text, uuid, text)
+comment on function public.request_free_session(text, uuid, text, text, uuid) is
+'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to '
+'know, at most 500 characters. attempt: asked again with the same one (and the same plan and '
+'favourite), it returns the request that is there. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type, invalid_notes.';
+revoke all on function public.request_free_session(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
-grant execute on function public.request_free_session(text, uuid, text) to authenticated;
+grant execute on function public.request_free_session(text, uuid, text, text, uuid)
+to authenticated;
 
 create or replace function public.set_presence(status text)
 returns jsonb

@@ -110,7 +110,10 @@ def test_sign_in_page_of_the_local_stack(
     check(page, "sign-in")
     page.get_by_role("button", name="Carla").click()
     expect(page.get_by_role("button", name="Book again: Frank")).to_be_visible()
-    page.get_by_role("link", name="Switch user").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(headline(page)).to_have_text("Who are you?")
+    page.goto("/")  # nobody is signed in any more
+    expect(headline(page)).to_have_text("Who are you?")
     page.get_by_role("button", name="Frank").click()
     expect(headline(page)).to_have_text("Hello Frank")
     page.get_by_role("link", name="Switch user").click()

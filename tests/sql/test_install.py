@@ -161,6 +161,27 @@ def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database)
     assert rpc(db.connect(db.make_mechanic()), "list_open_session_requests") == []
 
 
+def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
+    """Else two of one name are there, and a call that leaves the new ones out means both."""
+    db = engine_db
+    for name, parameters in (
+        ("public.prepare_checkout", "a text, b uuid, c text, d integer, e boolean"),
+        ("public.request_free_session", "a text, b uuid, c text"),
+        ("dispatch.make_checkout", "a text, b uuid, c text, d integer, e boolean"),
+        ("dispatch.create_free_request", "a text, b uuid, c text"),
+    ):
+        db.sql(
+            f"create function {name}({parameters}) returns text language sql"
+            " as 'select dispatch.caller_id()::text'"
+        )
+    install(db.dsn(), ENGINE)
+    twice = (
+        "select pronamespace, proname from pg_proc where pronamespace in"
+        " ('public'::regnamespace, 'dispatch'::regnamespace) group by 1, 2 having count(*) > 1"
+    )
+    assert db.sql(twice) == []
+
+
 def test_the_flag_is_off_at_first(engine_db: Database) -> None:
     install(engine_db.dsn())
     assert engine_db.value("select dispatch.favorites_priority_enabled()") is False

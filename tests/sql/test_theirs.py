@@ -684,9 +684,20 @@ def test_whose_refund_is_due_and_who_waits_in_vain(theirs: Theirs) -> None:
         rpc(customer, "cancel_session_request", request_id=request)
     assert theirs.db.sql(owed) == []
 
+    mine = {"request_ids": f"{{{request}}}"}
+    (payment,) = rpc(customer, "list_session_request_payments", **mine)
+    assert payment == {
+        "request_id": request,
+        "status": "paid",
+        "amount_total": 1,
+        "currency": "usd",
+    }
+    assert rpc(other, "list_session_request_payments", **mine) == []
     theirs.gone(theirs.favourite)
     assert theirs.db.sql(owed) == [{"reason": "mechanic_gone", "payment_intent": "pi_1"}]
     rpc(customer, "cancel_session_request", request_id=request)
+    (payment,) = rpc(customer, "list_session_request_payments", **mine)
+    assert payment["status"] == "refund_due"
     assert theirs.db.log(request)[-1] == "request_cancelled:cancelled"
     assert theirs.db.sql(owed) == [{"reason": "cancelled", "payment_intent": "pi_1"}]
 
@@ -755,7 +766,10 @@ def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
     assert ready["plan"]["price_cents"] == 999
     assert ready["metadata"]["session_type"] == "chat"
     assert ready["banner"] and all(isinstance(text, str) for text in ready["metadata"].values())
-    free = rpc(customer, "request_free_session", plan_code="free", **wish)
+    attempt = wish | {"plan_code": "free", "notes": "squeaks", "attempt": str(uuid.uuid4())}
+    free = rpc(customer, "request_free_session", **attempt)
+    assert rpc(customer, "request_free_session", **attempt) == free
+    assert free.get("notes", "squeaks") == "squeaks"
     assert theirs.listed(favourite) == [free["id"]]
     (first,) = rpc(customer, "get_session_request_timeline", request_id=free["id"])
     assert first["event"] == "priority_request"
