@@ -744,9 +744,10 @@ export function keepPresence(supabase: Client, options: PresenceOptions = {}) {
 
   // Whether the mechanic has gone offline on another device since the last heartbeat of this one.
   async function isOverElsewhere() {
+    if (!seen) return false;
     const mechanic_id = options.mechanicId ?? (await whose());
     const now = await call<Seen>(supabase, "get_mechanic_status", { mechanic_id });
-    const isLater = Date.parse(now.last_seen ?? "") > Date.parse(seen?.last_seen ?? "");
+    const isLater = Date.parse(now.last_seen ?? "") > Date.parse(seen.last_seen ?? "");
     return isLater && !now.is_online;
   }
 
