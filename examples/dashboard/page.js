@@ -176,8 +176,10 @@ export function showConnected() {
 // Keeps up to date what `follow` follows, which reads every few seconds while it hears nothing.
 export async function keepUp(following) {
   const { catchUp } = await following;
+  const sayAway = () => showReadError({ word: "away" });
+  if (!navigator.onLine) sayAway(); // before a new token has been waited for
   addEventListener("online", catchUp);
-  addEventListener("offline", () => showReadError({ word: "away" }));
+  addEventListener("offline", sayAway);
   document.addEventListener("visibilitychange", () => !document.hidden && catchUp());
   await catchUp();
   return catchUp;

@@ -403,8 +403,9 @@ def test_a_loser_is_told_why(stage: Stage) -> None:
 def test_online_switch_keeps_the_heart_beating(stage: Stage) -> None:
     page = stage.open(stage.frank, "mechanic.html")
     switch = page.get_by_role("switch", name="Online")
-    expect(switch).not_to_be_checked()
     page.clock.install()
+    page.reload()
+    expect(switch).not_to_be_checked()
     with page.expect_request("**/rpc/set_presence") as first:
         switch.check()
     assert first.value.post_data_json == {"status": "online"}

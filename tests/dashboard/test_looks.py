@@ -116,7 +116,7 @@ def test_sign_in_page_of_the_local_stack(
     expect(headline(page)).to_have_text("Who are you?")
     page.get_by_role("button", name="Frank").click()
     expect(headline(page)).to_have_text("Hello Frank")
-    page.get_by_role("link", name="Switch user").click()
+    page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Nina").click()
     expect(headline(page)).to_have_text("Only approved mechanics can do this.")
     expect(page.get_by_role("switch")).to_be_hidden()
