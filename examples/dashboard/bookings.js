@@ -20,13 +20,18 @@ export function forgetAttempt(planCode) {
   keepAttempts(others);
 }
 
+// What was wished for, until its own page is there; another session's page leaves it alone.
+export const keepBooked = (requestId) => sessionStorage.setItem("booked", requestId);
+export const wasBooked = (requestId) => sessionStorage.getItem("booked") === requestId;
+
 export function forgetBooking() {
-  ["attempts", "favourite", "notes"].forEach((key) => sessionStorage.removeItem(key));
+  ["attempts", "wish", "notes", "booked"].forEach((key) => sessionStorage.removeItem(key));
 }
 
 // --- Checkouts that this device opened, until their request is there ---
 
 const DAY = 86_400_000;
+const PATIENCE = 30_000;
 const KEY = `checkouts:${me.id}`;
 
 export const listCheckouts = () => JSON.parse(localStorage.getItem(KEY) ?? "[]");
@@ -45,9 +50,12 @@ export function rememberCheckout(id, facts) {
 export const forgetCheckout = (id) =>
   keepCheckouts(listCheckouts().filter((checkout) => checkout.id !== id));
 
-// Stripe closes a Checkout after a day; a bank may take weeks, and then Stripe says so.
-export const isForgotten = ({ openedAt }, status) =>
-  status === "payment_failed" || Date.now() - openedAt > (status ? 60 : 2) * DAY;
+// Stripe closes a Checkout after a day, and a bank may take weeks for one that was paid.
+export const isForgotten = ({ openedAt, returnedAt }, status) =>
+  status === "payment_failed" || Date.now() - openedAt > (status || returnedAt ? 60 : 2) * DAY;
+
+// Nothing was heard of it for so long that it must be said.
+export const isLate = ({ returnedAt }, status) => !status && Date.now() - returnedAt > PATIENCE;
 
 // --- Money ---
 

@@ -4,8 +4,8 @@ import {
   removeFavourite, requestFreeSession,
 } from "./favorites_priority.js";
 import {
-  amountOf, attemptAt, forgetAttempt, forgetCheckout, isForgotten, listCheckouts, readPayments,
-  rememberCheckout,
+  amountOf, attemptAt, forgetAttempt, forgetCheckout, isForgotten, isLate, keepBooked, listCheckouts,
+  readPayments, rememberCheckout,
 } from "./bookings.js";
 import {
   LANGUAGE, ago, drawList, fill, find, initials, keepUp, lastSeen, leave, me, money, part, run,
@@ -21,6 +21,7 @@ const STATUS = { pending: "Waiting", accepted: "Accepted" };
 const CLOSED = { completed: "Completed", cancelled: "Cancelled", expired: "Nobody could take it" };
 const UNDER_WAY = {
   null: "Confirming your payment",
+  late: "Your payment is not here yet",
   waiting_for_payment: "Waiting for your bank",
   error: "Paid; we see to your booking",
 };
@@ -205,7 +206,7 @@ async function readStatus(mechanicId) {
   try {
     return await call(supabase, "get_mechanic_status", { mechanic_id: mechanicId });
   } catch (error) {
-    if (error.cause.details === "feature_disabled") return { isOff: true };
+    if (error.cause?.details === "feature_disabled") return { isOff: true };
     throw error;
   }
 }
@@ -235,11 +236,11 @@ function goToLauncher() {
 
 // --- The favourite who is to be asked first; kept while the customer is away at Stripe ---
 
-const favourite = () => JSON.parse(sessionStorage.getItem("favourite"));
+const favourite = () => JSON.parse(sessionStorage.getItem("wish"));
 
 async function setFavourite(wish) {
-  if (wish) sessionStorage.setItem("favourite", JSON.stringify(wish));
-  else sessionStorage.removeItem("favourite");
+  if (wish) sessionStorage.setItem("wish", JSON.stringify(wish));
+  else sessionStorage.removeItem("wish");
   await drawBanner();
 }
 
@@ -255,7 +256,7 @@ async function drawBanner() {
         "Every mechanic will be asked instead.",
     );
   }
-  if (!banner) sessionStorage.removeItem("favourite");
+  if (!banner) sessionStorage.removeItem("wish");
   find("#launcher").classList.toggle("chosen", Boolean(banner));
   drawList(find("#banner"), "priority", banner ? [banner] : [], String, (box, headline) => {
     const minutes = checkout.metadata.priority_window_minutes;
@@ -329,6 +330,7 @@ async function startFree(planCode) {
     forgetAttempt(planCode);
     request = await book();
   }
+  keepBooked(request.id);
   await leave(`request.html?id=${request.id}`);
 }
 
@@ -342,7 +344,7 @@ async function pay(planCode) {
       notes: notes.value || undefined,
       attempt: attemptAt(planCode),
     });
-    rememberCheckout(checkout.checkout_session_id, { planCode });
+    if (checkout.checkout_session_id) rememberCheckout(checkout.checkout_session_id, { planCode });
     await leave(checkout.url);
   } catch (error) {
     // Nobody has seen that Checkout: the next try may as well be another.
@@ -389,11 +391,12 @@ async function readUnderWay() {
   return found;
 }
 
-function drawUnderWay(row, { id, planCode, openedAt, status }) {
+function drawUnderWay(row, checkout) {
+  const { id, planCode, openedAt, status } = checkout;
   fill(row, {
     plan: planCode ? titleOf(planCode) : "Session",
     when: ago(new Date(openedAt)),
-    status: UNDER_WAY[status],
+    status: UNDER_WAY[isLate(checkout, status) ? "late" : status],
   });
   part(row, "link").href = `request.html?checkout=${encodeURIComponent(id)}`;
 }

@@ -196,7 +196,8 @@ export function leave(url) {
 
 // On this device alone, and whether or not the server hears of it.
 export async function signOut() {
-  await supabase.auth.signOut({ scope: "local" }).catch(console.debug);
+  const isHeard = supabase.auth.signOut({ scope: "local" }).catch(console.debug);
+  await Promise.race([isHeard, new Promise((resolve) => setTimeout(resolve, 3000))]);
   (OPTIONS.auth?.storage ?? localStorage).removeItem(supabase.auth.storageKey);
   await leave(SIGN_IN_URL);
 }

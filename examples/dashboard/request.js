@@ -5,8 +5,8 @@ import {
   windowEndsAt,
 } from "./favorites_priority.js";
 import {
-  amountOf, describePayment, forgetBooking, forgetCheckout, readPayments, rememberCheckout,
-  whatBecameOf,
+  amountOf, describePayment, forgetBooking, forgetCheckout, isLate, readPayments, rememberCheckout,
+  wasBooked, whatBecameOf,
 } from "./bookings.js";
 import {
   LANGUAGE, ago, drawList, fill, find, initials, isCurrent, keepUp, me, part, run, showConnected,
@@ -57,7 +57,7 @@ async function readNames(ids) {
     .select("id, display_name")
     .in("id", ids.filter(Boolean))
     .throwOnError();
-  return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name]));
+  return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name?.trim()]));
 }
 
 const plans = new Map();
@@ -103,7 +103,6 @@ const CONFIRMING = {
     "Your session could not be booked yet. We have been told and see to it. You need not pay again.",
   ],
 };
-const PATIENCE = 30_000;
 
 const ASKED_EVERYONE = {
   window_ended: (favourite) => `${favourite} did not answer in time.`,
@@ -223,12 +222,12 @@ function show(sign, title, about, money = "") {
 }
 
 function drawConfirming(checkoutId, status) {
-  const { returnedAt } = rememberCheckout(checkoutId, { returnedAt: Date.now() });
-  const isLate = !status && Date.now() - returnedAt > PATIENCE;
-  find("#again").hidden = !status && !isLate;
+  const checkout = rememberCheckout(checkoutId, { returnedAt: Date.now() });
+  const isTooLate = isLate(checkout, status);
+  find("#again").hidden = !status && !isTooLate;
   if (status === "payment_failed") forgetCheckout(checkoutId);
-  const [title, about] = CONFIRMING[isLate ? "late" : status];
-  const isStuck = isLate || status === "error";
+  const [title, about] = CONFIRMING[isTooLate ? "late" : status];
+  const isStuck = isTooLate || status === "error";
   show("paying", title, about, isStuck ? `Your payment's number: ${checkoutId}` : "");
   find("#help").hidden = !config.HELP_URL || !isStuck;
 }
@@ -251,7 +250,7 @@ async function draw() {
     find("#again").hidden = false;
     return show("over", "We cannot find this session", "It may belong to another account.");
   }
-  forgetBooking();
+  if (wasBooked(requestId)) forgetBooking();
   const { mechanic_id, preferred_mechanic_id, plan_code } = request;
   const [timeline, names, payments, plan, isKept] = await Promise.all([
     readTimeline(supabase, requestId),
@@ -299,7 +298,7 @@ function drawSummary(plan, payment) {
 }
 
 function wouldReturn(payment) {
-  if (!payment || payment.status === "refunded") return "";
+  if (!payment || payment.status === "refunded" || payment.amount_total === 0) return "";
   return `Your ${amountOf(payment) ?? "payment"} goes back the way you paid.`;
 }
 

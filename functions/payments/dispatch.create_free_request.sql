@@ -45,7 +45,12 @@ begin
     if p_attempt is not null then
         v_id := overlay(
             overlay(
-                md5(concat_ws(' ', v_customer_id, p_attempt, v_plan.code, v_wish))
+                md5(
+                    concat_ws(
+                        ' ', v_customer_id, p_attempt, v_plan.code, p_routing_type,
+                        p_preferred_mechanic_id
+                    )
+                )
                 placing '8' from 13
             )
             placing '8' from 17

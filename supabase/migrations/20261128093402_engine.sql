@@ -4444,7 +4444,12 @@ begin
     if p_attempt is not null then
         v_id := overlay(
             overlay(
-                md5(concat_ws(' ', v_customer_id, p_attempt, v_plan.code, v_wish))
+                md5(
+                    concat_ws(
+                        ' ', v_customer_id, p_attempt, v_plan.code, p_routing_type,
+                        p_preferred_mechanic_id
+                    )
+                )
                 placing '8' from 13
             )
             placing '8' from 17
@@ -7092,8 +7097,8 @@ $$;
 
 comment on function public.list_session_request_payments(uuid[]) is
 'What was paid for those of these requests that are the caller''s and were paid through Stripe: '
-'paid, refund_due (closed, and not paid back yet) or refunded; the amount in the currency''s smallest '
-'unit. Raises PT401 not_signed_in.';
+'paid, refund_due (closed, and not paid back yet) or refunded; the amount in the currency''s '
+'smallest unit. Raises PT401 not_signed_in.';
 revoke all on function public.list_session_request_payments(uuid[])
 from public, anon, authenticated, service_role;
 grant execute on function public.list_session_request_payments(uuid[]) to authenticated;

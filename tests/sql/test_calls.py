@@ -330,8 +330,15 @@ def test_a_free_attempt_is_one_booking(shared: Database) -> None:
         again = rpc(connection, "request_free_session", **wish, notes="squeaks a lot")
     assert again == first and uuid.UUID(first["id"]).version == 8
     favourite = {"preferred_mechanic_id": mechanic, "routing_type": "priority_broadcast"}
+    reserved = rpc(connection, "request_free_session", **wish, **favourite)
+    shared.sql("select dispatch.set_favorites_priority(false)")
+    try:
+        again = rpc(connection, "request_free_session", **wish, **favourite)
+    finally:
+        shared.sql("select dispatch.set_favorites_priority(true)")
+    assert again["id"] == reserved["id"]
     others = [
-        rpc(connection, "request_free_session", **wish, **favourite),
+        reserved,
         rpc(shared.connect(stranger), "request_free_session", **wish),
         rpc(connection, "request_free_session", plan_code="free-diagnostic"),
         rpc(connection, "request_free_session", plan_code="free-diagnostic"),

@@ -95,6 +95,7 @@ def attempt(connection: Connection, function: str, given: Row) -> str:
 def fill(names: list[str], types: list[str], text: str, a_uuid: str) -> Row:
     values: dict[str, Any] = {
         "uuid": a_uuid,
+        "uuid[]": f"{{{a_uuid}}}",
         "text": text,
         "integer": 5,
         "bigint": 0,
