@@ -37,6 +37,7 @@ select
 \ir bind.sql
 \ir ../../functions/events/room.sql
 \ir ../../functions/presence/room.sql
+\ir widened.sql
 \ir ../../functions/routing/room.sql
 \ir ../../functions/acceptance/room.sql
 \ir ../../functions/payments/room.sql
