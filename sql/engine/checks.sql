@@ -39,7 +39,7 @@ from (
             'requested_brand text, customer_city text, customer_country text, '
             'preferred_mechanic_id uuid, preferred_user_id uuid, window_minutes integer, '
             'window_began_at timestamptz, '
-            'window_ends_at timestamptz, announced_at timestamptz'
+            'window_ends_at timestamptz, announced_at timestamptz, is_urgent boolean'
         ),
         (
             'dispatch.payments',

@@ -987,13 +987,16 @@ begin
                             'where w.request_id = r.id)'
                 end,
                 case when not v_is_ours then 'w.announced_at' end
-            )
+            ),
+            (21, 'is_urgent', 'boolean', '{is_urgent}', null, null)
         ) as w (number, name, type, needs, expression, of_view)
         cross join unnest(w.needs) as n (name)
         left join pg_catalog.pg_attribute as a
             on
                 a.attrelid = 'public.session_requests'::regclass
                 and a.attname = n.name and not a.attisdropped
+                -- No cast makes a yes or no of another's 'high' or 3.
+                and (n.name <> 'is_urgent' or a.atttypid = 'boolean'::regtype)
         left join pg_catalog.pg_type as x on x.oid = a.atttypid
         left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
         group by w.number, w.name, w.type, w.needs, w.expression, w.of_view
@@ -1614,7 +1617,17 @@ begin
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
-        where e.id > coalesce(p_after, 0) and e.id <= v_settled and e.topics && v_topics
+        where
+            e.id > coalesce(
+                p_after,
+                (
+                    select last.id - 1 from dispatch.request_events as last
+                    where last.id <= v_settled and last.topics && v_topics
+                    order by last.id desc
+                    limit 1
+                )
+            )
+            and e.id <= v_settled and e.topics && v_topics
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     else
@@ -1622,7 +1635,17 @@ begin
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
-        where e.id > coalesce(p_after, 0) and e.id <= v_settled and e.topics[1] = v_customer
+        where
+            e.id > coalesce(
+                p_after,
+                (
+                    select last.id - 1 from dispatch.request_events as last
+                    where last.id <= v_settled and last.topics[1] = v_customer
+                    order by last.id desc
+                    limit 1
+                )
+            )
+            and e.id <= v_settled and e.topics[1] = v_customer
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     end if;
@@ -2181,6 +2204,22 @@ comment on function dispatch.silent_since(timestamptz) is
 revoke all on function dispatch.silent_since(timestamptz)
 from public, anon, authenticated, service_role;
 
+-- An engine of an earlier version lists open requests with fewer columns, and none can be added to
+-- what a function returns.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.list_open_requests()')
+            and 'is_returning_customer' = any(p.proargnames)
+    ) then
+        drop function if exists public.list_open_session_requests();
+        drop function if exists dispatch.list_open_requests();
+    end if;
+end;
+$$;
+
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
 -- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
 -- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
@@ -2456,7 +2495,9 @@ from public, anon, authenticated, service_role;
 create or replace function dispatch.list_open_requests()
 returns table (
     request_id uuid, session_type text, plan_code text, is_priority boolean,
-    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[]
+    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[],
+    plan_title text, price_cents integer, currency text, requested_brand text, customer_city text,
+    is_urgent boolean, is_returning_customer boolean
 )
 language plpgsql
 stable
@@ -2488,6 +2529,10 @@ begin
             p.plan_code,
             p.created_at,
             p.ends_at,
+            p.customer_id,
+            p.requested_brand,
+            p.customer_city,
+            p.is_urgent,
             -- In one array, as nulls are equal there.
             array[p.requested_brand, p.customer_city, p.customer_country] as sought
         from (
@@ -2522,6 +2567,22 @@ begin
         cross join
             lateral dispatch.score_match(m, d.sought[1], d.sought[2], d.sought[3], now()) as s
         where m.id = v_mechanic_id
+    ),
+
+    -- A marketplace of theirs may have a code twice, and the request must not be there twice.
+    plans as (
+        select distinct on (p.code) p.code, p.title, p.price_cents, p.currency
+        from dispatch.plans as p
+        order by p.code, p.is_active desc
+    ),
+
+    -- Whom this mechanic has had before. All of their sessions, not of the engine's alone.
+    customers as materialized (
+        select distinct r.customer_id
+        from public.session_requests as r
+        where
+            r.mechanic_id = case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            and r.status::text not in ('pending', 'cancelled', 'expired')
     )
 
     select
@@ -2533,9 +2594,18 @@ begin
         case when o.ends_at > now() then o.ends_at end,
         o.created_at,
         s.score,
-        s.reasons
+        s.reasons,
+        p.title,
+        p.price_cents,
+        p.currency,
+        o.requested_brand,
+        o.customer_city,
+        o.is_urgent,
+        c.customer_id is not null
     from open_requests as o
     inner join scores as s on s.sought = o.sought
+    left join plans as p on p.code = o.plan_code
+    left join customers as c on c.customer_id = o.customer_id
     order by 4 desc, s.score desc, o.created_at, o.id;
 end;
 $$;
@@ -8113,7 +8183,9 @@ grant execute on function public.list_favorite_mechanics() to authenticated;
 create or replace function public.list_open_session_requests()
 returns table (
     request_id uuid, session_type text, plan_code text, is_priority boolean,
-    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[]
+    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[],
+    plan_title text, price_cents integer, currency text, requested_brand text, customer_city text,
+    is_urgent boolean, is_returning_customer boolean
 )
 language sql
 stable
@@ -8122,12 +8194,15 @@ set search_path = pg_catalog, pg_temp
 as $$
     select
         l.request_id, l.session_type, l.plan_code, l.is_priority, l.window_ends_at, l.created_at,
-        l.match_score, l.match_reasons
+        l.match_score, l.match_reasons, l.plan_title, l.price_cents, l.currency, l.requested_brand,
+        l.customer_city, l.is_urgent, l.is_returning_customer
     from dispatch.list_open_requests() as l;
 $$;
 
 comment on function public.list_open_session_requests() is
 'The requests the calling mechanic may accept now, those reserved for them (is_priority) first. '
+'The price is the plan''s, in the currency''s smallest unit; is_returning_customer: this mechanic '
+'has had them before. What the marketplace does not keep is null. '
 'Raises PT401 not_signed_in, PT403 not_a_mechanic.';
 revoke all on function public.list_open_session_requests()
 from public, anon, authenticated, service_role;
@@ -8151,8 +8226,9 @@ $$;
 
 comment on function public.list_session_request_events(bigint, integer) is
 'The events on the caller''s topics after a cursor (the last event_id seen; 0: from the start), '
-'in order, at most max_rows (up to 1000). No event below a listed one appears later. Raises PT401 '
-'not_signed_in.';
+'in order, at most max_rows (up to 1000). No event below a listed one appears later. With after '
+'null: the last one alone, where a device begins that has no cursor, or one that lies above the '
+'log since a backup was put back. Raises PT401 not_signed_in.';
 revoke all on function public.list_session_request_events(bigint, integer)
 from public, anon, authenticated, service_role;
 grant execute on function public.list_session_request_events(bigint, integer) to authenticated;

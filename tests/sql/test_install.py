@@ -181,6 +181,16 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
     assert db.log(request) == ["priority_request" if enabled else "new_request"]
 
 
+def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database) -> None:
+    db = engine_db
+    for name in ("public.list_open_session_requests()", "dispatch.list_open_requests()"):
+        db.sql(f"drop function {name}")
+        body = "select dispatch.caller_id()"
+        db.sql(f"create function {name} returns setof uuid language sql as '{body}'")
+    install(db.dsn(), ENGINE)
+    assert rpc(db.connect(db.make_mechanic()), "list_open_session_requests") == []
+
+
 def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
     """Else two of one name are there, and a call that leaves the new ones out means both."""
     db = engine_db
