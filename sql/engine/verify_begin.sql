@@ -6,6 +6,8 @@
 begin;
 set local search_path = '';
 set local client_min_messages = warning;
+-- What is there is compared as PostgreSQL writes it.
+set local quote_all_identifiers = off;
 -- Compiling a check takes longer than running it.
 set local jit = off;
 -- What is found is kept in a setting, as a standby makes no temporary table.
