@@ -17,6 +17,7 @@ set local transaction_read_only = on;
 set local search_path = '';
 set local jit = off;
 set local client_min_messages = warning;
+set local quote_all_identifiers = off;
 
 -- 1. Look. Each column of each table that may be one of the four becomes an object in
 -- discover.columns: its type, where its foreign key leads, which words its CHECK or enum knows, and

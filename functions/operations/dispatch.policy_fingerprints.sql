@@ -4,6 +4,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Compared as text, whatever a session or the database has set.
+set quote_all_identifiers = off
 as $$
 begin
     return (

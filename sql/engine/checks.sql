@@ -621,7 +621,13 @@ from (
     from (
         select
             p.oid::regprocedure::text as signature,
-            not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false) as is_open
+            not coalesce(
+                p.proconfig
+                && array[
+                    'search_path=pg_catalog, pg_temp', 'search_path="pg_catalog", "pg_temp"'
+                ],
+                false
+            ) as is_open
         from pg_catalog.pg_proc as p
         where p.pronamespace = to_regnamespace('dispatch')
     ) as x
@@ -1085,7 +1091,9 @@ from (
     select
         'rpc ' || split_part(w.signature, '(', 1) as check_name,
         coalesce(
-            not p.prosecdef and p.proconfig @> array['search_path=pg_catalog, pg_temp']
+            not p.prosecdef
+            and p.proconfig
+            && array['search_path=pg_catalog, pg_temp', 'search_path="pg_catalog", "pg_temp"']
             and p.proowner = n.nspowner
             and case p.provolatile when 's' then 'reads' when 'v' then 'writes' end = w.kind
             and has_function_privilege(w.grantee, p.oid, 'execute')

@@ -66,7 +66,10 @@ from (
     ('dispatch.health', '4141b36114467332aa0fd4d6dd5ba39d', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
     ('dispatch.payment_checks', 'bc4dcd7d320f96ad1242c17afe479b82', '{}'),
-    ('dispatch.policy_fingerprints', '81d9e124a7e3bca161d00426c9724832', '{}'),
+    (
+        'dispatch.policy_fingerprints', '81d9e124a7e3bca161d00426c9724832',
+        '{quote_all_identifiers=off}'
+    ),
     ('dispatch.prune_cron_runs', '5393fdd158e58b68ac0003227b4c59ad', '{}'),
     ('dispatch.prune_events', 'bf2fa85437e7fb346590d09b7c531b98', '{}'),
     ('dispatch.prune_pushes', '7f4667af85ff456e4c3773bba5837b53', '{}'),

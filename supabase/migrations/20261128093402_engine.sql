@@ -1971,9 +1971,9 @@ end;
 $$;
 
 comment on function dispatch.send_notices(text[], text[], text[]) is
-'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY '
-'by Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but for a feed that the binding calls '
-'public.';
+'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY, by '
+'Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but for '
+'a feed that the binding calls public.';
 revoke all on function dispatch.send_notices(text[], text[], text[])
 from public, anon, authenticated, service_role;
 
@@ -7052,6 +7052,8 @@ language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
+-- Compared as text, whatever a session or the database has set.
+set quote_all_identifiers = off
 as $$
 begin
     return (

@@ -1,5 +1,6 @@
 """Which database a layer comes to: what it lacks is told, and what was there first stays."""
 
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -459,6 +460,21 @@ def test_an_approval_in_another_table(empty_db: Database, tmp_path: Path) -> Non
     db.sql("update profiles set is_mechanic = false where id = %s", frank)
     assert db.log(request) == ["priority_request"]
     assert rpc(db.connect(mona), "accept_session_request", request_id=request)
+
+
+def test_a_database_that_quotes_all_names(garage: Database, binding: Path) -> None:
+    garage.sql(f'alter database "{garage.name}" set quote_all_identifiers = on')
+    named = "^-- Binding of the marketplace in the database .*$"
+    found, expected = (
+        re.sub(named, "", text, flags=re.MULTILINE)
+        for text in (discover(garage.dsn()), binding.read_text())
+    )
+    assert found == expected
+    install_on_theirs(garage.dsn())
+    run_psql(garage.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
+    # Noted in one session, looked at in another.
+    garage.sql(f'alter database "{garage.name}" reset quote_all_identifiers')
+    run_psql(garage.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
 
 NAMES_TAKEN = {
