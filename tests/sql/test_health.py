@@ -612,7 +612,11 @@ def test_times_that_are_none_break_nothing_that_looks_at_them(shared: Database, 
     )
     shared.sql("select * from dispatch.health()")
     shared.sql("select * from dispatch.metrics")
-    shared.sql("update dispatch.request_events set delivered_at = %s", at)
+    shared.sql(
+        "update dispatch.request_events set delivered_at = %s,"
+        " payload = payload || jsonb_build_object('window_ends_at', now(), 'created_at', now())",
+        at,
+    )
     shared.sql("select * from dispatch.health()")
     shared.sql("select * from dispatch.metrics")
     for each in (mechanic, other):
