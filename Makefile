@@ -70,6 +70,9 @@ failover: $(READY)  ## Lose the primary of three under load, $TIMES times (1); s
 fuzz: $(READY)  ## Try $INPUTS random inputs (110000) on API, webhook and SQL
 	@$(PYTHON) -m pytest -n 2 --maxschedchunk=1 tests/fuzz --inputs $(INPUTS)
 
+screenshots: $(READY)  ## Take the pictures in docs/ again
+	@$(PYTHON) -m tests.dashboard.screenshots
+
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
 	@$(PYTHON) -m stack.build_types
@@ -94,5 +97,6 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail if they do not answer
 	@$(PYTHON) -m stack.audit
 
-.PHONY: help setup demo test debian13 up dashboard down clean verify bench profile chaos failover fuzz sql release
+.PHONY: help setup demo test debian13 up dashboard down clean verify bench profile chaos failover fuzz sql screenshots
+.PHONY: release
 .PHONY: adopt leave check audit

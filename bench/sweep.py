@@ -24,10 +24,14 @@ set
     expires_at = now() + interval '24 hours'
 where
     status = 'pending' and notification_sent_at is null
-    and (
-        (priority_notified_at at time zone 'UTC')
-        + make_interval(mins => priority_window_minutes)
-    ) at time zone 'UTC' <= now()
+    and case
+        when (priority_notified_at at time zone 'UTC') between '2000-01-01' and '9999-12-31'
+            then (
+                (priority_notified_at at time zone 'UTC')
+                + make_interval(mins => priority_window_minutes)
+            ) at time zone 'UTC'
+        else priority_notified_at
+    end <= now()
 """
 
 

@@ -39,6 +39,7 @@ declare
     v_codes text[];
     v_columns jsonb := '[]';
     v_values jsonb;
+    v_words text[];
     c record;
 begin
     -- Whether a mechanic can be looked up by id at all.
@@ -93,6 +94,8 @@ begin
                 ) filter (where p.steps = 1) as points_to,
                 min(a.attname) filter (where p.confrelid = to_regclass('public.mechanics'))
                     as to_mechanics,
+                min(p.confrelid) filter (where p.steps = 1) as to_table,
+                min(a.attname) filter (where p.steps = 1) as to_column,
                 bool_or(p.confrelid = v_users and a.attname = 'id') as is_user
             from paths as p
             inner join pg_catalog.pg_attribute as a
@@ -171,6 +174,8 @@ begin
             ) as is_unique,
             k.points_to,
             k.to_mechanics,
+            k.to_table::regclass::text as to_table,
+            k.to_column,
             coalesce(k.is_user, false) as is_user,
             coalesce(
                 (
@@ -199,6 +204,25 @@ begin
         order by t.relname, a.attnum
     loop
         v_values := '{}';
+        -- The words that a table of theirs lists for it.
+        if
+            c.words is null and c.kind = 'text' and c.role in ('mechanics', 'requests')
+            and c.to_mechanics is null and not c.is_user and c.name <> 'plan_code'
+            and has_table_privilege(c.to_table, 'select')
+        then
+            execute format(
+                $q$
+                select array_agg(w.word order by w.word)
+                from (select %I::text as word from %s limit 41) as w
+                having count(*) <= 40
+                $q$,
+                c.to_column, c.to_table
+            ) into v_words;
+            if v_words is not null then
+                c.words := v_words;
+                c.words_from := 'table ' || c.to_table;
+            end if;
+        end if;
         if c.is_readable then
             execute format(
                 $q$
@@ -212,6 +236,7 @@ begin
                 select jsonb_build_object(
                     'rows', (select count(*) from sample),
                     'filled', (select count(value) from sample),
+                    'differ', (select count(*) from counted),
                     -- What has few values is a word; what has many may be a person's.
                     'vals', (
                         select jsonb_agg(value order by times desc, value) from counted
@@ -291,7 +316,7 @@ begin
             type text, kind text, base_type text, not_null boolean, is_unique boolean,
             points_to text, to_mechanics text, is_user boolean, words text[], words_from text,
             is_readable boolean,
-            "rows" bigint, filled bigint, vals text[], codes bigint, users bigint, mechanics bigint
+            "rows" bigint, filled bigint, differ bigint, vals text[], codes bigint, users bigint, mechanics bigint
         )
     ),
 
@@ -337,9 +362,18 @@ begin
         ) as w (thing, role, kinds, asks, names)
     ),
 
-    -- What takes a row out of service, whatever else is said of it.
+    -- What takes a row out of service, whatever else is said of it; of favourites also what keeps one
+    -- (of mechanics and plans that is read below).
     gone as (
-        select c.relation, c.name, c.kind
+        select
+            c.relation,
+            c.name,
+            case
+                when c.kind = 'time' then 'is null'
+                when c.kind <> 'boolean' then '= ''active'''
+                when c.said ~ 'active|enabled|fav|liked' then 'is not false'
+                else 'is not true'
+            end as test
         from columns as c
         where
             c.role in ('mechanics', 'plans', 'favorites')
@@ -355,6 +389,15 @@ begin
                     c.kind = 'boolean'
                     and c.said
                     ~ '^(is_)?(deleted|archived|removed|suspended|banned|blocked|disabled)$'
+                )
+                or (
+                    c.role = 'favorites'
+                    and case c.kind
+                        when 'time' then c.said ~ '^(un\w+|ended|revoked|cancell?ed|inactivated)_at$'
+                        when 'boolean' then c.said ~ '^(is_)?(active|enabled|favou?rite|liked)$'
+                        when 'text' then c.said ~ 'status|state' and 'active' = any(c.known)
+                        when 'enum' then c.said ~ 'status|state' and 'active' = any(c.known)
+                    end
                 )
             )
     ),
@@ -690,6 +733,13 @@ begin
                 c.relation,
                 c.relname,
                 coalesce(max(c.codes), 0) as codes,
+                bool_or(coalesce(c.codes, 0) > 0)
+                or exists (
+                    select from columns as q
+                    where
+                        q.role = 'requests' and q.name = 'plan_code'
+                        and starts_with(q.points_to, c.relation || ' (')
+                ) as is_booked,
                 exists (
                     select from columns as q
                     where q.role = 'requests' and starts_with(q.points_to, c.relation || ' (')
@@ -726,7 +776,8 @@ begin
             from columns as c
             group by c.role, c.relation, c.relname
         ) as t
-        where t.is_usable
+        -- What plan_code holds are the plans, wherever their price is.
+        where t.is_usable or (t.role = 'plans' and t.is_booked)
     ),
 
     ranked as (
@@ -787,6 +838,7 @@ declare
     v_columns_of jsonb;
     v_lacks text[];
     v_column jsonb;
+    v_default text;
     t record;
 begin
     if to_regclass('public.mechanics') is null and to_regclass('public.session_requests') is null
@@ -899,12 +951,20 @@ begin
                     v_lacks := v_lacks || 'session_type (text or enum)'::text;
                 end if;
                 v_column := v_columns_of -> 'status';
+                select pg_get_expr(d.adbin, d.adrelid) into v_default
+                from pg_catalog.pg_attrdef as d
+                inner join pg_catalog.pg_attribute as a
+                    on a.attrelid = d.adrelid and a.attnum = d.adnum
+                where d.adrelid = t.relation and a.attname = 'status';
                 if
                     not coalesce(
                         v_column ->> 'kind' in ('text', 'enum')
                         and case
                             when v_column ->> 'words' is not null
                                 then v_column -> 'words' ?& v_words
+                            -- What a request begins with is what pending is called here.
+                            when v_default ~ '^''' and v_default !~ '^''pending'''
+                                then v_column -> 'vals' ? 'pending'
                             when (v_column ->> 'filled')::bigint > 0
                                 then v_column -> 'vals' ?| v_words
                             else true
@@ -913,7 +973,15 @@ begin
                     )
                 then
                     v_lacks := v_lacks
-                        || ('status (text or enum) that knows ' || array_to_string(v_words, ', '));
+                        || concat(
+                            'status (text or enum) that knows ', array_to_string(v_words, ', '),
+                            case
+                                when v_default !~ '^''pending'''
+                                    then
+                                        ' (a request begins as '
+                                        || substring(v_default from '^''[^'']+''') || ')'
+                            end
+                        );
                 end if;
         end case;
 
@@ -993,6 +1061,7 @@ declare
     v_key_is_user boolean;
     v_join text := '';
     v_kind text;  -- which favourites are mechanics
+    v_beside jsonb;  -- what is not in the columns of mechanics: the tables that may say it
     v_questions text[] := '{}';
 begin
     select jsonb_object_agg(e.value ->> 'name', e.value) into v_requests
@@ -1014,6 +1083,10 @@ begin
                         then '::text'
                     when r.best ->> 'base_type' = 'timestamp without time zone'
                         then ' at time zone ''UTC'''
+                    -- A domain.
+                    when r.best ->> 'kind' = 'time'
+                        and r.best ->> 'type' !~ '^timestamp\M' then '::timestamptz'
+                    when r.best ->> 'kind' = 'uuid' and r.best ->> 'type' <> 'uuid' then '::uuid'
                     else ''
                 end
             )
@@ -1030,20 +1103,16 @@ begin
         )
     into v_x, v_says, v_rivals
     from (select d.key, d.value, d.value -> 0 as best from jsonb_each(v_readings) as d) as r;
-    v_x := coalesce(v_x, '{}');
+    v_x := coalesce(v_x, '{}') || jsonb_build_object(
+        'id', 'm.id' || case when v_mechanics #>> '{id,type}' <> 'uuid' then '::uuid' else '' end
+    );
 
     select jsonb_object_agg(g.relation, g.expression) into v_gone
     from (
         select
             e.value ->> 'relation' as relation,
             string_agg(
-                format(
-                    case
-                        when e.value ->> 'kind' = 'time' then '%%1$s.%I is null'
-                        else '%%1$s.%I is not true'
-                    end,
-                    e.value ->> 'name'
-                ),
+                format('%%1$s.%I %s', e.value ->> 'name', e.value ->> 'test'),
                 ' and '
             ) as expression
         from jsonb_array_elements(current_setting('discover.gone')::jsonb) as e
@@ -1065,6 +1134,18 @@ begin
             'Is mechanics.%s the id of the user who signs in as that mechanic? Only its name says '
             'so. Taken: it is. If not, change user_id in dispatch.mechanics.',
             v_readings #>> '{user_id,0,name}'
+        );
+    end if;
+
+    v_it := v_readings #> '{user_id,0}';
+    if not (v_it ->> 'is_unique')::boolean and v_it -> 'filled' > v_it -> 'differ' then
+        v_questions := v_questions || format(
+            'Is each user one mechanic? Of the %s rows looked at %s have a %s that another has. '
+            'Taken: each is; the calls of a user who is more then act for one of these mechanics, '
+            'and a favourite who is another of them cannot accept by a call.',
+            v_it ->> 'filled',
+            (v_it ->> 'filled')::bigint - (v_it ->> 'differ')::bigint,
+            v_it ->> 'name'
         );
     end if;
 
@@ -1108,11 +1189,20 @@ begin
             'or both, change is_approved in dispatch.mechanics, and dispatch.approval_columns().',
             v_rivals ->> 'approval', v_it ->> 'name'
         );
-    elsif not (v_it ->> 'plausible')::boolean then
+    -- Of a background check or an insurance one may be approved too, and not as a mechanic.
+    elsif
+        not (v_it ->> 'plausible')::boolean
+        or v_it ->> 'said' !~ ('^((account|admin|application|approval|mechanic|onboarding|profile|'
+        'review|verification|vetting)_)?(status|state)$|^(is_|admin_)?(approv|verif|vett)')
+    then
         v_questions := v_questions || format(
             'Is a mechanic approved where %s? It was found %s. Taken: yes. If not, change '
             'is_approved in dispatch.mechanics, and dispatch.approval_columns().',
-            v_by, v_it ->> 'evidence'
+            v_by,
+            case
+                when v_it ->> 'evidence' ~ '^by' then v_it ->> 'evidence'
+                else 'by its words: ' || (v_it ->> 'evidence')
+            end
         );
     end if;
     select string_agg(e.key, ', ') into v_word
@@ -1126,6 +1216,36 @@ begin
             'yes. If not, add it to is_approved in dispatch.mechanics, and to '
             'dispatch.approval_columns().',
             v_word
+        );
+    end if;
+
+    -- Tables beside it that point to mechanics.
+    select jsonb_object_agg(t.thing, t.relations) into v_beside
+    from (
+        select w.thing, string_agg(distinct f.conrelid::regclass::text, ' or ') as relations
+        from (
+            values ('is_online', 'online|presence|availab|heartbeat'),
+            ('brands', 'brand|make|speciali|specialt')
+        ) as w (thing, names)
+        inner join pg_catalog.pg_constraint as f
+            on f.contype = 'f' and f.confrelid = to_regclass('public.mechanics')
+        inner join pg_catalog.pg_class as c on c.oid = f.conrelid and c.relname ~ w.names
+        where not v_readings ? w.thing
+        group by w.thing
+    ) as t;
+    if v_beside ? 'is_online' then
+        v_questions := v_questions || format(
+            'Who can be reached now? No column of mechanics says it; %s may. Taken: who said so by '
+            'set_presence(). If the table says it, change is_online and last_seen_at in '
+            'dispatch.mechanics.',
+            v_beside ->> 'is_online'
+        );
+    end if;
+    if v_beside ? 'brands' then
+        v_questions := v_questions || format(
+            'Which brands does a mechanic know? No column of mechanics says it; %s may. Taken: '
+            'none. If the table says it, change brands in dispatch.mechanics to array(select …).',
+            v_beside ->> 'brands'
         );
     end if;
 
@@ -1401,7 +1521,7 @@ begin
         end if;
 
         if
-            v_places #>> '{plans,0}' !~ 'plan'
+            v_places #>> '{plans,0}' not in ('public.service_plans', 'public.plans')
             and v_readings #>> '{code,0,evidence}' = 'by its name'
         then
             v_questions := v_questions || format(
@@ -1414,6 +1534,21 @@ begin
         v_it := v_readings #> '{code,0}';
         if v_it ->> 'kind' in ('uuid', 'integer') then
             v_x := v_x || jsonb_build_object('code', format('p.%I::text', v_it ->> 'name'));
+        end if;
+        if
+            not (v_it ->> 'is_unique')::boolean
+            and (v_it -> 'filled' > v_it -> 'differ' or (v_it ->> 'filled' = '0'))
+        then
+            v_questions := v_questions || format(
+                'Has each plan one row? %s.%s has no unique key%s. Taken: each has; of more than '
+                'one row any is read. If there are more (a price for each currency), let '
+                'dispatch.plans have one of them.',
+                v_it ->> 'relation', v_it ->> 'name',
+                case
+                    when v_it -> 'filled' > v_it -> 'differ' then ', and some rows have the same'
+                    else ''
+                end
+            );
         end if;
         if v_rivals ->> 'code' is not null and (v_it ->> 'plausible')::boolean then
             v_questions := v_questions || format(
@@ -1541,9 +1676,20 @@ begin
             );
         end if;
         if v_it is null then
-            v_questions := v_questions || 'What does a plan cost? No column was found that says '
-                'it. Taken: nobody knows; no plan is free, and what was paid is compared with '
-                'nothing. Change price_cents in dispatch.plans.'::text;
+            v_questions := v_questions || format(
+                'What does a plan cost? No column was found that says it%s. Taken: nobody knows; '
+                'no plan is free, and what was paid is compared with nothing. Change price_cents '
+                'in dispatch.plans.',
+                (
+                    select '; ' || string_agg(distinct e.value ->> 'relation', ' or ') || ' may'
+                    from jsonb_array_elements(v_columns) as e
+                    where
+                        e.value ->> 'role' = 'plans'
+                        and starts_with(
+                            e.value ->> 'points_to', (v_places #>> '{plans,0}') || ' ('
+                        )
+                )
+            );
         elsif v_rivals ->> 'price' is not null then
             v_questions := v_questions || format(
                 'Which column of %s is the price: %s? Taken: %s. If it is another, change '
@@ -1599,6 +1745,165 @@ begin
         end if;
     end if;
 
+    v_it := v_requests -> 'preferred_mechanic_id';
+    if not v_ours then
+        v_questions := v_questions || array(
+            select q.question
+            from (
+                -- A column of our name that was there first.
+                select
+                    1 as number,
+                    format(
+                        'Does session_requests.preferred_mechanic_id, which is there already, say '
+                        'whom the customer books? Found: %s. Taken: it does; with the flag on each '
+                        'pending booking that fills it opens a window. If not, rename it.%s',
+                        concat_ws(
+                            '; ',
+                            coalesce(
+                                'a foreign key to ' || (v_it ->> 'points_to'), 'no foreign key'
+                            ),
+                            case
+                                when (v_it ->> 'filled')::bigint > 0
+                                    then format(
+                                        '%s of %s values are mechanics'' ids',
+                                        coalesce(v_it ->> 'mechanics', '0'), v_it ->> 'filled'
+                                    )
+                            end
+                        ),
+                        case
+                            when v_it ->> 'points_to' is null
+                                then
+                                    ' (Without a foreign key the window of a mechanic who is '
+                                    'deleted is announced when it would have ended.)'
+                            else ''
+                        end
+                    ) as question
+                where
+                    v_it is not null
+                    and not exists (
+                        select from pg_catalog.pg_trigger as g
+                        where
+                            g.tgrelid = to_regclass('public.session_requests')
+                            and g.tgname = 'zzz_dispatch_open_window'
+                    )
+                union all
+                -- What a booking by the engine cannot fill.
+                select
+                    2,
+                    format(
+                        'What does a booking by Stripe''s event or by request_free_session() write '
+                        'in %s of session_requests? None may be null, nor has a default. Taken: '
+                        'nothing; so if no trigger fills them, these bookings are refused, and '
+                        'Stripe''s wait in the ledger. Your own INSERT is not concerned.',
+                        string_agg(a.attname, ', ' order by a.attnum)
+                    )
+                from pg_catalog.pg_attribute as a
+                where
+                    a.attrelid = to_regclass('public.session_requests') and a.attnum > 0
+                    and a.attnotnull and not a.atthasdef and a.attidentity = ''
+                    and not a.attisdropped
+                    and a.attname not in (
+                        'id', 'customer_id', 'session_type', 'plan_code', 'status',
+                        'customer_name', 'customer_email', 'preferred_mechanic_id',
+                        'priority_window_minutes'
+                    )
+                having count(*) > 0
+                union all
+                select
+                    3,
+                    'Is it enough that a request lives until expires_at, which the table computes, '
+                    'though a window took of that time? Nothing can move it. If not, let it be a '
+                    'column with a default.'
+                from pg_catalog.pg_attribute as a
+                where
+                    a.attrelid = to_regclass('public.session_requests')
+                    and a.attname = 'expires_at' and a.attgenerated <> ''
+                union all
+                select
+                    4,
+                    format(
+                        'Does %s allow a request to live longer by its window, up to 60 minutes? '
+                        'Taken: it does. If not, a booking that names a favourite is refused: let '
+                        'it allow for that.',
+                        string_agg('the CHECK ' || k.conname, ', ' order by k.conname)
+                    )
+                from pg_catalog.pg_constraint as k
+                inner join pg_catalog.pg_attribute as a
+                    on a.attrelid = k.conrelid and a.attnum = any(k.conkey)
+                where
+                    k.conrelid = to_regclass('public.session_requests') and k.contype = 'c'
+                    and a.attname = 'expires_at' and a.attgenerated = ''
+                    and pg_get_constraintdef(k.oid) ~ '[<>]'
+                having count(*) > 0
+                union all
+                -- What no policy can hide.
+                select
+                    5,
+                    format(
+                        'Whom do these show pending requests: %s? They read session_requests with '
+                        'their owner''s rights, past every policy. Taken: no mechanic. If one '
+                        'shows them to mechanics, let it leave out where '
+                        'dispatch.is_reserved_for_another(id).',
+                        string_agg(p.what, ', ' order by p.what)
+                    )
+                from (
+                    select distinct c.oid::regclass::text as what
+                    from pg_catalog.pg_depend as d
+                    inner join pg_catalog.pg_rewrite as r
+                        on d.classid = 'pg_catalog.pg_rewrite'::regclass and r.oid = d.objid
+                    inner join pg_catalog.pg_class as c on c.oid = r.ev_class
+                    where
+                        d.refclassid = 'pg_catalog.pg_class'::regclass
+                        and d.refobjid = to_regclass('public.session_requests')
+                        and c.relkind in ('v', 'm') and c.relnamespace <> 'pg_catalog'::regnamespace
+                        and c.relnamespace is distinct from to_regnamespace('dispatch')
+                        and not coalesce(
+                            c.reloptions && array['security_invoker=on', 'security_invoker=true'],
+                            false
+                        )
+                        and (
+                            has_table_privilege('authenticated', c.oid, 'select')
+                            or has_table_privilege('anon', c.oid, 'select')
+                        )
+                    union all
+                    select f.oid::regprocedure::text
+                    from pg_catalog.pg_proc as f
+                    where
+                        f.prosecdef and f.pronamespace = 'public'::regnamespace
+                        and f.prorettype <> 'trigger'::regtype
+                        and f.prosrc ~* '\m(from|join)\s+(public\.)?session_requests\M'
+                        and f.prosrc ~ '\mpending\M'
+                        and f.prosrc !~ '\mdispatch\.'
+                        and (
+                            has_function_privilege('authenticated', f.oid, 'execute')
+                            or has_function_privilege('anon', f.oid, 'execute')
+                        )
+                ) as p
+                having count(*) > 0
+                union all
+                select
+                    6,
+                    format(
+                        'Whom do these triggers tell of a new request: %s? They run for one that is '
+                        'reserved too. Taken: no mechanic. If one tells mechanics, let it pass '
+                        'where new.priority_notified_at is not null; the fallback is told on '
+                        'session_requests_feed.',
+                        string_agg(g.tgname, ', ' order by g.tgname)
+                    )
+                from pg_catalog.pg_trigger as g
+                inner join pg_catalog.pg_proc as f on f.oid = g.tgfoid
+                where
+                    g.tgrelid = to_regclass('public.session_requests') and not g.tgisinternal
+                    -- pg_trigger.h: insert 4
+                    and g.tgtype & 4 = 4
+                    and f.pronamespace is distinct from to_regnamespace('dispatch')
+                    and f.proname || ' ' || f.prosrc ~* 'notify|http|realtime|broadcast|push|mail'
+                having count(*) > 0
+            ) as q
+            order by q.number
+        );
+    end if;
+
     -- What no table says.
     select string_agg(p.policyname, ', ') into v_word
     from pg_catalog.pg_policies as p
@@ -1642,7 +1947,6 @@ begin
                 'gone', nullif(array_to_string(v_gone_names, ', '), '')
             ),
             'join', v_join,
-            'user_id', v_readings #>> '{user_id,0,name}',
             'approval_columns',
             array_remove(array[v_readings #>> '{approval,0,name}'], null) || v_gone_names,
             'assigns_user', v_assigns_user,
@@ -1687,7 +1991,7 @@ begin
     columns as (
         select c.*
         from jsonb_to_recordset(current_setting('discover.columns')::jsonb) as c (
-            role text, relation text, name text, points_to text, "rows" bigint
+            role text, relation text, name text, kind text, points_to text, "rows" bigint
         )
     ),
 
@@ -1770,6 +2074,7 @@ begin
             (31, '  customer_id   ' || (b.says ->> 'favorite_customer')),
             (32, '  mechanic_id   ' || (b.says ->> 'favorite_mechanic')),
             (33, '  favorited_at  ' || coalesce(b.says ->> 'favorited_at', 'not found')),
+            (34, '  only where    ' || (b.bound ->> 'favorites_where')),
             (
                 40,
                 coalesce(
@@ -1795,10 +2100,22 @@ begin
                     from columns as c
                     where
                         c.role = 'requests'
-                        and c.name in (
-                            'plan_code', 'accepted_at', 'expires_at', 'updated_at', 'customer_name',
-                            'customer_email', 'notes', 'requested_brand', 'customer_country',
-                            'customer_city', 'metadata', 'notification_sent_at'
+                        and (
+                            c.name in ('plan_code', 'metadata')
+                            or (
+                                c.kind = 'time'
+                                and c.name in (
+                                    'accepted_at', 'expires_at', 'updated_at',
+                                    'notification_sent_at'
+                                )
+                            )
+                            or (
+                                c.kind in ('text', 'enum')
+                                and c.name in (
+                                    'customer_name', 'customer_email', 'notes', 'requested_brand',
+                                    'customer_country', 'customer_city'
+                                )
+                            )
                         )
                 )
             )
@@ -1822,11 +2139,8 @@ begin
         from bound as b
         cross join lateral (
             values
-            ('mechanics', 1, 'm.id', 'id', 'what preferred_mechanic_id will point to'),
-            (
-                'mechanics', 2, format('m.%I', b.bound ->> 'user_id'), 'user_id',
-                b.says ->> 'user_id'
-            ),
+            ('mechanics', 1, b.x ->> 'id', 'id', 'what preferred_mechanic_id will point to'),
+            ('mechanics', 2, b.x ->> 'user_id', 'user_id', b.says ->> 'user_id'),
             ('mechanics', 3, b.x ->> 'display_name', 'display_name', b.says ->> 'display_name'),
             ('mechanics', 4, b.x ->> 'approval', 'is_approved', b.says ->> 'approval'),
             (

@@ -140,16 +140,16 @@ http {{
         "" $from_apikey;
         default $http_authorization;
     }}
+    # Each request on a connection of its own: PostgREST before 14.15 closes after its answer to
+    # HEAD without saying so, and what came next on that connection would be lost.
     upstream postgrest {{
         server 127.0.0.1:{postgrest_port} max_fails=0;
-        keepalive 16;
     }}
     server {{
         listen 127.0.0.1:{port};
         location /rest/v1/ {{
             proxy_pass http://postgrest/;
             proxy_http_version 1.1;
-            proxy_set_header Connection "";
             proxy_set_header Host $http_host;
             proxy_set_header Authorization $bearer;
         }}
@@ -198,6 +198,8 @@ DASHBOARD_CONFIG = """\
 export const SUPABASE_URL = {url};
 export const SUPABASE_ANON_KEY = {key};
 export const SIGN_IN_URL = "/sign-in/";
+export const SESSION_URL = "/sign-in/session.html?id={{id}}";
+export const HELP_URL = "";
 
 // Each tab has a person of its own.
 export const OPTIONS = {{ auth: {{ storage: sessionStorage }} }};

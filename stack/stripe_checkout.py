@@ -13,8 +13,13 @@ from werkzeug.wrappers import Response
 from stack.clients import paid_checkout, post_event
 
 app = Flask(__name__)
+# Amounts are in a currency's smallest unit, which is a hundredth of all but these.
+WHOLE = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+THOUSANDTHS = "bhd jod kwd omr tnd"
 sessions: dict[str, dict[str, Any]] = {}
-by_key: dict[str, tuple[Mapping[str, str], str]] = {}  # what was asked with an idempotency key
+# What was asked with an idempotency key, and how it was answered.
+by_key: dict[str, tuple[Mapping[str, str], int, dict[str, Any]]] = {}
+faults: list[str] = []  # of the next sessions to be made
 
 PAGE = """\
 <!doctype html>
@@ -61,30 +66,57 @@ def create_session() -> Response:
         raise StripeError(401, "invalid_request_error", "Invalid API Key provided")
     asked = request.form.to_dict()
     key = request.headers.get("Idempotency-Key", str(uuid.uuid4()))
-    before, session_id = by_key.setdefault(key, (asked, f"cs_test_{uuid.uuid4().hex}"))
-    if before != asked:
-        raise StripeError(400, "idempotency_error", "This key came with other parameters")
-    sessions.setdefault(
-        session_id,
-        {
-            "id": session_id,
-            "object": "checkout.session",
-            "url": url_for("show", session_id=session_id, _external=True),
-            "mode": asked["mode"],
-            "payment_status": "unpaid",
-            "amount_total": int(asked["line_items[0][price_data][unit_amount]"]),
-            "currency": asked["line_items[0][price_data][currency]"],
-            "metadata": {
-                name.removeprefix("metadata[").removesuffix("]"): value
-                for name, value in asked.items()
-                if name.startswith("metadata[")
-            },
-            "success_url": asked["success_url"],
-            "cancel_url": asked["cancel_url"],
-            "product": asked["line_items[0][price_data][product_data][name]"],
+    if key in by_key:
+        before, status, answer = by_key[key]
+        if before != asked:
+            raise StripeError(400, "idempotency_error", "This key came with other parameters")
+        # As it was then: what became of the session since is not in it.
+        response = jsonify(answer)
+        response.status_code = status
+        response.headers["Idempotent-Replayed"] = "true"
+        return response
+    if faults:
+        error = StripeError(500, "api_error", faults.pop())
+        by_key[key] = asked, error.status, error.answer
+        raise error
+    session_id = f"cs_test_{uuid.uuid4().hex}"
+    session = {
+        "id": session_id,
+        "object": "checkout.session",
+        "url": url_for("show", session_id=session_id, _external=True),
+        "mode": asked["mode"],
+        "status": "open",
+        "payment_status": "unpaid",
+        "amount_total": int(asked["line_items[0][price_data][unit_amount]"]),
+        "currency": asked["line_items[0][price_data][currency]"],
+        "metadata": {
+            name.removeprefix("metadata[").removesuffix("]"): value
+            for name, value in asked.items()
+            if name.startswith("metadata[")
         },
-    )
-    return jsonify(sessions[session_id])
+        "success_url": asked["success_url"],
+        "cancel_url": asked["cancel_url"],
+        "product": asked["line_items[0][price_data][product_data][name]"],
+    }
+    sessions[session_id] = session
+    by_key[key] = asked, 200, dict(session)
+    return jsonify(session)
+
+
+@app.post("/faults")
+def add_fault() -> Response:
+    """For tests: the next session is not made, by a fault of Stripe's own."""
+    faults.append("An unknown error occurred")
+    return jsonify(faults)
+
+
+@app.post("/v1/checkout/sessions/<session_id>/expire")
+def expire_session(session_id: str) -> Response:
+    session = find(session_id)
+    if session["status"] != "open":
+        raise StripeError(400, "invalid_request_error", "Only open sessions can be expired")
+    session |= {"status": "expired", "url": None}
+    return jsonify(session)
 
 
 @app.get("/v1/checkout/sessions/<session_id>")
@@ -99,7 +131,7 @@ def show(session_id: str) -> str:
         PAGE,
         session=session,
         name=session["product"],
-        amount=f"{session['amount_total'] / 100:.2f}",
+        amount=amount(session["amount_total"], session["currency"]),
         currency=session["currency"].upper(),
     )
 
@@ -108,12 +140,18 @@ def show(session_id: str) -> str:
 def pay(session_id: str) -> Response:
     session = find(session_id)
     if session["payment_status"] == "unpaid":
-        session["payment_status"] = "paid"
+        session |= {"status": "complete", "payment_status": "paid", "url": None}
         asked = {name: session[name] for name in ("mode", "amount_total", "currency")}
         event = paid_checkout(session["metadata"], id=session_id, **asked)
         # Stripe does not wait for its event to be taken before it sends the customer back.
         Thread(target=post_event, args=(os.environ, event)).start()
     return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id), 303)
+
+
+def amount(smallest_units: int, currency: str) -> str:
+    code = currency.lower()
+    digits = 0 if code in WHOLE.split() else 3 if code in THOUSANDTHS.split() else 2
+    return f"{smallest_units / 10**digits:.{digits}f}"
 
 
 def find(session_id: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ SETS = {
     "list_favorite_mechanics",
     "list_open_session_requests",
     "list_session_request_events",
+    "list_session_request_payments",
     "get_session_request_timeline",
 }
 

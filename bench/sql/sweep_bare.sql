@@ -7,9 +7,15 @@ where
         select r.id from bench.session_requests as r
         where r.status = 'pending' and r.notification_sent_at is null
         order by
-            (
-                (r.priority_notified_at at time zone 'UTC')
-                + make_interval(mins => r.priority_window_minutes)
-            ) at time zone 'UTC'
+            case
+                when
+                    (r.priority_notified_at at time zone 'UTC')
+                    between '2000-01-01' and '9999-12-31'
+                    then (
+                        (r.priority_notified_at at time zone 'UTC')
+                        + make_interval(mins => r.priority_window_minutes)
+                    ) at time zone 'UTC'
+                else r.priority_notified_at
+            end
         limit 50
     ));

@@ -1,10 +1,15 @@
-// A customer's page: favourites, `Book again`, the launcher and the sessions that are under way.
+// A customer's page: favourites, `Book again`, the launcher, what is under way and what was.
 import {
-  call, followAs, listFavourites, listMyRequests, openCheckout, requestFreeSession,
+  WORDS, addFavourite, call, followAs, listFavourites, listMyRequests, openCheckout, readCheckout,
+  removeFavourite, requestFreeSession,
 } from "./favorites_priority.js";
 import {
-  ago, drawList, fill, find, initials, keepUp, lastSeen, me, money, part, run, showConnected,
-  showReadError, supabase, tell, tellError,
+  amountOf, attemptAt, forgetAttempt, forgetCheckout, isForgotten, isLate, keepBooked, listCheckouts,
+  readPayments, rememberCheckout,
+} from "./bookings.js";
+import {
+  LANGUAGE, ago, drawList, fill, find, initials, keepUp, lastSeen, leave, me, money, part, run,
+  showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 
 const ABOUT = {
@@ -13,31 +18,187 @@ const ABOUT = {
   video: "Show it on video and be talked through the repair.",
 };
 const STATUS = { pending: "Waiting", accepted: "Accepted" };
+const CLOSED = { completed: "Completed", cancelled: "Cancelled", expired: "Nobody could take it" };
+const UNDER_WAY = {
+  null: "Confirming your payment",
+  late: "Your payment is not here yet",
+  waiting_for_payment: "Waiting for your bank",
+  error: "Paid; we see to your booking",
+};
+// As many as leave the launcher on the screen.
+const FEW = matchMedia("(max-width: 30rem)").matches ? 2 : 3;
 
 let plans = [];
+let favourites = [];
+let past = [];
+let catchUp;
+// What stands in the rows of mechanics besides; of one who is not approved (any more) nothing.
+const profiles = new Map();
+const removed = new Set(); // shown until the page is left, so that it can be undone
 
-// --- Favourites, and booking one again ---
+const nameOf = ({ mechanic_id, display_name }) =>
+  display_name?.trim() || (profiles.has(mechanic_id) ? "A mechanic" : "Not available any more");
 
-function drawFavourite(card, { mechanic_id, display_name, is_online, last_seen }) {
-  fill(card, {
-    face: initials(display_name),
-    name: display_name ?? "Not available any more",
-    presence: is_online ? "Online now" : capitalised(lastSeen(last_seen)),
-  });
-  part(card, "presence").classList.toggle("online", is_online);
-  const book = part(card, "book");
-  book.setAttribute("aria-label", `Book again: ${display_name}`);
-  book.onclick = () => bookAgain(book, mechanic_id, display_name);
+// --- Favourites ---
+
+// A profile that is new was written when it was made: nobody was seen then.
+function seenAt(mechanicId, lastSeenAt) {
+  return lastSeenAt === profiles.get(mechanicId)?.created_at ? null : lastSeenAt;
+}
+
+function describePresence({ mechanic_id, is_online, last_seen }) {
+  if (!profiles.has(mechanic_id)) return "Takes no bookings at the moment";
+  return is_online ? "Online now" : capitalised(lastSeen(seenAt(mechanic_id, last_seen)));
 }
 
 const capitalised = (text) => text[0].toUpperCase() + text.slice(1);
 
-async function bookAgain(button, mechanicId, name) {
+function drawFavourite(card, favourite) {
+  const { mechanic_id, is_online } = favourite;
+  const name = nameOf(favourite);
+  const isRemoved = removed.has(mechanic_id);
+  fill(card, {
+    face: initials(favourite.display_name),
+    name,
+    presence: isRemoved ? "Not a favourite any more" : describePresence(favourite),
+  });
+  part(card, "presence").classList.toggle("online", is_online && !isRemoved);
+  const [book, remove] = [part(card, "book"), part(card, "remove")];
+  book.hidden = isRemoved || !profiles.has(mechanic_id);
+  book.setAttribute("aria-label", `Book again: ${name}`);
+  book.onclick = () => bookAgain(book, mechanic_id, name);
+  remove.classList.toggle("off", isRemoved);
+  remove.title = isRemoved ? "Add again" : "Remove";
+  remove.setAttribute("aria-pressed", String(!isRemoved));
+  remove.setAttribute("aria-label", `Favourite: ${name}`);
+  remove.onclick = () => setKept(mechanic_id, isRemoved);
+}
+
+async function setKept(mechanicId, isKept) {
+  try {
+    await (isKept
+      ? addFavourite(supabase, me.id, mechanicId)
+      : removeFavourite(supabase, mechanicId));
+    if (isKept) removed.delete(mechanicId);
+    else removed.add(mechanicId);
+    drawFavourites();
+  } catch (error) {
+    tellError(error);
+  }
+}
+
+// As a person types it: without accents, and in any case.
+const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLocaleLowerCase(LANGUAGE);
+
+function drawFavourites() {
+  const isMany = favourites.length > 3;
+  const wanted = isMany ? plain(find("#filter").value.trim()) : "";
+  const isAll = find("#all").dataset.isOpen || wanted;
+  const matching = favourites.filter((each) => plain(nameOf(each)).includes(wanted));
+  const shown = isAll ? matching : matching.slice(0, FEW);
+  drawList(find("#favourites"), "favourite", shown, (each) => each.mechanic_id, drawFavourite);
+  find("#filter").hidden = !isMany;
+  find("#all").hidden = !isMany || Boolean(isAll);
+  find("#all").textContent = `Show all ${favourites.length}`;
+  find("#no-favourites").hidden = favourites.length > 0;
+  find("#no-match").hidden = favourites.length === 0 || matching.length > 0;
+  find("#find").hidden = favourites.length === 0;
+}
+
+find("#filter").oninput = drawFavourites;
+find("#all").onclick = () => {
+  find("#all").dataset.isOpen = "yes";
+  drawFavourites();
+  find("#favourites-title").focus();
+};
+
+async function readFavourites() {
+  const [listed, { data }] = await Promise.all([
+    listFavourites(supabase),
+    supabase
+      .from("customer_favorites")
+      .select("mechanic_id, mechanics(id, display_name, created_at)")
+      .throwOnError(),
+  ]);
+  for (const { mechanics } of data) if (mechanics) profiles.set(mechanics.id, mechanics);
+  // Whom the customer has just removed stays where they were.
+  const gone = favourites.filter(({ mechanic_id }) => removed.has(mechanic_id));
+  listed.forEach(({ mechanic_id }) => removed.delete(mechanic_id));
+  favourites = [...listed, ...gone.filter(({ mechanic_id }) => removed.has(mechanic_id))];
+}
+
+// --- Finding one by name ---
+
+let searches = 0;
+
+async function search() {
+  const search = ++searches;
+  const name = find("#finder-name").value.trim().replace(/[\\%_]/g, "\\$&");
+  const { data } = await supabase
+    .from("mechanics")
+    .select("id, display_name, city, brands, created_at")
+    .eq("status", "approved")
+    .neq("id", me.id)
+    .ilike("display_name", `%${name}%`)
+    .order("display_name")
+    .limit(20)
+    .throwOnError();
+  if (search !== searches) return; // another was typed meanwhile
+  for (const mechanic of data) profiles.set(mechanic.id, mechanic);
+  drawList(find("#found"), "mechanic", data, (mechanic) => mechanic.id, drawFound);
+  find("#nobody").hidden = data.length > 0;
+}
+
+function drawFound(row, mechanic) {
+  const { id, display_name, city, brands } = mechanic;
+  const isKept = favourites.some((each) => each.mechanic_id === id) && !removed.has(id);
+  fill(row, {
+    face: initials(display_name),
+    name: display_name,
+    about: [city, brands.slice(0, 3).join(", ")].filter(Boolean).join(" · "),
+    keep: isKept ? "Added" : "Add",
+  });
+  const keep = part(row, "keep");
+  keep.setAttribute("aria-pressed", String(isKept));
+  keep.setAttribute("aria-label", `${isKept ? "Added" : "Add"}: ${display_name}`);
+  keep.onclick = async () => {
+    await setKept(id, !isKept);
+    await readFavourites().catch(tellError);
+    drawFavourites();
+    drawFound(row, mechanic);
+  };
+}
+
+const orClose = (error) => {
+  find("#finder").close(); // behind it nothing is heard or seen
+  tellError(error);
+};
+
+for (const button of [find("#find"), find("#find-first")]) {
+  button.onclick = () => {
+    find("#finder").showModal();
+    find("#finder-name").value = "";
+    search().catch(orClose);
+  };
+}
+find("#finder-name").oninput = () => search().catch(orClose);
+find("#finder").onclose = () => {
+  // The button that opened it may be gone: with the first favourite the other takes its place.
+  find(favourites.length > 0 ? "#find" : "#find-first").focus();
+};
+
+// --- Booking one again ---
+
+async function bookAgain(button, mechanicId, name, { planCode, isOneTap = false } = {}) {
   const status = await run(button, "Checking…", () => readStatus(mechanicId));
   if (!status) return;
-  const answer = status.isOff ? "anyone" : await ask(name, status);
+  const isSure = isOneTap && status.is_online;
+  const answer = status.isOff ? "anyone" : isSure ? "continue" : await ask(mechanicId, name, status);
   if (!answer) return;
-  await run(button, "Checking…", () => setFavourite(answer === "continue" ? mechanicId : null));
+  const wish = { id: mechanicId, name, skipIfOffline: find("#rebook-skip").checked };
+  find("#launcher").dataset.plan = planCode ?? "";
+  await run(button, "Checking…", () => setFavourite(answer === "continue" ? wish : null));
+  drawPlans();
   goToLauncher();
 }
 
@@ -45,19 +206,21 @@ async function readStatus(mechanicId) {
   try {
     return await call(supabase, "get_mechanic_status", { mechanic_id: mechanicId });
   } catch (error) {
-    if (error.cause.details === "feature_disabled") return { isOff: true };
+    if (error.cause?.details === "feature_disabled") return { isOff: true };
     throw error;
   }
 }
 
-function ask(name, { is_online, last_seen }) {
+function ask(mechanicId, name, { is_online, last_seen }) {
   const dialog = find("#rebook");
   find("#rebook-title").textContent = `Book ${name} again`;
   find("#rebook-continue").textContent = `Continue with ${name}`;
   find("#rebook-status").textContent = is_online
     ? "Available now"
-    : `Currently offline (${lastSeen(last_seen)})`;
+    : `Currently offline (${lastSeen(seenAt(mechanicId, last_seen))})`;
   find("#rebook-status").classList.toggle("online", is_online);
+  find("#rebook-offline").hidden = is_online;
+  find("#rebook-skip").checked = false;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -73,20 +236,36 @@ function goToLauncher() {
 
 // --- The favourite who is to be asked first; kept while the customer is away at Stripe ---
 
-const favourite = () => sessionStorage.getItem("favourite");
+const favourite = () => JSON.parse(sessionStorage.getItem("wish"));
 
-async function setFavourite(mechanicId) {
-  if (mechanicId) sessionStorage.setItem("favourite", mechanicId);
-  else sessionStorage.removeItem("favourite");
+async function setFavourite(wish) {
+  if (wish) sessionStorage.setItem("wish", JSON.stringify(wish));
+  else sessionStorage.removeItem("wish");
   await drawBanner();
 }
 
 // The banner's words are the database's, which has none when the favourite cannot be asked.
 async function drawBanner() {
-  const banner = favourite() && plans.length ? await readBanner() : null;
-  if (!banner) sessionStorage.removeItem("favourite");
+  const wish = favourite();
+  const checkout = wish && plans.length ? await prepare(wish) : null;
+  const banner = checkout?.banner;
+  if (checkout && !banner) {
+    const isOff = checkout.metadata.routing_type === "broadcast";
+    tell(
+      `${isOff ? WORDS.feature_disabled : `${wish.name} cannot be booked any more.`} ` +
+        "Every mechanic will be asked instead.",
+    );
+  }
+  if (!banner) sessionStorage.removeItem("wish");
+  find("#launcher").classList.toggle("chosen", Boolean(banner));
   drawList(find("#banner"), "priority", banner ? [banner] : [], String, (box, headline) => {
-    fill(box, { headline });
+    const minutes = checkout.metadata.priority_window_minutes;
+    fill(box, {
+      headline,
+      minutes: wish.skipIfOffline
+        ? `They have up to ${minutes} minutes to answer, if they are online when you book.`
+        : `They have up to ${minutes} minutes to answer; then everyone is asked.`,
+    });
     part(box, "dismiss").onclick = async () => {
       await setFavourite(null);
       find("#launcher-title").focus();
@@ -94,43 +273,84 @@ async function drawBanner() {
   });
 }
 
-async function readBanner() {
-  const checkout = await call(supabase, "prepare_checkout", {
+const prepare = ({ id, skipIfOffline }) =>
+  call(supabase, "prepare_checkout", {
     plan_code: plans[0].code,
-    preferred_mechanic_id: favourite(),
+    preferred_mechanic_id: id,
     routing_type: "priority_broadcast",
+    skip_if_offline: skipIfOffline,
   });
-  return checkout.banner;
-}
 
 // --- The launcher ---
+
+const notes = find("#notes");
+notes.value = sessionStorage.getItem("notes") ?? "";
+notes.oninput = () => {
+  sessionStorage.setItem("notes", notes.value);
+  const left = notes.maxLength - notes.value.length;
+  find("#notes-left").textContent = `${left} left`;
+  find("#notes-left").hidden = left > 100;
+};
+
+function drawPlans() {
+  drawList(find("#plans"), "plan", plans, (plan) => plan.code, drawPlan);
+  find("#no-plans").hidden = plans.length > 0;
+}
 
 function drawPlan(card, { code, title, session_type, price_cents, currency }) {
   fill(card, {
     title,
-    about: ABOUT[session_type],
+    about: ABOUT[session_type] ?? "",
     price: money(price_cents, currency),
-    start: price_cents === 0 ? "Start now" : "Continue to payment",
   });
+  card.classList.toggle("like-before", find("#launcher").dataset.plan === code);
   const start = part(card, "start");
-  start.setAttribute("aria-label", `${start.textContent}: ${title}`);
-  const [busy, action] = price_cents === 0 ? ["Starting…", startFree] : ["Opening…", pay];
+  const [label, busy, action] =
+    price_cents === 0
+      ? ["Start now", "Starting…", startFree]
+      : ["Continue to payment", "Opening…", pay];
+  if (start.getAttribute("aria-busy") !== "true") {
+    start.textContent = label;
+    start.setAttribute("aria-label", `${label}: ${title}`);
+  }
   start.onclick = () => run(start, busy, () => action(code));
 }
 
 async function startFree(planCode) {
-  const request = await requestFreeSession(supabase, planCode, favourite() ?? undefined);
-  sessionStorage.removeItem("favourite");
-  location.assign(`request.html?id=${request.id}`);
+  const wish = favourite();
+  const isSkipped = wish?.skipIfOffline && !(await readStatus(wish.id)).is_online;
+  const book = () =>
+    requestFreeSession(supabase, planCode, isSkipped ? undefined : wish?.id, {
+      notes: notes.value,
+      attempt: attemptAt(planCode),
+    });
+  let request = await book();
+  // Booked by an earlier try whose answer was lost, and over by now: this is another one.
+  if (!(request.status in STATUS)) {
+    forgetAttempt(planCode);
+    request = await book();
+  }
+  keepBooked(request.id);
+  await leave(`request.html?id=${request.id}`);
 }
 
 async function pay(planCode) {
-  // The same attempt until it is paid: pressing the button twice must not make two payments.
-  const attempt = sessionStorage.getItem("attempt") ?? crypto.randomUUID();
-  sessionStorage.setItem("attempt", attempt);
-  const favouriteId = favourite() ?? undefined;
-  const checkout = await openCheckout(supabase, { planCode, favouriteId, attempt });
-  location.assign(checkout.url);
+  const wish = favourite();
+  try {
+    const checkout = await openCheckout(supabase, {
+      planCode,
+      favouriteId: wish?.id,
+      skipIfOffline: wish?.skipIfOffline,
+      notes: notes.value || undefined,
+      attempt: attemptAt(planCode),
+    });
+    if (checkout.checkout_session_id) rememberCheckout(checkout.checkout_session_id, { planCode });
+    await leave(checkout.url);
+  } catch (error) {
+    // Nobody has seen that Checkout: the next try may as well be another.
+    forgetAttempt(planCode);
+    throw error;
+  }
 }
 
 async function readPlans() {
@@ -142,41 +362,146 @@ async function readPlans() {
   return data;
 }
 
+const titleOf = (planCode) => plans.find((plan) => plan.code === planCode)?.title ?? "Session";
+
 // --- Sessions under way ---
 
-function drawRequest(row, { id, plan_code, created_at, status }) {
+function drawRequest(row, { id, plan_code, created_at, status, mechanic_id }) {
+  const winner = profiles.get(mechanic_id)?.display_name;
   fill(row, {
-    plan: plans.find((plan) => plan.code === plan_code)?.title ?? "Session",
-    when: ago(created_at),
+    plan: titleOf(plan_code),
+    when: [status === "accepted" && winner && `With ${winner}`, `asked ${ago(created_at)}`]
+      .filter(Boolean)
+      .join(", "),
     status: STATUS[status],
   });
   part(row, "status").classList.toggle("accepted", status === "accepted");
   part(row, "link").href = `request.html?id=${id}`;
 }
 
+// Payments whose request is not there yet, as far as this device knows of them.
+async function readUnderWay() {
+  const found = [];
+  for (const checkout of listCheckouts()) {
+    const { request, status } = await readCheckout(supabase, checkout.id);
+    if (status === "payment_failed") tell("A payment failed. Nothing was booked.");
+    if (request || isForgotten(checkout, status)) forgetCheckout(checkout.id);
+    else if (status || checkout.returnedAt) found.push({ ...checkout, status });
+  }
+  return found;
+}
+
+function drawUnderWay(row, checkout) {
+  const { id, planCode, openedAt, status } = checkout;
+  fill(row, {
+    plan: planCode ? titleOf(planCode) : "Session",
+    when: ago(new Date(openedAt)),
+    status: UNDER_WAY[isLate(checkout, status) ? "late" : status],
+  });
+  part(row, "link").href = `request.html?checkout=${encodeURIComponent(id)}`;
+}
+
+// --- Past sessions ---
+
+const date = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium" });
+
+function drawPast(row, { id, plan_code, created_at, status, mechanic_id, payment }) {
+  const mechanic = profiles.get(mechanic_id);
+  const name = mechanic && nameOf({ mechanic_id, ...mechanic });
+  const when = date.format(new Date(created_at));
+  const refund = {
+    refund_due: `${amountOf(payment ?? {}) ?? "refund"} on its way back`,
+    refunded: `${amountOf(payment ?? {}) ?? "payment"} refunded`,
+  }[payment?.status];
+  fill(row, {
+    plan: titleOf(plan_code) + (name ? ` with ${name}` : ""),
+    when: [when, CLOSED[status], refund].filter(Boolean).join(" · "),
+  });
+  part(row, "link").href = `request.html?id=${id}`;
+  const book = part(row, "book");
+  book.hidden = !mechanic;
+  book.setAttribute("aria-label", `Book again as on ${when}: ${name}`);
+  book.onclick = () =>
+    bookAgain(book, mechanic_id, name, { planCode: plan_code, isOneTap: true });
+}
+
+function drawHistory() {
+  const isAll = find("#older").dataset.isOpen;
+  const shown = isAll ? past : past.slice(0, FEW);
+  drawList(find("#history"), "session", shown, (request) => request.id, drawPast);
+  find("#past").hidden = past.length === 0;
+  find("#older").hidden = Boolean(isAll) || past.length <= FEW;
+}
+
+find("#older").onclick = () => {
+  find("#older").dataset.isOpen = "yes";
+  drawHistory();
+  find("#history").children[FEW].querySelector("a").focus();
+};
+
+async function readProfiles(ids) {
+  const { data } = await supabase
+    .from("mechanics")
+    .select("id, display_name, created_at")
+    .in("id", ids)
+    .throwOnError();
+  for (const mechanic of data) profiles.set(mechanic.id, mechanic);
+}
+
+// --- All of it ---
+
 async function draw() {
   if (!plans.length) {
     plans = await readPlans();
-    drawList(find("#plans"), "plan", plans, (plan) => plan.code, drawPlan);
+    drawPlans();
     await drawBanner();
   }
-  const [favourites, requests] = await Promise.all([
-    listFavourites(supabase),
+  const [requests, underWay] = await Promise.all([
     listMyRequests(supabase, me.id),
+    readUnderWay(),
+    readFavourites(),
   ]);
-  drawList(find("#favourites"), "favourite", favourites, (each) => each.mechanic_id, drawFavourite);
-  find("#no-favourites").hidden = favourites.length > 0;
+  past = requests.filter((request) => request.status in CLOSED);
+  const unknown = requests.map((request) => request.mechanic_id).filter((id) => !profiles.has(id));
+  const [payments] = await Promise.all([
+    readPayments(past.map((request) => request.id)),
+    readProfiles([...new Set(unknown.filter(Boolean))]),
+  ]);
+  past = past.map((request) => ({ ...request, payment: payments[request.id] }));
+  drawFavourites();
   const live = requests.filter((request) => request.status in STATUS);
+  drawList(find("#payments"), "request", underWay, (checkout) => checkout.id, drawUnderWay);
   drawList(find("#requests"), "request", live, (request) => request.id, drawRequest);
-  find("#live").hidden = live.length === 0;
+  find("#live").hidden = live.length + underWay.length === 0;
+  drawHistory();
   showConnected();
+  await followLink();
 }
 
+// From a session's page: book that mechanic, or that plan, again.
+async function followLink() {
+  const wanted = new URLSearchParams(location.search);
+  if (!wanted.has("plan")) return;
+  history.replaceState(null, "", location.pathname);
+  const mechanicId = wanted.get("book");
+  find("#launcher").dataset.plan = wanted.get("plan");
+  drawPlans();
+  if (mechanicId && !profiles.has(mechanicId)) await readProfiles([mechanicId]);
+  const profile = profiles.get(mechanicId);
+  if (!profile) return goToLauncher();
+  const name = nameOf({ mechanic_id: mechanicId, ...profile });
+  const options = { planCode: wanted.get("plan"), isOneTap: true };
+  // Not waited for: the customer may take their time over the dialog.
+  bookAgain(find("#find"), mechanicId, name, options).catch(tellError);
+}
+
+find("#who").textContent = me.user_metadata?.full_name ?? me.user_metadata?.name ?? me.email ?? "";
+find("#sign-out").onclick = () => run(find("#sign-out"), "Signing out…", signOut);
 if (new URLSearchParams(location.search).has("cancelled")) {
   tell("Nothing was paid. Choose again when you are ready.");
   history.replaceState(null, "", location.pathname);
 }
-keepUp(
+catchUp = await keepUp(
   followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {
     handle: draw,
     onError: showReadError,

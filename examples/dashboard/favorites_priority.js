@@ -14,6 +14,7 @@ export const WORDS = {
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
+  invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
   invalid_event: "This payment could not be read.",
 };
@@ -153,12 +154,13 @@ export const listFavourites = (supabase) => call(supabase, "list_favorite_mechan
 
 // `attempt` is a UUID. Asked again with the same one, Stripe gives the same Checkout Session.
 export async function openCheckout(supabase, wish) {
-  const { planCode, favouriteId, skipIfOffline, attempt } = wish;
+  const { planCode, favouriteId, skipIfOffline, notes, attempt } = wish;
   const { data, error } = await supabase.functions.invoke("create-checkout", {
     body: {
       plan_code: planCode,
       preferred_mechanic_id: favouriteId,
       skip_if_offline: skipIfOffline,
+      notes,
       attempt,
     },
   });
@@ -176,11 +178,14 @@ export async function readCheckout(supabase, checkoutId) {
   return { request, status: request ? "booked" : await call(supabase, "get_checkout_status", asked) };
 }
 
-export function requestFreeSession(supabase, planCode, favouriteId) {
+// `attempt` is a UUID: asked again with the same one, it is booked once.
+export function requestFreeSession(supabase, planCode, favouriteId, { notes, attempt } = {}) {
   const priority = { preferred_mechanic_id: favouriteId, routing_type: "priority_broadcast" };
   return call(supabase, "request_free_session", {
     plan_code: planCode,
     ...(favouriteId && priority),
+    notes,
+    attempt,
   });
 }
 

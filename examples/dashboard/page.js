@@ -1,7 +1,11 @@
 // What the pages share: who is signed in, drawing, words, and staying up to date.
 import { OPTIONS, SIGN_IN_URL, SUPABASE_ANON_KEY, SUPABASE_URL } from "./config.js";
+import { serverNow, watchClock } from "./server_clock.js";
 
-export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, OPTIONS);
+export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, {
+  ...OPTIONS,
+  global: { ...OPTIONS.global, fetch: watchClock(OPTIONS.global?.fetch ?? fetch) },
+});
 
 const { data } = await supabase.auth.getSession();
 if (!data.session) {
@@ -11,7 +15,7 @@ if (!data.session) {
 export const me = data.session.user;
 
 export const find = (selector) => document.querySelector(selector);
-find("#account").href = SIGN_IN_URL;
+for (const link of document.querySelectorAll("#account")) link.href = SIGN_IN_URL;
 
 // A page kept for the back button would show what was true when it was left.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
@@ -51,22 +55,39 @@ export function drawList(list, template, items, keyOf, draw) {
 
 // --- Words ---
 
+// Numbers and dates are in the language of the words around them, not in the device's.
+export const LANGUAGE = document.documentElement.lang || "en";
+
+// A letter as it is seen: one of "é" or of a family's emoji may be several characters.
+const letters = new Intl.Segmenter(LANGUAGE, { granularity: "grapheme" });
+const firstLetter = (word) => letters.segment(word)[Symbol.iterator]().next().value.segment;
+
 export function initials(name) {
-  const words = (name ?? "?").split(/\s+/);
-  return words.map((word) => word[0]).slice(0, 2).join("").toUpperCase();
+  const words = (name ?? "").split(/\s+/).filter(Boolean).slice(0, 2);
+  return words.map(firstLetter).join("").toLocaleUpperCase(LANGUAGE) || "?";
 }
+
+// Where Stripe's smallest unit is another than ISO 4217's (docs.stripe.com/currencies).
+const STRIPE_DIGITS = { ISK: 2, MGA: 0, UGX: 2 };
 
 export function money(cents, currency) {
   if (cents === 0) return "Free";
-  const format = new Intl.NumberFormat("en", { style: "currency", currency });
+  const code = currency.toUpperCase();
+  let format;
+  try {
+    format = new Intl.NumberFormat(LANGUAGE, { style: "currency", currency: code });
+  } catch {
+    return `${new Intl.NumberFormat(LANGUAGE).format(cents / 100)} ${code}`; // no such currency
+  }
   // The smallest unit is not a hundredth of every currency: yen have none.
-  return format.format(cents / 10 ** format.resolvedOptions().maximumFractionDigits);
+  const digits = STRIPE_DIGITS[code] ?? format.resolvedOptions().maximumFractionDigits;
+  return format.format(cents / 10 ** digits);
 }
 
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 
 export function ago(date) {
-  const seconds = Math.max(0, (Date.now() - Date.parse(date)) / 1000);
+  const seconds = Math.max(0, (serverNow() - Date.parse(date)) / 1000);
   if (seconds < 60) return "just now";
   if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
   if (seconds < 86_400) return relative.format(-Math.floor(seconds / 3600), "hour");
@@ -142,3 +163,20 @@ export async function keepUp(following, every = 2000) {
 }
 
 export const showConnected = () => (find("#away").hidden = true);
+
+// --- Leaving ---
+
+// To another page. The button that leads there stays busy until this one is gone: it must not be
+// pressed again.
+export function leave(url) {
+  location.assign(url);
+  return new Promise(() => {});
+}
+
+// On this device alone, and whether or not the server hears of it.
+export async function signOut() {
+  const isHeard = supabase.auth.signOut({ scope: "local" }).catch(console.debug);
+  await Promise.race([isHeard, new Promise((resolve) => setTimeout(resolve, 3000))]);
+  (OPTIONS.auth?.storage ?? localStorage).removeItem(supabase.auth.storageKey);
+  await leave(SIGN_IN_URL);
+}

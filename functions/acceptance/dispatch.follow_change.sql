@@ -16,16 +16,19 @@ begin
     if not found then
         return false;
     end if;
+    if p_new.id <> p_old.id then
+        update dispatch.windows set request_id = p_new.id where request_id = p_old.id;
+    end if;
 
     if p_new.is_pending and p_old.is_pending then
         if v_window.announced_at is null and v_window.closed_at is null then
             if p_new.window_ends_at is null or p_new.preferred_mechanic_id is null then
                 -- The mechanic is gone (the foreign key sets null), or a writer cleared a column:
                 -- there is no window any more.
-                update dispatch.requests set announced_at = now() where id = p_old.id;
+                update dispatch.requests set announced_at = now() where id = p_new.id;
             elsif p_new.window_ends_at <> v_window.ends_at then
                 update dispatch.windows set ends_at = p_new.window_ends_at
-                where request_id = p_old.id;
+                where request_id = p_new.id;
             end if;
         end if;
         return false;
@@ -33,7 +36,7 @@ begin
         -- Back again: nobody is reserved for it, and everyone is told.
         update dispatch.windows
         set closed_at = null, announced_at = coalesce(announced_at, now())
-        where request_id = p_old.id;
+        where request_id = p_new.id;
         if dispatch.favorites_priority_enabled() then
             perform dispatch.log_broadcast(p_new, null);
         end if;
@@ -42,7 +45,7 @@ begin
         delete from dispatch.windows where request_id = p_old.id;
     else
         update dispatch.windows set closed_at = now()
-        where request_id = p_old.id and closed_at is null;
+        where request_id = p_new.id and closed_at is null;
     end if;
     -- What comes after the end is theirs alone.
     return v_window.closed_at is null and dispatch.favorites_priority_enabled();

@@ -12,6 +12,7 @@ declare
     v_old dispatch.requests;
     v_new dispatch.requests;
     v_has_declined boolean;
+    v_is_told boolean;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -69,6 +70,14 @@ begin
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
+    -- Nor is it taken from whoever has it. (The foreign key sets null.)
+    elsif
+        new.mechanic_id is null and old.mechanic_id is not null
+        and new.status in ('accepted', 'completed')
+    then
+        if exists (select from auth.users as u where u.id = old.mechanic_id) then
+            perform dispatch.raise_error('request_taken');
+        end if;
     end if;
 
     -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
@@ -80,25 +89,17 @@ begin
             else old.notification_sent_at
         end;
         new.expires_at := coalesce(new.expires_at, old.expires_at);
-        -- (Not for an accept, which would pay for it. The foreign key may set null.)
-        if new.status = 'pending' then
-            v_old := dispatch.as_request(old);
-            v_new := dispatch.as_request(new);
-            -- The columns are named only where they must be there, as they are when they change.
-            if
-                (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
-                is distinct from
-                (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
-            then
-                if new.preferred_mechanic_id is not null then
-                    new.preferred_mechanic_id := old.preferred_mechanic_id;
-                end if;
-                new.priority_window_minutes := old.priority_window_minutes;
-                new.priority_notified_at := old.priority_notified_at;
-            end if;
+        -- (Not for an accept, which would pay for it.)
+        if not v_is_accept then
+            v_is_told := new.status = 'pending' or new.status = old.status;
         end if;
-    end if;
-    if old.status = 'pending' and old.notification_sent_at is null then
+    elsif new.status <> 'pending' then
+        -- What ends inside its window was never open to the others, and stays hidden from them.
+        v_is_told := v_old.window_began_at is not null;
+        if v_is_told then
+            new.notification_sent_at := null;
+        end if;
+    elsif old.status = 'pending' then
         if new.notification_sent_at is null then
             v_new := dispatch.as_request(new);
             v_old_window := dispatch.priority_window(v_old);
@@ -117,22 +118,51 @@ begin
             -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
             -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
-            if
-                new.status = 'pending'
-                and v_new_window.ends_at is null
-                and v_old.window_began_at is not null
-            then
+            if v_new_window.ends_at is null and v_old.window_began_at is not null then
                 new.notification_sent_at := now();
             end if;
         end if;
         if new.notification_sent_at is not null then
-            if not isfinite(new.notification_sent_at) then
+            -- At a time that no clock shows, it would be over at once or never. (A sum with days
+            -- asks the time zone, for each window of a sweep.)
+            if
+                (
+                    new.notification_sent_at
+                    between coalesce(v_old.window_began_at, old.created_at)
+                    and now() + interval '168 hours'
+                ) is not true
+            then
                 new.notification_sent_at := now();
             end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
             new.updated_at := now();
+        end if;
+    end if;
+    if v_is_told then
+        if old.notification_sent_at is not null then
+            v_old := dispatch.as_request(old);
+        end if;
+        v_new := dispatch.as_request(new);
+        -- The columns are named only where they must be there, as they are when they change.
+        if
+            (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+            is distinct from
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
+        then
+            -- The foreign key sets null.
+            if
+                exists (
+                    select from dispatch.mechanics as m where m.id = v_old.preferred_mechanic_id
+                )
+            then
+                new.preferred_mechanic_id := old.preferred_mechanic_id;
+            elsif new.preferred_mechanic_id is not null then
+                new.preferred_mechanic_id := null;
+            end if;
+            new.priority_window_minutes := old.priority_window_minutes;
+            new.priority_notified_at := old.priority_notified_at;
         end if;
     end if;
     return new;

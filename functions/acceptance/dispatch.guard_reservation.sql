@@ -17,6 +17,19 @@ declare
     v_window record;
     v_ends_at timestamptz;
 begin
+    -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
+    -- that there is no window any more.
+    if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and (w.closed_at is null or new.status = 'pending')
+            )
+        then
+            new.priority_notified_at := old.priority_notified_at;
+            new.priority_window_minutes := null;
+        end if;
+    end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
         not exists (
@@ -62,8 +75,8 @@ begin
             end if;
             -- Whenever theirs say how long it lives, that is counted from the window's end; and a
             -- shorter window takes nothing from the time after it.
-            if v_new.expires_at is null then
-                null;
+            if (v_new.expires_at between '2000-01-01' and '9999-12-31') is not true then
+                null;  -- never, or at a time of which no sum may be in range
             elsif v_new.expires_at is distinct from v_old.expires_at then
                 new.expires_at := new.expires_at + (v_ends_at - now());
             elsif v_ends_at < v_old.window_ends_at then
@@ -71,8 +84,11 @@ begin
             end if;
         end if;
         -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
-        -- moved.
-        if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
+        -- moved, or by one that they compute.
+        if
+            v_new.status = 'expired' and v_old.is_pending
+            and coalesce(v_old.expires_at < v_window.ends_at, true)
+        then
             return null;
         end if;
     end if;

@@ -64,12 +64,12 @@ begin
             v_new := dispatch.as_request(new);
             if
                 (
-                    v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
+                    v_new.id, v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
                     v_new.window_began_at
                 )
                 is not distinct from
                 (
-                    v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
+                    v_old.id, v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
                     v_old.window_began_at
                 )
             then

@@ -1,7 +1,9 @@
 create or replace function public.request_free_session(
     plan_code text,
     preferred_mechanic_id uuid default null,
-    routing_type text default 'broadcast'
+    routing_type text default 'broadcast',
+    notes text default null,
+    attempt uuid default null
 )
 returns public.session_requests
 language plpgsql
@@ -10,13 +12,18 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);
+    return dispatch.create_free_request(
+        plan_code, preferred_mechanic_id, routing_type, notes, attempt
+    );
 end;
 $$;
 
-comment on function public.request_free_session(text, uuid, text) is
-'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT409 '
-'booking_refused, PT422 invalid_plan, invalid_routing_type.';
-revoke all on function public.request_free_session(text, uuid, text)
+comment on function public.request_free_session(text, uuid, text, text, uuid) is
+'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to '
+'know, at most 500 characters. attempt: asked again with the same one (and the same plan and '
+'favourite), it returns the request that is there. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type, invalid_notes.';
+revoke all on function public.request_free_session(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
-grant execute on function public.request_free_session(text, uuid, text) to authenticated;
+grant execute on function public.request_free_session(text, uuid, text, text, uuid)
+to authenticated;

@@ -10,23 +10,36 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_ours constant boolean := dispatch.governs_all();
-    v_window_end constant text := '(('
-    'r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC''';
+    -- As the sweep's index has it. A trigger asks before there is anything to refuse, and a call of
+    -- what was written long ago: no column makes it raise.
+    v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
+    'between ''2000-01-01'' and ''9999-12-31'' then '
+    '((r.priority_notified_at at time zone ''UTC'') '
+    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
+    'else r.priority_notified_at end';
     v_of_row text;
     v_of_view text;
     v_inserted text;
     v_values text;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
-    -- may be another expression. Null where the marketplace has no such column.
+    -- may be another expression. Null where the marketplace has no such column, or one of the name
+    -- that holds something else (minutes to live, a list of brands).
     with columns as (
         select
             w.number,
             w.name,
             case
                 when
-                    bool_and(a.attnum is not null)
+                    bool_and(
+                        a.attnum is not null
+                        and case
+                            when n.name in ('accepted_at', 'expires_at')
+                                then y.oid in ('timestamptz'::regtype, 'timestamp'::regtype)
+                            when w.number between 12 and 14 then y.typcategory in ('S', 'E')
+                            else true
+                        end
+                    )
                     and (p_with_windows or not w.needs && array[
                         'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
                     ])
@@ -110,14 +123,8 @@ begin
             (
                 19, 'window_ends_at', 'timestamptz',
                 '{priority_notified_at,priority_window_minutes}',
-                -- A trigger asks before there is anything to refuse: no column makes it raise.
-                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
-                || v_window_end || ' else r.priority_notified_at end',
-                -- As the index has it.
-                case
-                    when not v_is_ours then 'w.ends_at'
-                    when p_with_windows then v_window_end
-                end
+                v_window_end,
+                case when not v_is_ours then 'w.ends_at' end
             ),
             (
                 20, 'announced_at', 'timestamptz',
@@ -136,6 +143,8 @@ begin
             on
                 a.attrelid = 'public.session_requests'::regclass
                 and a.attname = n.name and not a.attisdropped
+        left join pg_catalog.pg_type as x on x.oid = a.atttypid
+        left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
         group by w.number, w.name, w.type, w.needs, w.expression, w.of_view
     )
 
@@ -207,7 +216,10 @@ as %L
         on
             a.attrelid = 'public.session_requests'::regclass
             and a.attname = c.name and not a.attisdropped
-    inner join pg_catalog.pg_type as y on y.oid = a.atttypid;
+            -- What they compute is theirs to compute.
+            and a.attgenerated = ''
+    inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+    where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
     execute format(
         $f$
@@ -235,9 +247,22 @@ set search_path = pg_catalog, pg_temp
 as %L
         $f$,
         format(
-            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n'
+            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
             '    return found;\nend;\n',
-            v_inserted, v_values
+            v_inserted,
+            v_values,
+            -- Whoever paid is told by the id, and Stripe's next events find the request by it.
+            case
+                when not v_is_ours
+                    then
+                        E'    if found and not exists (\n'
+                        '        select from public.session_requests as r where r.id = p_id\n'
+                        '    ) then\n'
+                        '        raise integrity_constraint_violation using\n'
+                        '            message = ''a trigger gave the booking another id'';\n'
+                        '    end if;\n'
+                else ''
+            end
         )
     );
     comment on function dispatch.insert_request(
@@ -264,10 +289,14 @@ as %L
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
             (
-                select ', accepted_at = now()' from pg_catalog.pg_attribute as a
+                select ', accepted_at = now()'
+                from pg_catalog.pg_attribute as a
+                inner join pg_catalog.pg_type as x on x.oid = a.atttypid
                 where
                     a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at'
+                    and a.attname = 'accepted_at' and a.attgenerated = ''
+                    and coalesce(nullif(x.typbasetype, 0), x.oid)
+                    in ('timestamptz'::regtype, 'timestamp'::regtype)
             )
         )
     );
@@ -311,7 +340,7 @@ as %L
                 %s as expires_at,
                 r.status = 'cancelled' as is_cancelled,
                 r.status = 'accepted' as is_accepted,
-                r.mechanic_id,
+                r.mechanic_id::uuid as mechanic_id,
                 %s as customer_id,
                 coalesce(%s, e.received_at) as changed_at,
                 e.payload #> '{data,object,amount_total}' as amount_total,

@@ -7,7 +7,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
-        select from dispatch.mechanics as m where m.id = p_mechanic_id and m.is_approved
+        select from dispatch.mechanics as m
+        -- One whose account is gone, though the row stays, cannot be told.
+        where m.id = p_mechanic_id and m.is_approved and m.user_id is not null
     );
 end;
 $$;

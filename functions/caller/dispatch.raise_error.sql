@@ -80,6 +80,10 @@ begin
             v_status := 'PT429';
             v_message := 'Too many devices in a short time';
             v_hint := 'Ten are enough for an hour; call unregister_device for those not used.';
+        when 'invalid_notes' then
+            v_status := 'PT422';
+            v_message := 'Invalid notes';
+            v_hint := 'Use at most 500 characters.';
         when 'invalid_event' then
             v_status := 'PT422';
             v_message := 'Not a Stripe event';

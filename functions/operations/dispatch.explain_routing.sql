@@ -49,12 +49,13 @@ begin
             when f.was_first then v_first_at
             when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
         end,
-        m.is_approved and f.refusal is null,
+        m.is_approved and m.user_id is not null and f.refusal is null,
         s.score,
         concat_ws(
             '; ',
             case
                 when not m.is_approved then 'not approved'
+                when m.user_id is null then 'has no account'
                 when m.user_id = v_request.customer_id then 'is the customer'
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
                 when not v_request.is_pending

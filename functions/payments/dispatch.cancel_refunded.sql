@@ -7,25 +7,26 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request_id uuid;
     v_request_ids uuid[];
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
     if not dispatch.governs_all() then
-        with refunded as (
-            update public.session_requests as r
-            set status = 'cancelled'
-            where
-                r.id = any(array(
-                    select p.request_id from dispatch.payments as p
-                    where p.payment_intent = p_payment_intent
-                ))
-                and r.status = 'pending'
-            returning r.id
-        )
-
-        select f.id into v_request_id from refunded as f limit 1;
-        return v_request_id;
+        v_request_ids := array(
+            select p.request_id from dispatch.payments as p
+            where p.payment_intent = p_payment_intent
+        );
+        -- By itself, not in "with", where PostgreSQL refuses a table of theirs that has a rule.
+        update public.session_requests as r
+        set status = 'cancelled'
+        where r.id = any(v_request_ids) and r.status = 'pending';
+        return case
+            when found
+                then (
+                    select r.id from public.session_requests as r
+                    where r.id = any(v_request_ids) and r.status = 'cancelled'
+                    limit 1
+                )
+        end;
     end if;
 
     with refunded as (

@@ -2,7 +2,9 @@
 create or replace function dispatch.create_free_request(
     p_plan_code text,
     p_preferred_mechanic_id uuid,
-    p_routing_type text
+    p_routing_type text,
+    p_notes text,
+    p_attempt uuid
 )
 returns public.session_requests
 language plpgsql
@@ -13,9 +15,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();
-    v_id constant uuid := gen_random_uuid();
+    v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
     v_wish jsonb := '{}'::jsonb;
+    v_notes text;
     v_name constant text := auth.jwt() #>> '{user_metadata,full_name}';
     v_email constant text := auth.jwt() ->> 'email';
     v_request public.session_requests;
@@ -35,19 +38,43 @@ begin
             'routing_type', p_routing_type, 'preferred_mechanic_id', p_preferred_mechanic_id
         );
     end if;
+    v_notes := dispatch.tidy_notes(p_notes);
+
+    -- The same attempt at the same booking has the same id, which nobody else's can be: asked again,
+    -- or twice at once, it is booked once. (A hash, in the form of a UUID of version 8.)
+    if p_attempt is not null then
+        v_id := overlay(
+            overlay(
+                md5(
+                    concat_ws(
+                        ' ', v_customer_id, p_attempt, v_plan.code, p_routing_type,
+                        p_preferred_mechanic_id
+                    )
+                )
+                placing '8' from 13
+            )
+            placing '8' from 17
+        )::uuid;
+        perform pg_advisory_xact_lock(hashtextextended(v_id::text, 1178687058));
+        select * into v_request from public.session_requests as r where r.id = v_id;
+        if v_request.id is not null then
+            return dispatch.shown_request(v_request);
+        end if;
+    end if;
 
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(
                 v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
-                p_metadata => v_wish
+                v_notes, p_metadata => v_wish
             );
         else
             perform dispatch.book_theirs(
                 v_id,
                 v_customer_id,
                 jsonb_build_object(
-                    'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
+                    'metadata',
+                    v_wish || jsonb_build_object('plan_code', v_plan.code, 'notes', v_notes),
                     'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
                 )
             );
@@ -65,8 +92,9 @@ begin
 end;
 $$;
 
-comment on function dispatch.create_free_request(text, uuid, text) is
+comment on function dispatch.create_free_request(text, uuid, text, text, uuid) is
 'Behind public.request_free_session.';
-revoke all on function dispatch.create_free_request(text, uuid, text)
+revoke all on function dispatch.create_free_request(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.create_free_request(text, uuid, text) to authenticated;
+grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid)
+to authenticated;

@@ -3,7 +3,8 @@ create or replace function dispatch.make_checkout(
     p_preferred_mechanic_id uuid,
     p_routing_type text,
     p_window_minutes integer,
-    p_skip_if_offline boolean
+    p_skip_if_offline boolean,
+    p_notes text
 )
 returns jsonb
 language plpgsql
@@ -15,6 +16,7 @@ as $$
 declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
+    v_notes text;
     v_is_priority boolean;
     v_name text;
 begin
@@ -26,14 +28,16 @@ begin
     if p_window_minutes not between 1 and 60 then
         perform dispatch.raise_error('invalid_window');
     end if;
+    v_notes := dispatch.tidy_notes(p_notes);
 
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select left(m.display_name, 200) into v_name from dispatch.mechanics as m
+        select left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200) into v_name
+        from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id is distinct from v_customer_id;
+            and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(
@@ -51,16 +55,17 @@ begin
             'preferred_mechanic_id', case when v_is_priority then p_preferred_mechanic_id end,
             'priority_window_minutes',
             case when v_is_priority then coalesce(p_window_minutes, 10)::text end,
-            'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end
+            'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end,
+            'notes', v_notes
         )),
         'banner', 'Booking with ' || v_name || ' (Priority)'
     );
 end;
 $$;
 
-comment on function dispatch.make_checkout(text, uuid, text, integer, boolean) is
+comment on function dispatch.make_checkout(text, uuid, text, integer, boolean, text) is
 'Behind public.prepare_checkout.';
-revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
 to authenticated;

@@ -16,12 +16,13 @@ begin
     return query
     select
         m.id,
-        case when m.is_approved then left(m.display_name, 200) end,
-        m.is_approved and dispatch.is_online(m, now()),
-        case when m.is_approved then m.last_seen_at end,
+        case when b.is_bookable then left(m.display_name, 200) end,
+        b.is_bookable and dispatch.is_online(m, now()),
+        case when b.is_bookable then m.last_seen_at end,
         f.favorited_at
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
+    cross join lateral (select m.is_approved and m.user_id is not null as is_bookable) as b
     where f.customer_id = v_customer_id
     order by 3 desc, f.favorited_at desc, m.id;
 end;

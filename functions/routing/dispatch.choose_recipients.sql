@@ -56,7 +56,9 @@ begin
             dispatch.score_match(
                 m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
             ) as s
-        where m.is_approved and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
+        where
+            m.is_approved and m.user_id is not null
+            and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
         order by s.score desc, m.id
         limit p_limit;
         return;

@@ -15,10 +15,8 @@ begin
         when p_request.window_began_at is null then null
         when not dispatch.favorites_priority_enabled() then 'flag_off'
         when
-            not exists (
-                select from dispatch.mechanics as m
-                where m.id = p_request.preferred_mechanic_id and m.is_approved
-            ) then 'mechanic_gone'
+            not dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+                then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'

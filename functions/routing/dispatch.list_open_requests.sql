@@ -71,8 +71,9 @@ begin
 
     select
         o.id,
-        o.session_type,
-        o.plan_code,
+        -- As in a notice: every mechanic asks for this, and a customer of theirs may write it.
+        left(o.session_type, 64),
+        left(o.plan_code, 64),
         coalesce(o.ends_at > now(), false),
         case when o.ends_at > now() then o.ends_at end,
         o.created_at,

@@ -20,5 +20,6 @@ end;
 $$;
 
 comment on function dispatch.release_windows() is
-'Trigger: a mechanic who is no longer approved loses the open priority windows, at once.';
+'Trigger: a mechanic who is no longer approved, or whose account is gone, loses the open priority '
+'windows, at once.';
 revoke all on function dispatch.release_windows() from public, anon, authenticated, service_role;

@@ -129,7 +129,7 @@ begin
             else
                 -- It lives as long after the window as it would have from now on.
                 v_request := dispatch.as_request(new);
-                if v_request.expires_at is not null then
+                if v_request.expires_at between '2000-01-01' and '9999-12-31' then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
                 end if;
                 -- The last word of it, whatever was noted before.

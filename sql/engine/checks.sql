@@ -513,10 +513,10 @@ from (
                 'decline_request', 'first_event_id_since', 'get_request_by_checkout',
                 'get_request_timeline', 'guard_request', 'guard_reservation', 'health',
                 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
-                'list_request_events', 'log_new_request', 'log_request_change', 'log_window',
-                'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-                'process_stripe_event', 'record_answers', 'release_windows', 'remove_device',
-                'route_request', 'set_mechanic_presence', 'take_pushes'
+                'list_payments', 'list_request_events', 'log_new_request', 'log_request_change',
+                'log_window', 'make_checkout', 'may_see_request', 'may_use_topic',
+                'mechanic_status', 'process_stripe_event', 'record_answers', 'release_windows',
+                'remove_device', 'route_request', 'set_mechanic_presence', 'take_pushes'
             ]
         ),
         ('functions open to anon', 'anon', array['mechanic_words']),
@@ -526,7 +526,7 @@ from (
                 'accept_request', 'acknowledge_event', 'add_device', 'broadcast_request_now',
                 'caller_id', 'cancel_request', 'checkout_status', 'complete_request',
                 'create_free_request', 'decline_request', 'get_request_by_checkout',
-                'get_request_timeline', 'list_favorites', 'list_open_requests',
+                'get_request_timeline', 'list_favorites', 'list_open_requests', 'list_payments',
                 'list_request_events', 'make_checkout', 'may_see_request', 'may_use_topic',
                 'mechanic_status', 'mechanic_words', 'remove_device', 'set_mechanic_presence'
             ]
@@ -545,14 +545,14 @@ from (
                 'explain_routing', 'fallback_reason', 'first_event_id_since',
                 'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
                 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
-                'make_checkout', 'may_see_request', 'may_use_topic', 'mechanic_status',
-                'next_deadline', 'pending_windows', 'policy_fingerprints', 'price_difference',
-                'priority_window', 'push_checks', 'push_is_over', 'push_payload',
-                'raise_error',
+                'list_payments', 'make_checkout', 'may_see_request', 'may_use_topic',
+                'mechanic_status', 'next_deadline', 'pending_windows', 'policy_fingerprints',
+                'price_difference', 'priority_window', 'push_checks', 'push_is_over',
+                'push_payload', 'raise_error',
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'silent_since', 'unannounced_requests', 'unsettled_requests',
-                'wants_priority'
+                'score_match', 'silent_since', 'tidy_notes', 'unannounced_requests',
+                'unsettled_requests', 'wants_priority'
             ]
         ),
         (
@@ -758,8 +758,8 @@ from (
         ('public.get_mechanic_status(uuid)', 'authenticated', 'reads'),
         ('public.get_session_request_by_checkout(text)', 'authenticated', 'reads'),
         ('public.list_favorite_mechanics()', 'authenticated', 'reads'),
-        ('public.prepare_checkout(text,uuid,text,integer,boolean)', 'authenticated', 'reads'),
-        ('public.request_free_session(text,uuid,text)', 'authenticated', 'writes'),
+        ('public.prepare_checkout(text,uuid,text,integer,boolean,text)', 'authenticated', 'reads'),
+        ('public.request_free_session(text,uuid,text,text,uuid)', 'authenticated', 'writes'),
         ('public.cancel_session_request(uuid)', 'authenticated', 'writes'),
         ('public.broadcast_session_request_now(uuid)', 'authenticated', 'writes'),
         ('public.get_session_request_timeline(uuid)', 'authenticated', 'reads'),
@@ -772,6 +772,7 @@ from (
         ('public.register_device(text,text,text)', 'authenticated', 'writes'),
         ('public.unregister_device(text)', 'authenticated', 'writes'),
         ('public.acknowledge_notice(bigint)', 'authenticated', 'writes'),
+        ('public.list_session_request_payments(uuid[])', 'authenticated', 'reads'),
         ('public.process_stripe_event(jsonb)', 'service_role', 'writes'),
         ('public.claim_pushes(integer)', 'service_role', 'writes'),
         ('public.finish_pushes(jsonb)', 'service_role', 'writes')

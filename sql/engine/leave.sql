@@ -46,9 +46,9 @@ begin
                 'decline_session_request', 'finish_pushes', 'get_checkout_status',
                 'get_mechanic_status', 'get_session_request_by_checkout',
                 'get_session_request_timeline', 'list_favorite_mechanics',
-                'list_open_session_requests', 'list_session_request_events', 'prepare_checkout',
-                'process_stripe_event', 'register_device', 'request_free_session',
-                'set_presence', 'unregister_device'
+                'list_open_session_requests', 'list_session_request_events',
+                'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+                'register_device', 'request_free_session', 'set_presence', 'unregister_device'
             )
     loop
         execute format('drop function %s', v_found.signature);

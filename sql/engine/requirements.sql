@@ -16,16 +16,15 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
 where
-    to_regclass('dispatch.request_events') is null
-    and exists (
-        select from pg_catalog.pg_class
-        where relnamespace = to_regnamespace('dispatch')
-    );
+    to_regnamespace('dispatch') is not null
+    -- Known by what every version has, as a database may be restored without its comments.
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
 
 create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
 from pg_catalog.pg_class as c
 where
     c.relnamespace = 'public'::regnamespace
@@ -37,6 +36,12 @@ select
     relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
 from pg_temp.marketplace
 where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+union all
+select
+    format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
+    'alter table public.session_requests not of'
+from pg_temp.marketplace
+where relname = 'session_requests' and reloftype <> 0
 union all
 select
     format('table %s belongs to %s', relname, relowner::regrole),
@@ -68,22 +73,31 @@ from (
 inner join pg_temp.marketplace as m on m.relname = w.relation
 left join pg_catalog.pg_attribute as a
     on a.attrelid = m.oid and a.attname = w.name and not a.attisdropped
-left join pg_catalog.pg_type as y on y.oid = a.atttypid
+left join pg_catalog.pg_type as x on x.oid = a.atttypid
+-- A domain is what it is made of.
+left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
 where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
     format('table %s has no unique key (id)', m.relname),
-    format('alter table public.%s add unique (id)', m.relname)
+    format(
+        'alter table public.%s add unique (id)%s',
+        m.relname,
+        case when m.relname = 'mechanics' then '; one that is deferrable will not do' else '' end
+    )
 from pg_temp.marketplace as m
 where
     m.relname in ('mechanics', 'session_requests') and m.relkind = 'r'
     and not exists (
         select from pg_catalog.pg_index as i
         inner join pg_catalog.pg_attribute as a
-            on a.attrelid = i.indrelid and i.indkey::text = a.attnum::text and a.attname = 'id'
+            on a.attrelid = i.indrelid and i.indkey[0] = a.attnum and a.attname = 'id'
         where
             i.indrelid = m.oid and i.indisunique and i.indisvalid and i.indpred is null
+            and i.indnkeyatts = 1
+            -- A foreign key cannot point to one that is checked later.
+            and (i.indimmediate or m.relname <> 'mechanics')
     );
 
 -- Nothing of the marketplace's is replaced because its name is one of ours.
@@ -100,8 +114,8 @@ where
         'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
         'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'prepare_checkout', 'process_stripe_event', 'register_device', 'request_free_session',
-        'set_presence', 'unregister_device'
+        'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+        'register_device', 'request_free_session', 'set_presence', 'unregister_device'
     )
 union all
 select
@@ -113,11 +127,31 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        'session_requests_route', 'session_requests_guard', 'session_requests_log_insert',
-        'session_requests_log_update', 'session_requests_log_delete', 'mechanics_release_windows',
-        '00_dispatch_guard', 'zzz_dispatch_guard', 'zzz_dispatch_open_window',
-        'zzz_dispatch_log_insert', 'zzz_dispatch_log_update', 'zzz_dispatch_log_delete'
+        '00_dispatch_guard', 'mechanics_release_windows', 'session_requests_guard',
+        'session_requests_log_delete', 'session_requests_log_insert',
+        'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
+        'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
+        'zzz_dispatch_open_window'
     );
+
+-- pg_cron's jobs are known by their names.
+do $$
+begin
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        execute $q$
+            insert into pg_temp.missing (what, remedy)
+            select
+                format('cron job %s is the marketplace''s own', j.jobname),
+                'schedule it by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database = current_database() and j.username = current_user
+                and j.command !~ '\mdispatch\.'
+        $q$;
+    end if;
+end;
+$$;
 
 -- An index that was interrupted while it was built is there, and of no use.
 insert into pg_temp.missing (what, remedy)

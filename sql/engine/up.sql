@@ -44,6 +44,7 @@ select
 \ir ../../functions/payments/room.sql
 \ir ../../functions/sweep/room.sql
 \ir ../../functions/operations/room.sql
+\ir replaced.sql
 \ir ../../functions/api/room.sql
 \ir remember.sql
 \ir metrics.sql

@@ -172,7 +172,14 @@ declare
     v_changed text;
     v_error text;
 begin
-    select c.relrowsecurity into v_is_on
+    -- Where no client may read the table there is nobody to hide a row from.
+    select
+        c.relrowsecurity
+        or not (
+            has_any_column_privilege('authenticated', c.oid, 'select')
+            or has_any_column_privilege('anon', c.oid, 'select')
+        )
+    into v_is_on
     from pg_catalog.pg_class as c
     where c.oid = to_regclass('public.session_requests');
     select substring(obj_description(t.oid, 'pg_trigger') from '\{.*\}')::jsonb into v_then

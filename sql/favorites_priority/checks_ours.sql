@@ -30,8 +30,11 @@ from (
         ),
         (
             'session_requests_priority_deadline_idx',
-            'priority_notified_at AT TIME ZONE ''UTC''::text '
-            '+ make_interval(mins => priority_window_minutes) AT TIME ZONE ''UTC''::text '
+            'CASE WHEN priority_notified_at AT TIME ZONE ''UTC''::text >= ? '
+            'AND priority_notified_at AT TIME ZONE ''UTC''::text <= ? '
+            'THEN priority_notified_at AT TIME ZONE ''UTC''::text '
+            '+ make_intervalmins => priority_window_minutes AT TIME ZONE ''UTC''::text '
+            'ELSE priority_notified_at END '
             'WHERE status = ''pending''::public.session_request_status '
             'AND notification_sent_at IS NULL'
         )
@@ -41,9 +44,20 @@ from (
             i.indexrelid = to_regclass('public.' || w.name)
             and i.indrelid = to_regclass('public.session_requests')
     -- PostgreSQL 15.20 writes more parentheses than 15.18, and none of them matters here.
-    cross join translate(
-        regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING btree ', ''), '()', ''
-    ) as d (keys)
+    -- And a day is written as the session's DateStyle wants it.
+    cross join
+        btrim(
+            regexp_replace(
+                regexp_replace(
+                    translate(
+                        regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING btree ', ''),
+                        '()', ''
+                    ),
+                    '''[^'']+''::timestamp without time zone', '?', 'g'
+                ),
+                '\s+', ' ', 'g'
+            )
+        ) as d (keys)
 ) as c
 \gset
 

@@ -22,6 +22,26 @@ from (
 ) as f
 where not exists (select from dispatch.found_before);
 
+-- One of an earlier up.sql, of another expression: indexes_ours.sql builds it anew.
+do $$
+begin
+    if
+        exists (
+            select from pg_catalog.pg_index as i
+            where
+                i.indexrelid = to_regclass('public.session_requests_priority_deadline_idx')
+                and pg_get_indexdef(i.indexrelid) not like '%CASE%'
+        )
+        and not exists (
+            select from dispatch.found_before as b
+            where b.what = 'session_requests_priority_deadline_idx'
+        )
+    then
+        drop index public.session_requests_priority_deadline_idx;
+    end if;
+end;
+$$;
+
 -- Nullable and without a default: no row is read or written, for the foreign key neither.
 alter table public.session_requests
 add column if not exists preferred_mechanic_id uuid
@@ -49,7 +69,9 @@ begin
     loop
         if v_column.name = 'preferred_mechanic_id' then
             -- As of the other ids (sql/marketplace/policies.sql): no estimate tells for whom they are.
-            alter table public.session_requests alter preferred_mechanic_id set statistics 0;
+            -- (A table that inherits it may have a column of its own, which would keep that.)
+            alter table only public.session_requests
+            alter preferred_mechanic_id set statistics 0;
         end if;
         execute format(
             'comment on column public.session_requests.%I is %L',

@@ -1,5 +1,6 @@
--- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign
--- key takes the id out of the requests, and the guard there sees it.)
+-- Whoever is not approved any more loses the windows that are open, and whoever has no account any
+-- more: on a marketplace that was there first the row may stay, with null for the user's id. (Of
+-- one whose row goes, the foreign key takes the id out of the requests; the guard there sees it.)
 do $$
 begin
     execute format(
@@ -11,7 +12,15 @@ begin
                 coalesce(
                     string_agg(format('old.%1$I is distinct from new.%1$I', c.name), ' or '), 'false'
                 )
-            from unnest(dispatch.approval_columns()) as c (name)
+            from (
+                select unnest(dispatch.approval_columns()) as name
+                union
+                select a.attname from pg_catalog.pg_attribute as a
+                where
+                    not dispatch.governs_all()
+                    and a.attrelid = 'public.mechanics'::regclass
+                    and a.atttypid = 'uuid'::regtype and not a.attisdropped
+            ) as c
         )
     );
 end;

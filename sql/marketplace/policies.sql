@@ -18,6 +18,9 @@ begin
         update (display_name, brands, country, city) on public.mechanics to authenticated;
         grant select, insert, update, delete on public.mechanics to service_role;
 
+        -- An applicant's name is one too.
+        alter table public.mechanics alter display_name set statistics 0;
+
         create policy mechanics_select on public.mechanics for select to authenticated
         using (status = 'approved' or id = (select auth.uid()));
         create policy mechanics_insert on public.mechanics for insert to authenticated

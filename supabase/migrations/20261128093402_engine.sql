@@ -23,16 +23,15 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
 where
-    to_regclass('dispatch.request_events') is null
-    and exists (
-        select from pg_catalog.pg_class
-        where relnamespace = to_regnamespace('dispatch')
-    );
+    to_regnamespace('dispatch') is not null
+    -- Known by what every version has, as a database may be restored without its comments.
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
 
 create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
 from pg_catalog.pg_class as c
 where
     c.relnamespace = 'public'::regnamespace
@@ -44,6 +43,12 @@ select
     relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
 from pg_temp.marketplace
 where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+union all
+select
+    format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
+    'alter table public.session_requests not of'
+from pg_temp.marketplace
+where relname = 'session_requests' and reloftype <> 0
 union all
 select
     format('table %s belongs to %s', relname, relowner::regrole),
@@ -75,22 +80,31 @@ from (
 inner join pg_temp.marketplace as m on m.relname = w.relation
 left join pg_catalog.pg_attribute as a
     on a.attrelid = m.oid and a.attname = w.name and not a.attisdropped
-left join pg_catalog.pg_type as y on y.oid = a.atttypid
+left join pg_catalog.pg_type as x on x.oid = a.atttypid
+-- A domain is what it is made of.
+left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
 where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
     format('table %s has no unique key (id)', m.relname),
-    format('alter table public.%s add unique (id)', m.relname)
+    format(
+        'alter table public.%s add unique (id)%s',
+        m.relname,
+        case when m.relname = 'mechanics' then '; one that is deferrable will not do' else '' end
+    )
 from pg_temp.marketplace as m
 where
     m.relname in ('mechanics', 'session_requests') and m.relkind = 'r'
     and not exists (
         select from pg_catalog.pg_index as i
         inner join pg_catalog.pg_attribute as a
-            on a.attrelid = i.indrelid and i.indkey::text = a.attnum::text and a.attname = 'id'
+            on a.attrelid = i.indrelid and i.indkey[0] = a.attnum and a.attname = 'id'
         where
             i.indrelid = m.oid and i.indisunique and i.indisvalid and i.indpred is null
+            and i.indnkeyatts = 1
+            -- A foreign key cannot point to one that is checked later.
+            and (i.indimmediate or m.relname <> 'mechanics')
     );
 
 -- Nothing of the marketplace's is replaced because its name is one of ours.
@@ -107,8 +121,8 @@ where
         'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
         'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'prepare_checkout', 'process_stripe_event', 'register_device', 'request_free_session',
-        'set_presence', 'unregister_device'
+        'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+        'register_device', 'request_free_session', 'set_presence', 'unregister_device'
     )
 union all
 select
@@ -120,11 +134,31 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        'session_requests_route', 'session_requests_guard', 'session_requests_log_insert',
-        'session_requests_log_update', 'session_requests_log_delete', 'mechanics_release_windows',
-        '00_dispatch_guard', 'zzz_dispatch_guard', 'zzz_dispatch_open_window',
-        'zzz_dispatch_log_insert', 'zzz_dispatch_log_update', 'zzz_dispatch_log_delete'
+        '00_dispatch_guard', 'mechanics_release_windows', 'session_requests_guard',
+        'session_requests_log_delete', 'session_requests_log_insert',
+        'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
+        'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
+        'zzz_dispatch_open_window'
     );
+
+-- pg_cron's jobs are known by their names.
+do $$
+begin
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        execute $q$
+            insert into pg_temp.missing (what, remedy)
+            select
+                format('cron job %s is the marketplace''s own', j.jobname),
+                'schedule it by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database = current_database() and j.username = current_user
+                and j.command !~ '\mdispatch\.'
+        $q$;
+    end if;
+end;
+$$;
 
 -- An index that was interrupted while it was built is there, and of no use.
 insert into pg_temp.missing (what, remedy)
@@ -703,6 +737,10 @@ begin
             v_status := 'PT429';
             v_message := 'Too many devices in a short time';
             v_hint := 'Ten are enough for an hour; call unregister_device for those not used.';
+        when 'invalid_notes' then
+            v_status := 'PT422';
+            v_message := 'Invalid notes';
+            v_hint := 'Use at most 500 characters.';
         when 'invalid_event' then
             v_status := 'PT422';
             v_message := 'Not a Stripe event';
@@ -823,23 +861,36 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_ours constant boolean := dispatch.governs_all();
-    v_window_end constant text := '(('
-    'r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC''';
+    -- As the sweep's index has it. A trigger asks before there is anything to refuse, and a call of
+    -- what was written long ago: no column makes it raise.
+    v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
+    'between ''2000-01-01'' and ''9999-12-31'' then '
+    '((r.priority_notified_at at time zone ''UTC'') '
+    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
+    'else r.priority_notified_at end';
     v_of_row text;
     v_of_view text;
     v_inserted text;
     v_values text;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
-    -- may be another expression. Null where the marketplace has no such column.
+    -- may be another expression. Null where the marketplace has no such column, or one of the name
+    -- that holds something else (minutes to live, a list of brands).
     with columns as (
         select
             w.number,
             w.name,
             case
                 when
-                    bool_and(a.attnum is not null)
+                    bool_and(
+                        a.attnum is not null
+                        and case
+                            when n.name in ('accepted_at', 'expires_at')
+                                then y.oid in ('timestamptz'::regtype, 'timestamp'::regtype)
+                            when w.number between 12 and 14 then y.typcategory in ('S', 'E')
+                            else true
+                        end
+                    )
                     and (p_with_windows or not w.needs && array[
                         'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
                     ])
@@ -923,14 +974,8 @@ begin
             (
                 19, 'window_ends_at', 'timestamptz',
                 '{priority_notified_at,priority_window_minutes}',
-                -- A trigger asks before there is anything to refuse: no column makes it raise.
-                'case when r.priority_notified_at between ''2000-01-01'' and ''9999-12-31'' then '
-                || v_window_end || ' else r.priority_notified_at end',
-                -- As the index has it.
-                case
-                    when not v_is_ours then 'w.ends_at'
-                    when p_with_windows then v_window_end
-                end
+                v_window_end,
+                case when not v_is_ours then 'w.ends_at' end
             ),
             (
                 20, 'announced_at', 'timestamptz',
@@ -949,6 +994,8 @@ begin
             on
                 a.attrelid = 'public.session_requests'::regclass
                 and a.attname = n.name and not a.attisdropped
+        left join pg_catalog.pg_type as x on x.oid = a.atttypid
+        left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
         group by w.number, w.name, w.type, w.needs, w.expression, w.of_view
     )
 
@@ -1020,7 +1067,10 @@ as %L
         on
             a.attrelid = 'public.session_requests'::regclass
             and a.attname = c.name and not a.attisdropped
-    inner join pg_catalog.pg_type as y on y.oid = a.atttypid;
+            -- What they compute is theirs to compute.
+            and a.attgenerated = ''
+    inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+    where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
     execute format(
         $f$
@@ -1048,9 +1098,22 @@ set search_path = pg_catalog, pg_temp
 as %L
         $f$,
         format(
-            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n'
+            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
             '    return found;\nend;\n',
-            v_inserted, v_values
+            v_inserted,
+            v_values,
+            -- Whoever paid is told by the id, and Stripe's next events find the request by it.
+            case
+                when not v_is_ours
+                    then
+                        E'    if found and not exists (\n'
+                        '        select from public.session_requests as r where r.id = p_id\n'
+                        '    ) then\n'
+                        '        raise integrity_constraint_violation using\n'
+                        '            message = ''a trigger gave the booking another id'';\n'
+                        '    end if;\n'
+                else ''
+            end
         )
     );
     comment on function dispatch.insert_request(
@@ -1077,10 +1140,14 @@ as %L
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
             (
-                select ', accepted_at = now()' from pg_catalog.pg_attribute as a
+                select ', accepted_at = now()'
+                from pg_catalog.pg_attribute as a
+                inner join pg_catalog.pg_type as x on x.oid = a.atttypid
                 where
                     a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at'
+                    and a.attname = 'accepted_at' and a.attgenerated = ''
+                    and coalesce(nullif(x.typbasetype, 0), x.oid)
+                    in ('timestamptz'::regtype, 'timestamp'::regtype)
             )
         )
     );
@@ -1124,7 +1191,7 @@ as %L
                 %s as expires_at,
                 r.status = 'cancelled' as is_cancelled,
                 r.status = 'accepted' as is_accepted,
-                r.mechanic_id,
+                r.mechanic_id::uuid as mechanic_id,
                 %s as customer_id,
                 coalesce(%s, e.received_at) as changed_at,
                 e.payload #> '{data,object,amount_total}' as amount_total,
@@ -1193,7 +1260,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
-        select from dispatch.mechanics as m where m.id = p_mechanic_id and m.is_approved
+        select from dispatch.mechanics as m
+        -- One whose account is gone, though the row stays, cannot be told.
+        where m.id = p_mechanic_id and m.is_approved and m.user_id is not null
     );
 end;
 $$;
@@ -1913,12 +1982,13 @@ begin
     return query
     select
         m.id,
-        case when m.is_approved then left(m.display_name, 200) end,
-        m.is_approved and dispatch.is_online(m, now()),
-        case when m.is_approved then m.last_seen_at end,
+        case when b.is_bookable then left(m.display_name, 200) end,
+        b.is_bookable and dispatch.is_online(m, now()),
+        case when b.is_bookable then m.last_seen_at end,
         f.favorited_at
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
+    cross join lateral (select m.is_approved and m.user_id is not null as is_bookable) as b
     where f.customer_id = v_customer_id
     order by 3 desc, f.favorited_at desc, m.id;
 end;
@@ -2020,7 +2090,7 @@ begin
         perform dispatch.raise_error('feature_disabled');
     end if;
     select * into v_mechanic from dispatch.mechanics as m
-    where m.id = p_mechanic_id and m.is_approved;
+    where m.id = p_mechanic_id and m.is_approved and m.user_id is not null;
     return jsonb_build_object(
         'is_online', dispatch.is_online(v_mechanic, now()),
         'last_seen', v_mechanic.last_seen_at
@@ -2127,6 +2197,7 @@ begin
             set expires_at = expires_at + (new.announced_at - old.window_ends_at)
             where id = old.id;
         exception
+            when generated_always then null;  -- theirs to compute
             -- Some trigger of theirs does not let it: the broadcast must not wait for that.
             when others then
                 raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
@@ -2243,7 +2314,9 @@ begin
             dispatch.score_match(
                 m, v_request.requested_brand, v_request.customer_city, v_request.customer_country, p_now
             ) as s
-        where m.is_approved and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
+        where
+            m.is_approved and m.user_id is not null
+            and dispatch.refusal(v_request, m.id, m.user_id, p_now) is null
         order by s.score desc, m.id
         limit p_limit;
         return;
@@ -2323,10 +2396,8 @@ begin
         when p_request.window_began_at is null then null
         when not dispatch.favorites_priority_enabled() then 'flag_off'
         when
-            not exists (
-                select from dispatch.mechanics as m
-                where m.id = p_request.preferred_mechanic_id and m.is_approved
-            ) then 'mechanic_gone'
+            not dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+                then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
@@ -2444,8 +2515,9 @@ begin
 
     select
         o.id,
-        o.session_type,
-        o.plan_code,
+        -- As in a notice: every mechanic asks for this, and a customer of theirs may write it.
+        left(o.session_type, 64),
+        left(o.plan_code, 64),
         coalesce(o.ends_at > now(), false),
         case when o.ends_at > now() then o.ends_at end,
         o.created_at,
@@ -2926,7 +2998,8 @@ end;
 $$;
 
 comment on function dispatch.release_windows() is
-'Trigger: a mechanic who is no longer approved loses the open priority windows, at once.';
+'Trigger: a mechanic who is no longer approved, or whose account is gone, loses the open priority '
+'windows, at once.';
 revoke all on function dispatch.release_windows() from public, anon, authenticated, service_role;
 
 -- Where a new request goes, decided once and for every writer. The wish for a favourite comes in
@@ -3060,7 +3133,7 @@ begin
             else
                 -- It lives as long after the window as it would have from now on.
                 v_request := dispatch.as_request(new);
-                if v_request.expires_at is not null then
+                if v_request.expires_at between '2000-01-01' and '9999-12-31' then
                     new.expires_at := new.expires_at + (v_request.window_ends_at - now());
                 end if;
                 -- The last word of it, whatever was noted before.
@@ -3681,16 +3754,19 @@ begin
     if not found then
         return false;
     end if;
+    if p_new.id <> p_old.id then
+        update dispatch.windows set request_id = p_new.id where request_id = p_old.id;
+    end if;
 
     if p_new.is_pending and p_old.is_pending then
         if v_window.announced_at is null and v_window.closed_at is null then
             if p_new.window_ends_at is null or p_new.preferred_mechanic_id is null then
                 -- The mechanic is gone (the foreign key sets null), or a writer cleared a column:
                 -- there is no window any more.
-                update dispatch.requests set announced_at = now() where id = p_old.id;
+                update dispatch.requests set announced_at = now() where id = p_new.id;
             elsif p_new.window_ends_at <> v_window.ends_at then
                 update dispatch.windows set ends_at = p_new.window_ends_at
-                where request_id = p_old.id;
+                where request_id = p_new.id;
             end if;
         end if;
         return false;
@@ -3698,7 +3774,7 @@ begin
         -- Back again: nobody is reserved for it, and everyone is told.
         update dispatch.windows
         set closed_at = null, announced_at = coalesce(announced_at, now())
-        where request_id = p_old.id;
+        where request_id = p_new.id;
         if dispatch.favorites_priority_enabled() then
             perform dispatch.log_broadcast(p_new, null);
         end if;
@@ -3707,7 +3783,7 @@ begin
         delete from dispatch.windows where request_id = p_old.id;
     else
         update dispatch.windows set closed_at = now()
-        where request_id = p_old.id and closed_at is null;
+        where request_id = p_new.id and closed_at is null;
     end if;
     -- What comes after the end is theirs alone.
     return v_window.closed_at is null and dispatch.favorites_priority_enabled();
@@ -3776,6 +3852,7 @@ declare
     v_old dispatch.requests;
     v_new dispatch.requests;
     v_has_declined boolean;
+    v_is_told boolean;
     v_refusal text;
     v_old_window record;
     v_new_window record;
@@ -3833,6 +3910,14 @@ begin
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
         end if;
+    -- Nor is it taken from whoever has it. (The foreign key sets null.)
+    elsif
+        new.mechanic_id is null and old.mechanic_id is not null
+        and new.status in ('accepted', 'completed')
+    then
+        if exists (select from auth.users as u where u.id = old.mechanic_id) then
+            perform dispatch.raise_error('request_taken');
+        end if;
     end if;
 
     -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
@@ -3844,25 +3929,17 @@ begin
             else old.notification_sent_at
         end;
         new.expires_at := coalesce(new.expires_at, old.expires_at);
-        -- (Not for an accept, which would pay for it. The foreign key may set null.)
-        if new.status = 'pending' then
-            v_old := dispatch.as_request(old);
-            v_new := dispatch.as_request(new);
-            -- The columns are named only where they must be there, as they are when they change.
-            if
-                (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
-                is distinct from
-                (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
-            then
-                if new.preferred_mechanic_id is not null then
-                    new.preferred_mechanic_id := old.preferred_mechanic_id;
-                end if;
-                new.priority_window_minutes := old.priority_window_minutes;
-                new.priority_notified_at := old.priority_notified_at;
-            end if;
+        -- (Not for an accept, which would pay for it.)
+        if not v_is_accept then
+            v_is_told := new.status = 'pending' or new.status = old.status;
         end if;
-    end if;
-    if old.status = 'pending' and old.notification_sent_at is null then
+    elsif new.status <> 'pending' then
+        -- What ends inside its window was never open to the others, and stays hidden from them.
+        v_is_told := v_old.window_began_at is not null;
+        if v_is_told then
+            new.notification_sent_at := null;
+        end if;
+    elsif old.status = 'pending' then
         if new.notification_sent_at is null then
             v_new := dispatch.as_request(new);
             v_old_window := dispatch.priority_window(v_old);
@@ -3881,22 +3958,51 @@ begin
             -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
             -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
-            if
-                new.status = 'pending'
-                and v_new_window.ends_at is null
-                and v_old.window_began_at is not null
-            then
+            if v_new_window.ends_at is null and v_old.window_began_at is not null then
                 new.notification_sent_at := now();
             end if;
         end if;
         if new.notification_sent_at is not null then
-            if not isfinite(new.notification_sent_at) then
+            -- At a time that no clock shows, it would be over at once or never. (A sum with days
+            -- asks the time zone, for each window of a sweep.)
+            if
+                (
+                    new.notification_sent_at
+                    between coalesce(v_old.window_began_at, old.created_at)
+                    and now() + interval '168 hours'
+                ) is not true
+            then
                 new.notification_sent_at := now();
             end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
             new.updated_at := now();
+        end if;
+    end if;
+    if v_is_told then
+        if old.notification_sent_at is not null then
+            v_old := dispatch.as_request(old);
+        end if;
+        v_new := dispatch.as_request(new);
+        -- The columns are named only where they must be there, as they are when they change.
+        if
+            (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+            is distinct from
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
+        then
+            -- The foreign key sets null.
+            if
+                exists (
+                    select from dispatch.mechanics as m where m.id = v_old.preferred_mechanic_id
+                )
+            then
+                new.preferred_mechanic_id := old.preferred_mechanic_id;
+            elsif new.preferred_mechanic_id is not null then
+                new.preferred_mechanic_id := null;
+            end if;
+            new.priority_window_minutes := old.priority_window_minutes;
+            new.priority_notified_at := old.priority_notified_at;
         end if;
     end if;
     return new;
@@ -3926,6 +4032,19 @@ declare
     v_window record;
     v_ends_at timestamptz;
 begin
+    -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
+    -- that there is no window any more.
+    if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and (w.closed_at is null or new.status = 'pending')
+            )
+        then
+            new.priority_notified_at := old.priority_notified_at;
+            new.priority_window_minutes := null;
+        end if;
+    end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
     if
         not exists (
@@ -3971,8 +4090,8 @@ begin
             end if;
             -- Whenever theirs say how long it lives, that is counted from the window's end; and a
             -- shorter window takes nothing from the time after it.
-            if v_new.expires_at is null then
-                null;
+            if (v_new.expires_at between '2000-01-01' and '9999-12-31') is not true then
+                null;  -- never, or at a time of which no sum may be in range
             elsif v_new.expires_at is distinct from v_old.expires_at then
                 new.expires_at := new.expires_at + (v_ends_at - now());
             elsif v_ends_at < v_old.window_ends_at then
@@ -3980,8 +4099,11 @@ begin
             end if;
         end if;
         -- Their expiry knows nothing of the window where it goes by no column that dispatch.route_request
-        -- moved.
-        if v_new.status = 'expired' and v_old.is_pending and v_old.expires_at is null then
+        -- moved, or by one that they compute.
+        if
+            v_new.status = 'expired' and v_old.is_pending
+            and coalesce(v_old.expires_at < v_window.ends_at, true)
+        then
             return null;
         end if;
     end if;
@@ -4061,12 +4183,12 @@ begin
             v_new := dispatch.as_request(new);
             if
                 (
-                    v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
+                    v_new.id, v_new.status, v_new.preferred_mechanic_id, v_new.window_minutes,
                     v_new.window_began_at
                 )
                 is not distinct from
                 (
-                    v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
+                    v_old.id, v_old.status, v_old.preferred_mechanic_id, v_old.window_minutes,
                     v_old.window_began_at
                 )
             then
@@ -4869,25 +4991,26 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request_id uuid;
     v_request_ids uuid[];
 begin
     -- One that was accepted meanwhile stays: the work is being done, and people must talk.
     if not dispatch.governs_all() then
-        with refunded as (
-            update public.session_requests as r
-            set status = 'cancelled'
-            where
-                r.id = any(array(
-                    select p.request_id from dispatch.payments as p
-                    where p.payment_intent = p_payment_intent
-                ))
-                and r.status = 'pending'
-            returning r.id
-        )
-
-        select f.id into v_request_id from refunded as f limit 1;
-        return v_request_id;
+        v_request_ids := array(
+            select p.request_id from dispatch.payments as p
+            where p.payment_intent = p_payment_intent
+        );
+        -- By itself, not in "with", where PostgreSQL refuses a table of theirs that has a rule.
+        update public.session_requests as r
+        set status = 'cancelled'
+        where r.id = any(v_request_ids) and r.status = 'pending';
+        return case
+            when found
+                then (
+                    select r.id from public.session_requests as r
+                    where r.id = any(v_request_ids) and r.status = 'cancelled'
+                    limit 1
+                )
+        end;
     end if;
 
     with refunded as (
@@ -4987,7 +5110,9 @@ grant execute on function dispatch.checkout_status(text) to authenticated;
 create or replace function dispatch.create_free_request(
     p_plan_code text,
     p_preferred_mechanic_id uuid,
-    p_routing_type text
+    p_routing_type text,
+    p_notes text,
+    p_attempt uuid
 )
 returns public.session_requests
 language plpgsql
@@ -4998,9 +5123,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer_id uuid := dispatch.require_user();
-    v_id constant uuid := gen_random_uuid();
+    v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
     v_wish jsonb := '{}'::jsonb;
+    v_notes text;
     v_name constant text := auth.jwt() #>> '{user_metadata,full_name}';
     v_email constant text := auth.jwt() ->> 'email';
     v_request public.session_requests;
@@ -5020,19 +5146,43 @@ begin
             'routing_type', p_routing_type, 'preferred_mechanic_id', p_preferred_mechanic_id
         );
     end if;
+    v_notes := dispatch.tidy_notes(p_notes);
+
+    -- The same attempt at the same booking has the same id, which nobody else's can be: asked again,
+    -- or twice at once, it is booked once. (A hash, in the form of a UUID of version 8.)
+    if p_attempt is not null then
+        v_id := overlay(
+            overlay(
+                md5(
+                    concat_ws(
+                        ' ', v_customer_id, p_attempt, v_plan.code, p_routing_type,
+                        p_preferred_mechanic_id
+                    )
+                )
+                placing '8' from 13
+            )
+            placing '8' from 17
+        )::uuid;
+        perform pg_advisory_xact_lock(hashtextextended(v_id::text, 1178687058));
+        select * into v_request from public.session_requests as r where r.id = v_id;
+        if v_request.id is not null then
+            return dispatch.shown_request(v_request);
+        end if;
+    end if;
 
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(
                 v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
-                p_metadata => v_wish
+                v_notes, p_metadata => v_wish
             );
         else
             perform dispatch.book_theirs(
                 v_id,
                 v_customer_id,
                 jsonb_build_object(
-                    'metadata', v_wish || jsonb_build_object('plan_code', v_plan.code),
+                    'metadata',
+                    v_wish || jsonb_build_object('plan_code', v_plan.code, 'notes', v_notes),
                     'customer_details', jsonb_build_object('name', v_name, 'email', v_email)
                 )
             );
@@ -5050,11 +5200,12 @@ begin
 end;
 $$;
 
-comment on function dispatch.create_free_request(text, uuid, text) is
+comment on function dispatch.create_free_request(text, uuid, text, text, uuid) is
 'Behind public.request_free_session.';
-revoke all on function dispatch.create_free_request(text, uuid, text)
+revoke all on function dispatch.create_free_request(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.create_free_request(text, uuid, text) to authenticated;
+grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid)
+to authenticated;
 
 -- Any, until dispatch.expect_stripe replaces it, which then stays as it was set.
 do $setting$
@@ -5193,12 +5344,49 @@ revoke all on function dispatch.get_request_by_checkout(text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.get_request_by_checkout(text) to authenticated;
 
+create or replace function dispatch.list_payments(p_request_ids uuid[])
+returns table (request_id uuid, status text, amount_total jsonb, currency text)
+language plpgsql
+stable
+-- definer: clients cannot read payments; the caller sees their own only
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer_id uuid := dispatch.require_user();
+begin
+    return query
+    select
+        p.request_id,
+        case
+            when p.is_refunded then 'refunded'
+            -- With a coupon for all of it there is nothing to pay back.
+            when (p.is_cancelled or p.is_expired) and p.payment_intent is not null
+                then 'refund_due'
+            else 'paid'
+        end,
+        p.amount_total,
+        p.currency
+    from dispatch.payments as p
+    where
+        p.request_id = any(p_request_ids) and p.customer_id = v_customer_id
+        and p.checkout_session_id is not null;
+end;
+$$;
+
+comment on function dispatch.list_payments(uuid[]) is
+'Behind public.list_session_request_payments.';
+revoke all on function dispatch.list_payments(uuid[])
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.list_payments(uuid[]) to authenticated;
+
 create or replace function dispatch.make_checkout(
     p_plan_code text,
     p_preferred_mechanic_id uuid,
     p_routing_type text,
     p_window_minutes integer,
-    p_skip_if_offline boolean
+    p_skip_if_offline boolean,
+    p_notes text
 )
 returns jsonb
 language plpgsql
@@ -5210,6 +5398,7 @@ as $$
 declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
+    v_notes text;
     v_is_priority boolean;
     v_name text;
 begin
@@ -5221,14 +5410,16 @@ begin
     if p_window_minutes not between 1 and 60 then
         perform dispatch.raise_error('invalid_window');
     end if;
+    v_notes := dispatch.tidy_notes(p_notes);
 
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select left(m.display_name, 200) into v_name from dispatch.mechanics as m
+        select left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200) into v_name
+        from dispatch.mechanics as m
         where
             m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id is distinct from v_customer_id;
+            and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(
@@ -5246,18 +5437,19 @@ begin
             'preferred_mechanic_id', case when v_is_priority then p_preferred_mechanic_id end,
             'priority_window_minutes',
             case when v_is_priority then coalesce(p_window_minutes, 10)::text end,
-            'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end
+            'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end,
+            'notes', v_notes
         )),
         'banner', 'Booking with ' || v_name || ' (Priority)'
     );
 end;
 $$;
 
-comment on function dispatch.make_checkout(text, uuid, text, integer, boolean) is
+comment on function dispatch.make_checkout(text, uuid, text, integer, boolean, text) is
 'Behind public.prepare_checkout.';
-revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean)
+grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
 to authenticated;
 
 create or replace function dispatch.marketplace_error(p_sqlstate text, p_message text)
@@ -5681,6 +5873,30 @@ comment on function dispatch.request_of_checkout(text) is
 'The request that a Stripe Checkout Session paid for; null: none yet.';
 revoke all on function dispatch.request_of_checkout(text)
 from public, anon, authenticated, service_role;
+
+create or replace function dispatch.tidy_notes(p_notes text)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Blank is nothing said. btrim alone takes spaces only.
+    v_notes constant text := nullif(regexp_replace(p_notes, '^\s+|\s+$', '', 'g'), '');
+begin
+    -- What one value of Stripe's metadata holds.
+    if length(v_notes) > 500 then
+        perform dispatch.raise_error('invalid_notes');
+    end if;
+    return v_notes;
+end;
+$$;
+
+comment on function dispatch.tidy_notes(text) is
+'A customer''s notes without the blanks around them; null: there are none. Raises PT422 '
+'invalid_notes.';
+revoke all on function dispatch.tidy_notes(text) from public, anon, authenticated, service_role;
 
 -- What happens when time has passed.
 create or replace function dispatch.announce_fallbacks(p_limit integer, p_now timestamptz)
@@ -6272,12 +6488,13 @@ begin
             when f.was_first then v_first_at
             when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
         end,
-        m.is_approved and f.refusal is null,
+        m.is_approved and m.user_id is not null and f.refusal is null,
         s.score,
         concat_ws(
             '; ',
             case
                 when not m.is_approved then 'not approved'
+                when m.user_id is null then 'has no account'
                 when m.user_id = v_request.customer_id then 'is the customer'
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
                 when not v_request.is_pending
@@ -7404,6 +7621,32 @@ comment on function dispatch.unsettled_requests(timestamptz, integer) is
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
+-- An engine of an earlier version has these with fewer parameters. Two of one name would both be
+-- meant by a call that leaves the new ones out.
+do $$
+declare
+    v_found record;
+begin
+    for v_found in
+        select p.oid::regprocedure as signature
+        from pg_catalog.pg_proc as p
+        inner join (
+            values
+            ('public', 'prepare_checkout', 5),
+            ('public', 'request_free_session', 3),
+            ('dispatch', 'make_checkout', 5),
+            ('dispatch', 'create_free_request', 3)
+        ) as w (namespace, name, arguments)
+            on
+                p.pronamespace = to_regnamespace(w.namespace)
+                and p.proname = w.name and p.pronargs = w.arguments
+        where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
+    loop
+        execute format('drop function %s', v_found.signature);
+    end loop;
+end;
+$$;
+
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)
 returns public.session_requests
@@ -7718,12 +7961,32 @@ revoke all on function public.list_session_request_events(bigint, integer)
 from public, anon, authenticated, service_role;
 grant execute on function public.list_session_request_events(bigint, integer) to authenticated;
 
+create or replace function public.list_session_request_payments(request_ids uuid[])
+returns table (request_id uuid, status text, amount_total jsonb, currency text)
+language sql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    select p.request_id, p.status, p.amount_total, p.currency
+    from dispatch.list_payments(request_ids) as p;
+$$;
+
+comment on function public.list_session_request_payments(uuid[]) is
+'What was paid for those of these requests that are the caller''s and were paid through Stripe: '
+'paid, refund_due (closed, and not paid back yet) or refunded; the amount in the currency''s '
+'smallest unit. Raises PT401 not_signed_in.';
+revoke all on function public.list_session_request_payments(uuid[])
+from public, anon, authenticated, service_role;
+grant execute on function public.list_session_request_payments(uuid[]) to authenticated;
+
 create or replace function public.prepare_checkout(
     plan_code text,
     preferred_mechanic_id uuid default null,
     routing_type text default 'broadcast',
     priority_window_minutes integer default null,
-    skip_if_offline boolean default false
+    skip_if_offline boolean default false,
+    notes text default null
 )
 returns jsonb
 language plpgsql
@@ -7733,18 +7996,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.make_checkout(
-        plan_code, preferred_mechanic_id, routing_type, priority_window_minutes, skip_if_offline
+        plan_code, preferred_mechanic_id, routing_type, priority_window_minutes, skip_if_offline,
+        notes
     );
 end;
 $$;
 
-comment on function public.prepare_checkout(text, uuid, text, integer, boolean) is
+comment on function public.prepare_checkout(text, uuid, text, integer, boolean, text) is
 '{"plan", "metadata", "banner"} for a booking: give metadata to Stripe Checkout as it is. '
-'priority_window_minutes: 1 to 60, 10 if left out. Raises PT401 not_signed_in, PT422 invalid_plan, '
-'invalid_routing_type, invalid_window.';
-revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean)
+'priority_window_minutes: 1 to 60, 10 if left out; notes: what the mechanic is to know, at most '
+'500 characters. Raises PT401 not_signed_in, PT422 invalid_plan, invalid_routing_type, '
+'invalid_window, invalid_notes.';
+revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
 from public, anon, authenticated, service_role;
-grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean)
+grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
 to authenticated;
 
 create or replace function public.process_stripe_event(event jsonb)
@@ -7792,7 +8057,9 @@ grant execute on function public.register_device(text, text, text) to authentica
 create or replace function public.request_free_session(
     plan_code text,
     preferred_mechanic_id uuid default null,
-    routing_type text default 'broadcast'
+    routing_type text default 'broadcast',
+    notes text default null,
+    attempt uuid default null
 )
 returns public.session_requests
 language plpgsql
@@ -7801,16 +8068,21 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return dispatch.create_free_request(plan_code, preferred_mechanic_id, routing_type);
+    return dispatch.create_free_request(
+        plan_code, preferred_mechanic_id, routing_type, notes, attempt
+    );
 end;
 $$;
 
-comment on function public.request_free_session(text, uuid, text) is
-'Books a plan that costs 0 for the caller. Returns the request. Raises PT401 not_signed_in, PT409 '
-'booking_refused, PT422 invalid_plan, invalid_routing_type.';
-revoke all on function public.request_free_session(text, uuid, text)
+comment on function public.request_free_session(text, uuid, text, text, uuid) is
+'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to '
+'know, at most 500 characters. attempt: asked again with the same one (and the same plan and '
+'favourite), it returns the request that is there. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type, invalid_notes.';
+revoke all on function public.request_free_session(text, uuid, text, text, uuid)
 from public, anon, authenticated, service_role;
-grant execute on function public.request_free_session(text, uuid, text) to authenticated;
+grant execute on function public.request_free_session(text, uuid, text, text, uuid)
+to authenticated;
 
 create or replace function public.set_presence(status text)
 returns jsonb

@@ -21,16 +21,15 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
 where
-    to_regclass('dispatch.request_events') is null
-    and exists (
-        select from pg_catalog.pg_class
-        where relnamespace = to_regnamespace('dispatch')
-    );
+    to_regnamespace('dispatch') is not null
+    -- Known by what every version has, as a database may be restored without its comments.
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
 
 create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
 from pg_catalog.pg_class as c
 where
     c.relnamespace = 'public'::regnamespace
@@ -42,6 +41,12 @@ select
     relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
 from pg_temp.marketplace
 where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+union all
+select
+    format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
+    'alter table public.session_requests not of'
+from pg_temp.marketplace
+where relname = 'session_requests' and reloftype <> 0
 union all
 select
     format('table %s belongs to %s', relname, relowner::regrole),
@@ -73,22 +78,31 @@ from (
 inner join pg_temp.marketplace as m on m.relname = w.relation
 left join pg_catalog.pg_attribute as a
     on a.attrelid = m.oid and a.attname = w.name and not a.attisdropped
-left join pg_catalog.pg_type as y on y.oid = a.atttypid
+left join pg_catalog.pg_type as x on x.oid = a.atttypid
+-- A domain is what it is made of.
+left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
 where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
     format('table %s has no unique key (id)', m.relname),
-    format('alter table public.%s add unique (id)', m.relname)
+    format(
+        'alter table public.%s add unique (id)%s',
+        m.relname,
+        case when m.relname = 'mechanics' then '; one that is deferrable will not do' else '' end
+    )
 from pg_temp.marketplace as m
 where
     m.relname in ('mechanics', 'session_requests') and m.relkind = 'r'
     and not exists (
         select from pg_catalog.pg_index as i
         inner join pg_catalog.pg_attribute as a
-            on a.attrelid = i.indrelid and i.indkey::text = a.attnum::text and a.attname = 'id'
+            on a.attrelid = i.indrelid and i.indkey[0] = a.attnum and a.attname = 'id'
         where
             i.indrelid = m.oid and i.indisunique and i.indisvalid and i.indpred is null
+            and i.indnkeyatts = 1
+            -- A foreign key cannot point to one that is checked later.
+            and (i.indimmediate or m.relname <> 'mechanics')
     );
 
 -- Nothing of the marketplace's is replaced because its name is one of ours.
@@ -105,8 +119,8 @@ where
         'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
         'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'prepare_checkout', 'process_stripe_event', 'register_device', 'request_free_session',
-        'set_presence', 'unregister_device'
+        'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+        'register_device', 'request_free_session', 'set_presence', 'unregister_device'
     )
 union all
 select
@@ -118,11 +132,31 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        'session_requests_route', 'session_requests_guard', 'session_requests_log_insert',
-        'session_requests_log_update', 'session_requests_log_delete', 'mechanics_release_windows',
-        '00_dispatch_guard', 'zzz_dispatch_guard', 'zzz_dispatch_open_window',
-        'zzz_dispatch_log_insert', 'zzz_dispatch_log_update', 'zzz_dispatch_log_delete'
+        '00_dispatch_guard', 'mechanics_release_windows', 'session_requests_guard',
+        'session_requests_log_delete', 'session_requests_log_insert',
+        'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
+        'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
+        'zzz_dispatch_open_window'
     );
+
+-- pg_cron's jobs are known by their names.
+do $$
+begin
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        execute $q$
+            insert into pg_temp.missing (what, remedy)
+            select
+                format('cron job %s is the marketplace''s own', j.jobname),
+                'schedule it by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database = current_database() and j.username = current_user
+                and j.command !~ '\mdispatch\.'
+        $q$;
+    end if;
+end;
+$$;
 
 -- An index that was interrupted while it was built is there, and of no use.
 insert into pg_temp.missing (what, remedy)
@@ -177,7 +211,53 @@ from pg_catalog.pg_constraint as c
 inner join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any(c.conkey)
 where
     c.conrelid = to_regclass('public.session_requests') and c.contype = 'f'
-    and a.attname = 'preferred_mechanic_id' and c.confrelid <> to_regclass('public.mechanics');
+    and a.attname = 'preferred_mechanic_id' and c.confrelid <> to_regclass('public.mechanics')
+union all
+-- A column that was renamed leaves its names behind.
+select
+    format('constraint %s of session_requests is of another column', c.conname),
+    format('alter table public.session_requests rename constraint %s to …', c.conname)
+from pg_catalog.pg_constraint as c
+left join pg_catalog.pg_attribute as a
+    on
+        a.attrelid = c.conrelid and a.attname = 'preferred_mechanic_id'
+        and c.contype = 'f' and c.conkey = array[a.attnum]
+where
+    c.conrelid = to_regclass('public.session_requests')
+    and c.conname = 'session_requests_preferred_mechanic_id_fkey'
+    and a.attnum is null
+union all
+select
+    format(
+        '%s is of something else', pg_describe_object('pg_catalog.pg_class'::regclass, r.oid, 0)
+    ),
+    'rename it'
+from pg_catalog.pg_class as r
+left join pg_catalog.pg_index as i
+    on i.indexrelid = r.oid and i.indrelid = to_regclass('public.session_requests')
+where
+    r.relnamespace = to_regnamespace('public')
+    and r.relname in (
+        'session_requests_preferred_mechanic_idx', 'session_requests_priority_notified_idx'
+    )
+    and i.indexrelid is null
+union all
+-- Its columns were written down when it was made, and are compared with the table's at each call.
+select
+    format(
+        'function %s returns the columns that session_requests has now', p.oid::regprocedure
+    ),
+    'make it anew with its body in quotes (as $$ … $$): with three more columns it fails'
+from pg_catalog.pg_proc as p
+inner join pg_catalog.pg_class as r on r.oid = to_regclass('public.session_requests')
+where
+    p.prosqlbody is not null and p.prorettype = r.reltype
+    and pg_get_function_sqlbody(p.oid) !~ '\.\*'
+    and not exists (
+        select from pg_catalog.pg_attribute as a
+        where
+            a.attrelid = r.oid and a.attname = 'priority_notified_at' and not a.attisdropped
+    );
 
 -- All at once, so that nobody mends one thing to be told of the next.
 do $$
@@ -285,6 +365,26 @@ from (
 ) as f
 where not exists (select from dispatch.found_before);
 
+-- One of an earlier up.sql, of another expression: indexes_ours.sql builds it anew.
+do $$
+begin
+    if
+        exists (
+            select from pg_catalog.pg_index as i
+            where
+                i.indexrelid = to_regclass('public.session_requests_priority_deadline_idx')
+                and pg_get_indexdef(i.indexrelid) not like '%CASE%'
+        )
+        and not exists (
+            select from dispatch.found_before as b
+            where b.what = 'session_requests_priority_deadline_idx'
+        )
+    then
+        drop index public.session_requests_priority_deadline_idx;
+    end if;
+end;
+$$;
+
 -- Nullable and without a default: no row is read or written, for the foreign key neither.
 alter table public.session_requests
 add column if not exists preferred_mechanic_id uuid
@@ -312,7 +412,9 @@ begin
     loop
         if v_column.name = 'preferred_mechanic_id' then
             -- As of the other ids (sql/marketplace/policies.sql): no estimate tells for whom they are.
-            alter table public.session_requests alter preferred_mechanic_id set statistics 0;
+            -- (A table that inherits it may have a column of its own, which would keep that.)
+            alter table only public.session_requests
+            alter preferred_mechanic_id set statistics 0;
         end if;
         execute format(
             'comment on column public.session_requests.%I is %L',
@@ -335,13 +437,18 @@ create index if not exists session_requests_priority_notified_idx
 on public.session_requests (priority_notified_at)
 where priority_notified_at is not null and status = 'pending';
 
--- The sweep's: the next window to end comes first, and a broadcast takes the row out.
+-- The sweep's: the next window to end comes first, and a broadcast takes the row out. Of a time
+-- that no clock shows it makes no sum, which might be out of range (as dispatch.bind_requests).
 create index if not exists session_requests_priority_deadline_idx
 on public.session_requests ((
-    (
-        (priority_notified_at at time zone 'UTC')
-        + make_interval(mins => priority_window_minutes)
-    ) at time zone 'UTC'
+    case
+        when (priority_notified_at at time zone 'UTC') between '2000-01-01' and '9999-12-31'
+            then (
+                (priority_notified_at at time zone 'UTC')
+                + make_interval(mins => priority_window_minutes)
+            ) at time zone 'UTC'
+        else priority_notified_at
+    end
 ))
 where status = 'pending' and notification_sent_at is null;
 
@@ -470,8 +577,9 @@ begin
 end;
 $$;
 
--- Whoever is not approved any more loses the windows that are open. (Of one who goes, the foreign
--- key takes the id out of the requests, and the guard there sees it.)
+-- Whoever is not approved any more loses the windows that are open, and whoever has no account any
+-- more: on a marketplace that was there first the row may stay, with null for the user's id. (Of
+-- one whose row goes, the foreign key takes the id out of the requests; the guard there sees it.)
 do $$
 begin
     execute format(
@@ -483,7 +591,15 @@ begin
                 coalesce(
                     string_agg(format('old.%1$I is distinct from new.%1$I', c.name), ' or '), 'false'
                 )
-            from unnest(dispatch.approval_columns()) as c (name)
+            from (
+                select unnest(dispatch.approval_columns()) as name
+                union
+                select a.attname from pg_catalog.pg_attribute as a
+                where
+                    not dispatch.governs_all()
+                    and a.attrelid = 'public.mechanics'::regclass
+                    and a.atttypid = 'uuid'::regtype and not a.attisdropped
+            ) as c
         )
     );
 end;

@@ -262,8 +262,13 @@ isOneToOne: false
               "created_at": string,"event": string,"event_id": number,"payload": Json,"request_id": string
             }[]
                            },
+"list_session_request_payments":
+{ Args: { "request_ids": (string)[] }; Returns: {
+              "amount_total": Json,"currency": string,"request_id": string,"status": string
+            }[]
+                           },
 "prepare_checkout":
-{ Args: { "plan_code": string,"preferred_mechanic_id"?: string,"priority_window_minutes"?: number,"routing_type"?: string,"skip_if_offline"?: boolean }; Returns: Json
+{ Args: { "notes"?: string,"plan_code": string,"preferred_mechanic_id"?: string,"priority_window_minutes"?: number,"routing_type"?: string,"skip_if_offline"?: boolean }; Returns: Json
                            },
 "process_stripe_event":
 { Args: { "event": Json }; Returns: Json
@@ -272,7 +277,7 @@ isOneToOne: false
 { Args: { "auth": string,"endpoint": string,"p256dh": string }; Returns: undefined
                            },
 "request_free_session":
-{ Args: { "plan_code": string,"preferred_mechanic_id"?: string,"routing_type"?: string }; Returns: {
+{ Args: { "attempt"?: string,"notes"?: string,"plan_code": string,"preferred_mechanic_id"?: string,"routing_type"?: string }; Returns: {
               "accepted_at": string | null,
 "created_at": string,
 "customer_city": string | null,

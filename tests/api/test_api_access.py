@@ -2,7 +2,9 @@
 
 import base64
 import json
+import socket
 import uuid
+from http.client import HTTPResponse
 
 import httpx
 import pytest
@@ -339,6 +341,24 @@ def test_get(world: World) -> None:
     ):
         assert person.http.get(f"/rpc/{path}").status_code == 405, path
     assert world.request(request_id)["status"] == "pending"
+
+
+def test_what_comes_after_a_head_is_answered(world: World) -> None:
+    """However PostgREST ends that connection, which nginx shares among its clients."""
+    lines = f"\r\nHost: x\r\napikey: {world.env['SUPABASE_ANON_KEY']}\r\n"
+    path = f"/rest/v1/rpc/cancel_session_request HTTP/1.1{lines}"
+    head = f"HEAD /rest/v1/service_plans?select=code HTTP/1.1{lines}\r\n"
+    post = f"POST {path}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    address = httpx.URL(world.env["SUPABASE_URL"])
+    for _ in range(10):
+        with socket.create_connection((address.host, address.port), timeout=60) as connection:
+            connection.sendall(f"{head}{post}".encode())
+            statuses = []
+            for method in ("HEAD", "POST"):
+                answer = HTTPResponse(connection, method=method)
+                answer.begin()
+                statuses.append(answer.status)
+            assert statuses == [200, 404]
 
 
 @pytest.mark.parametrize("path", ["", "/rest/v1", "/auth/v1/token", "/rest/v2/", "/rpc/x"])

@@ -34,6 +34,7 @@ USER_RPCS: dict[str, dict[str, object]] = {
     "decline_session_request": {"request_id": str(uuid.uuid4())},
     "complete_session_request": {"request_id": str(uuid.uuid4())},
     "list_session_request_events": {},
+    "list_session_request_payments": {"request_ids": []},
 }
 LEAKS = re.compile(r"(?i)\b(select|insert|update|dispatch\.|carla|mail\.example|PL/pgSQL)\b")
 

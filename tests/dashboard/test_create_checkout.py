@@ -1,12 +1,14 @@
 """The Edge Function under Deno: what it asks the database, and what it gives to Stripe."""
 
 import uuid
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from stack.services import STRIPE_SECRET_KEY
+from stack.network import free_ports
+from stack.services import STRIPE_SECRET_KEY, create_checkout
 from tests.api.world import Metadata, Person, World
 
 PATH = "/functions/v1/create-checkout"
@@ -98,6 +100,35 @@ def test_refusals_keep_their_words(world: World, carla: Person) -> None:
     assert httpx.get(world.env["SUPABASE_URL"] + PATH).status_code == 405
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"SUPABASE_PUBLISHABLE_KEYS": '{"web": "KEY"}'},
+        {"SUPABASE_PUBLISHABLE_KEYS": '{"web": "no", "default": "KEY"}', "SUPABASE_ANON_KEY": "no"},
+        {"SUPABASE_PUBLISHABLE_KEYS": "{}", "SUPABASE_ANON_KEY": "KEY"},
+        {"SUPABASE_PUBLISHABLE_KEYS": "", "SUPABASE_ANON_KEY": "KEY"},
+    ],
+)
+def test_it_takes_the_key_there_is(world: World, tmp_path: Path, keys: dict[str, str]) -> None:
+    """Of a project with one for each of its apps, too, none of them called default."""
+    (port,) = free_ports(0)
+    url, key = world.env["SUPABASE_URL"], world.env["SUPABASE_ANON_KEY"]
+    function = create_checkout(
+        tmp_path, port, api_url=url, anon_key=key, site_url=url, stripe_url=url
+    )
+    given = {name: text.replace("KEY", key) for name, text in keys.items()}
+    function.env = {**function.env, **given}
+    function.start()
+    try:
+        function.wait_ready()
+        # Signed in by nobody, it asks with that key alone.
+        wish = {"plan_code": "quick-chat", "attempt": str(uuid.uuid4())}
+        answer = httpx.post(f"http://127.0.0.1:{port}/", json=wish, timeout=60)
+        assert (answer.status_code, answer.json()["code"]) == (401, "42501"), answer.text
+    finally:
+        function.stop()
+
+
 def test_only_the_site_may_call_it_from_a_browser(world: World) -> None:
     answer = httpx.options(world.env["SUPABASE_URL"] + PATH)
     assert answer.headers["Access-Control-Allow-Origin"] == world.env["DASHBOARD_URL"]
@@ -105,3 +136,58 @@ def test_only_the_site_may_call_it_from_a_browser(world: World) -> None:
     # As supabase-js 2.119 lists them, and with a region chosen.
     sent = "authorization x-client-info apikey content-type x-retry-count x-region"
     assert {*sent.split(), "traceparent", "tracestate", "baggage"} <= set(allowed.split(", "))
+
+
+def test_a_session_that_is_over_is_not_offered_again(carla: Person) -> None:
+    """Stripe repeats its first answer to a key, in which the session is still open."""
+    attempt = str(uuid.uuid4())
+    first = ask(carla, attempt=attempt).json()
+    page = urlsplit(first["url"])
+    stripe = httpx.Client(
+        base_url=f"http://{page.netloc}",
+        headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"},
+    )
+    stripe.post(f"/v1/checkout/sessions/{first['checkout_session_id']}/expire").raise_for_status()
+    second = ask(carla, attempt=attempt).json()
+    assert second["url"] != first["url"]
+    assert ask(carla, attempt=attempt).json() == second
+    assert stripe.post(urlsplit(second["url"]).path).status_code == 303  # paid
+    paid = ask(carla, attempt=attempt).json()
+    assert paid["checkout_session_id"] == second["checkout_session_id"]
+    assert paid["url"] == (
+        f"{carla.env['DASHBOARD_URL']}/request.html?checkout={paid['checkout_session_id']}"
+    )
+
+
+def test_a_fault_of_stripe_s_is_not_repeated_for_a_day(carla: Person) -> None:
+    first = urlsplit(ask(carla).json()["url"])
+    assert httpx.post(f"http://{first.netloc}/faults").json()
+    attempt = str(uuid.uuid4())
+    url = ask(carla, attempt=attempt).json()["url"]
+    assert ask(carla, attempt=attempt).json()["url"] == url
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [(1500, "jpy", "1500 JPY"), (1500, "kwd", "1.500 KWD"), (1500, "eur", "15.00 EUR")],
+)
+def test_the_stand_in_shows_what_would_be_charged(
+    world: World, carla: Person, amount: int, currency: str, shown: str
+) -> None:
+    world.sql(
+        "insert into public.service_plans values ('abroad', 'Abroad', 'chat', %s, %s)",
+        amount,
+        currency,
+    )
+    try:
+        url = ask(carla, plan_code="abroad").json()["url"]
+    finally:
+        world.sql("delete from public.service_plans where code = 'abroad'")
+    assert f"<p>{shown}</p>" in httpx.get(url).text
+
+
+def test_notes_reach_stripe(carla: Person) -> None:
+    session = session_of(ask(carla, notes=" squeaks "))
+    assert session["metadata"]["notes"] == "squeaks"  # type: ignore[index]
+    refused = ask(carla, notes="x" * 501)
+    assert (refused.status_code, refused.json()["details"]) == (422, "invalid_notes")

@@ -85,12 +85,12 @@ def test_dialog_says_who_is_there_and_takes_no_for_an_answer(stage: Stage) -> No
     page = stage.open(stage.carla)
     frank, mona = page.locator("#favourites > li").all()
     expect(frank).to_contain_text("Online now")
-    expect(mona).to_contain_text("Last seen just now")
+    expect(mona).to_contain_text("Not seen yet")
 
     again = page.get_by_role("button", name="Book again: Mona")
     again.click()
     dialog = page.get_by_role("dialog", name="Book Mona Ricci again")
-    expect(dialog).to_contain_text("Currently offline (last seen just now)")
+    expect(dialog).to_contain_text("Currently offline (not seen yet)")
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_be_hidden()
     expect(again).to_be_focused()
@@ -287,13 +287,13 @@ def test_confirming_ends_when_the_bank_says_so(stage: Stage) -> None:
 
     page = stage.open(stage.carla, f"request.html?checkout={unpaid}")
     stranger = stage.open(stage.mona, f"request.html?checkout={unpaid}")
-    page.evaluate("sessionStorage.setItem('attempt', 'the one that failed')")
+    page.evaluate("sessionStorage.setItem('attempts', '{}')")
     post(stage, "completed", "unpaid", unpaid)
     post(stage, "async_payment_failed", "unpaid", unpaid)
     expect(headline(page)).to_have_text("Your payment failed")
     page.get_by_role("link", name="Back to the start").click()
     expect(page.get_by_role("heading", name="Start a session")).to_be_visible()
-    assert page.evaluate("sessionStorage.getItem('attempt')") is None
+    assert page.evaluate("sessionStorage.getItem('attempts')") is None
     expect(headline(stranger)).to_have_text("Confirming your payment…")
 
 
@@ -434,6 +434,8 @@ def test_books_by_keyboard_alone(stage: Stage) -> None:
     expect(page.get_by_role("heading", name="Start a session")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Ask everyone instead")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.type("It squeals")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(headline(page)).to_have_text(WAITING)

@@ -5,6 +5,7 @@ With SCREENSHOTS set to a directory, the screens are kept there to be looked at.
 
 import os
 import re
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ from stack import ROOT
 from stack.demo_people import add_demo_people, write_demo_people
 from stack.services import Stack
 from tests.dashboard.conftest import AXE, DESKTOP, PHONE, Stage
-from tests.dashboard.test_dashboard import banner, book_again, headline, offer, start_free
+from tests.dashboard.test_dashboard import (
+    banner,
+    book_again,
+    headline,
+    offer,
+    request_id,
+    start_free,
+)
 
 LOOKS = [
     pytest.param({"viewport": DESKTOP, "color_scheme": "light"}, id="desktop-light"),
@@ -59,10 +67,15 @@ def check(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
 def test_customer_s_screens(stage: Stage, look: Look, check: Callable[[Page, str], None]) -> None:
     stage.frank.rpc("set_presence", status="online")
     page = stage.open(stage.carla, **look)
-    page.get_by_role("button", name="Book again: Frank").click()
-    expect(page.get_by_role("dialog")).to_be_visible()
-    check(page, "dialog")
-    page.keyboard.press("Escape")
+    for name in ("Mona", "Frank"):  # who is offline, and who is not
+        page.get_by_role("button", name=f"Book again: {name}").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        check(page, f"dialog-{name}")
+        page.keyboard.press("Escape")
+    page.get_by_role("button", name="Find more mechanics").click()
+    expect(page.locator("#found h3").first).to_be_visible()
+    check(page, "finder")
+    page.get_by_role("button", name="Close").click()
     book_again(page, "Frank", "Continue with Frank Öberg")
     expect(banner(page)).to_be_visible()
     check(page, "launcher")
@@ -74,8 +87,22 @@ def test_customer_s_screens(stage: Stage, look: Look, check: Callable[[Page, str
     page.get_by_role("button", name="Ask everyone now").click()
     expect(headline(page)).to_have_text("Asking every mechanic")
     check(page, "everyone")
-    page.go_back()
-    expect(page.locator("#requests")).to_contain_text("Free diagnostic")
+    stage.frank.rpc("accept_session_request", request_id=request_id(page))
+    expect(headline(page)).to_have_text("Frank Öberg accepted")
+    check(page, "accepted")
+    stage.frank.rpc("complete_session_request", request_id=request_id(page))
+    expect(headline(page)).to_have_text("Session complete")
+    page.goto(f"/request.html?checkout=cs_test_{uuid.uuid4().hex}")
+    expect(headline(page)).to_have_text("Confirming your payment…")
+    check(page, "confirming")
+    page.get_by_role("link", name="All sessions").click()
+    expect(page.locator("#history")).to_contain_text("Free diagnostic")
+    check(page, "home")
+    page.get_by_role("button", name="Favourite: Frank").click()
+    page.get_by_role("button", name="Favourite: Mona").click()
+    page.reload()
+    expect(page.get_by_text("No favourites yet")).to_be_visible()
+    check(page, "empty")
     page.context.set_offline(True)
     page.get_by_role("button", name="Start now").click()
     expect(page.get_by_role("alert")).to_contain_text("There is no connection.")
@@ -110,10 +137,14 @@ def test_sign_in_page_of_the_local_stack(
     check(page, "sign-in")
     page.get_by_role("button", name="Carla").click()
     expect(page.get_by_role("button", name="Book again: Frank")).to_be_visible()
-    page.get_by_role("link", name="Switch user").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(headline(page)).to_have_text("Who are you?")
+    page.goto("/")  # nobody is signed in any more
+    expect(headline(page)).to_have_text("Who are you?")
+    page.goto("/sign-in/")
     page.get_by_role("button", name="Frank").click()
     expect(headline(page)).to_have_text("Hello Frank")
-    page.get_by_role("link", name="Switch user").click()
+    page.get_by_text(re.compile("^(Sign out|Switch user)$")).click()
     page.get_by_role("button", name="Nina").click()
     expect(headline(page)).to_have_text("Only approved mechanics can do this.")
     expect(page.get_by_role("switch")).to_be_hidden()

@@ -88,6 +88,16 @@ const cases = {
     }
   },
 
+  async invalid_notes() {
+    const given = { notes: "x".repeat(501) };
+    for (const [name, plan_code] of [
+      ["prepare_checkout", "quick-chat"],
+      ["request_free_session", "free-diagnostic"],
+    ]) {
+      await refused(rpc(carla, name, { plan_code, ...given }), 422, "invalid_notes");
+    }
+  },
+
   invalid_status: () =>
     refused(rpc(frank, "set_presence", { status: "asleep" }), 422, "invalid_status"),
 

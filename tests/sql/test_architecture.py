@@ -30,7 +30,8 @@ INCLUDE = re.compile(r"^\\ir (\S+)$", re.MULTILINE)
 NAMED_FOR = {
     "a foreign key": r"references {}|confrelid (=|<>) to_regclass\('{}'\)",
     "a trigger": r"(trigger \w+|insert|update( of %s)?|delete) on {}"
-    r"|'mechanics_release_windows', '{}'|tgrelid = to_regclass\('{}'\)",
+    r"|'mechanics_release_windows', '{}'|tgrelid = to_regclass\('{}'\)"
+    r"|attrelid = '{}'::regclass",
     "a lock": r"\(\d, '{}'\)",
     "an index": r"create index concurrently if not exists \w+ on {}",
     "a description": r"'Binding: the columns of {} that say whether one is approved\.'",

@@ -5,7 +5,7 @@ import uuid
 import psycopg
 import pytest
 
-from tests.database import Database, refused, rpc
+from tests.database import Database, checkout, refused, rpc
 
 SECRETS = {"stripe_checkout_session_id": "cs_1", "stripe_payment_intent": "pi_1", "kept": 1}
 
@@ -265,6 +265,51 @@ def test_a_free_plan_is_booked_with_the_callers_name(shared: Database) -> None:
     assert answer["customer_id"] == customer and answer["status"] == "pending"
     assert (answer["customer_name"], answer["customer_email"]) == ("Zoe", "zoe@mail.example")
     assert shared.log() == ["new_request"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(" squeaks,\n left \n", "squeaks,\n left"), ("é" * 500 + " ", "é" * 500), (" \t\n", None)],
+    ids=["trimmed", "500", "blank"],
+)
+def test_notes_reach_whoever_accepts(shared: Database, given: str, kept: str | None) -> None:
+    customer, mechanic = shared.connect(shared.make_customer()), shared.make_mechanic()
+    free = rpc(customer, "request_free_session", plan_code="free-diagnostic", notes=given)
+    wish = rpc(customer, "prepare_checkout", plan_code="quick-chat", notes=given)["metadata"]
+    assert ("notes" in wish) == (kept is not None)
+    event = checkout(None)
+    event["data"]["object"]["metadata"] = wish
+    paid = rpc(shared.connect(role="service_role"), "process_stripe_event", event=event)
+    for request in (free["id"], paid["request_id"]):
+        answer = rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
+        assert answer["notes"] == kept
+
+
+def test_a_free_attempt_is_one_booking(shared: Database) -> None:
+    customer, stranger = shared.make_customer(), shared.make_customer()
+    connection, mechanic = shared.connect(customer), shared.make_mechanic()
+    wish = {"plan_code": "free-diagnostic", "attempt": str(uuid.uuid4())}
+    first = rpc(connection, "request_free_session", **wish, notes="squeaks")
+    with shared.unchanged():
+        again = rpc(connection, "request_free_session", **wish, notes="squeaks a lot")
+    assert again == first and uuid.UUID(first["id"]).version == 8
+    favourite = {"preferred_mechanic_id": mechanic, "routing_type": "priority_broadcast"}
+    reserved = rpc(connection, "request_free_session", **wish, **favourite)
+    shared.sql("select dispatch.set_favorites_priority(false)")
+    try:
+        again = rpc(connection, "request_free_session", **wish, **favourite)
+    finally:
+        shared.sql("select dispatch.set_favorites_priority(true)")
+    assert again["id"] == reserved["id"]
+    others = [
+        reserved,
+        rpc(shared.connect(stranger), "request_free_session", **wish),
+        rpc(connection, "request_free_session", plan_code="free-diagnostic"),
+        rpc(connection, "request_free_session", plan_code="free-diagnostic"),
+    ]
+    assert len({first["id"]} | {other["id"] for other in others}) == 5
+    rpc(connection, "cancel_session_request", request_id=first["id"])
+    assert rpc(connection, "request_free_session", **wish)["status"] == "cancelled"
 
 
 def test_each_hears_of_their_own_topics_from_a_cursor_on(shared: Database) -> None:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import pytest
 
 from stack import ROOT
-from stack.install import install
+from stack.install import install, install_on_theirs
 from stack.postgres import binary, run_psql
 from tests.database import Database, Row, dump
 
 DISCOVER = ROOT / "sql/discover.sql"
 SHAPES = ROOT / "examples/marketplaces"
 REFERENCE = ROOT / "functions/binding/reference.sql"
-BOUND = ["garage", "by_user", "enums", "half_known", "camel_case"]
+BOUND = ["garage", "by_user", "enums", "half_known", "camel_case", "grown"]
 CARLA, FRANK, MONA = (f"{n}0000000-0000-4000-8000-000000000001" for n in "caf")
 # Theirs, beside the users' ids.
 FRANKS, MONAS = (f"b0000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
@@ -78,6 +78,16 @@ ROWS = {
     ('c1', 'Chat', 'chat', 999), ('v1', 'Video', 'video', 2999);
     insert into session_requests (customer_id, session_type, plan_code)
     values ('{CARLA}', 'chat', 'c1');
+    """,
+    "grown": f"""
+    insert into mechanics (id, account, business_name, approved_at, brands, town) values
+    ('{FRANKS}', '{FRANK}', 'Frank', '2026-01-01Z', '["Audi"]', 'Ulm'),
+    ('{MONAS}', '{MONA}', 'Mona', null, null, null);
+    insert into customer_favorites (customer_id, mechanic_id, unfavorited_at)
+    values ('{CARLA}', '{FRANKS}', null), ('{CARLA}', '{MONAS}', now());
+    insert into service_plans values ('c1', 'Chat', 'chat', 999), ('v1', 'Video', 'video', 2999);
+    insert into session_requests (customer_id, mechanic_id, session_type, plan_code, status)
+    values ('{CARLA}', '{FRANKS}', 'chat', 'c1', 'accepted');
     """,
 }
 COLUMNS = {
@@ -356,6 +366,30 @@ def test_enums(empty_db: Database, tmp_path: Path) -> None:
     assert constants(db)["approval_columns"] == ["verified"]
 
 
+def test_grown(empty_db: Database, tmp_path: Path) -> None:
+    """Domains are what they are made of; what was suspended, or taken back, is not bound."""
+    db = empty_db
+    make(db, "grown")
+    found = found_in(db)
+    for line in (
+        "account: by foreign key to auth.users (id); 2 of 2 values are users' ids",
+        "and none of these says otherwise: suspended_at",
+        "price_cents: by its name; smallint, taken as minor units; its values are 999, 2999",
+        "only where    f.unfavorited_at is null",
+        "extensions.citext, knows accepted, cancelled, completed, expired, paused, pending",
+        "also read     accepted_at, expires_at, plan_code",
+    ):
+        assert line in found.report
+    assert found.asks("Is a mechanic approved where m.approved_at is not null")
+    assert found.asks("until expires_at, which the table computes")
+    assert found.asks("In which currency", "Taken: usd")
+    assert len(found.questions) == 4
+    bind(db, tmp_path, found.text)
+    (frank,) = db.sql("select * from dispatch.mechanics where is_approved")
+    assert (frank["display_name"], frank["brands"], frank["city"]) == ("Frank", ["Audi"], "Ulm")
+    assert constants(db)["approval_columns"] == ["approved_at", "suspended_at"]
+
+
 @pytest.mark.parametrize("with_rows", [True, False], ids=["rows", "empty"])
 def test_camel_case(empty_db: Database, tmp_path: Path, with_rows: bool) -> None:
     """isApproved is is_approved; of favourites of several kinds only the mechanics are bound."""
@@ -601,3 +635,203 @@ def test_rows_that_may_not_be_read_are_no_evidence(empty_db: Database) -> None:
     assert (found.status, found.errors) == (0, "")
     assert "public.mechanics: its rows may not be read" in found.report
     assert found.asks("session_requests.mechanic_id hold", "no value to tell")
+
+
+CHECKED = """check (
+        status in ('pending', 'accepted', 'cancelled', 'expired', 'completed', 'unattended')
+    )"""
+
+
+def test_the_words_of_a_status_may_stand_in_a_table(empty_db: Database) -> None:
+    """To which its foreign key leads."""
+    db = empty_db
+    db.sql("create table states (word text primary key)")
+    db.sql(
+        "insert into states values"
+        " ('pending'), ('accepted'), ('cancelled'), ('expired'), ('completed'), ('lost')"
+    )
+    make(db, "garage", with_rows=False, changes={CHECKED: "references public.states (word)"})
+    known = "text, knows accepted, cancelled, completed, expired, lost, pending"
+    assert f"status        {known}" in found_in(db).report
+    db.sql("delete from states where word = 'expired'")
+    assert "status (text: accepted, cancelled, completed, lost, pending)" in discover(db).errors
+
+
+@pytest.mark.parametrize("with_rows", [True, False], ids=["rows", "empty"])
+@pytest.mark.parametrize("word", ["PENDING", "open"])
+def test_what_is_pending_by_another_word_cannot_be_bound(
+    empty_db: Database, word: str, with_rows: bool
+) -> None:
+    """Nothing could ever be accepted, though 'completed' may be among its words."""
+    db = empty_db
+    make(db, "garage", changes={CHECKED: ""})
+    db.sql("delete from session_requests")
+    db.sql(f"alter table session_requests alter status set default '{word}'")
+    if with_rows:
+        db.sql(
+            f"insert into session_requests (customer_id, session_type, status)"
+            f" values ('{CARLA}', 'chat', '{word}'), ('{CARLA}', 'chat', 'completed')"
+        )
+    status, text, errors = discover(db)
+    assert (status, text) == (3, "")
+    assert f"cancelled, expired, completed (a request begins as '{word}')." in errors
+    db.sql(
+        f"insert into session_requests (customer_id, session_type, status)"
+        f" values ('{CARLA}', 'chat', 'pending')"
+    )
+    assert found_in(db).asks("inserted as pending", word)
+
+
+SOFT = {
+    "is_active boolean not null default true": "is_active = false",
+    "status text not null default 'active' check (status in ('active', 'removed'))": (
+        "status = 'removed'"
+    ),
+    "unfavorited_at timestamptz": "unfavorited_at = now()",
+    "is_deleted boolean": "is_deleted = true",
+}
+
+
+@pytest.mark.parametrize("column", SOFT, ids=["active", "status", "time", "deleted"])
+def test_a_favourite_that_was_taken_back_is_none(
+    empty_db: Database, tmp_path: Path, column: str
+) -> None:
+    db = empty_db
+    make(db, "garage")
+    db.sql(f"alter table customer_favorites add {column}")
+    found = found_in(db)
+    assert f"only where    f.mechanic_id is not null and f.{column.split()[0]} " in found.report
+    bind(db, tmp_path, found.text)
+    assert db.value("select count(*) from dispatch.favorites") == 1
+    db.sql(f"update customer_favorites set {SOFT[column]}")
+    assert db.value("select count(*) from dispatch.favorites") == 0
+
+
+def test_what_plan_code_holds_are_the_plans(empty_db: Database, tmp_path: Path) -> None:
+    """Though another table has their prices, and looks like one of plans."""
+    db = empty_db
+    prices = (
+        "create table public.plans (slug text primary key, name text);"
+        " create table public.plan_prices (id uuid primary key, plan text references public.plans,"
+        " currency text, amount integer);"
+        " create table public.session_requests ("
+    )
+    make(
+        db,
+        "garage",
+        with_rows=False,
+        changes={
+            "create table public.session_requests (": prices,
+            "public.service_plans": "public.tiers",
+            "plan_code text": "plan_code text references public.plans (slug)",
+        },
+    )
+    found = found_in(db)
+    assert "code          slug: by foreign key from session_requests.plan_code" in found.report
+    assert found.asks("What does a plan cost?", "public.plan_prices may")
+    bind(db, tmp_path, found.text)
+    db.sql("alter table session_requests drop constraint session_requests_plan_code_fkey")
+    # Now only the shape of one says so, and it is asked.
+    assert found_in(db).asks("Are the plans that are sold in public.plan_prices?")
+
+
+def test_a_price_for_each_currency_is_asked(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "by_user")
+    db.sql("alter table session_requests drop constraint session_requests_plan_code_fkey")
+    db.sql("alter table service_plans drop constraint service_plans_pkey")
+    assert not found_in(db).asks("Has each plan one row?")
+    db.sql("alter table service_plans add primary key (code, currency)")
+    db.sql("insert into service_plans values ('c1', 'Chat', 'chat', 899, 'USD')")
+    assert found_in(db).asks("Has each plan one row? public.service_plans.code has no unique key")
+
+
+def test_a_user_who_is_two_mechanics_is_asked(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "garage", changes={"user_id uuid unique": "user_id uuid"})
+    assert not found_in(db).asks("Is each user one mechanic?")
+    db.sql(f"insert into mechanics (user_id, name) values ('{FRANK}', 'The other shop')")
+    assert found_in(db).asks("Is each user one mechanic?", "1 have a user_id that another has")
+
+
+def test_an_approval_of_something_else_is_asked(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "garage")
+    assert not found_in(db).asks("Is a mechanic approved where")
+    db.sql("alter table mechanics rename application_status to background_check_status")
+    assert found_in(db).asks("approved where m.background_check_status = 'approved'", "Taken: yes")
+
+
+def test_tables_beside_mechanics_are_named(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "enums", with_rows=False)
+    assert not found_in(db).asks("Who can be reached now?")
+    db.sql("create table mechanic_presence (mechanic_id uuid references mechanics, online boolean)")
+    db.sql("alter table mechanics drop brands")
+    db.sql("create table brands_of (mechanic_id uuid references mechanics, brand text)")
+    found = found_in(db)
+    assert found.asks("Who can be reached now?", "public.mechanic_presence may")
+    assert found.asks("Which brands does a mechanic know?", "public.brands_of may")
+
+
+def test_a_column_of_ours_that_was_there_first_is_asked(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "camel_case")
+    asked = "Does session_requests.preferred_mechanic_id, which is there already"
+    assert found_in(db).asks(asked, "a foreign key to public.mechanics (id)")
+    db.sql(
+        "alter table session_requests drop constraint session_requests_preferred_mechanic_id_fkey"
+    )
+    db.sql(f"update session_requests set preferred_mechanic_id = '{FRANK}'")
+    assert found_in(db).asks(asked, "no foreign key; 0 of 1 values are mechanics' ids")
+    db.sql("alter table session_requests drop preferred_mechanic_id")
+    install_on_theirs(db.dsn())
+    assert not found_in(db).asks(asked)
+
+
+def test_what_a_booking_cannot_fill_or_move_is_asked(empty_db: Database) -> None:
+    db = empty_db
+    make(db, "enums", with_rows=False)
+    assert not found_in(db).asks("What does a booking by Stripe's event")
+    db.sql(
+        "alter table session_requests add vehicle text not null, add seen int not null default 0"
+    )
+    assert found_in(db).asks("What does a booking by Stripe's event", "write in vehicle of")
+    assert not found_in(db).asks("expires_at")
+    db.sql(
+        "alter table session_requests add expires_at timestamp"
+        " generated always as (created_at + interval '20 minutes') stored"
+    )
+    assert found_in(db).asks("until expires_at, which the table computes")
+    db.sql("alter table session_requests alter expires_at drop expression")
+    db.sql(
+        "alter table session_requests add constraint is_short"
+        " check (expires_at < created_at + interval '1 hour')"
+    )
+    assert found_in(db).asks("Does the CHECK is_short allow a request to live longer")
+
+
+def test_what_passes_by_every_policy_is_asked(empty_db: Database) -> None:
+    """A view and a function with their owner's rights, and a trigger that tells of what is new."""
+    db = empty_db
+    make(db, "by_user", with_rows=False)
+    db.sql(
+        "create view mine with (security_invoker = on) as select * from session_requests;"
+        " create view open_ones as select id from session_requests where status = 'pending';"
+        " create view hidden as select id from session_requests;"
+        " grant select on mine, open_ones to authenticated;"
+        " create function nearby() returns setof uuid language sql security definer"
+        " as $$ select id from public.session_requests where status = 'pending' $$;"
+        " create function touch() returns trigger language plpgsql as $$ begin return new; end $$;"
+        " create trigger audit after insert on session_requests for each row"
+        " execute function touch();"
+    )
+    assert found_in(db).asks("Whom do these show", ": public.nearby(), public.open_ones?")
+    assert not found_in(db).asks("Whom do these triggers tell")
+    db.sql(
+        "create function tell() returns trigger language plpgsql"
+        " as $$ begin perform pg_notify('mechanics', new.id::text); return null; end $$;"
+        " create trigger tell after insert on session_requests for each row"
+        " execute function tell()"
+    )
+    assert found_in(db).asks("Whom do these triggers tell of a new request: tell?")

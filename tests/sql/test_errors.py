@@ -220,6 +220,7 @@ MIA = "00000000-0000-4000-8000-00000000000a"
 PLAN = ("PT422", "invalid_plan")
 ROUTING = ("PT422", "invalid_routing_type")
 WINDOW = ("PT422", "invalid_window")
+NOTES = ("PT422", "invalid_notes")
 STATUS = ("PT422", "invalid_status")
 CHECKOUT: dict[str, Any] = {"plan_code": "quick-chat"}
 FREE: dict[str, Any] = {"plan_code": "free-diagnostic"}
@@ -259,6 +260,10 @@ OTHERS: list[tuple[str, str, dict[str, Any], tuple[str, str | None]]] = [
         for minutes in (0, 61, -1, 2**31 - 1)
     ],
     *[
+        (function, "customer", plan | {"notes": "x" * 501}, NOTES)
+        for function, plan in (("prepare_checkout", CHECKOUT), ("request_free_session", FREE))
+    ],
+    *[
         ("set_presence", "other", {"status": status}, STATUS)
         for status in (None, "", "ONLINE", "gone", "online ")
     ],
@@ -277,6 +282,7 @@ OTHERS: list[tuple[str, str, dict[str, Any], tuple[str, str | None]]] = [
             "list_favorite_mechanics": {},
             "list_session_request_events": {},
             "get_mechanic_status": {"mechanic_id": MIA},
+            "list_session_request_payments": {"request_ids": "{}"},
         }.items()
         for who, error in {
             "nobody": NOT_SIGNED_IN,

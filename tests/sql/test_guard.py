@@ -218,6 +218,116 @@ def test_a_broadcast_at_no_time_is_one_now(shared: Database, sent: str) -> None:
     assert shared.log(request) == ["priority_request", "new_request:customer"]
 
 
+@pytest.mark.parametrize(
+    "sent", ["2000-01-01", "4713-01-01 BC", "2130-01-01", "294276-12-31 23:59+00"]
+)
+def test_a_broadcast_at_a_time_that_no_clock_shows_is_one_now(shared: Database, sent: str) -> None:
+    """Or it would be over before anyone sees it, or never."""
+    request = shared.make_request(preferred=shared.make_mechanic())
+    backend = shared.connect(role="service_role")
+    backend.execute("update public.session_requests set notification_sent_at = %s", (sent,))
+    row = shared.request(request)
+    assert row["notification_sent_at"] == row["updated_at"]
+    assert row["expires_at"] - row["notification_sent_at"] == timedelta(hours=24)
+    assert shared.log(request) == ["priority_request", "new_request:customer"]
+    assert shared.sweep() == 0
+
+
+REWRITES = (
+    "notification_sent_at = now()",
+    "notification_sent_at = '4713-01-01 BC'",
+    "preferred_mechanic_id = null",
+    "preferred_mechanic_id = '{other}'",
+    "priority_window_minutes = 0",
+    "priority_window_minutes = null, priority_notified_at = null",
+    "priority_notified_at = '294276-12-31 23:59+00', priority_window_minutes = 2147483647",
+    "priority_notified_at = '4713-01-01 BC', priority_window_minutes = -2147483648",
+)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("change", REWRITES)
+def test_what_ended_in_its_window_stays_hidden(shared: Database, writer: str, change: str) -> None:
+    """Whatever is written to its row afterwards, or with what ends it."""
+    favourite, other = shared.make_mechanic(), shared.make_mechanic()
+    accepted, cancelled = (shared.make_request(preferred=favourite) for _ in range(2))
+    rpc(shared.connect(favourite), "accept_session_request", request_id=accepted)
+    connection = shared.connect(role=writer)
+    connection.execute(
+        "update public.session_requests set status = 'cancelled' where id = %s", (cancelled,)
+    )
+    query = f"update public.session_requests set {change.format(other=other)}"
+    with shared.unchanged():
+        connection.execute(query.encode())
+    shown = "notification_sent_at = now()", "preferred_mechanic_id = null"
+    if change in shown:
+        at_once = shared.make_request(preferred=favourite)
+        connection.execute(
+            f"{query}, status = 'accepted', mechanic_id = %s where id = %s".encode(),
+            (favourite, at_once),
+        )
+        assert shared.log(at_once) == ["priority_request", "request_accepted"]
+        accepted = at_once
+    for request in (accepted, cancelled):
+        with refused("PT404", "request_not_found"):
+            rpc(shared.connect(other), "accept_session_request", request_id=request)
+
+
+@pytest.mark.parametrize("minutes", [2147483647, -2147483648, None])
+@pytest.mark.parametrize(
+    "began", ["294276-12-31 23:59+00", "4713-01-01 BC", "infinity", "-infinity"]
+)
+@pytest.mark.parametrize("state", ["accepted", "cancelled"])
+def test_no_time_in_a_row_makes_a_call_fail(
+    shared: Database, state: str, began: str, minutes: int | None
+) -> None:
+    """In one that was imported so, or that was written so by what ended it."""
+    customer, winner, other = (
+        shared.make_customer(),
+        shared.make_mechanic(),
+        shared.make_mechanic(),
+    )
+    imported = shared.make_request(
+        customer, winner, minutes, status=state, mechanic_id=winner, priority_notified_at=began
+    )
+    ended = shared.make_request(customer)
+    shared.sql(
+        "update session_requests set status = %s::session_request_status, mechanic_id = %s,"
+        " priority_notified_at = %s, priority_window_minutes = %s where id = %s",
+        *(state, winner, began, minutes, ended),
+    )
+    word = {"accepted": ("PT409", "request_taken"), "cancelled": ("PT410", "request_cancelled")}
+    for request in (imported, ended):
+        rpc(shared.connect(customer), "get_session_request_timeline", request_id=request)
+        assert shared.sql("select * from dispatch.explain_routing(%s)", request)
+        shared.sql("select * from dispatch.choose_recipients(%s)", request)
+    with refused(*word[state]):
+        rpc(shared.connect(other), "accept_session_request", request_id=ended)
+    assert rpc(shared.connect(winner), "list_open_session_requests") == []
+    shared.sweep()
+    shared.sql("select * from dispatch.health()")
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("state", ["accepted", "completed"])
+def test_a_job_is_not_taken_from_whoever_has_it(shared: Database, writer: str, state: str) -> None:
+    winner = shared.make_mechanic()
+    request = reach(shared, state, winner)
+    connection = shared.connect(role=writer)
+    with shared.unchanged(), refused("PT409", "request_taken"):
+        connection.execute("update public.session_requests set mechanic_id = null")
+    # Nor with what ends it; of one that is cancelled nobody asks who had it.
+    if state == "accepted":
+        with shared.unchanged(), refused("PT409", "request_taken"):
+            connection.execute(
+                "update public.session_requests set status = 'completed', mechanic_id = null"
+            )
+        connection.execute(
+            "update public.session_requests set status = 'cancelled', mechanic_id = null"
+        )
+        assert shared.events(request)[-1]["topics"][1] == f"mechanic:{winner}"
+
+
 def test_a_copied_row_is_routed_as_an_inserted_one(shared: Database) -> None:
     favourite, customer = shared.make_mechanic(), shared.make_customer()
     names = "customer_id, session_type, preferred_mechanic_id, priority_window_minutes"

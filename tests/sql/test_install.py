@@ -181,6 +181,27 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
     assert db.log(request) == ["priority_request" if enabled else "new_request"]
 
 
+def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
+    """Else two of one name are there, and a call that leaves the new ones out means both."""
+    db = engine_db
+    for name, parameters in (
+        ("public.prepare_checkout", "a text, b uuid, c text, d integer, e boolean"),
+        ("public.request_free_session", "a text, b uuid, c text"),
+        ("dispatch.make_checkout", "a text, b uuid, c text, d integer, e boolean"),
+        ("dispatch.create_free_request", "a text, b uuid, c text"),
+    ):
+        db.sql(
+            f"create function {name}({parameters}) returns text language sql"
+            " as 'select dispatch.caller_id()::text'"
+        )
+    install(db.dsn(), ENGINE)
+    twice = (
+        "select pronamespace, proname from pg_proc where pronamespace in"
+        " ('public'::regnamespace, 'dispatch'::regnamespace) group by 1, 2 having count(*) > 1"
+    )
+    assert db.sql(twice) == []
+
+
 def test_the_flag_is_off_at_first(engine_db: Database) -> None:
     install(engine_db.dsn())
     assert engine_db.value("select dispatch.favorites_priority_enabled()") is False
@@ -356,6 +377,21 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
         assert dump(db) == before
 
 
+def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -> None:
+    breakage = "set datestyle = 'german'; set timezone = 'Asia/Tokyo'"
+    assert verify(cluster.dsn(), breakage).returncode == 0
+
+
+def test_an_index_of_an_earlier_install_is_built_anew(db: Database) -> None:
+    definition = f"select pg_get_indexdef('{DEADLINE}'::regclass)"
+    now = db.value(definition)
+    db.sql(f"drop index {DEADLINE}")
+    db.sql(EARLIER_INDEX)
+    assert db.value(definition) != now
+    install(db.dsn(), FEATURE)
+    assert db.value(definition) == now
+
+
 def without(signature: str, word: str) -> str:
     """Replace a function by one that is the same but for this word."""
     return (
@@ -371,6 +407,12 @@ LONG_AGO = (
     " language sql as $$ select now() - interval '1 day' $$"
 )
 TABLE = "session_requests"
+DEADLINE = "session_requests_priority_deadline_idx"
+EARLIER_INDEX = (
+    f"create index {DEADLINE} on session_requests (((priority_notified_at at time zone 'UTC'"
+    " + make_interval(mins => priority_window_minutes)) at time zone 'UTC'))"
+    " where status = 'pending' and notification_sent_at is null"
+)
 REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
 TABLES = (
@@ -636,9 +678,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
         for again in ("", f"create index {name} on session_requests (id)")
     ),
-    (
-        "drop index session_requests_priority_deadline_idx",
-        {"index session_requests_priority_deadline_idx", "plan of the sweep"},
+    *(
+        (breakage, {"index session_requests_priority_deadline_idx", "plan of the sweep"})
+        for breakage in (f"drop index {DEADLINE}", f"drop index {DEADLINE}; {EARLIER_INDEX}")
     ),
     ("select dispatch.bind_requests(false)", {"binding of the window", "plan of the sweep"}),
     ("drop function dispatch.set_favorites_priority(boolean)", {"setter of the flag"}),
@@ -970,6 +1012,16 @@ def test_verify_says_what_row_level_security_is_for(theirs: str) -> None:
     result = verify(theirs, f"{REQUESTS} disable row level security")
     text = re.sub(r"\.\n +\| +\|\.", "", result.stdout)
     assert "row level security is off on session_requests: all see reserved requests" in text
+
+
+def test_verify_passes_where_no_client_may_read_requests(theirs: str) -> None:
+    """Some marketplaces have their backend read them, and no row level security."""
+    result = verify(
+        theirs,
+        f"{REQUESTS} disable row level security;"
+        " revoke all on public.session_requests from anon, authenticated",
+    )
+    assert "row level security is off" not in result.stdout
 
 
 FILL = """

@@ -95,6 +95,7 @@ def attempt(connection: Connection, function: str, given: Row) -> str:
 def fill(names: list[str], types: list[str], text: str, a_uuid: str) -> Row:
     values: dict[str, Any] = {
         "uuid": a_uuid,
+        "uuid[]": f"{{{a_uuid}}}",
         "text": text,
         "integer": 5,
         "bigint": 0,
@@ -189,6 +190,8 @@ ESTIMATES = [
     ("session_requests", "mechanic_id"),
     ("session_requests", "customer_id"),
     ("customer_favorites", "customer_id"),
+    # An applicant's, whose row nobody sees.
+    ("mechanics", "display_name"),
 ]
 
 
@@ -198,14 +201,18 @@ def test_an_estimate_tells_nothing_of_a_person(shared: Database, table: str, col
     busy, idle, stranger = (str(uuid.uuid4()) for _ in range(3))
     superuser = shared.superuser()
     superuser.execute("set session_replication_role = replica")
-    columns = ["customer_id", "mechanic_id", "session_type", "preferred_mechanic_id"]
-    columns = columns if table == "session_requests" else columns[:2]
+    columns = {
+        "session_requests": ["customer_id", "mechanic_id", "session_type", "preferred_mechanic_id"],
+        "customer_favorites": ["customer_id", "mechanic_id"],
+        "mechanics": ["id", "display_name", "status"],
+    }[table]
     values = [
         f"case when n <= 100 then '{busy}'::uuid else gen_random_uuid() end"
         if name == column
-        else "'chat'"
-        if name == "session_type"
-        else "gen_random_uuid()"
+        else {
+            "session_type": "'chat'",
+            "status": "case when n <= 100 then 'pending' else 'approved' end",
+        }.get(name, "gen_random_uuid()")
         for name in columns
     ]
     superuser.execute(

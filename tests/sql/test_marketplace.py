@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 
 from stack import ROOT
-from stack.install import DOWN, ENGINE, ENGINE_DOWN, FEATURE, MARKETPLACE, discover, install
+from stack.install import (
+    DOWN,
+    ENGINE,
+    ENGINE_DOWN,
+    FEATURE,
+    MARKETPLACE,
+    discover,
+    install,
+    install_on_theirs,
+)
 from stack.postgres import SUPERUSER, Cluster, run_psql
-from tests.database import Database, Row, dump, eventually, fresh_database, rows
+from tests.database import Database, Row, dump, eventually, fresh_database, refused, rows, rpc
 
 GARAGE = (ROOT / "examples/marketplaces/garage/schema.sql").read_text()
 HISTORY = """
@@ -236,6 +245,95 @@ def test_each_lack_is_told(garage: Database, binding: Path, fault: str) -> None:
     assert line.startswith(FAULTS[fault])
 
 
+TYPED = """
+do $$ begin
+    execute (
+        select format('create type public.as_it_is as (%s)', string_agg(
+            format('%I %s', attname, format_type(atttypid, atttypmod)), ', ' order by attnum
+        ))
+        from pg_attribute
+        where attrelid = 'session_requests'::regclass and attnum > 0 and not attisdropped
+    );
+    alter table session_requests of public.as_it_is;
+end $$"""
+DEFERRABLE = """
+alter table mechanics drop constraint mechanics_pkey cascade;
+alter table mechanics add primary key (id) deferrable"""
+# What would have failed half-way, or would have been taken along by down.sql.
+IN_THE_WAY = {
+    "create schema dispatch; comment on schema dispatch is 'vans'": "schema dispatch is somebody",
+    "create schema dispatch; create function dispatch.f() returns int language sql as 'select 1'": (
+        "schema dispatch is somebody else's: rename it"
+    ),
+    "create schema dispatch; create table dispatch.request_events (id int primary key, van text)": (
+        "schema dispatch is somebody else's: rename it"
+    ),
+    DEFERRABLE: "table mechanics has no unique key (id): alter table public.mechanics add unique",
+    TYPED: "session_requests is a table of the type as_it_is, which has its columns: alter table",
+}
+
+
+@pytest.mark.parametrize("fault", IN_THE_WAY, ids=list(map(str, range(len(IN_THE_WAY)))))
+def test_what_is_in_the_way_is_told_before_anything_changes(
+    garage: Database, binding: Path, fault: str
+) -> None:
+    garage.sql(fault)
+    (line,) = refusal(garage, ENGINE, binding)
+    assert line.startswith(IN_THE_WAY[fault])
+
+
+def test_a_job_of_theirs_is_not_replaced(cluster: Cluster, engine_db: Database) -> None:
+    """pg_cron knows its jobs by their names."""
+    with Database(cluster, "postgres") as db:
+        db.sql("select cron.schedule('dispatch-retention', '0 0 * * *', 'select 1')")
+        try:
+            (line,) = refusal(db, ENGINE)
+            assert line.startswith("cron job dispatch-retention is the marketplace's own: schedule")
+        finally:
+            db.sql("select cron.unschedule('dispatch-retention')")
+            install(db.dsn(), ENGINE)
+    # Another database's is its own affair.
+    install(engine_db.dsn(), ENGINE)
+
+
+def test_a_key_and_columns_of_another_make_will_do(empty_db: Database) -> None:
+    """Discovery and install agree on it: a unique index with more in it, domains, odd columns."""
+    garage, schema = empty_db, GARAGE
+    for old, new in {
+        "session_requests (\n    id uuid": "session_requests (\n    id public.a_key",
+        "created_at timestamptz not null default now(),\n    customer_id uuid": (
+            "created_at public.moment not null default now(),\n    customer_id public.a_key"
+        ),
+        "accepted_at timestamptz": "accepted_at bigint",
+        "expires_at timestamptz": "expires_at timestamptz, lives interval",
+        "requested_brand text": "requested_brand jsonb",
+        "customer_city text": "customer_city text[]",
+    }.items():
+        assert old in schema
+        schema = schema.replace(old, new)
+    garage.sql(f"create domain a_key as uuid; create domain moment as timestamptz; {schema}")
+    garage.sql("drop trigger trigger_set_session_request_expiration on session_requests")
+    garage.sql("alter table session_requests drop expires_at")
+    garage.sql("alter table session_requests rename lives to expires_at")
+    garage.sql("alter table mechanics drop constraint mechanics_pkey cascade")
+    garage.sql("create unique index on mechanics (id) include (name)")
+    before = dump(garage)
+    install_on_theirs(garage.dsn())
+    run_psql(garage.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
+    garage.sql("select dispatch.set_favorites_priority(true)")
+    customer, user = garage.make_customer(), garage.make_customer()
+    mechanic = garage.value(
+        "insert into mechanics (user_id, application_status) values (%s, 'approved') returning id",
+        user,
+    )
+    (row,) = garage.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)
+    request = str(row["id"])
+    rpc(garage.connect(user), "accept_session_request", request_id=request)
+    assert garage.log(request) == ["priority_request", "request_accepted"]
+    install(garage.dsn(), DOWN, ENGINE_DOWN)
+    assert dump(garage) == before
+
+
 def test_no_function_of_theirs_is_replaced(garage: Database, binding: Path, db: Database) -> None:
     query = """
     select oid::regprocedure::text as signature from pg_proc
@@ -333,6 +431,87 @@ def test_another_binding_takes_the_place_of_the_one_before(
 
 
 # The feature on it.
+
+
+def test_an_approval_in_another_table(empty_db: Database, tmp_path: Path) -> None:
+    """The binding may say so. The window of one who is suspended is over; no trigger tells it."""
+    db, path = empty_db, tmp_path / "binding.sql"
+    db.sql(GARAGE.replace("application_status", "stage"))
+    db.sql("alter table mechanics drop stage")
+    db.sql("create table profiles (id uuid references auth.users (id), is_mechanic boolean)")
+    found = discover(db.dsn())
+    assert "QUESTION: Which mechanics are approved?" in found
+    other = "exists (select from public.profiles as o where o.id = m.user_id and o.is_mechanic)"
+    path.write_text(found.replace("    false as is_approved", f"    {other} as is_approved"))
+    install_engine(db, path)
+    install(db.dsn(), FEATURE)
+    run_psql(db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
+    db.sql("select dispatch.set_favorites_priority(true)")
+    customer, frank, mona = (db.make_customer() for _ in range(3))
+    db.sql("insert into profiles select id, true from auth.users where id <> %s", customer)
+    add = "insert into mechanics (user_id) values (%s) returning id"
+    franks = db.value(add, frank)
+    assert db.value(add, mona)
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, franks)
+    request = str(row["id"])
+    with refused("PT404", "request_not_found"):
+        rpc(db.connect(mona), "accept_session_request", request_id=request)
+    db.sql("update profiles set is_mechanic = false where id = %s", frank)
+    assert db.log(request) == ["priority_request"]
+    assert rpc(db.connect(mona), "accept_session_request", request_id=request)
+
+
+NAMES_TAKEN = {
+    # What our own hint, to rename the column, leaves behind.
+    "alter table session_requests add preferred_mechanic_id text unique,"
+    " add constraint session_requests_preferred_mechanic_id_fkey"
+    " foreign key (preferred_mechanic_id) references service_plans (slug);"
+    " alter table session_requests rename preferred_mechanic_id to wanted": (
+        "constraint session_requests_preferred_mechanic_id_fkey of session_requests is of another"
+        " column: alter table public.session_requests rename constraint"
+    ),
+    "create index session_requests_preferred_mechanic_idx on mechanics (city)": (
+        "index session_requests_preferred_mechanic_idx is of something else: rename it"
+    ),
+    "create view session_requests_priority_notified_idx as select 1 as one": (
+        "view session_requests_priority_notified_idx is of something else: rename it"
+    ),
+    "create function first_open() returns session_requests language sql stable begin atomic"
+    " select * from session_requests where status = 'pending' limit 1; end": (
+        "function first_open() returns the columns that session_requests has now: make it anew"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", NAMES_TAKEN, ids=["fkey", "index", "view", "function"])
+def test_what_the_columns_would_meet_is_told(theirs: Database, fault: str) -> None:
+    theirs.sql(fault)
+    (line,) = refusal(theirs, FEATURE)
+    assert line.startswith(NAMES_TAKEN[fault])
+
+
+def test_a_function_that_returns_whole_rows_goes_on(theirs: Database) -> None:
+    for body in (
+        "begin atomic select r from session_requests as r; end",
+        "as $$ select * from public.session_requests $$",
+    ):
+        theirs.sql(
+            f"create or replace function all_of_them() returns setof session_requests"
+            f" language sql stable {body}"
+        )
+        install(theirs.dsn(), FEATURE)
+        assert theirs.sql("select * from all_of_them()") == []
+        install(theirs.dsn(), DOWN)
+
+
+def test_tables_that_inherit_it_keep_what_was_theirs(theirs: Database) -> None:
+    theirs.sql("create table archived (at timestamptz) inherits (session_requests)")
+    theirs.sql("create table old (preferred_mechanic_id uuid) inherits (session_requests)")
+    before = dump(theirs)
+    install(theirs.dsn(), FEATURE)
+    theirs.sql("insert into old (customer_id, session_type) values (gen_random_uuid(), 'chat')")
+    install(theirs.dsn(), DOWN)
+    assert dump(theirs) == before
 
 
 def test_the_feature_without_the_engine_is_refused(garage: Database) -> None:

@@ -1,6 +1,7 @@
 """What comes after a payment, and instead of one: each is told to whoever must know of it."""
 
 import json
+import uuid
 from typing import Any
 
 import psycopg
@@ -144,6 +145,40 @@ def test_a_refund_is_due_until_it_is_made(shared: Database, state: str) -> None:
     assert set(found) == {"refunds_due"} and found["refunds_due"].startswith("1 paid requests")
     process(shared, refund("pi_1"))
     assert unsettled(shared) == [] and unwell(shared) == {}
+
+
+@pytest.mark.parametrize("state", ["pending", "accepted", "completed", "cancelled", "expired"])
+def test_the_customer_hears_what_becomes_of_the_money(shared: Database, state: str) -> None:
+    request = paid(shared, state=state, amount_total=1500, currency="jpy")
+    customer = shared.request(request)["customer_id"]
+    free = shared.make_request(customer, status="cancelled")
+    other = paid(shared, "pi_2")
+    asked = {"request_ids": f"{{{request},{free},{other},{uuid.uuid4()}}}"}
+
+    def told(who: str) -> list[tuple[object, ...]]:
+        found = rpc(shared.connect(who), "list_session_request_payments", **asked)
+        keys = ("request_id", "status", "amount_total", "currency")
+        return [tuple(row[key] for key in keys) for row in found]
+
+    is_over = state in ("cancelled", "expired")
+    assert told(customer) == [(request, "refund_due" if is_over else "paid", 1500, "jpy")]
+    assert told(shared.make_mechanic()) == []
+    process(shared, at(1, refund("pi_1")))
+    assert told(customer) == [(request, "refunded", 1500, "jpy")]
+    process(shared, at(2, failed_refund("pi_1")))
+    if state != "pending":  # which the refund cancelled
+        assert told(customer) == [(request, "refund_due" if is_over else "paid", 1500, "jpy")]
+
+
+def test_nothing_is_due_of_what_cost_nothing(shared: Database) -> None:
+    event = checkout(shared.make_customer(), payment=None, payment_status="no_payment_required")
+    event["data"]["object"] |= {"payment_intent": None, "amount_total": 0, "currency": "usd"}
+    request = process(shared, event)["request_id"]
+    customer = shared.connect(shared.request(request)["customer_id"])
+    rpc(customer, "cancel_session_request", request_id=request)
+    asked = {"request_ids": f"{{{request}}}"}
+    (payment,) = rpc(customer, "list_session_request_payments", **asked)
+    assert (payment["status"], payment["amount_total"]) == ("paid", 0)
 
 
 def test_the_refund_of_what_its_customer_cancelled_is_due(shared: Database) -> None:

@@ -1,5 +1,6 @@
 """Two connections at once: exactly one outcome, no deadlock, no serialization failure."""
 
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -314,6 +315,20 @@ def test_a_customer_who_is_leaving_books_nothing(shared: Database) -> None:
         assert paid.result()["outcome"] == "error"
     (event,) = shared.sql("select * from dispatch.stripe_events")
     assert event["processed_at"] is None and event["error"].startswith("missing_customer")
+
+
+def test_one_attempt_twice_at_once_is_one_free_booking(shared: Database) -> None:
+    """The second waits, and finds what the first has booked."""
+    customer = shared.make_customer()
+    first, second = shared.connect(customer), shared.connect(customer)
+    wish = {"plan_code": "free-diagnostic", "attempt": str(uuid.uuid4())}
+    with ThreadPoolExecutor() as pool:
+        with first.transaction():
+            booked = rpc(first, "request_free_session", **wish)
+            again = pool.submit(rpc, second, "request_free_session", **wish)
+            shared.wait_until_blocked(second)
+        assert again.result() == booked
+    assert shared.value("select count(*) from session_requests") == 1
 
 
 def test_a_mechanic_who_is_leaving_accepts_nothing(shared: Database) -> None:

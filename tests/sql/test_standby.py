@@ -23,6 +23,7 @@ READS = {
     "get_session_request_timeline",
     "list_favorite_mechanics",
     "list_open_session_requests",
+    "list_session_request_payments",
     "prepare_checkout",
 }
 # What PostgreSQL says where a function would write.
@@ -70,6 +71,7 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         "list_favorite_mechanics": (customer, {}),
         "list_open_session_requests": (mechanic, {}),
         "list_session_request_events": (mechanic, {}),
+        "list_session_request_payments": (customer, {"request_ids": f"{{{request}}}"}),
         "prepare_checkout": (customer, {"plan_code": "quick-chat", **favourite}),
         "process_stripe_event": (None, {"event": checkout(customer)}),
         "request_free_session": (customer, {"plan_code": "free-diagnostic"}),

@@ -18,7 +18,7 @@ import pytest
 from stack import ROOT
 from stack.clients import stripe_event
 from stack.install import DOWN, ENGINE_DOWN, MARKETPLACE, install, install_on_theirs
-from stack.postgres import Cluster
+from stack.postgres import Cluster, run_psql
 from tests.database import (
     Connection,
     Database,
@@ -105,6 +105,18 @@ SHAPES = [
         None,
         "noShow",
         had_column=True,
+    ),
+    Shape(
+        "grown",
+        "insert into mechanics (id, account, business_name, approved_at)"
+        " values (%(id)s, %(user)s, 'Mia', now())",
+        "update mechanics set suspended_at = now() where id = %s",
+        "insert into service_plans (code, label, session_type, price_cents)"
+        " values ('chat10', 'Chat', 'chat', 999), ('free', 'Free', 'chat', 0)",
+        "insert into customer_favorites (customer_id, mechanic_id) values (%(customer)s, %(id)s)",
+        None,
+        "paused",
+        assigns_user=False,
     ),
     Shape(
         "like_ours",
@@ -314,6 +326,48 @@ def test_a_reservation_is_known_by_its_id(theirs: Theirs) -> None:
     assert theirs.listed(theirs.favourite) == [request]
 
 
+CLEARED = (
+    "priority_notified_at = null",
+    "preferred_mechanic_id = null, priority_window_minutes = null, priority_notified_at = null",
+)
+
+
+@pytest.mark.parametrize("change", CLEARED)
+@pytest.mark.parametrize("stage", ["in the window", "declined", "given back"])
+def test_a_request_whose_columns_are_cleared_is_still_followed(
+    theirs: Theirs, stage: str, change: str
+) -> None:
+    request, favourite = theirs.book(), theirs.as_(theirs.favourite)
+    if stage == "declined":
+        rpc(favourite, "decline_session_request", request_id=request)
+    if stage == "given back":  # and cleared at once, as one that is made anew
+        assert theirs.accept(theirs.favourite, request)
+        change = f"{change}, status = 'pending', mechanic_id = null"
+    assert theirs.update(request, change)
+    word = {
+        # As when the foreign key takes the favourite out.
+        "in the window": "mechanic_gone" if "preferred" in change else "customer",
+        "declined": "declined",
+    }
+    assert theirs.db.log(request)[-1] == ":".join(["new_request", *filter(None, [word.get(stage)])])
+    assert theirs.listed(theirs.other) == [request]
+    assert theirs.accept(theirs.other, request)
+    assert theirs.db.log(request)[-1] == "request_accepted"
+    # What comes after the end is theirs alone.
+    assert theirs.update(request, "priority_notified_at = null")
+    assert theirs.db.request(request)["priority_notified_at"] is None
+
+
+def test_a_request_that_gets_another_id_is_still_followed(theirs: Theirs) -> None:
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+    assert theirs.update(request, "id = gen_random_uuid()")
+    renamed = theirs.db.value("select id::text from session_requests")
+    assert theirs.listed(theirs.other) == [renamed]
+    assert rpc(theirs.as_(theirs.other), "accept_session_request", request_id=renamed)
+    assert theirs.db.log(renamed) == ["request_accepted"]
+
+
 RESERVES = (
     "preferred_mechanic_id = '{other}', priority_notified_at = now(), priority_window_minutes = 60",
     "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00'",
@@ -393,6 +447,8 @@ def test_a_fallback_reaches_their_listeners(theirs: Theirs) -> None:
         "mechanic_gone ": lambda favourite, _: db.sql(
             "delete from mechanics where id = %s", favourite.id
         ),
+        # Whose row may stay, with nobody's id (on delete set null).
+        "mechanic_gone  ": lambda favourite, _: theirs.gone(favourite),
         "flag_off": lambda *_: db.sql("select dispatch.set_favorites_priority(false)"),
     }
     for reason, end in ends.items():
@@ -470,6 +526,22 @@ def test_a_window_does_not_end_by_their_expiry(theirs: Theirs) -> None:
     assert theirs.update(request, "status = 'expired'")
 
 
+@pytest.mark.parametrize(
+    "expires", ["infinity", "-infinity", "294276-12-31 23:59+00", "4713-01-01 BC"]
+)
+def test_whenever_theirs_say_that_it_ends_nothing_fails(theirs: Theirs, expires: str) -> None:
+    if not theirs.shape.lives:
+        pytest.skip("its expiry is not moved")
+    booked, updated, shortened = theirs.book(expires_at=expires), theirs.book(), theirs.book()
+    assert theirs.update(updated, "expires_at = %s", expires)
+    assert theirs.update(shortened, "expires_at = %s, priority_window_minutes = 1", expires)
+    for request in (booked, updated, shortened):
+        assert theirs.db.value(
+            "select abs(extract(epoch from expires_at)) > 1e10 from session_requests where id = %s",
+            request,
+        )
+
+
 def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> None:
     theirs.db.sql("select dispatch.set_favorites_priority(false)")
     everything = listen(
@@ -516,7 +588,38 @@ def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(theirs: Theirs) -> 
     assert (found["display_name"], found["is_online"], found["last_seen"]) == (None, False, None)
 
 
-def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
+def test_of_one_whose_account_is_gone_nothing_is_told_or_promised(theirs: Theirs) -> None:
+    """Their row may stay, and say that they are approved."""
+    mechanic, request = theirs.mechanic(), theirs.book()
+    given = {"customer": theirs.customer, "id": mechanic.id, "user": mechanic.user}
+    theirs.db.owner.execute(theirs.shape.favourite.encode(), given)
+    rpc(theirs.as_(mechanic), "set_presence", status="online")
+    customer = theirs.db.connect(theirs.customer)
+    checkout = {"plan_code": "chat10", "routing_type": "priority_broadcast"}
+    checkout["preferred_mechanic_id"] = mechanic.id
+    assert "Mia" in rpc(customer, "prepare_checkout", **checkout)["banner"]
+    rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+
+    theirs.gone(mechanic)
+    for found in rpc(customer, "list_favorite_mechanics"):
+        assert found["mechanic_id"] == mechanic.id
+        assert (found["display_name"], found["is_online"], found["last_seen"]) == (
+            None,
+            False,
+            None,
+        )
+    status = rpc(customer, "get_mechanic_status", mechanic_id=mechanic.id)
+    assert status == {"is_online": False, "last_seen": None}
+    assert rpc(customer, "prepare_checkout", **checkout)["banner"] is None
+    recipients = "select mechanic_id::text from dispatch.choose_recipients(%s, 10)"
+    found = {row["mechanic_id"] for row in theirs.db.sql(recipients, request)}
+    assert found == {theirs.other.id}
+    explained = "select * from dispatch.explain_routing(%s) where mechanic_id = %s"
+    for row in theirs.db.sql(explained, request, mechanic.id):
+        assert not row["may_accept"] and row["why"].startswith("has no account")
+
+
+def test_a_text_of_theirs_makes_no_notice_and_no_list_too_long(theirs: Theirs) -> None:
     """It would fail the delivery of all that come after it, again and again."""
     if theirs.shape.name != "garage":
         pytest.skip("its session types are limited")
@@ -526,6 +629,9 @@ def test_a_text_of_theirs_makes_no_notice_too_long(theirs: Theirs) -> None:
     listener = listen(theirs.db, f"customer:{theirs.customer}")
     assert theirs.db.value("select dispatch.deliver_events()") == 2
     assert [payload["request_id"] for _, payload in heard(listener, 2)][1] == request
+    # Nor the list that each mechanic asks for again and again.
+    listed = rpc(theirs.as_(theirs.favourite), "list_open_session_requests")
+    assert max(len(row[name]) for row in listed for name in ("session_type", "plan_code")) == 64
 
 
 def test_an_estimate_does_not_tell_how_many_are_reserved_for_one(theirs: Theirs) -> None:
@@ -612,6 +718,72 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     assert theirs.db.events(booked["request_id"]) == []
 
 
+def test_a_rule_of_theirs_is_no_obstacle(theirs: Theirs) -> None:
+    """PostgreSQL knows some statements that a table with a rule is not for."""
+    theirs.db.sql(
+        "create table changed (status text); create rule changed as on update to session_requests"
+        " do also insert into changed values (new.status)"
+    )
+    booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=booking)["request_id"]
+    answer = rpc(theirs.backend, "process_stripe_event", event=refund("pi_1"))
+    assert answer == {"outcome": "refunded", "request_id": request, "created": False}
+    assert theirs.db.log(request) == ["priority_request", "request_cancelled:refunded"]
+    request = theirs.book()
+    assert rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    other = theirs.book()
+    assert theirs.sweep(11) == 1
+    assert theirs.db.log(other) == ["priority_request", "new_request:window_ended"]
+
+
+def test_a_booking_that_is_given_another_id_is_none(theirs: Theirs) -> None:
+    """The page after the payment, and a refund, would look for it by the first."""
+    theirs.db.sql(
+        "create function renumber() returns trigger language plpgsql"
+        " as 'begin new.id := gen_random_uuid(); return new; end';"
+        " create trigger renumber before insert on session_requests"
+        " for each row execute function renumber()"
+    )
+    booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    answer = rpc(theirs.backend, "process_stripe_event", event=booking)
+    assert answer == {"outcome": "error", "request_id": None, "created": False}
+    (event,) = theirs.db.sql("select error from dispatch.stripe_events")
+    assert (
+        "refused by the marketplace: 23000 a trigger gave the booking another id"
+        in (event["error"])
+    )
+    customer = theirs.db.connect(theirs.customer)
+    with refused("PT409", "booking_refused"):
+        rpc(customer, "request_free_session", plan_code="free")
+    assert theirs.db.sql("select id from session_requests") == []
+    # Their own booking is theirs to number.
+    assert theirs.db.log(theirs.book()) == ["priority_request"]
+    theirs.db.sql("drop trigger renumber on session_requests")
+    answer = theirs.db.value("select dispatch.replay_stripe_event(%s)", booking["id"])
+    assert answer["created"] is True
+
+
+def test_a_queue_of_theirs_can_leave_out_what_is_reserved(theirs: Theirs) -> None:
+    """Past the policies the oldest may be reserved; then an UPDATE for another finds no row."""
+    reserved, free = theirs.book(), theirs.book(preferred_mechanic_id=None)
+    theirs.db.sql(
+        "update session_requests set created_at = created_at - interval '1 h' where id = %s",
+        reserved,
+    )
+    take = (
+        "update session_requests set status = 'accepted', mechanic_id = %s where id = ("
+        "select id from session_requests where status = 'pending' {} order by created_at"
+        " for update skip locked limit 1) returning id::text"
+    )
+    assert rows(theirs.backend, take.format(""), theirs.other.assigned) == []
+    unreserved = take.format("and not dispatch.is_reserved_for_another(id)")
+    assert rows(theirs.backend, unreserved, theirs.other.assigned) == [{"id": free}]
+
+
+def test_verify_passes(theirs: Theirs) -> None:
+    run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
+
+
 def test_a_refund_that_they_refuse_is_in_error_until_it_is_replayed(theirs: Theirs) -> None:
     booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
     request = rpc(theirs.backend, "process_stripe_event", event=booking)["request_id"]
@@ -661,9 +833,20 @@ def test_whose_refund_is_due_and_who_waits_in_vain(theirs: Theirs) -> None:
         rpc(customer, "cancel_session_request", request_id=request)
     assert theirs.db.sql(owed) == []
 
+    mine = {"request_ids": f"{{{request}}}"}
+    (payment,) = rpc(customer, "list_session_request_payments", **mine)
+    assert payment == {
+        "request_id": request,
+        "status": "paid",
+        "amount_total": 1,
+        "currency": "usd",
+    }
+    assert rpc(other, "list_session_request_payments", **mine) == []
     theirs.gone(theirs.favourite)
     assert theirs.db.sql(owed) == [{"reason": "mechanic_gone", "payment_intent": "pi_1"}]
     rpc(customer, "cancel_session_request", request_id=request)
+    (payment,) = rpc(customer, "list_session_request_payments", **mine)
+    assert payment["status"] == "refund_due"
     assert theirs.db.log(request)[-1] == "request_cancelled:cancelled"
     assert theirs.db.sql(owed) == [{"reason": "cancelled", "payment_intent": "pi_1"}]
 
@@ -732,7 +915,10 @@ def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
     assert ready["plan"]["price_cents"] == 999
     assert ready["metadata"]["session_type"] == "chat"
     assert ready["banner"] and all(isinstance(text, str) for text in ready["metadata"].values())
-    free = rpc(customer, "request_free_session", plan_code="free", **wish)
+    attempt = wish | {"plan_code": "free", "notes": "squeaks", "attempt": str(uuid.uuid4())}
+    free = rpc(customer, "request_free_session", **attempt)
+    assert rpc(customer, "request_free_session", **attempt) == free
+    assert free.get("notes", "squeaks") == "squeaks"
     assert theirs.listed(favourite) == [free["id"]]
     (first,) = rpc(customer, "get_session_request_timeline", request_id=free["id"])
     assert first["event"] == "priority_request"

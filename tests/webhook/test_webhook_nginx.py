@@ -157,6 +157,20 @@ def test_through_nginx_an_event_is_taken(app: Served, front: int, metadata: Meta
             assert answer(connection).status == 200
 
 
+def test_who_has_sent_all_and_closes_that_half_is_answered(
+    app: Served, front: int, metadata: Metadata
+) -> None:
+    for port in (app.port, front):
+        body, headers = signed(checkout(metadata))
+        lines = [f"{name}: {text}" for name, text in headers.items()]
+        with connect(port) as connection:
+            connection.sendall(
+                request(f"POST {PATH}", *lines, f"Content-Length: {len(body)}", body=body)
+            )
+            connection.shutdown(socket.SHUT_WR)
+            assert answer(connection).status == 200
+
+
 def test_far_too_large_is_said_by_nginx_as_by_the_app(front: int) -> None:
     with connect(front) as connection:
         connection.sendall(request(f"POST {PATH}", f"Content-Length: {3 * MIB}"))

@@ -9,10 +9,12 @@ const env = (name: string) => {
   return value;
 };
 const SUPABASE_URL = env("SUPABASE_URL");
-// The legacy anon key is what older projects have; those that switched it off have only the other.
-const API_KEY = JSON.parse(Deno.env.get("SUPABASE_PUBLISHABLE_KEYS") ?? "{}").default ??
-  env("SUPABASE_ANON_KEY");
+// The legacy anon key is what older projects have; those that switched it off have only the others,
+// which may be one for each app, and none called default.
+const KEYS = JSON.parse(Deno.env.get("SUPABASE_PUBLISHABLE_KEYS") || "{}");
+const API_KEY = KEYS.default ?? Object.values(KEYS)[0] ?? env("SUPABASE_ANON_KEY");
 const SITE_URL = env("SITE_URL");
+const SUCCESS_URL = `${SITE_URL}/request.html?checkout={CHECKOUT_SESSION_ID}`;
 
 const api = new URL(Deno.env.get("STRIPE_API_URL") ?? "https://api.stripe.com");
 const isHttp = api.protocol === "http:";
@@ -47,20 +49,41 @@ Deno.serve(async (request) => {
   const { data: checkout, error, status } = await supabase.rpc("prepare_checkout", {
     plan_code: wish.plan_code,
     skip_if_offline: wish.skip_if_offline ?? false,
+    ...(wish.notes && { notes: wish.notes }),
     ...(favourite && { preferred_mechanic_id: favourite, routing_type: "priority_broadcast" }),
   });
   if (error) return answer(error, status || 502);
 
   try {
-    const session = await createSession(checkout, wish.attempt);
-    return answer({ url: session.url, banner: checkout.banner });
+    const session = await openSession(checkout, await firstKey(checkout, wish.attempt));
+    // One that is paid has no page any more: on to where the payment has led.
+    const url = session.url ?? SUCCESS_URL.replace("{CHECKOUT_SESSION_ID}", session.id);
+    return answer({ url, checkout_session_id: session.id, banner: checkout.banner });
   } catch (error) {
     console.error(error);
     return answer({ message: "Stripe did not answer as it should" }, 502);
   }
 });
 
-async function createSession({ plan, metadata }: Checkout, attempt: string) {
+// Stripe repeats its first answer to a key for a day, be it a fault of its own, and whatever became
+// of the session since. What is of no use any more is followed by another key.
+async function openSession(checkout: Checkout, key: string): Promise<Stripe.Checkout.Session> {
+  try {
+    const session = await createSession(checkout, key);
+    if (!isRepeated(session.lastResponse.headers)) return session;
+    const current = await stripe.checkout.sessions.retrieve(session.id);
+    if (current.status !== "expired") return current;
+  } catch (error) {
+    const { statusCode, headers } = error as Stripe.errors.StripeError;
+    if (!(statusCode && statusCode >= 500 && isRepeated(headers))) throw error;
+  }
+  return await openSession(checkout, await digest([key, "again"]));
+}
+
+const isRepeated = (headers?: HeadersInit) =>
+  new Headers(headers).get("Idempotent-Replayed") === "true";
+
+async function createSession({ plan, metadata }: Checkout, idempotencyKey: string) {
   return await stripe.checkout.sessions.create(
     {
       mode: "payment",
@@ -75,15 +98,18 @@ async function createSession({ plan, metadata }: Checkout, attempt: string) {
         },
       ],
       metadata,
-      success_url: `${SITE_URL}/request.html?checkout={CHECKOUT_SESSION_ID}`,
+      success_url: SUCCESS_URL,
       cancel_url: `${SITE_URL}/index.html?cancelled`,
     },
-    { idempotencyKey: await digest([attempt, plan, metadata]) },
+    { idempotencyKey },
   );
 }
 
 // The same attempt at the same booking is the same session; Stripe refuses a key that comes again
 // with another booking.
+const firstKey = ({ plan, metadata }: Checkout, attempt: string) =>
+  digest([attempt, plan, metadata]);
+
 async function digest(value: unknown) {
   const text = new TextEncoder().encode(JSON.stringify(value));
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", text));

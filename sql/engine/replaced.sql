@@ -1,0 +1,25 @@
+-- An engine of an earlier version has these with fewer parameters. Two of one name would both be
+-- meant by a call that leaves the new ones out.
+do $$
+declare
+    v_found record;
+begin
+    for v_found in
+        select p.oid::regprocedure as signature
+        from pg_catalog.pg_proc as p
+        inner join (
+            values
+            ('public', 'prepare_checkout', 5),
+            ('public', 'request_free_session', 3),
+            ('dispatch', 'make_checkout', 5),
+            ('dispatch', 'create_free_request', 3)
+        ) as w (namespace, name, arguments)
+            on
+                p.pronamespace = to_regnamespace(w.namespace)
+                and p.proname = w.name and p.pronargs = w.arguments
+        where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
+    loop
+        execute format('drop function %s', v_found.signature);
+    end loop;
+end;
+$$;
