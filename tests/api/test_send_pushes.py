@@ -17,7 +17,7 @@ from stack.postgres import SUPERUSER, run_psql
 from stack.push_service import Device, PushService, push_service
 from stack.services import Service, Stack, edge_function
 from tests.api.world import Person, World
-from tests.database import at_once
+from tests.database import at_once, eventually
 
 PUBLIC, PRIVATE = new_keys()
 KEY = "sb_secret_of_the_job"
@@ -67,7 +67,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def function(world: World, start: Start) -> Function:
     """As on a project that switched the legacy keys off."""
-    keys = {"default": world.env["SUPABASE_SERVICE_ROLE_KEY"], "job": KEY}
+    keys = {"web": world.env["SUPABASE_SERVICE_ROLE_KEY"], "job": KEY}
     return start(SUPABASE_URL=world.env["SUPABASE_URL"], SUPABASE_SECRET_KEYS=json.dumps(keys))
 
 
@@ -226,6 +226,28 @@ def test_two_calls_at_once_send_each_push_once(
         " where not is_reminder and outcome is distinct from 'sent'"
     )
     assert left["count"] == 0
+
+
+def test_what_was_sent_is_told_once_the_database_hears(
+    world: World, service: PushService, function: Function
+) -> None:
+    """Else it would be sent again."""
+    grant = "{} execute on function public.finish_pushes(jsonb) {} service_role"
+    logged = len(function.log())
+
+    def away(_: str) -> tuple[int, dict[str, str]]:
+        world.sql(grant.format("revoke", "from"))
+        return 201, {}
+
+    def back() -> None:
+        eventually(lambda: "database_away" in [line["what"] for line in function.log()[logged:]])
+        world.sql(grant.format("grant", "to"))
+
+    service.answer = away
+    request = book(world, with_phones(world, service.device()))
+    pushes, _ = at_once(function.send, back)
+    assert pushes == 1
+    assert push_of(world, request)["outcome"] == "sent"
 
 
 def test_only_with_a_secret_key(world: World, service: PushService, function: Function) -> None:
