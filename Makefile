@@ -75,6 +75,7 @@ screenshots: $(READY)  ## Take the pictures in docs/ again
 
 sql: $(READY)  ## Rebuild the generated files
 	@$(PYTHON) -m stack.build_sql
+	@$(PYTHON) -m stack.build_checks
 	@$(PYTHON) -m stack.build_types
 	@$(PYTHON) -m stack.build_module
 	@$(PYTHON) -m stack.build_architecture
@@ -88,6 +89,7 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 	$(PYTHON) -m mypy
 	$(PYTHON) -m sqlfluff lint --disable-progress-bar --nocolor
 	$(PYTHON) -m stack.build_sql --check
+	$(PYTHON) -m stack.build_checks --check
 	$(PYTHON) -m stack.build_types --check
 	$(PYTHON) -m stack.build_module --check
 	$(PYTHON) -m stack.build_architecture --check

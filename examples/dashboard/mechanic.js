@@ -1,12 +1,15 @@
 // A mechanic's page: be seen online, and take or decline what is offered.
 import {
   WORDS, acceptRequest, completeRequest, declineRequest, followAs, keepPresence, listOpenRequests,
-  timeLeft,
+  mechanicTopics, timeLeft,
 } from "./favorites_priority.js";
 import {
-  ago, drawList, fill, find, keepUp, me, part, run, showConnected, showReadError, supabase, tell,
-  tellError,
+  LANGUAGE, ago, drawList, fill, find, isCurrent, keepUp, me, money, part, run, showConnected,
+  showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
+import { drawTitle, forget, ring } from "./ring.js";
+import { serverNow } from "./server_clock.js";
+import { sendOnLeaving } from "./session.js";
 
 const LEFT = {
   request_accepted: "Another mechanic has taken a request.",
@@ -16,32 +19,53 @@ const LEFT = {
 const titles = new Map();
 const jobs = new Map(); // what was accepted, with the customer's name
 const mine = new Set(); // what this mechanic answered: no news when it leaves the list
-let shown = new Set();
+let mechanic;
+let shown; // the ids that were last seen open; none before the first reading
 let catchUp;
+
+find("#sign-out").onclick = () => run(find("#sign-out"), "Signing out…", signOut);
 
 // --- Presence ---
 
 let presence;
 
-function setOnline(isOnline) {
+function beginPresence(isOnline) {
+  presence = keepPresence(supabase, {
+    userId: me.id,
+    status: isOnline ? "online" : "offline",
+    onStatus: (status) => (find("#online").checked = status === "online"),
+    onError: showReadError,
+  });
   find("#online").checked = isOnline;
-  if (isOnline) presence ??= keepPresence(supabase, showReadError);
-  else {
-    presence?.stop();
-    presence = undefined;
-  }
+  find("#online").disabled = false;
 }
 
-find("#online").onchange = (event) => setOnline(event.target.checked);
+find("#online").onchange = ({ target }) => presence.setStatus(target.checked ? "online" : "offline");
 
 // --- Open requests ---
 
+const titleOf = ({ plan_code, plan_title }) => plan_title ?? titles.get(plan_code) ?? "Session";
+
+// Reasons of the match that are not among these say more: "Available now" is known to whoever reads.
+function factsOf(request) {
+  return [
+    request.is_urgent && "Urgent",
+    request.is_returning_customer && "Was your customer before",
+    request.requested_brand,
+    request.customer_city,
+  ].filter(Boolean);
+}
+
+const priceOf = ({ price_cents, currency }) =>
+  price_cents === null || !(price_cents === 0 || currency) ? "" : money(price_cents, currency);
+
 function drawOpen(card, request) {
-  const { request_id, plan_code, is_priority, window_ends_at, match_reasons, created_at } = request;
-  const title = titles.get(plan_code) ?? "Session";
-  fill(card, {
-    plan: title,
-    about: [`Asked ${ago(created_at)}`, ...match_reasons].join(" · "),
+  const { request_id, is_priority, window_ends_at, created_at } = request;
+  const title = titleOf(request);
+  fill(card, { plan: title, price: priceOf(request), about: `Asked ${ago(created_at)}` });
+  drawList(part(card, "facts"), "fact", factsOf(request), String, (fact, text) => {
+    fact.textContent = text;
+    fact.classList.toggle("urgent", text === "Urgent");
   });
   part(card, "first").hidden = !is_priority;
   card.classList.toggle("mine", is_priority);
@@ -62,12 +86,24 @@ function drawOpen(card, request) {
   };
 }
 
-function drawTimesLeft() {
+const clock = new Intl.DateTimeFormat(LANGUAGE, { timeStyle: "short" });
+
+// A countdown is for what was read just now; else the time that it ends at still holds.
+function drawTimes() {
   for (const time of document.querySelectorAll("[data-ends-at]")) {
-    fill(time.parentElement, { left: timeLeft(time.dataset.endsAt) });
+    const { endsAt } = time.dataset;
+    const left = isCurrent()
+      ? `for ${timeLeft(endsAt, serverNow())}`
+      : `until ${clock.format(new Date(endsAt))}`;
+    fill(time.parentElement, { left });
+  }
+  for (const [id, at] of ending) {
+    const card = find(`#accepted > [data-key="${id}"]`);
+    if (card) drawEnding(card, id);
+    if (at <= Date.now()) complete(id);
   }
 }
-setInterval(drawTimesLeft, 1000);
+setInterval(drawTimes, 1000);
 
 async function answer(button, busy, requestId, action) {
   mine.add(requestId);
@@ -92,28 +128,71 @@ function askWhy() {
 find("#other").onfocus = () => (find("[name=reason][value='']").checked = true);
 
 // Whoever looks at a request that leaves the list is told why, as far as the events say it.
-function tellWhatLeft(open, events) {
-  for (const id of shown) {
-    if (mine.has(id) || open.some((request) => request.request_id === id)) continue;
+function tellWhatLeft(openIds, events) {
+  for (const id of shown ?? []) {
+    if (mine.has(id) || openIds.has(id)) continue;
     const last = events.findLast((event) => event.request_id === id);
     tell(LEFT[last?.event] ?? "A request is no longer open: taken or withdrawn.");
   }
-  shown = new Set(open.map((request) => request.request_id));
+}
+
+// What is in the list for the first time, notice or none: nobody need hear of it to be told.
+function ringFor(open) {
+  const isNew = ({ request_id }) => shown && !shown.has(request_id);
+  ring(
+    open.filter(isNew).map((request) => ({
+      id: request.request_id,
+      title: `${request.is_priority ? "You first" : "New request"}: ${titleOf(request)}`,
+      about: [priceOf(request), ...factsOf(request)].filter(Boolean).join(" · "),
+    })),
+  );
 }
 
 // --- Accepted sessions ---
 
-function drawJob(card, { id, customer_name, customer_email, notes, plan_code }) {
+// Sessions said to be complete, and until when that can be taken back: nobody has been told yet.
+const ending = new Map();
+const SECONDS_TO_UNDO = 8;
+
+function drawEnding(card, id) {
+  const isEnding = ending.has(id);
+  const left = isEnding ? Math.max(0, Math.ceil((ending.get(id) - Date.now()) / 1000)) : 0;
+  fill(card, { ending: isEnding ? `Complete in ${left} s` : "" });
+  const button = part(card, "complete");
+  if (button.getAttribute("aria-busy") === "true") return;
+  fill(card, { complete: isEnding ? "Undo" : "Session complete" });
+  button.onclick = () => {
+    if (ending.has(id)) ending.delete(id);
+    else ending.set(id, Date.now() + SECONDS_TO_UNDO * 1000);
+    drawEnding(card, id);
+  };
+}
+
+function complete(id) {
+  ending.delete(id);
+  const card = find(`#accepted > [data-key="${id}"]`);
+  const button = card ? part(card, "complete") : document.createElement("button");
+  answer(button, "Completing…", id, () => completeRequest(supabase, id));
+}
+
+// Whoever leaves meant it. If that does not arrive either, the session is still in the list when
+// they come back, and the customer has been told nothing that is not so.
+addEventListener("pagehide", () => {
+  for (const id of ending.keys()) sendOnLeaving("complete_session_request", { request_id: id });
+  ending.clear();
+});
+
+function drawJob(card, job) {
+  const { id, customer_name, customer_email, notes } = job;
   fill(card, {
     customer: customer_name ?? "Your customer",
-    plan: titles.get(plan_code) ?? "Session",
+    plan: titleOf(job),
     notes: notes ?? "",
     email: customer_email ?? "",
   });
   part(card, "email").href = `mailto:${customer_email ?? ""}`;
   part(card, "email").hidden = !customer_email;
-  const complete = part(card, "complete");
-  complete.onclick = () => answer(complete, "Completing…", id, () => completeRequest(supabase, id));
+  drawEnding(card, id);
 }
 
 async function readJobs() {
@@ -131,44 +210,55 @@ async function readJobs() {
   return data.map(({ id }) => jobs.get(id));
 }
 
+// --- Reading ---
+
+async function readMechanic() {
+  const { data } = await supabase
+    .from("mechanics")
+    .select("display_name, status, is_online")
+    .eq("id", me.id)
+    .maybeSingle()
+    .throwOnError();
+  const isApproved = data?.status === "approved";
+  find("#hello").textContent = isApproved ? `Hello ${data.display_name}` : WORDS.not_a_mechanic;
+  document
+    .querySelectorAll("main section, .switches")
+    .forEach((node) => (node.hidden = !isApproved));
+  if (!isApproved) return null;
+  beginPresence(data.is_online);
+  return data;
+}
+
 async function draw(events) {
+  mechanic ??= await readMechanic();
+  if (!mechanic) return showConnected();
   if (titles.size === 0) {
     const { data } = await supabase.from("service_plans").select("code, title").throwOnError();
     data.forEach(({ code, title }) => titles.set(code, title));
   }
   const open = await listOpenRequests(supabase);
   const accepted = await readJobs();
-  tellWhatLeft(open, events);
+  const openIds = new Set(open.map((request) => request.request_id));
+  tellWhatLeft(openIds, events);
   if (events.some(({ event, request_id }) => event === "request_refunded" && jobs.has(request_id))) {
     tell("The payment for your session was refunded. Talk to your customer.");
   }
+  forget(openIds);
+  ringFor(open);
+  shown = openIds;
   drawList(find("#open"), "request", open, (request) => request.request_id, drawOpen);
-  drawTimesLeft();
   find("#none").hidden = open.length > 0;
   drawList(find("#accepted"), "job", accepted, (job) => job.id, drawJob);
   find("#jobs").hidden = accepted.length === 0;
-  document.title = open.length ? `(${open.length}) Open requests` : "Open requests";
+  drawTitle(open.length);
   showConnected();
+  drawTimes();
 }
 
-async function start() {
-  const { data: mechanic } = await supabase
-    .from("mechanics")
-    .select("display_name, status, is_online")
-    .eq("id", me.id)
-    .maybeSingle()
-    .throwOnError();
-  if (mechanic?.status !== "approved") {
-    find("#hello").textContent = WORDS.not_a_mechanic;
-    document.querySelectorAll("main section, .switch").forEach((node) => (node.hidden = true));
-    return;
-  }
-  find("#hello").textContent = `Hello ${mechanic.display_name}`;
-  setOnline(mechanic.is_online);
-  const topicsOf = (userId) => [`mechanic:${userId}`, "session_requests_feed"];
-  catchUp = await keepUp(
-    followAs(supabase, localStorage, topicsOf, { handle: draw, onError: showReadError }),
-  );
-}
-
-start().catch(tellError);
+catchUp = await keepUp(
+  followAs(supabase, localStorage, mechanicTopics, {
+    userId: me.id,
+    handle: draw,
+    onError: showReadError,
+  }),
+).catch(tellError);

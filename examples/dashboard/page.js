@@ -1,18 +1,12 @@
-// What the pages share: who is signed in, drawing, words, and staying up to date.
-import { OPTIONS, SIGN_IN_URL, SUPABASE_ANON_KEY, SUPABASE_URL } from "./config.js";
-import { serverNow, watchClock } from "./server_clock.js";
+// What the pages share: drawing, words, and staying up to date.
+import { OPTIONS, SIGN_IN_URL } from "./config.js";
+import { WORDS, explain, wordOf } from "./favorites_priority.js";
+import { serverNow } from "./server_clock.js";
+import {
+  isSignedOut, keptSession, me, showBroken, showSignedOut, showTold, supabase,
+} from "./session.js";
 
-export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, {
-  ...OPTIONS,
-  global: { ...OPTIONS.global, fetch: watchClock(OPTIONS.global?.fetch ?? fetch) },
-});
-
-const { data } = await supabase.auth.getSession();
-if (!data.session) {
-  location.replace(SIGN_IN_URL);
-  await new Promise(() => {}); // nothing of this page may run any more
-}
-export const me = data.session.user;
+export { keptSession, me, supabase } from "./session.js";
 
 export const find = (selector) => document.querySelector(selector);
 for (const link of document.querySelectorAll("#account")) link.href = SIGN_IN_URL;
@@ -110,16 +104,22 @@ export function tell(text, kind = "news") {
   box.append(note);
 }
 
-const causeOf = (error) => error.cause ?? error;
-// As Chrome, Firefox, Safari and supabase-js put it.
-const AWAY = /failed to (fetch|send)|networkerror|load failed/i;
-const isAway = (error) => !navigator.onLine || AWAY.test(causeOf(error).message);
+// Whoever is signed in as far as this device knows has no token only because it could not be
+// renewed: that is no reason to send them away.
+function wordFor(error) {
+  const word = wordOf(error);
+  if (!navigator.onLine) return "away";
+  if (word !== "not_signed_in" || !keptSession()) return word;
+  const isRefused = /^PGRST30/.test((error.cause ?? error).code);
+  return isRefused ? word : "away";
+}
 
 export function tellError(error) {
-  if (/^(not_signed_in|PGRST30\d)$/.test(causeOf(error).details || causeOf(error).code)) {
-    location.replace(SIGN_IN_URL);
-  }
-  tell(isAway(error) ? "There is no connection. Please try again." : error.message, "error");
+  const word = wordFor(error);
+  if (word === "unknown") console.error(error);
+  showTold();
+  if (word === "not_signed_in") showSignedOut();
+  else tell(explain({ word }), "error");
 }
 
 // Runs what a button does; meanwhile it says so and cannot be pressed again.
@@ -144,25 +144,46 @@ export async function run(button, busy, action) {
 
 // --- Staying up to date ---
 
+const AWAY = find("#away").textContent;
+const MAY_BE_OLD = "What you see may be old; we keep trying.";
+const UNREAD = {
+  busy: `The service does not answer as it should. ${MAY_BE_OLD}`,
+  forbidden: `You may not see this. ${MAY_BE_OLD}`,
+  unknown: `Something is wrong here. ${MAY_BE_OLD}`,
+};
+
+// Until it is read again, no clock may run as if all were well: see isCurrent.
 export function showReadError(error) {
-  if (isAway(error)) find("#away").hidden = false;
-  // Realtime's errors have no code: without it the state is read every few seconds.
-  else if ("code" in causeOf(error)) tellError(error);
-  else console.debug(error);
+  const word = wordFor(error);
+  if (isSignedOut()) return;
+  if (word === "not_signed_in") return showSignedOut();
+  showTold();
+  const text = UNREAD[word] ?? (word in WORDS ? explain({ word }) : AWAY);
+  if (find("#away").textContent !== text) find("#away").textContent = text;
+  find("#away").hidden = false;
+  if (word !== "unknown") return;
+  console.error(error);
+  showBroken();
 }
 
-// Keeps up to date what `follow` follows: by its notices, and by reading while there are none.
-export async function keepUp(following, every = 2000) {
+export const isCurrent = () => find("#away").hidden;
+
+export function showConnected() {
+  find("#away").hidden = true;
+  showTold();
+}
+
+// Keeps up to date what `follow` follows, which reads every few seconds while it hears nothing.
+export async function keepUp(following) {
   const { catchUp } = await following;
-  const hears = () => supabase.getChannels().every((channel) => channel.state === "joined");
-  setInterval(() => !document.hidden && !hears() && catchUp(), every);
+  const sayAway = () => showReadError({ word: "away" });
+  if (!navigator.onLine) sayAway(); // before a new token has been waited for
   addEventListener("online", catchUp);
+  addEventListener("offline", sayAway);
   document.addEventListener("visibilitychange", () => !document.hidden && catchUp());
   await catchUp();
   return catchUp;
 }
-
-export const showConnected = () => (find("#away").hidden = true);
 
 // --- Leaving ---
 

@@ -9,7 +9,7 @@ import {
   wasBooked, whatBecameOf,
 } from "./bookings.js";
 import {
-  LANGUAGE, ago, drawList, fill, find, initials, keepUp, me, part, run, showConnected,
+  LANGUAGE, ago, drawList, fill, find, initials, isCurrent, keepUp, me, part, run, showConnected,
   showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { serverNow } from "./server_clock.js";
@@ -195,7 +195,7 @@ function drawClock() {
   if (acceptedAt) {
     find("#since").textContent = `Accepted at ${time.format(new Date(acceptedAt))}, ${ago(acceptedAt)}`;
   }
-  find("#clock").hidden = !clock;
+  find("#clock").hidden = !clock || !isCurrent();
   if (!clock) return;
   const left = clock.endsAt - serverNow();
   find("#clock").style.setProperty("--left", Math.max(0, left / clock.length));

@@ -16,8 +16,9 @@ $$;
 
 comment on function public.list_session_request_events(bigint, integer) is
 'The events on the caller''s topics after a cursor (the last event_id seen; 0: from the start), '
-'in order, at most max_rows (up to 1000). No event below a listed one appears later. Raises PT401 '
-'not_signed_in.';
+'in order, at most max_rows (up to 1000). No event below a listed one appears later. With after '
+'null: the last one alone, where a device begins that has no cursor, or one that lies above the '
+'log since a backup was put back. Raises PT401 not_signed_in.';
 revoke all on function public.list_session_request_events(bigint, integer)
 from public, anon, authenticated, service_role;
 grant execute on function public.list_session_request_events(bigint, integer) to authenticated;

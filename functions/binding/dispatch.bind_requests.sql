@@ -136,13 +136,16 @@ begin
                             'where w.request_id = r.id)'
                 end,
                 case when not v_is_ours then 'w.announced_at' end
-            )
+            ),
+            (21, 'is_urgent', 'boolean', '{is_urgent}', null, null)
         ) as w (number, name, type, needs, expression, of_view)
         cross join unnest(w.needs) as n (name)
         left join pg_catalog.pg_attribute as a
             on
                 a.attrelid = 'public.session_requests'::regclass
                 and a.attname = n.name and not a.attisdropped
+                -- No cast makes a yes or no of another's 'high' or 3.
+                and (n.name <> 'is_urgent' or a.atttypid = 'boolean'::regtype)
         left join pg_catalog.pg_type as x on x.oid = a.atttypid
         left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
         group by w.number, w.name, w.type, w.needs, w.expression, w.of_view

@@ -1,7 +1,16 @@
--- Off until the feature's setter replaces it, which then stays as it was turned.
+-- Off until the feature's setter replaces it, which then stays as it was turned; off again if what
+-- stands there is no flag.
 do $flag$
 begin
-    if to_regprocedure('dispatch.set_favorites_priority(boolean)') is null then
+    if
+        to_regprocedure('dispatch.set_favorites_priority(boolean)') is null
+        or not exists (
+            select from pg_catalog.pg_proc as p
+            where
+                p.oid = to_regprocedure('dispatch.favorites_priority_enabled()')
+                and p.prosrc ~ '^\s*begin\s+return (true|false);\s+end;\s*$'
+        )
+    then
         create or replace function dispatch.favorites_priority_enabled()
         returns boolean
         language plpgsql
@@ -14,6 +23,8 @@ begin
         end;
         $$;
     end if;
+    alter function dispatch.favorites_priority_enabled()
+    immutable called on null input security invoker set search_path = pg_catalog, pg_temp;
 end;
 $flag$;
 

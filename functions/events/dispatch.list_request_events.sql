@@ -26,7 +26,17 @@ begin
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
-        where e.id > coalesce(p_after, 0) and e.id <= v_settled and e.topics && v_topics
+        where
+            e.id > coalesce(
+                p_after,
+                (
+                    select last.id - 1 from dispatch.request_events as last
+                    where last.id <= v_settled and last.topics && v_topics
+                    order by last.id desc
+                    limit 1
+                )
+            )
+            and e.id <= v_settled and e.topics && v_topics
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     else
@@ -34,7 +44,17 @@ begin
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
-        where e.id > coalesce(p_after, 0) and e.id <= v_settled and e.topics[1] = v_customer
+        where
+            e.id > coalesce(
+                p_after,
+                (
+                    select last.id - 1 from dispatch.request_events as last
+                    where last.id <= v_settled and last.topics[1] = v_customer
+                    order by last.id desc
+                    limit 1
+                )
+            )
+            and e.id <= v_settled and e.topics[1] = v_customer
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     end if;

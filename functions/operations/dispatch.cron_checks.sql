@@ -1,5 +1,5 @@
--- Part of dispatch.health(): whether pg_cron runs the two jobs. Its tables are named only where it
--- is: in one database of a cluster.
+-- Part of dispatch.health(): whether pg_cron runs the two jobs, and what they may do. Its tables
+-- are named only where it is: in one database of a cluster.
 create or replace function dispatch.cron_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
@@ -25,7 +25,6 @@ declare
     v_job record;
     v_sweep_is_active boolean := false;
     v_user text := current_user::text;
-    v_timeout text;
     v_max_time interval;
 begin
     select a.pid, a.backend_start, a.wait_event into v_launcher
@@ -37,16 +36,19 @@ begin
     v_since := greatest(v_since, v_launcher.backend_start);
 
     for v_job in
-        select w.name, w.max_age, null::boolean as is_active, null::timestamptz as began_at,
+        select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
             null::text as error, null::text as username, null::text as address
         from (
-            values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
-        ) as w (name, max_age)
+            values
+            ('sweep', interval '3 minutes', '%dispatch.sweep\_round(%'),
+            ('retention', interval '26 hours', '%dispatch.prune\_events(%')
+        ) as w (name, max_age, command)
     loop
         if v_has_cron then
             execute $q$
                 select
-                    bool_or(j.active) as is_active,
+                    bool_or(j.active and j.command like $3) as is_active,
+                    count(*) filter (where j.active) as count,
                     max(begun.start_time) as began_at,
                     max(ended.return_message) as error,
                     max(j.username) as username,
@@ -71,11 +73,12 @@ begin
                 ) as ended on true
                 where j.jobname = $1 and j.database = current_database()
             $q$
-            into v_job.is_active, v_job.began_at, v_job.error, v_job.username, v_job.address
+            into v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username, v_job.address
             using
                 'dispatch-' || v_job.name,
                 'server (restarted|closed the connection)'
-                '|terminating (connection|background worker)|job canceled';
+                '|terminating (connection|background worker)|job canceled',
+                v_job.command;
         end if;
         if v_job.name = 'sweep' then
             v_sweep_is_active := coalesce(v_job.is_active, false);
@@ -88,6 +91,12 @@ begin
             when not v_has_cron then v_absent
             else
                 case when ok then 'job' else 'no active job' end || ' dispatch-' || v_job.name
+                || case
+                    when v_job.count > 0 and not ok then ' that does its work: its command is another'
+                    when v_job.count > 1
+                        then ', ' || v_job.count || ' of them where one is enough'
+                    else ''
+                end
         end;
         return next;
 
@@ -156,36 +165,9 @@ begin
     end;
     return next;
 
-    -- The setting for the job's role in this database, else for the role, for the database, for the
-    -- server. (What this session set for itself says nothing of the job's.)
-    select coalesce(
-        (
-            select substr(c.setting, length('statement_timeout=') + 1)
-            from pg_catalog.pg_db_role_setting as s
-            cross join unnest(s.setconfig) as c (setting)
-            where
-                s.setrole in (0, to_regrole(quote_ident(v_user))::oid)
-                and s.setdatabase in (
-                    0,
-                    (select d.oid from pg_catalog.pg_database as d
-                    where d.datname = current_database())
-                )
-                and c.setting like 'statement\_timeout=%'
-            order by s.setrole = 0, s.setdatabase = 0
-            limit 1
-        ),
-        (
-            select s.setting from pg_catalog.pg_settings as s
-            where
-                s.name = 'statement_timeout'
-                and s.source in ('default', 'command line', 'configuration file')
-        ),
-        '0'
-    ) into v_timeout;
-    v_max_time := case
-        when v_timeout ~ '^[0-9]+$' then make_interval(secs => v_timeout::double precision / 1000)
-        else v_timeout::interval
-    end;
+    v_max_time := make_interval(
+        secs => dispatch.job_setting(v_user, 'statement_timeout')::double precision / 1000
+    );
     check_name := 'sweep_uncut';
     ok := v_max_time = interval '0' or v_max_time > v_run_time;
     detail := case
@@ -194,6 +176,17 @@ begin
             'statement_timeout of ' || v_user || ' is ' || v_max_time || ', and a run takes '
             || v_run_time || ': alter role ' || quote_ident(v_user) || ' in database '
             || quote_ident(current_database()) || ' set statement_timeout = 0'
+    end;
+    return next;
+
+    -- As a platform sets it, say, whose disk is nearly full.
+    check_name := 'sweep_may_write';
+    ok := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'off';
+    detail := case
+        when ok then v_user || ' begins transactions that may write'
+        else
+            'default_transaction_read_only is on for ' || v_user || ', and nothing is announced '
+            'or booked: see why, then set it off'
     end;
     return next;
 end;

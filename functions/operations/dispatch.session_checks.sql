@@ -27,21 +27,38 @@ begin
 
     -- A listener that stops reading does this: its server process waits for it inside a
     -- transaction, and is "idle" and younger than its snapshot to look at. So both are asked: how
-    -- long ago, and how many transactions.
+    -- long ago, and how many transactions. Who has written and is idle has no snapshot, and holds
+    -- up vacuum by its transaction alone; so does one that is prepared, which has no session.
     select
-        a.pid,
-        a.wait_event,
-        coalesce(nullif(a.application_name, ''), a.backend_type) as who,
-        age(a.backend_xmin) as transactions,
-        -- A standby's snapshot, which a replication session reports, has no beginning here.
-        age(a.backend_xmin) > v_many
-        and coalesce(a.xact_start < p_now - interval '5 minutes', true) as is_old
+        h.who,
+        h.wait_event,
+        h.transactions,
+        -- A standby's snapshot, which a replication session or slot has, has no beginning here.
+        h.transactions > v_many
+        and coalesce(h.since < p_now - interval '5 minutes', true) as is_old
     into v_session
-    from pg_catalog.pg_stat_activity as a
-    where
-        a.backend_xmin is not null and a.backend_type <> 'autovacuum worker'
-        and coalesce(a.datname, current_database()) = current_database()
-    order by is_old desc, age(a.backend_xmin) desc
+    from (
+        select
+            format(
+                'session %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.backend_type)
+            ) as who,
+            a.wait_event,
+            greatest(age(a.backend_xid), age(a.backend_xmin)) as transactions,
+            a.xact_start as since
+        from pg_catalog.pg_stat_activity as a
+        where
+            a.backend_type <> 'autovacuum worker'
+            and coalesce(a.datname, current_database()) = current_database()
+        union all
+        select 'prepared transaction ' || p.gid, null, age(p.transaction), p.prepared
+        from pg_catalog.pg_prepared_xacts as p
+        where p.database = current_database()
+        union all
+        select 'replication slot ' || r.slot_name, null, age(r.xmin), null
+        from pg_catalog.pg_replication_slots as r
+    ) as h
+    where h.transactions is not null
+    order by is_old desc, h.transactions desc, h.since
     limit 1;
     check_name := 'snapshots_recent';
     ok := v_hidden is null and not coalesce(v_session.is_old, false);
@@ -49,7 +66,7 @@ begin
         when v_hidden is not null then v_hidden
         when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
         else
-            'session ' || v_session.pid || ' (' || v_session.who || ') keeps vacuum from removing '
+            v_session.who || ' keeps vacuum from removing '
             || 'the dead rows of the last ' || v_session.transactions || ' transactions'
             || case v_session.wait_event
                 when 'ClientWrite' then ': its client does not read what it is sent' else ''

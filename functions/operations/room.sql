@@ -4,6 +4,7 @@
 \ir dispatch.expect_stripe.sql
 \ir dispatch.explain_routing.sql
 \ir dispatch.health.sql
+\ir dispatch.job_setting.sql
 \ir dispatch.payment_checks.sql
 \ir dispatch.policy_fingerprints.sql
 \ir dispatch.prune_cron_runs.sql

@@ -1,7 +1,13 @@
--- Any, until dispatch.expect_stripe replaces it, which then stays as it was set.
+-- Any, until dispatch.expect_stripe replaces it, which then stays as it was set; any
+-- again if what stands there is no such setting.
 do $setting$
 begin
-    if to_regprocedure('dispatch.expected_stripe_event()') is null then
+    if not exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.expected_stripe_event()')
+            and p.prosrc ~ '^\s*begin\s+return ''[{].*[}]''::jsonb;\s+end;\s*$'
+    ) then
         create or replace function dispatch.expected_stripe_event()
         returns jsonb
         language plpgsql
@@ -14,6 +20,8 @@ begin
         end;
         $$;
     end if;
+    alter function dispatch.expected_stripe_event()
+    immutable called on null input security invoker set search_path = pg_catalog, pg_temp;
 end;
 $setting$;
 

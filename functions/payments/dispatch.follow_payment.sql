@@ -1,6 +1,6 @@
--- Changes dispatch.stripe_events; public.session_requests, when a refund failed. Stripe sends in no
--- order: of two events of one payment the later made is right, whichever came first; of the same
--- second the refund's failure, so that the owner looks.
+-- Changes dispatch.stripe_events; public.session_requests, when money that was given back is not
+-- any more. Stripe sends in no order: of two events of one payment the later made is right,
+-- whichever came first; of the same second the refund's failure, so that the owner looks.
 create or replace function dispatch.follow_payment(p_event jsonb, p_outcome text)
 returns text
 language plpgsql
@@ -13,6 +13,7 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
+    v_is_taken_back boolean := false;
 begin
     case p_outcome
         when 'refunded' then
@@ -36,18 +37,7 @@ begin
                         f.outcome = 'refunded' and f.subject = v_payment
                         and coalesce(f.payload -> 'created' <= v_created, true)
                 ));
-            -- It was refunded, and is not any more.
-            if
-                found and dispatch.governs_all()
-                and not exists (
-                    select from dispatch.stripe_events as e
-                    where e.outcome = 'refunded' and e.subject = v_payment
-                )
-            then
-                update public.session_requests as r
-                set metadata = r.metadata - 'refunded_at'
-                where (r.metadata ->> 'stripe_payment_intent') = v_payment;
-            end if;
+            v_is_taken_back := found;
         when 'disputed' then
             select e.outcome into v_closed
             from dispatch.stripe_events as e
@@ -56,16 +46,47 @@ begin
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
+            -- A bank may take back what it decided.
+            select e.outcome into v_closed
+            from dispatch.stripe_events as e
+            where
+                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                and e.payload #> '{data,object,id}' = v_object -> 'id'
+                and e.payload -> 'created' > v_created
+            order by e.payload -> 'created' desc
+            limit 1;
+            if found then
+                return v_closed;
+            end if;
+            v_is_taken_back := p_outcome = 'dispute_won' and exists (
+                select from dispatch.stripe_events as e
+                where
+                    e.outcome = 'dispute_lost' and e.subject = v_payment
+                    and e.payload #> '{data,object,id}' = v_object -> 'id'
+            );
             update dispatch.stripe_events as e
             set outcome = p_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome = 'disputed' and f.subject = v_payment
+                        f.outcome in ('disputed', 'dispute_won', 'dispute_lost')
+                        and f.outcome <> p_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
+    -- What one way gave back may have been given back by another too.
+    if
+        v_is_taken_back and dispatch.governs_all()
+        and not exists (
+            select from dispatch.stripe_events as e
+            where e.outcome in ('refunded', 'dispute_lost') and e.subject = v_payment
+        )
+    then
+        update public.session_requests as r
+        set metadata = r.metadata - 'refunded_at'
+        where (r.metadata ->> 'stripe_payment_intent') = v_payment;
+    end if;
     return p_outcome;
 end;
 $$;

@@ -41,6 +41,15 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
+    -- A payment is known by its id, where an event has more of it too.
+    if jsonb_typeof(v_object -> 'payment_intent') = 'object' then
+        v_payment := v_object #>> '{payment_intent,id}';
+        v_object := jsonb_set(
+            v_object, '{payment_intent}', coalesce(to_jsonb(v_payment), 'null')
+        );
+        p_event := jsonb_set(p_event, '{data,object}', v_object);
+    end if;
+
     -- Another mode or account than the owner's. Or other products share the account: of their sessions
     -- nothing is booked.
     if
@@ -83,11 +92,13 @@ begin
     then
         v_outcome := 'refund_failed';
         v_subject := v_payment;
-    elsif v_type = 'charge.dispute.created' then
-        v_outcome := 'disputed';
-        v_subject := v_payment;
-    elsif v_type = 'charge.dispute.closed' then
-        v_outcome := case v_object ->> 'status' when 'lost' then 'dispute_lost' else 'dispute_won' end;
+    elsif v_type in ('charge.dispute.created', 'charge.dispute.closed') then
+        v_outcome := case
+            -- Prevented: the bank's network has paid the customer back, and nobody is asked.
+            when v_object ->> 'status' in ('lost', 'prevented') then 'dispute_lost'
+            when v_type = 'charge.dispute.closed' then 'dispute_won'
+            else 'disputed'
+        end;
         v_subject := v_payment;
     end if;
 

@@ -1,7 +1,9 @@
 create or replace function dispatch.list_open_requests()
 returns table (
     request_id uuid, session_type text, plan_code text, is_priority boolean,
-    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[]
+    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[],
+    plan_title text, price_cents integer, currency text, requested_brand text, customer_city text,
+    is_urgent boolean, is_returning_customer boolean
 )
 language plpgsql
 stable
@@ -33,6 +35,10 @@ begin
             p.plan_code,
             p.created_at,
             p.ends_at,
+            p.customer_id,
+            p.requested_brand,
+            p.customer_city,
+            p.is_urgent,
             -- In one array, as nulls are equal there.
             array[p.requested_brand, p.customer_city, p.customer_country] as sought
         from (
@@ -67,6 +73,22 @@ begin
         cross join
             lateral dispatch.score_match(m, d.sought[1], d.sought[2], d.sought[3], now()) as s
         where m.id = v_mechanic_id
+    ),
+
+    -- A marketplace of theirs may have a code twice, and the request must not be there twice.
+    plans as (
+        select distinct on (p.code) p.code, p.title, p.price_cents, p.currency
+        from dispatch.plans as p
+        order by p.code, p.is_active desc
+    ),
+
+    -- Whom this mechanic has had before. All of their sessions, not of the engine's alone.
+    customers as materialized (
+        select distinct r.customer_id
+        from public.session_requests as r
+        where
+            r.mechanic_id = case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            and r.status::text not in ('pending', 'cancelled', 'expired')
     )
 
     select
@@ -78,9 +100,18 @@ begin
         case when o.ends_at > now() then o.ends_at end,
         o.created_at,
         s.score,
-        s.reasons
+        s.reasons,
+        p.title,
+        p.price_cents,
+        p.currency,
+        o.requested_brand,
+        o.customer_city,
+        o.is_urgent,
+        c.customer_id is not null
     from open_requests as o
     inner join scores as s on s.sought = o.sought
+    left join plans as p on p.code = o.plan_code
+    left join customers as c on c.customer_id = o.customer_id
     order by 4 desc, s.score desc, o.created_at, o.id;
 end;
 $$;

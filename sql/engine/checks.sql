@@ -39,7 +39,7 @@ from (
             'requested_brand text, customer_city text, customer_country text, '
             'preferred_mechanic_id uuid, preferred_user_id uuid, window_minutes integer, '
             'window_began_at timestamptz, '
-            'window_ends_at timestamptz, announced_at timestamptz'
+            'window_ends_at timestamptz, announced_at timestamptz, is_urgent boolean'
         ),
         (
             'dispatch.payments',
@@ -58,10 +58,17 @@ from (
     union all
     select
         'binding dispatch.' || w.name,
-        coalesce(p.prorettype = to_regtype(w.type) and p.provolatile = 'i', false),
+        coalesce(
+            p.prorettype = to_regtype(w.type) and p.provolatile = 'i'
+            and p.prosrc !~* '\mnull\M',
+            false
+        ),
         coalesce(
             pg_get_function_result(p.oid)
-            || case when p.provolatile <> 'i' then ', not immutable' end,
+            || case
+                when p.provolatile <> 'i' then ', not immutable'
+                when p.prosrc ~* '\mnull\M' then ', and returns null'
+            end,
             pg_get_function_result(p.oid),
             'missing: run sql/engine/up.sql with the binding'
         )
@@ -88,8 +95,14 @@ select
 from (
     select
         'trigger ' || w.name as check_name,
-        coalesce(t.tgenabled in ('O', 'A'), not w.is_needed) as ok,
+        coalesce(
+            t.tgenabled in ('O', 'A') and t.tgfoid = to_regprocedure(w.function)
+            and t.tgtype = 81,  -- instead of update, for each row
+            not w.is_needed
+        ) as ok,
         case
+            when t.tgfoid <> to_regprocedure(w.function) or t.tgtype <> 81
+                then 'another: drop it and run sql/engine/up.sql'
             when t.tgenabled in ('O', 'A') then 'enabled on ' || w.relation
             when t.oid is not null then 'disabled: alter table … enable trigger …'
             when w.is_needed then 'missing: run sql/engine/up.sql'
@@ -98,7 +111,7 @@ from (
     from (
         values
         (
-            'mechanics_remember_presence', 'dispatch.mechanics',
+            'mechanics_remember_presence', 'dispatch.mechanics', 'dispatch.remember_presence()',
             not pg_column_is_updatable(
                 to_regclass('dispatch.mechanics'),
                 (
@@ -110,8 +123,8 @@ from (
                 false
             )
         ),
-        ('requests_announce', 'dispatch.requests', true)
-    ) as w (name, relation, is_needed)
+        ('requests_announce', 'dispatch.requests', 'dispatch.announce_window()', true)
+    ) as w (name, relation, function, is_needed)
     left join pg_catalog.pg_trigger as t
         on t.tgname = w.name and t.tgrelid = to_regclass(w.relation)
 ) as c
@@ -165,15 +178,118 @@ from (
     union all
     select
         'row level security in dispatch',
-        count(*) filter (where not c.relrowsecurity) = 0,
+        count(*) filter (where not c.relrowsecurity or p.is_open) = 0,
         coalesce(
-            'off: ' || string_agg(c.relname, ', ' order by c.relname)
-            filter (where not c.relrowsecurity)
-            || ' (alter table dispatch.… enable row level security)',
+            nullif(
+                concat_ws(
+                    '; ',
+                    'off: ' || string_agg(c.relname, ', ' order by c.relname)
+                    filter (where not c.relrowsecurity)
+                    || ' (alter table dispatch.… enable row level security)',
+                    'another policy than …_nobody, using (false): '
+                    || string_agg(c.relname, ', ' order by c.relname) filter (where p.is_open)
+                    || ' (drop it and run sql/engine/up.sql)'
+                ),
+                ''
+            ),
             'on for ' || count(*)
         )
     from pg_catalog.pg_class as c
+    cross join
+        lateral (
+            select
+                count(*) <> 1 or not coalesce(
+                    bool_and(
+                        q.polname = c.relname || '_nobody' and q.polcmd = '*' and q.polpermissive
+                        and q.polroles = array[0]::oid[]
+                        and pg_get_expr(q.polqual, q.polrelid) = 'false'
+                        and q.polwithcheck is null
+                    ),
+                    false
+                ) as is_open
+            from pg_catalog.pg_policy as q
+            where q.polrelid = c.oid
+        ) as p
     where c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'p')
+    union all
+    -- What the engine keeps must be its owner's, survive a crash, and take every row.
+    select
+        'storage of dispatch',
+        count(f.fault) = 0,
+        coalesce(
+            string_agg(f.fault, '; ' order by f.fault), count(distinct c.oid) || ' relations'
+        )
+    from pg_catalog.pg_class as c
+    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    inner join pg_catalog.pg_roles as o on o.oid = n.nspowner
+    left join
+        lateral (
+            values
+            (
+                c.relowner <> n.nspowner,
+                format('%s is another''s: alter … owner to %I', c.relname, o.rolname)
+            ),
+            (
+                c.relkind = 'r' and c.relpersistence <> 'p',
+                format('%s is lost in a crash: alter table … set logged', c.relname)
+            ),
+            (
+                c.relkind = 'r' and c.relforcerowsecurity
+                and not (o.rolbypassrls or o.rolsuper),
+                format(
+                    '%s hides its rows from its owner: alter table … no force row level security',
+                    c.relname
+                )
+            ),
+            (
+                c.relkind = 'r' and exists (
+                    select from pg_catalog.pg_rewrite as r
+                    where r.ev_class = c.oid
+                ),
+                format('%s has a rule: drop it', c.relname)
+            ),
+            (
+                c.relkind = 'v'
+                and array_to_string(c.reloptions, ',') ~ 'security_invoker=(on|true|yes|1)',
+                format('%s asks as its caller: alter view … reset (security_invoker)', c.relname)
+            )
+        ) as f (is_so, fault)
+        on f.is_so
+    where n.nspname = 'dispatch' and c.relkind in ('r', 'v', 'S')
+    union all
+    -- The ids of events are the clients' cursor: one after the other, by whichever session.
+    select
+        'sequences and metrics of dispatch',
+        count(*) filter (where f.fault is not null) = 0,
+        coalesce(string_agg(f.fault, '; ' order by w.name), 'as they must be')
+    from (
+        values
+        ('request_events_id_seq', 'S', 1),
+        ('scheduled_at', 'S', 0),
+        ('last_delivery', 'S', 0),
+        ('last_refusal', 'S', 0),
+        ('metrics', 'v', null)
+    ) as w (name, kind, least)
+    left join pg_catalog.pg_class as c
+        on
+            c.relnamespace = to_regnamespace('dispatch') and c.relname = w.name
+            and c.relkind = w.kind
+    left join pg_catalog.pg_sequence as s on s.seqrelid = c.oid
+    cross join
+        lateral (
+            select
+                case
+                    when c.oid is null then w.name || ' is missing: run sql/engine/up.sql'
+                    when
+                        w.kind = 'S' and not (
+                            s.seqincrement = 1 and s.seqcache = 1 and not s.seqcycle
+                            and s.seqmin = w.least and s.seqmax = 9223372036854775807
+                        )
+                        then
+                            w.name || ': alter sequence … increment 1 cache 1 no cycle minvalue '
+                            || w.least || ' no maxvalue'
+                end as fault
+        ) as f
     union all
     select
         'grants in dispatch',
@@ -215,56 +331,88 @@ select
 from (
     select
         'table dispatch.' || w.name as check_name,
-        bool_and(coalesce(a.atttypid = to_regtype(split_part(n.text, ' ', 2)), false)) as ok,
+        bool_and(a.attnum is not null and d.found = d.wanted) as ok,
         coalesce(
-            'missing or of another type: '
-            || string_agg(split_part(n.text, ' ', 1), ', ')
-            filter (
-                where a.atttypid is distinct from to_regtype(split_part(n.text, ' ', 2))
-            ),
+            'other than ' || string_agg(n.text, ', ')
+            filter (where a.attnum is null or d.found <> d.wanted)
+            || ': see sql/engine/tables.sql',
             count(*) || ' columns'
         ) as detail
     from (
         values
         (
             'request_events',
-            'id bigint, request_id uuid, event text, actor_id uuid, topics text[], payload jsonb, '
-            'created_at timestamptz, delivered_at timestamptz'
+            'id bigint not null generated always, request_id uuid not null, event text not null, '
+            'actor_id uuid, topics text[] not null default ''{}''::text[], payload jsonb not null, '
+            'created_at timestamptz not null default now(), delivered_at timestamptz'
         ),
         (
             'stripe_events',
-            'id text, type text, payload jsonb, received_at timestamptz, processed_at timestamptz, '
-            'outcome text, error text, request_id uuid, subject text, '
-            'scrubbed_at timestamptz'
+            'id text not null, type text not null, payload jsonb not null, '
+            'received_at timestamptz not null default now(), processed_at timestamptz, '
+            'outcome text, error text, request_id uuid, subject text, scrubbed_at timestamptz'
         ),
         (
             'windows',
-            'request_id uuid, ends_at timestamptz, announced_at timestamptz, closed_at timestamptz'
+            'request_id uuid not null, ends_at timestamptz not null, announced_at timestamptz, '
+            'closed_at timestamptz'
         ),
-        ('presence', 'mechanic_id uuid, is_online boolean, last_seen_at timestamptz'),
+        (
+            'presence',
+            'mechanic_id uuid not null, is_online boolean not null, '
+            'last_seen_at timestamptz not null'
+        ),
         (
             'devices',
-            'endpoint text, user_id uuid, p256dh text, auth text, registered_at timestamptz'
+            'endpoint text not null, user_id uuid not null, p256dh text not null, '
+            'auth text not null, registered_at timestamptz not null default now()'
         ),
         (
             'pushes',
-            'id bigint, event_id bigint, request_id uuid, user_id uuid, endpoint text, '
-            'is_reminder boolean, due_at timestamptz, expires_at timestamptz, attempts integer, '
-            'finished_at timestamptz, outcome text, status integer'
+            'id bigint not null generated always, event_id bigint not null, '
+            'request_id uuid not null, user_id uuid, '
+            'endpoint text, is_reminder boolean not null default false, '
+            'due_at timestamptz not null, expires_at timestamptz not null, '
+            'attempts integer not null default 0, finished_at timestamptz, outcome text, '
+            'status integer'
         ),
-        ('found_before', 'what text')
+        ('found_before', 'what text not null')
     ) as w (name, columns)
     cross join unnest(string_to_array(w.columns, ', ')) as n (text)
     left join pg_catalog.pg_attribute as a
         on
             a.attrelid = to_regclass('dispatch.' || w.name)
             and a.attname = split_part(n.text, ' ', 1) and not a.attisdropped
+    left join pg_catalog.pg_attrdef as e on e.adrelid = a.attrelid and e.adnum = a.attnum
+    cross join
+        lateral (
+            select
+                concat_ws(
+                    ' ',
+                    a.atttypid::regtype,
+                    case when a.attnotnull then 'not null' end,
+                    case when a.attidentity = 'a' then 'generated always' end,
+                    'default ' || pg_get_expr(e.adbin, e.adrelid)
+                ) as found,
+                concat_ws(
+                    ' ',
+                    to_regtype(split_part(n.text, ' ', 2)),
+                    nullif(regexp_replace(n.text, '^\S+ \S+ ?', ''), '')
+                ) as wanted
+        ) as d
     group by w.name
     union all
     select
         'key of dispatch.' || w.name,
         coalesce(i.indisvalid and i.indisunique and i.indpred is null, false),
-        coalesce(pg_get_constraintdef(k.oid), 'missing: a row may be there twice')
+        case
+            when k.oid is null
+                then
+                    'missing, and a row may be there twice: alter table … add constraint '
+                    || w.name || '_pkey primary key (' || w.key || ')'
+            when not i.indisvalid then 'its index is invalid: reindex it'
+            else pg_get_constraintdef(k.oid)
+        end
     from (
         values
         ('request_events', 'id'),
@@ -299,7 +447,8 @@ from (
         ) as ok,
         case
             when i.indexrelid is null then 'missing: run sql/engine/up.sql'
-            when not i.indisvalid then 'invalid: drop it and run sql/engine/up.sql'
+            when not (i.indisvalid and i.indisready)
+                then 'invalid: drop it and run sql/engine/up.sql'
             when i.indisunique <> w.is_unique or d.keys <> translate(w.keys, '()', '')
                 then 'another: drop it and run sql/engine/up.sql'
             else
@@ -367,7 +516,8 @@ from (
         ) as ok,
         case
             when i.indexrelid is null then 'missing: run sql/engine/up.sql'
-            when not i.indisvalid then 'invalid: drop it and run sql/engine/up.sql'
+            when not (i.indisvalid and i.indisready)
+                then 'invalid: drop it and run sql/engine/up.sql'
             when i.indisunique <> w.is_unique or d.keys <> translate(w.keys, '()', '')
                 then 'another: drop it and run sql/engine/up.sql'
             else
@@ -407,7 +557,8 @@ from (
         ) as ok,
         case
             when i.indexrelid is null then 'missing: run sql/engine/up.sql'
-            when not i.indisvalid then 'invalid: drop it and run sql/engine/up.sql'
+            when not (i.indisvalid and i.indisready)
+                then 'invalid: drop it and run sql/engine/up.sql'
             when i.indisunique <> w.is_unique or d.keys <> translate(w.keys, '()', '')
                 then 'another: drop it and run sql/engine/up.sql'
             else
@@ -452,7 +603,8 @@ from (
         count(*) > 0 and count(*) filter (where p.proowner <> n.nspowner) = 0 as ok,
         coalesce(
             'another''s: '
-            || string_agg(p.oid::regprocedure::text, ', ') filter (where p.proowner <> n.nspowner),
+            || string_agg(p.oid::regprocedure::text, ', ') filter (where p.proowner <> n.nspowner)
+            || ' (alter function … owner to ' || min(n.nspowner::regrole::text) || ')',
             count(*) || ' belong to the owner of dispatch'
         ) as detail
     from pg_catalog.pg_proc as p
@@ -473,6 +625,90 @@ from (
         from pg_catalog.pg_proc as p
         where p.pronamespace = to_regnamespace('dispatch')
     ) as x
+) as c
+\gset
+
+-- Each is the one of this version, be it another's or an older one that stands there.
+\ir functions_expected.sql
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'functions as in their files' as check_name,
+        count(*) filter (where p.oid is null or not p.is_same) = 0 as ok,
+        coalesce(
+            nullif(
+                concat_ws(
+                    '; ',
+                    'missing: ' || string_agg(w.name, ', ' order by w.name)
+                    filter (where p.oid is null),
+                    'others: ' || string_agg(w.name, ', ' order by w.name)
+                    filter (where not p.is_same)
+                ),
+                ''
+            ) || ' (run the up.sql of each layer)',
+            count(*) || ', all the same'
+        ) as detail
+    from (
+        select
+            e.name,
+            e.body,
+            null as pattern,
+            e.settings
+        from
+            jsonb_to_recordset(current_setting('favorites_priority.functions')::jsonb)
+                as e (name text, body text, settings text[])
+        union all
+        -- These are settings.
+        values
+        (
+            'dispatch.favorites_priority_enabled', null, 'begin return (true|false); end;',
+            '{}'::text[]
+        ),
+        ('dispatch.expected_stripe_event', null, 'begin return ''[{].*[}]''::jsonb; end;', '{}'),
+        -- Made by dispatch.bind_requests for the columns that there are.
+        ('dispatch.as_request', null, null, '{}'),
+        ('dispatch.insert_request', null, null, '{}'),
+        ('dispatch.assign_request', null, null, '{}'),
+        -- The binding, which another marketplace has its own of.
+        ('dispatch.governs_all', null, 'select true', '{}'),
+        ('dispatch.assigns_user_id', null, 'select true', '{}'),
+        ('dispatch.approval_columns', null, 'select array[[]''status''[]]', '{}'),
+        ('dispatch.feed_is_private', null, 'select true', '{}')
+    ) as w (name, body, pattern, settings)
+    left join
+        lateral (
+            select
+                f.oid,
+                not f.proisstrict
+                and array(
+                    select s.setting from unnest(f.proconfig) as s (setting)
+                    where s.setting not like 'search\_path=%'
+                    order by s.setting
+                ) = w.settings
+                and coalesce(
+                    md5(b.body) = w.body,
+                    case
+                        when
+                            w.pattern like 'select %'
+                            and not current_setting('favorites_priority.governs_all')::boolean
+                            then true
+                        else b.body ~ ('^' || w.pattern || '$')
+                    end,
+                    true
+                ) as is_same
+            from pg_catalog.pg_proc as f
+            inner join pg_catalog.pg_namespace as n on n.oid = f.pronamespace
+            cross join btrim(regexp_replace(f.prosrc, '\s+', ' ', 'g')) as b (body)
+            where n.nspname || '.' || f.proname = w.name
+        ) as p
+        on true
+    -- The feature's own is missed by its own check.
+    where p.oid is not null or w.name <> 'dispatch.set_favorites_priority'
 ) as c
 \gset
 
@@ -596,6 +832,81 @@ from (
 ) as c
 \gset
 
+-- Whom the platform lets in before any function of ours is asked.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'schemas of clients' as check_name,
+        bool_and(coalesce(has_schema_privilege(w.role, n.oid, 'usage'), false)) as ok,
+        coalesce(
+            string_agg(
+                format('grant usage on schema %s to %s', w.schema, w.role), '; '
+                order by w.schema, w.role
+            )
+            filter (where has_schema_privilege(w.role, n.oid, 'usage') is not true),
+            'all may use them'
+        ) as detail
+    from (
+        values
+        ('public', 'authenticated'),
+        ('public', 'service_role'),
+        ('auth', 'authenticated'),
+        (
+            'auth',
+            (
+                select d.nspowner::regrole::text from pg_catalog.pg_namespace as d
+                where d.nspname = 'dispatch'
+            )
+        )
+    ) as w (schema, role)
+    left join pg_catalog.pg_namespace as n on n.nspname = w.schema
+    where w.role is not null
+    union all
+    select
+        'roles of clients',
+        bool_and(
+            case
+                when r.rolname in ('anon', 'authenticated')
+                    then
+                        not (
+                            r.rolsuper or r.rolbypassrls
+                            or pg_has_role(r.oid, s.oid, 'member')
+                            or coalesce(pg_has_role(r.oid, n.nspowner, 'member'), false)
+                        )
+                -- The backend's sees each row of a marketplace of ours, which has no policy for it.
+                else
+                    r.rolsuper or r.rolbypassrls
+                    or not current_setting('favorites_priority.governs_all')::boolean
+            end
+        ),
+        'anon and authenticated are held by row level security: '
+        || case
+            when
+                bool_or(
+                    r.rolsuper or r.rolbypassrls or pg_has_role(r.oid, s.oid, 'member')
+                    or coalesce(pg_has_role(r.oid, n.nspowner, 'member'), false)
+                ) filter (where r.rolname in ('anon', 'authenticated'))
+                then 'NO, alter role … nobypassrls, and revoke their memberships'
+            else 'yes'
+        end
+        || '; service_role passes by it: '
+        || case
+            when bool_or(r.rolsuper or r.rolbypassrls) filter (where r.rolname = 'service_role')
+                then 'yes'
+            else 'no (alter role service_role bypassrls)'
+        end
+    from pg_catalog.pg_roles as r
+    inner join pg_catalog.pg_roles as s on s.rolname = 'service_role'
+    left join pg_catalog.pg_namespace as n on n.nspname = 'dispatch'
+    where r.rolname in ('anon', 'authenticated', 'service_role')
+) as c
+\gset
+
 -- The roles of the webhook app and of the push app, where their files were run in this database.
 select
     set_config(
@@ -635,31 +946,45 @@ from (
     cross join
         lateral (
             select
-                coalesce(bool_or(v.is_granted), false) as is_here,
+                coalesce(bool_or(v.is_granted and v.what <> 'usage on schema public'), false)
+                    as is_here,
                 'missing (run sql/' || w.file || '): '
                 || string_agg(v.what, ', ') filter (where not coalesce(v.is_granted, false))
                     as missing,
                 'unexpected: ' || (
-                    select string_agg(p.oid::regprocedure::text, ', ')
-                    from pg_catalog.pg_proc as p
-                    where
-                        p.pronamespace = to_regnamespace('dispatch')
-                        and p.proname not in ('mechanic_words', 'is_reserved_for_another')
-                        and p.oid <> all(
-                            array(
-                                select f.oid from unnest(w.signatures) as n (signature)
-                                cross join lateral (select to_regprocedure(n.signature)::oid as oid) as f
-                                where f.oid is not null
+                    select string_agg(x.what, ', ' order by x.what)
+                    from (
+                        select p.oid::regprocedure::text as what
+                        from pg_catalog.pg_proc as p
+                        where
+                            p.pronamespace = to_regnamespace('dispatch')
+                            and p.proname not in ('mechanic_words', 'is_reserved_for_another')
+                            and not exists (
+                                select from unnest(w.signatures) as n (signature)
+                                where to_regprocedure(n.signature) = p.oid
                             )
-                        )
-                        and has_function_privilege(r.oid, p.oid, 'execute')
+                            and has_function_privilege(r.oid, p.oid, 'execute')
+                        union all
+                        select c.oid::regclass::text
+                        from pg_catalog.pg_class as c
+                        where
+                            c.relnamespace = to_regnamespace('dispatch')
+                            and c.relkind in ('r', 'v')
+                            and has_any_column_privilege(
+                                r.oid, c.oid, 'select, insert, update, references'
+                            )
+                        union all
+                        select 'member of ' || m.roleid::regrole
+                        from pg_catalog.pg_auth_members as m
+                        where m.member = r.oid
+                    ) as x
                 ) as unexpected
             from (
                 select
-                    'usage on schema dispatch' as what,
-                    has_schema_privilege(
-                        r.oid, to_regnamespace('dispatch')::oid, 'usage'
-                    ) as is_granted
+                    'usage on schema ' || n.schema as what,
+                    has_schema_privilege(r.oid, to_regnamespace(n.schema)::oid, 'usage')
+                        as is_granted
+                from unnest(array['public', 'dispatch']) as n (schema)
                 union all
                 select
                     'execute on ' || split_part(n.signature, '(', 1),
@@ -680,11 +1005,15 @@ select
 from (
     select
         'role dispatch_monitor' as check_name,
-        r.oid is null or not g.is_here or g.missing is null as ok,
+        r.oid is null or not g.is_here or (g.missing is null and g.unexpected is null) as ok,
         case
             when r.oid is null then 'there is none'
             when not g.is_here then 'has no grant in this database'
-            else coalesce(g.missing, 'may ask dispatch.health() and dispatch.metrics')
+            else
+                coalesce(
+                    nullif(concat_ws('; ', g.missing, g.unexpected), ''),
+                    'may ask dispatch.health() and dispatch.metrics'
+                )
         end as detail
     from (select to_regrole('dispatch_monitor')::oid as oid) as r
     cross join
@@ -693,7 +1022,30 @@ from (
                 coalesce(bool_or(v.is_granted), false) as is_here,
                 'missing (run sql/monitor_role.sql): '
                 || string_agg(v.what, ', ') filter (where not coalesce(v.is_granted, false))
-                    as missing
+                    as missing,
+                'unexpected: ' || (
+                    select string_agg(x.what, ', ' order by x.what)
+                    from (
+                        select p.oid::regprocedure::text as what
+                        from pg_catalog.pg_proc as p
+                        where
+                            p.pronamespace = to_regnamespace('dispatch')
+                            and p.proname not in (
+                                'health', 'first_event_id_since', 'mechanic_words',
+                                'is_reserved_for_another'
+                            )
+                            and has_function_privilege(r.oid, p.oid, 'execute')
+                        union all
+                        select c.oid::regclass::text
+                        from pg_catalog.pg_class as c
+                        where
+                            c.relnamespace = to_regnamespace('dispatch')
+                            and c.relkind in ('r', 'v') and c.relname <> 'metrics'
+                            and has_any_column_privilege(
+                                r.oid, c.oid, 'select, insert, update, references'
+                            )
+                    ) as x
+                ) as unexpected
             from (
                 values
                 (
@@ -750,7 +1102,9 @@ from (
         ) as ok,
         case
             when p.oid is null then 'missing: run sql/engine/up.sql'
-            else w.kind || ', for ' || w.grantee || ' alone, as its caller'
+            else
+                'is to be of ' || n.nspowner::regrole || ', '
+                || w.kind || ', for ' || w.grantee || ' alone, as its caller'
         end as detail
     from (
         values
@@ -793,29 +1147,53 @@ select
 from (
     select
         'trigger ' || w.name as check_name,
-        coalesce(t.tgenabled in ('O', 'A') and t.tgfoid = to_regprocedure(w.function), false) as ok,
+        coalesce(t.tgenabled in ('O', 'A') and d.is_same, false) as ok,
         case
             when t.oid is null then 'missing: run sql/engine/up.sql'
+            when not d.is_same then 'another: drop it and run sql/engine/up.sql'
             when t.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger …'
             else t.tgfoid::regprocedure || ', enabled on session_requests'
         end as detail
     from (
         values
-        ('session_requests_route', 'dispatch.route_request()'),
-        ('session_requests_guard', 'dispatch.guard_request()'),
-        ('session_requests_log_insert', 'dispatch.log_new_request()'),
-        ('session_requests_log_update', 'dispatch.log_request_change()'),
-        ('session_requests_log_delete', 'dispatch.log_request_change()')
-    ) as w (name, function)
+        ('session_requests_route', 'BEFORE INSERT', '', 'route_request'),
+        ('session_requests_guard', 'BEFORE UPDATE', '', 'guard_request'),
+        ('session_requests_log_insert', 'AFTER INSERT', '', 'log_new_request'),
+        ('session_requests_log_update', 'AFTER UPDATE', '', 'log_request_change'),
+        (
+            'session_requests_log_delete', 'AFTER DELETE',
+            'WHEN old.status = ANY ARRAY[''pending''::public.session_request_status, '
+            '''accepted''::public.session_request_status] ',
+            'log_request_change'
+        )
+    ) as w (name, moment, condition, function)
     left join pg_catalog.pg_trigger as t
         on t.tgname = w.name and t.tgrelid = to_regclass('public.session_requests')
+    cross join
+        lateral (
+            select
+                translate(pg_get_triggerdef(t.oid), '()', '') = format(
+                    'CREATE TRIGGER %s %s ON public.session_requests FOR EACH ROW %sEXECUTE '
+                    'FUNCTION dispatch.%s',
+                    w.name, w.moment, w.condition, w.function
+                ) as is_same
+        ) as d
     union all
     select
         'table changes by Realtime',
-        p.oid is null or t.tablename is not null,
+        p.oid is null
+        or (t.tablename is not null and t.rowfilter is null and p.pubinsert and p.pubupdate),
         case
             when p.oid is null then 'no publication supabase_realtime in this database'
             when t.tablename is null then 'not published: run sql/engine/publication.sql'
+            when t.rowfilter is not null
+                then
+                    'only some rows are published: take session_requests out of supabase_realtime '
+                    'and run sql/engine/publication.sql'
+            when not (p.pubinsert and p.pubupdate)
+                then
+                    'not every change is published: alter publication supabase_realtime set '
+                    '(publish = ''insert, update, delete, truncate'')'
             else 'session_requests is in supabase_realtime'
         end
     from (select 'supabase_realtime'::name as pubname) as w
@@ -848,8 +1226,11 @@ from (
             when c.oid is null then 'no realtime.messages in this database'
             when not c.relrowsecurity then 'row level security is off on realtime.messages'
             when p.policyname is null then 'missing: run sql/engine/realtime.sql'
-            else
-                lower(p.permissive || ', for ' || p.cmd || ' to ') || array_to_string(p.roles, ', ')
+            when
+                p.cmd = w.command and p.permissive = w.kind and p.roles = array[w.role]
+                and concat_ws(' ', p.qual, p.with_check) like w.rule
+                then lower(p.permissive || ', for ' || p.cmd || ' to ') || w.role
+            else 'another: drop it on realtime.messages and run sql/engine/realtime.sql'
         end as detail
     from (
         values
@@ -888,6 +1269,33 @@ from (
         on c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
     left join pg_catalog.pg_policies as p
         on p.schemaname = 'realtime' and p.tablename = 'messages' and p.policyname = w.name
+    union all
+    select
+        'grants of Realtime',
+        c.oid is null or coalesce(
+            has_schema_privilege('authenticated', n.oid, 'usage')
+            and has_table_privilege('authenticated', c.oid, 'select')
+            and has_table_privilege('authenticated', c.oid, 'insert')
+            and (
+                f.oid is null or (
+                    has_schema_privilege(d.nspowner, n.oid, 'usage')
+                    and has_function_privilege(d.nspowner, f.oid, 'execute')
+                )
+            ),
+            false
+        ),
+        case
+            when c.oid is null then 'no realtime.messages in this database'
+            else
+                'authenticated joins private topics by select and insert on realtime.messages, '
+                || d.nspowner::regrole || ' sends by realtime.send'
+        end
+    from (select 'realtime'::name as name) as w
+    left join pg_catalog.pg_namespace as n on n.nspname = w.name
+    left join pg_catalog.pg_class as c on c.relname = 'messages' and c.relnamespace = n.oid
+    left join pg_catalog.pg_namespace as d on d.nspname = 'dispatch'
+    left join pg_catalog.pg_proc as f
+        on f.pronamespace = n.oid and f.proname = 'send'
 ) as c
 \gset
 
@@ -930,7 +1338,7 @@ do $$
 declare
     v_checks jsonb := '[]';
     v_job record;
-    v_active boolean;
+    v_found record;
     v_runs record;
     v_waits boolean;
 begin
@@ -942,25 +1350,66 @@ begin
             ('dispatch-retention', '%', '%dispatch.prune\_events(%')
         ) as w (name, schedule, command)
     loop
+        select
+            null::bigint as there, null::bigint as running, null as stranger, false as is_same,
+            false as is_here
+        into v_found;
         if to_regclass('cron.job') is not null then
             execute
-                $q$select bool_or(j.active) from cron.job as j
+                $q$select
+                    count(*) as there,
+                    count(*) filter (where j.active) as running,
+                    max(j.username) filter (
+                        where j.active and not coalesce(
+                            has_function_privilege(
+                                r.oid, to_regprocedure('dispatch.sweep_round(timestamptz)')::oid,
+                                'execute'
+                            ),
+                            false
+                        )
+                    ) as stranger,
+                    bool_and(
+                        $1 = 'dispatch-retention'
+                        or md5(btrim(regexp_replace(j.command, '\s+', ' ', 'g')))
+                        = current_setting('favorites_priority.sweep_command')
+                    ) as is_same,
+                    -- A standby has its primary's jobs.
+                    bool_and(
+                        j.nodeport = current_setting('port')::integer or pg_is_in_recovery()
+                    ) as is_here
+                from cron.job as j
+                left join pg_catalog.pg_roles as r on r.rolname = j.username
                 where
                     j.jobname = $1 and j.schedule like $2 and j.command like $3
                     and j.database = current_database()$q$
-                into v_active using v_job.name, v_job.schedule, v_job.command;
+                into v_found using v_job.name, v_job.schedule, v_job.command;
         end if;
         v_checks := v_checks || jsonb_build_object(
             'check_name', 'cron job ' || v_job.name,
-            'ok', to_regclass('cron.job') is null or coalesce(v_active, false),
+            'ok',
+            v_found.there is null or coalesce(
+                v_found.running = 1 and v_found.stranger is null and v_found.is_same
+                and v_found.is_here,
+                false
+            ),
             'detail',
             case
-                when to_regclass('cron.job') is null
+                when v_found.there is null
                     then
                         'not in this database: run sweep yourself (sql/engine/schedule.sql says how)'
-                when v_active then 'active'
-                when not v_active then 'not active: cron.alter_job(jobid, active := true)'
-                else 'missing or changed: run sql/engine/schedule.sql'
+                when v_found.there = 0 then 'missing or changed: run sql/engine/schedule.sql'
+                when v_found.running = 0 then 'not active: cron.alter_job(jobid, active := true)'
+                when v_found.running > 1
+                    then v_found.running || ' of the name: cron.unschedule(jobid) all but one'
+                when v_found.stranger is not null
+                    then
+                        'run as ' || v_found.stranger || ', who may not: cron.unschedule(jobid), '
+                        'then run sql/engine/schedule.sql'
+                when not v_found.is_same
+                    then 'its command is another version''s: run sql/engine/schedule.sql'
+                when not v_found.is_here
+                    then 'for another port than this server''s: run sql/engine/schedule.sql'
+                else 'active'
             end
         );
     end loop;

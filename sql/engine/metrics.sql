@@ -70,6 +70,7 @@ cross join
                 )
             ) filter (
                 where e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
+                and isfinite(e.delivered_at)
                 and isfinite((e.payload ->> 'window_ends_at')::timestamptz)
             ) as sweep_lateness_seconds
         from dispatch.request_events as e

@@ -38,6 +38,7 @@ select
 \ir bind.sql
 \ir ../../functions/events/room.sql
 \ir ../../functions/presence/room.sql
+\ir widened.sql
 \ir ../../functions/routing/room.sql
 \ir ../../functions/acceptance/room.sql
 \ir ../../functions/push/room.sql

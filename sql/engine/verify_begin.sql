@@ -5,6 +5,8 @@
 \pset columns 130
 begin;
 set local search_path = '';
+-- Who has a whole table would hold this up for ever.
+set local lock_timeout = '10s';
 -- Compiling a check takes longer than running it.
 set local jit = off;
 -- What is found is kept in a setting, as a standby makes no temporary table.
@@ -14,7 +16,7 @@ select set_config('favorites_priority.checks', '[]', true) as kept
 select to_regprocedure('dispatch.governs_all()') is not null as is_bound
 \gset
 \if :is_bound
-select dispatch.governs_all() as governs_all
+select coalesce(dispatch.governs_all(), true) as governs_all
 \gset
 \else
 \set governs_all true

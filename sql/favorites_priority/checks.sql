@@ -1,11 +1,25 @@
--- What of these was the marketplace's own before the feature stays as it was.
+-- What of these was the marketplace's own before the feature stays as it was. And by what columns a
+-- mechanic is approved.
 do $$
 declare
     v_found text[];
+    v_columns text[];
 begin
-    if to_regclass('dispatch.found_before') is not null then
-        execute 'select array_agg(b.what) from dispatch.found_before as b' into v_found;
-    end if;
+    begin
+        v_columns := dispatch.approval_columns();
+    exception
+        when undefined_function or invalid_schema_name or insufficient_privilege then null;
+    end;
+    perform set_config(
+        'favorites_priority.approval_columns', coalesce(v_columns, '{}')::text, true
+    );
+    begin
+        select array_agg(b.what) into v_found
+        from dispatch.found_before as b;
+    exception
+        -- Told by a check of the engine's.
+        when undefined_table or undefined_column or invalid_schema_name then null;
+    end;
     perform set_config(
         'favorites_priority.found_before', coalesce(v_found, '{}')::text, true
     );
@@ -24,16 +38,31 @@ from (
         'column ' || w.name as check_name,
         coalesce(
             a.atttypid = to_regtype(w.type)
-            and (w.is_theirs or (not a.attnotnull and not a.atthasdef)),
+            and (
+                w.is_theirs
+                or (
+                    not a.attnotnull and not a.atthasdef
+                    -- No estimate tells how many are whose.
+                    and (coalesce(a.attstattarget, -1) = 0 or w.type <> 'uuid')
+                )
+            ),
             false
         ) as ok,
         case
             when a.attnum is null then 'missing: run up.sql'
             else
                 format_type(a.atttypid, a.atttypmod)
-                || case when a.attnotnull then ' not null' else '' end
-                || case when a.atthasdef then ' with a default' else '' end
-                || case when w.is_theirs then ', was here before, and stays as it was' else '' end
+                || case
+                    when w.is_theirs then ', was here before, and stays as it was'
+                    else
+                        case when a.attnotnull then ': alter column … drop not null' else '' end
+                        || case when a.atthasdef then ': alter column … drop default' else '' end
+                        || case
+                            when coalesce(a.attstattarget, -1) <> 0 and w.type = 'uuid'
+                                then ': alter column … set statistics 0, then analyze the table'
+                            else ''
+                        end
+                end
         end as detail
     from (
         select
@@ -59,7 +88,10 @@ from (
         case
             when k.oid is not null then 'to mechanics, on delete set null'
             when w.is_theirs then 'the column was here before, and stays as it was'
-            else 'missing, not validated or another action: drop it and run up.sql'
+            else
+                'missing, not validated, disabled or another action: drop it, then alter table … '
+                'add constraint … foreign key (preferred_mechanic_id) references mechanics (id) '
+                'on delete set null'
         end
     from (
         select
@@ -72,6 +104,11 @@ from (
             and k.conrelid = to_regclass('public.session_requests')
             and k.confrelid = to_regclass('public.mechanics')
             and k.contype = 'f' and k.confdeltype = 'n' and k.convalidated
+            and not k.condeferrable
+            and not exists (
+                select from pg_catalog.pg_trigger as t
+                where t.tgconstraint = k.oid and t.tgenabled not in ('O', 'A')
+            )
 ) as c
 \gset
 
@@ -145,15 +182,25 @@ begin
             v_plan := v_plan || v_line || E'\n';
         end loop;
     exception
-        when undefined_column or undefined_table or invalid_schema_name then v_error := sqlerrm;
+        when
+            undefined_column or undefined_table or invalid_schema_name or insufficient_privilege
+            then v_error := sqlerrm;
     end;
+    v_error := coalesce(
+        v_error,
+        case
+            when strpos(v_plan, v_index) = 0 or strpos(v_plan, 'Sort') > 0
+                then
+                    'not by ' || v_index || ': run the up.sql of each layer, and see the checks of '
+                    'that index and of dispatch.requests'
+        end
+    );
     perform set_config(
         'favorites_priority.checks',
         (
             current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
                 'check_name', 'plan of the sweep',
-                'ok',
-                v_error is null and strpos(v_plan, v_index) > 0 and strpos(v_plan, 'Sort') = 0,
+                'ok', v_error is null,
                 'detail', coalesce(v_error, 'by ' || v_index)
             )
         )::text,
@@ -189,7 +236,8 @@ begin
     begin
         v_now := dispatch.policy_fingerprints();
     exception
-        when undefined_function or invalid_schema_name then v_error := sqlerrm;
+        when undefined_function or invalid_schema_name or insufficient_privilege
+            then v_error := sqlerrm;
     end;
     select string_agg(coalesce(a.key, b.key), ', ' order by coalesce(a.key, b.key)) into v_changed
     from jsonb_each(v_then) as a
@@ -236,7 +284,8 @@ begin
     begin
         v_is_on := dispatch.favorites_priority_enabled();
     exception
-        when undefined_function or invalid_schema_name then v_error := sqlerrm;
+        when undefined_function or invalid_schema_name or insufficient_privilege
+            then v_error := sqlerrm;
     end;
     perform set_config(
         'favorites_priority.checks',
@@ -264,17 +313,37 @@ from (
         'trigger mechanics_release_windows' as check_name,
         coalesce(
             t.tgenabled in ('O', 'A') and t.tgfoid = to_regprocedure('dispatch.release_windows()')
-            and translate(pg_get_triggerdef(t.oid), '()', '')
-            like '% AFTER UPDATE ON %.mechanics FOR EACH ROW WHEN %',
+            and d.is_same,
             false
         ) as ok,
         case
             when t.oid is null then 'missing: run up.sql'
+            when not d.is_same or t.tgfoid <> to_regprocedure('dispatch.release_windows()')
+                then 'another: drop it and run up.sql'
             when t.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger …'
             else substring(pg_get_triggerdef(t.oid) from ' (WHEN .*) EXECUTE ')
         end as detail
     from (select 'mechanics_release_windows'::name as name) as w
     left join pg_catalog.pg_trigger as t
         on t.tgname = w.name and t.tgrelid = to_regclass('public.mechanics')
+    cross join
+        lateral (
+            select
+                translate(pg_get_triggerdef(t.oid), '()', '') = format(
+                    'CREATE TRIGGER %s AFTER UPDATE ON %s FOR EACH ROW WHEN %s '
+                    'EXECUTE FUNCTION dispatch.release_windows',
+                    w.name, t.tgrelid::regclass,
+                    coalesce(
+                        string_agg(
+                            format('old.%1$I IS DISTINCT FROM new.%1$I', c.name), ' OR '
+                            order by c.number
+                        ),
+                        'false'
+                    )
+                ) as is_same
+            from
+                unnest(current_setting('favorites_priority.approval_columns')::text[])
+                with ordinality as c (name, number)
+        ) as d
 ) as c
 \gset

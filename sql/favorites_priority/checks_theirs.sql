@@ -13,7 +13,7 @@ from (
         ) as ok,
         case
             when i.indexrelid is null then 'missing: run up.sql'
-            when not i.indisvalid then 'invalid: drop it and run up.sql'
+            when not (i.indisvalid and i.indisready) then 'invalid: drop it and run up.sql'
             when w.is_theirs then 'was here before, and stays as it was'
             when d.keys <> w.keys then 'another: drop it and run up.sql'
             else 'valid, ' || pg_size_pretty(pg_relation_size(i.indexrelid))

@@ -28,8 +28,9 @@ from (
 ) as c
 \gset
 
--- The tables, with at least our columns; and what clients may do with these, exactly. The feature's
--- columns, and what others have added since, are not looked at.
+-- The tables, with at least our columns and what keeps a row whole; and what clients may do with
+-- these, exactly. The feature's columns, and what others have added since, are not looked at; nor a
+-- default that is the owner's to choose.
 with tables as (
     select
         w.name,
@@ -39,25 +40,33 @@ with tables as (
         values
         (
             'mechanics',
-            'id uuid, display_name text, status text, is_online boolean, brands text[], '
-            'country text, city text, created_at timestamptz, updated_at timestamptz'
+            'id uuid not null, display_name text, status text, '
+            'is_online boolean not null default false, '
+            'brands text[] not null default ''{}''::text[], country text, city text, '
+            'created_at timestamptz not null default now(), '
+            'updated_at timestamptz not null default now()'
         ),
         (
             'customer_favorites',
-            'customer_id uuid, mechanic_id uuid, created_at timestamptz'
+            'customer_id uuid not null, mechanic_id uuid not null, '
+            'created_at timestamptz not null default now()'
         ),
         (
             'service_plans',
-            'code text, title text, session_type public.session_type, price_cents integer, '
-            'currency text, is_active boolean'
+            'code text not null, title text, session_type public.session_type not null, '
+            'price_cents integer not null, currency text not null, is_active boolean not null'
         ),
         (
             'session_requests',
-            'id uuid, created_at timestamptz, updated_at timestamptz, customer_id uuid, '
-            'mechanic_id uuid, session_type public.session_type, plan_code text, '
-            'status public.session_request_status, customer_name text, customer_email text, '
-            'notes text, accepted_at timestamptz, notification_sent_at timestamptz, '
-            'metadata jsonb, is_urgent boolean, request_type text, requested_brand text, '
+            'id uuid not null default gen_random_uuid(), '
+            'created_at timestamptz not null default now(), '
+            'updated_at timestamptz not null default now(), customer_id uuid not null, '
+            'mechanic_id uuid, session_type public.session_type not null, plan_code text, '
+            'status public.session_request_status not null '
+            'default ''pending''::public.session_request_status, customer_name text, '
+            'customer_email text, notes text, accepted_at timestamptz, '
+            'notification_sent_at timestamptz, metadata jsonb not null default ''{}''::jsonb, '
+            'is_urgent boolean, request_type text, requested_brand text, '
             'extracted_keywords text[], customer_country text, customer_city text, '
             'expires_at timestamptz, is_follow_up boolean, preferred_workshop_id uuid'
         )
@@ -70,13 +79,21 @@ columns as (
         split_part(n.text, ' ', 1) as name,
         split_part(n.text, ' ', 2) as type,
         a.attnum,
-        a.atttypid
+        a.atttypid,
+        (n.text not like '% not null%' or a.attnotnull)
+        and (
+            n.text not like '% default %'
+            or pg_get_expr(d.adbin, d.adrelid)
+            is not distinct from regexp_replace(n.text, '^.* default ', '')
+        ) as is_whole,
+        n.text as wanted
     from tables as t
     cross join unnest(string_to_array(t.columns, ', ')) as n (text)
     left join pg_catalog.pg_attribute as a
         on
             a.attrelid = t.oid and a.attname = split_part(n.text, ' ', 1)
             and not a.attisdropped
+    left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
 ),
 
 -- A privilege on the whole table is told without columns.
@@ -131,15 +148,26 @@ from (
     select
         1 as number,
         'table ' || t.name as check_name,
-        bool_and(coalesce(k.atttypid = to_regtype(k.type) and o.relkind = 'r', false)) as ok,
+        bool_and(
+            coalesce(k.atttypid = to_regtype(k.type) and k.is_whole and o.relkind = 'r', false)
+        ) as ok,
         case
             when t.oid is null then 'missing: run sql/marketplace/up.sql'
             when bool_or(o.relkind <> 'r') then 'not an ordinary table'
             else
                 coalesce(
-                    'missing or of another type: '
-                    || string_agg(k.name, ', ' order by k.name)
-                    filter (where k.atttypid is distinct from to_regtype(k.type)),
+                    nullif(
+                        concat_ws(
+                            '; ',
+                            'missing or of another type: '
+                            || string_agg(k.name, ', ' order by k.name)
+                            filter (where k.atttypid is distinct from to_regtype(k.type)),
+                            'alter column … set: '
+                            || string_agg(k.wanted, ', ' order by k.name)
+                            filter (where k.atttypid = to_regtype(k.type) and not k.is_whole)
+                        ),
+                        ''
+                    ),
                     count(*) || ' columns'
                 )
         end as detail
@@ -151,14 +179,76 @@ from (
     select
         2,
         'row level security on ' || t.name,
-        coalesce(o.relrowsecurity, false),
+        coalesce(
+            o.relrowsecurity and (not o.relforcerowsecurity or r.rolbypassrls or r.rolsuper), false
+        ),
         case
             when t.oid is null then 'missing: run sql/marketplace/up.sql'
-            when o.relrowsecurity then 'on'
-            else 'off: alter table … enable row level security'
+            when not o.relrowsecurity then 'off: alter table … enable row level security'
+            when o.relforcerowsecurity and not (r.rolbypassrls or r.rolsuper)
+                then
+                    'on, and rows are hidden from the owner, as whom the RPCs run: alter table … '
+                    'no force row level security'
+            else 'on'
         end
     from tables as t
     left join pg_catalog.pg_class as o on o.oid = t.oid
+    left join pg_catalog.pg_roles as r on r.oid = o.relowner
+    union all
+    -- A row is there after a crash, and no rule keeps it out. Of one that is deleted nothing but
+    -- the id is published. No estimate tells how many are whose (sql/marketplace/policies.sql).
+    select
+        4,
+        'storage of ' || t.name,
+        t.oid is not null and count(f.fault) = 0,
+        coalesce(
+            string_agg(f.fault, '; ' order by f.fault),
+            case
+                when t.oid is null then 'missing: run sql/marketplace/up.sql'
+                else 'as it must be'
+            end
+        )
+    from tables as t
+    left join pg_catalog.pg_class as o on o.oid = t.oid
+    left join pg_catalog.pg_namespace as e on e.nspname = 'dispatch'
+    left join
+        lateral (
+            values
+            (
+                not pg_has_role(e.nspowner, o.relowner, 'usage')
+                -- Whose it is may switch off what guards it.
+                or o.relowner::regrole::text in ('anon', 'authenticated', 'service_role'),
+                'another''s: alter table … owner to ' || e.nspowner::regrole
+            ),
+            (o.relpersistence <> 'p', 'lost in a crash: alter table … set logged'),
+            (
+                exists (
+                    select from pg_catalog.pg_rewrite as r
+                    where r.ev_class = o.oid
+                ),
+                'it has a rule: drop it'
+            ),
+            (
+                t.name = 'session_requests' and o.relreplident <> 'd',
+                'alter table … replica identity default'
+            ),
+            (
+                exists (
+                    select from pg_catalog.pg_attribute as a
+                    where
+                        a.attrelid = o.oid and coalesce(a.attstattarget, -1) <> 0
+                        and (t.name, a.attname) in (
+                            ('customer_favorites', 'customer_id'),
+                            ('customer_favorites', 'mechanic_id'),
+                            ('session_requests', 'customer_id'),
+                            ('session_requests', 'mechanic_id')
+                        )
+                ),
+                'alter column customer_id and mechanic_id set statistics 0, then analyze it'
+            )
+        ) as f (is_so, fault)
+        on f.is_so
+    group by t.name, t.oid
     union all
     select
         3,
@@ -171,7 +261,7 @@ from (
             end
         ) is true,
         coalesce(
-            string_agg(g.role || ': ' || g.found, '; ' order by g.role)
+            string_agg(g.role || ': ' || coalesce(g.found, 'nothing'), '; ' order by g.role)
             filter (
                 where
                 (g.role = 'anon' and g.found is distinct from w.to_anon)
@@ -211,6 +301,93 @@ from (
 ) as c
 \gset
 
+-- What keeps the rows of one table true to those of another, and what one profile may cost.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'constraints of ' || w.relation as check_name,
+        bool_and(k.is_same is true) as ok,
+        coalesce(
+            string_agg(
+                case
+                    when k.is_disabled
+                        then format('alter table … enable trigger all (for %s)', w.name)
+                    else
+                        concat(
+                            case when k.oid is not null then 'another or not valid: drop it; ' end,
+                            'alter table … add constraint ', w.name, ' ',
+                            coalesce(w.definition, 'as in sql/marketplace/tables.sql')
+                        )
+                end,
+                '; ' order by w.name
+            ) filter (where k.is_same is not true),
+            count(*) || ', all there'
+        ) as detail
+    from (
+        values
+        ('mechanics', 'mechanics_pkey', 'PRIMARY KEY (id)'),
+        (
+            'mechanics', 'mechanics_id_fkey',
+            'FOREIGN KEY (id) REFERENCES auth.users(id) ON DELETE CASCADE'
+        ),
+        -- What stands in these is the owner's to widen.
+        ('mechanics', 'mechanics_status_check', null),
+        ('mechanics', 'mechanics_display_name_check', null),
+        ('mechanics', 'mechanics_country_check', null),
+        ('mechanics', 'mechanics_city_check', null),
+        ('mechanics', 'mechanics_brands_check', null),
+        ('customer_favorites', 'customer_favorites_pkey', 'PRIMARY KEY (customer_id, mechanic_id)'),
+        (
+            'customer_favorites', 'customer_favorites_customer_id_fkey',
+            'FOREIGN KEY (customer_id) REFERENCES auth.users(id) ON DELETE CASCADE'
+        ),
+        (
+            'customer_favorites', 'customer_favorites_mechanic_id_fkey',
+            'FOREIGN KEY (mechanic_id) REFERENCES public.mechanics(id) ON DELETE CASCADE'
+        ),
+        ('service_plans', 'service_plans_pkey', 'PRIMARY KEY (code)'),
+        ('service_plans', 'service_plans_price_cents_check', null),
+        ('session_requests', 'session_requests_pkey', 'PRIMARY KEY (id)'),
+        (
+            'session_requests', 'session_requests_customer_id_fkey',
+            'FOREIGN KEY (customer_id) REFERENCES auth.users(id) ON DELETE CASCADE'
+        ),
+        (
+            'session_requests', 'session_requests_mechanic_id_fkey',
+            'FOREIGN KEY (mechanic_id) REFERENCES auth.users(id) ON DELETE SET NULL'
+        ),
+        ('session_requests', 'session_requests_request_type_check', null)
+    ) as w (relation, name, definition)
+    left join
+        lateral (
+            select
+                c.oid,
+                c.convalidated and not d.is_disabled
+                and case
+                    when w.definition is null
+                        then c.contype = 'c' and pg_get_constraintdef(c.oid) <> 'CHECK (true)'
+                    else pg_get_constraintdef(c.oid) = w.definition
+                end as is_same,
+                d.is_disabled
+            from pg_catalog.pg_constraint as c
+            cross join
+                lateral (
+                    select count(*) > 0 as is_disabled
+                    from pg_catalog.pg_trigger as t
+                    where t.tgconstraint = c.oid and t.tgenabled not in ('O', 'A')
+                ) as d
+            where c.conname = w.name and c.conrelid = to_regclass('public.' || w.relation)
+        ) as k
+        on true
+    group by w.relation
+) as c
+\gset
+
 select
     set_config(
         'favorites_priority.checks',
@@ -228,7 +405,14 @@ from (
         case
             when p.policyname is null then 'missing: see ' || w.file
             else
-                'for ' || lower(p.cmd) || ' to ' || array_to_string(p.roles, ', ') || ': '
+                case
+                    when
+                        p.permissive = 'PERMISSIVE' and p.cmd = w.command and p.roles = w.roles
+                        and concat_ws(' ', p.qual, p.with_check) like w.rule
+                        then ''
+                    else 'another (see ' || w.file || '): ' || lower(p.permissive) || ', '
+                end
+                || 'for ' || lower(p.cmd) || ' to ' || array_to_string(p.roles, ', ') || ': '
                 || concat_ws(' ', p.qual, p.with_check)
         end as detail
     from (
@@ -292,6 +476,73 @@ from (
 ) as c
 \gset
 
+-- The engine reads these tables through its binding: that one is approved, say, is read there and
+-- nowhere else (functions/binding/reference.sql; newer versions write no alias of a single table).
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'views of the binding' as check_name,
+        e.is_absent or bool_and(coalesce(d.text ~ ('^' || w.pattern || '$'), false)) as ok,
+        case
+            when e.is_absent then 'there is no engine'
+            else
+                coalesce(
+                    'others: '
+                    || string_agg(w.name, ', ')
+                    filter (where (d.text ~ ('^' || w.pattern || '$')) is not true)
+                    || ' (run sql/engine/up.sql)',
+                    'as they must be'
+                )
+        end as detail
+    from (
+        values
+        (
+            'mechanics',
+            'SELECT id, id AS user_id, display_name, status = ''approved''::text AND status IS NOT '
+            'NULL AS is_approved, is_online, updated_at AS last_seen_at, brands, city, country '
+            'FROM public[.]mechanics m;'
+        ),
+        (
+            'plans',
+            'SELECT code, title, session_type::text AS session_type, price_cents, currency, '
+            'is_active FROM public[.]service_plans p;'
+        ),
+        (
+            'favorites',
+            'SELECT customer_id, mechanic_id, created_at AS favorited_at '
+            'FROM public[.]customer_favorites f;'
+        ),
+        -- Made for the columns that there are: of every request.
+        ('requests', '(?!.* WHERE ).* FROM public[.]session_requests r;'),
+        ('payments', '(?!.* WHERE ).* FROM public[.]session_requests r;')
+    ) as w (name, pattern)
+    left join pg_catalog.pg_class as v
+        on
+            v.relnamespace = to_regnamespace('dispatch') and v.relname = w.name
+            and v.relkind = 'v'
+    cross join
+        lateral (
+            select
+                btrim(
+                    regexp_replace(
+                        regexp_replace(
+                            translate(pg_get_viewdef(v.oid), '()', ''), '\s+', ' ', 'g'
+                        ),
+                        '\m[mpfr]\.', '', 'g'
+                    )
+                ) as text
+        ) as d
+    cross join
+        (select to_regprocedure('dispatch.governs_all()') is null as is_absent) as e
+    group by e.is_absent
+) as c
+\gset
+
 -- One Checkout Session is one request because of this one; the others are for speed.
 select
     set_config(
@@ -309,7 +560,8 @@ from (
         ) as ok,
         case
             when i.indexrelid is null then 'missing: run sql/marketplace/indexes.sql'
-            when not i.indisvalid then 'invalid: drop it and run sql/marketplace/indexes.sql'
+            when not (i.indisvalid and i.indisready)
+                then 'invalid: drop it and run sql/marketplace/indexes.sql'
             when i.indisunique <> w.is_unique or d.keys <> translate(w.keys, '()', '')
                 then 'another: drop it and run sql/marketplace/indexes.sql'
             else

@@ -987,13 +987,16 @@ begin
                             'where w.request_id = r.id)'
                 end,
                 case when not v_is_ours then 'w.announced_at' end
-            )
+            ),
+            (21, 'is_urgent', 'boolean', '{is_urgent}', null, null)
         ) as w (number, name, type, needs, expression, of_view)
         cross join unnest(w.needs) as n (name)
         left join pg_catalog.pg_attribute as a
             on
                 a.attrelid = 'public.session_requests'::regclass
                 and a.attname = n.name and not a.attisdropped
+                -- No cast makes a yes or no of another's 'high' or 3.
+                and (n.name <> 'is_urgent' or a.atttypid = 'boolean'::regtype)
         left join pg_catalog.pg_type as x on x.oid = a.atttypid
         left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
         group by w.number, w.name, w.type, w.needs, w.expression, w.of_view
@@ -1227,10 +1230,19 @@ comment on function dispatch.bind_requests(boolean) is
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;
 
--- Off until the feature's setter replaces it, which then stays as it was turned.
+-- Off until the feature's setter replaces it, which then stays as it was turned; off again if what
+-- stands there is no flag.
 do $flag$
 begin
-    if to_regprocedure('dispatch.set_favorites_priority(boolean)') is null then
+    if
+        to_regprocedure('dispatch.set_favorites_priority(boolean)') is null
+        or not exists (
+            select from pg_catalog.pg_proc as p
+            where
+                p.oid = to_regprocedure('dispatch.favorites_priority_enabled()')
+                and p.prosrc ~ '^\s*begin\s+return (true|false);\s+end;\s*$'
+        )
+    then
         create or replace function dispatch.favorites_priority_enabled()
         returns boolean
         language plpgsql
@@ -1243,6 +1255,8 @@ begin
         end;
         $$;
     end if;
+    alter function dispatch.favorites_priority_enabled()
+    immutable called on null input security invoker set search_path = pg_catalog, pg_temp;
 end;
 $flag$;
 
@@ -1603,7 +1617,17 @@ begin
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
-        where e.id > coalesce(p_after, 0) and e.id <= v_settled and e.topics && v_topics
+        where
+            e.id > coalesce(
+                p_after,
+                (
+                    select last.id - 1 from dispatch.request_events as last
+                    where last.id <= v_settled and last.topics && v_topics
+                    order by last.id desc
+                    limit 1
+                )
+            )
+            and e.id <= v_settled and e.topics && v_topics
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     else
@@ -1611,7 +1635,17 @@ begin
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
-        where e.id > coalesce(p_after, 0) and e.id <= v_settled and e.topics[1] = v_customer
+        where
+            e.id > coalesce(
+                p_after,
+                (
+                    select last.id - 1 from dispatch.request_events as last
+                    where last.id <= v_settled and last.topics[1] = v_customer
+                    order by last.id desc
+                    limit 1
+                )
+            )
+            and e.id <= v_settled and e.topics[1] = v_customer
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     end if;
@@ -2170,6 +2204,22 @@ comment on function dispatch.silent_since(timestamptz) is
 revoke all on function dispatch.silent_since(timestamptz)
 from public, anon, authenticated, service_role;
 
+-- An engine of an earlier version lists open requests with fewer columns, and none can be added to
+-- what a function returns.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.list_open_requests()')
+            and 'is_returning_customer' = any(p.proargnames)
+    ) then
+        drop function if exists public.list_open_session_requests();
+        drop function if exists dispatch.list_open_requests();
+    end if;
+end;
+$$;
+
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
 -- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
 -- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
@@ -2445,7 +2495,9 @@ from public, anon, authenticated, service_role;
 create or replace function dispatch.list_open_requests()
 returns table (
     request_id uuid, session_type text, plan_code text, is_priority boolean,
-    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[]
+    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[],
+    plan_title text, price_cents integer, currency text, requested_brand text, customer_city text,
+    is_urgent boolean, is_returning_customer boolean
 )
 language plpgsql
 stable
@@ -2477,6 +2529,10 @@ begin
             p.plan_code,
             p.created_at,
             p.ends_at,
+            p.customer_id,
+            p.requested_brand,
+            p.customer_city,
+            p.is_urgent,
             -- In one array, as nulls are equal there.
             array[p.requested_brand, p.customer_city, p.customer_country] as sought
         from (
@@ -2511,6 +2567,22 @@ begin
         cross join
             lateral dispatch.score_match(m, d.sought[1], d.sought[2], d.sought[3], now()) as s
         where m.id = v_mechanic_id
+    ),
+
+    -- A marketplace of theirs may have a code twice, and the request must not be there twice.
+    plans as (
+        select distinct on (p.code) p.code, p.title, p.price_cents, p.currency
+        from dispatch.plans as p
+        order by p.code, p.is_active desc
+    ),
+
+    -- Whom this mechanic has had before. All of their sessions, not of the engine's alone.
+    customers as materialized (
+        select distinct r.customer_id
+        from public.session_requests as r
+        where
+            r.mechanic_id = case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            and r.status::text not in ('pending', 'cancelled', 'expired')
     )
 
     select
@@ -2522,9 +2594,18 @@ begin
         case when o.ends_at > now() then o.ends_at end,
         o.created_at,
         s.score,
-        s.reasons
+        s.reasons,
+        p.title,
+        p.price_cents,
+        p.currency,
+        o.requested_brand,
+        o.customer_city,
+        o.is_urgent,
+        c.customer_id is not null
     from open_requests as o
     inner join scores as s on s.sought = o.sought
+    left join plans as p on p.code = o.plan_code
+    left join customers as c on c.customer_id = o.customer_id
     order by 4 desc, s.score desc, o.created_at, o.id;
 end;
 $$;
@@ -4339,22 +4420,37 @@ revoke all on function dispatch.require_own_request(dispatch.requests, text)
 from public, anon, authenticated, service_role;
 
 -- Web Push: devices, and what is queued for them.
--- Whatever address is registered, the sender calls it: so only those of push services.
-create or replace function dispatch.push_services()
-returns text[]
-language plpgsql
-immutable
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
+-- Whatever address is registered, the sender calls it: so only those of push services, until
+-- dispatch.set_push_services replaces it, which then stays as it was set; these again if what
+-- stands there is no such setting.
+do $setting$
 begin
-    return '{fcm.googleapis.com,.push.services.mozilla.com,.push.apple.com,.notify.windows.com}'::text[];
+    if not exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.push_services()')
+            and p.prosrc ~ '^\s*begin\s+return ''[{].*[}]''::text\[\];\s+end;\s*$'
+    ) then
+        create or replace function dispatch.push_services()
+        returns text[]
+        language plpgsql
+        immutable
+        security invoker
+        set search_path = pg_catalog, pg_temp
+        as $$
+        begin
+            return '{fcm.googleapis.com,.push.services.mozilla.com,.push.apple.com,.notify.windows.com}'::text[];
+        end;
+        $$;
+    end if;
+    alter function dispatch.push_services()
+    immutable called on null input security invoker set search_path = pg_catalog, pg_temp;
 end;
-$$;
+$setting$;
 
 comment on function dispatch.push_services() is
 'Whose endpoints are taken for devices: a host; all hosts below one (with a dot before it); or an '
-'origin with its scheme and port. dispatch.set_push_services() replaces it.';
+'origin with its scheme and port. Set by dispatch.set_push_services(text[]).';
 revoke all on function dispatch.push_services() from public, anon, authenticated, service_role;
 
 create or replace function dispatch.set_push_services(services text[])
@@ -5207,10 +5303,16 @@ from public, anon, authenticated, service_role;
 grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid)
 to authenticated;
 
--- Any, until dispatch.expect_stripe replaces it, which then stays as it was set.
+-- Any, until dispatch.expect_stripe replaces it, which then stays as it was set; any
+-- again if what stands there is no such setting.
 do $setting$
 begin
-    if to_regprocedure('dispatch.expected_stripe_event()') is null then
+    if not exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.expected_stripe_event()')
+            and p.prosrc ~ '^\s*begin\s+return ''[{].*[}]''::jsonb;\s+end;\s*$'
+    ) then
         create or replace function dispatch.expected_stripe_event()
         returns jsonb
         language plpgsql
@@ -5223,6 +5325,8 @@ begin
         end;
         $$;
     end if;
+    alter function dispatch.expected_stripe_event()
+    immutable called on null input security invoker set search_path = pg_catalog, pg_temp;
 end;
 $setting$;
 
@@ -5232,9 +5336,9 @@ comment on function dispatch.expected_stripe_event() is
 revoke all on function dispatch.expected_stripe_event()
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.stripe_events; public.session_requests, when a refund failed. Stripe sends in no
--- order: of two events of one payment the later made is right, whichever came first; of the same
--- second the refund's failure, so that the owner looks.
+-- Changes dispatch.stripe_events; public.session_requests, when money that was given back is not
+-- any more. Stripe sends in no order: of two events of one payment the later made is right,
+-- whichever came first; of the same second the refund's failure, so that the owner looks.
 create or replace function dispatch.follow_payment(p_event jsonb, p_outcome text)
 returns text
 language plpgsql
@@ -5247,6 +5351,7 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
+    v_is_taken_back boolean := false;
 begin
     case p_outcome
         when 'refunded' then
@@ -5270,18 +5375,7 @@ begin
                         f.outcome = 'refunded' and f.subject = v_payment
                         and coalesce(f.payload -> 'created' <= v_created, true)
                 ));
-            -- It was refunded, and is not any more.
-            if
-                found and dispatch.governs_all()
-                and not exists (
-                    select from dispatch.stripe_events as e
-                    where e.outcome = 'refunded' and e.subject = v_payment
-                )
-            then
-                update public.session_requests as r
-                set metadata = r.metadata - 'refunded_at'
-                where (r.metadata ->> 'stripe_payment_intent') = v_payment;
-            end if;
+            v_is_taken_back := found;
         when 'disputed' then
             select e.outcome into v_closed
             from dispatch.stripe_events as e
@@ -5290,16 +5384,47 @@ begin
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
+            -- A bank may take back what it decided.
+            select e.outcome into v_closed
+            from dispatch.stripe_events as e
+            where
+                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                and e.payload #> '{data,object,id}' = v_object -> 'id'
+                and e.payload -> 'created' > v_created
+            order by e.payload -> 'created' desc
+            limit 1;
+            if found then
+                return v_closed;
+            end if;
+            v_is_taken_back := p_outcome = 'dispute_won' and exists (
+                select from dispatch.stripe_events as e
+                where
+                    e.outcome = 'dispute_lost' and e.subject = v_payment
+                    and e.payload #> '{data,object,id}' = v_object -> 'id'
+            );
             update dispatch.stripe_events as e
             set outcome = p_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome = 'disputed' and f.subject = v_payment
+                        f.outcome in ('disputed', 'dispute_won', 'dispute_lost')
+                        and f.outcome <> p_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
+    -- What one way gave back may have been given back by another too.
+    if
+        v_is_taken_back and dispatch.governs_all()
+        and not exists (
+            select from dispatch.stripe_events as e
+            where e.outcome in ('refunded', 'dispute_lost') and e.subject = v_payment
+        )
+    then
+        update public.session_requests as r
+        set metadata = r.metadata - 'refunded_at'
+        where (r.metadata ->> 'stripe_payment_intent') = v_payment;
+    end if;
     return p_outcome;
 end;
 $$;
@@ -5568,6 +5693,15 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
+    -- A payment is known by its id, where an event has more of it too.
+    if jsonb_typeof(v_object -> 'payment_intent') = 'object' then
+        v_payment := v_object #>> '{payment_intent,id}';
+        v_object := jsonb_set(
+            v_object, '{payment_intent}', coalesce(to_jsonb(v_payment), 'null')
+        );
+        p_event := jsonb_set(p_event, '{data,object}', v_object);
+    end if;
+
     -- Another mode or account than the owner's. Or other products share the account: of their sessions
     -- nothing is booked.
     if
@@ -5610,11 +5744,13 @@ begin
     then
         v_outcome := 'refund_failed';
         v_subject := v_payment;
-    elsif v_type = 'charge.dispute.created' then
-        v_outcome := 'disputed';
-        v_subject := v_payment;
-    elsif v_type = 'charge.dispute.closed' then
-        v_outcome := case v_object ->> 'status' when 'lost' then 'dispute_lost' else 'dispute_won' end;
+    elsif v_type in ('charge.dispute.created', 'charge.dispute.closed') then
+        v_outcome := case
+            -- Prevented: the bank's network has paid the customer back, and nobody is asked.
+            when v_object ->> 'status' in ('lost', 'prevented') then 'dispute_lost'
+            when v_type = 'charge.dispute.closed' then 'dispute_won'
+            else 'disputed'
+        end;
         v_subject := v_payment;
     end if;
 
@@ -6169,8 +6305,8 @@ revoke all on function dispatch.sweep_round(timestamptz)
 from public, anon, authenticated, service_role;
 
 -- For the owner. The flag's setter comes with the feature (sql/favorites_priority/up.sql).
--- Part of dispatch.health(): whether pg_cron runs the two jobs. Its tables are named only where it
--- is: in one database of a cluster.
+-- Part of dispatch.health(): whether pg_cron runs the two jobs, and what they may do. Its tables
+-- are named only where it is: in one database of a cluster.
 create or replace function dispatch.cron_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
@@ -6196,7 +6332,6 @@ declare
     v_job record;
     v_sweep_is_active boolean := false;
     v_user text := current_user::text;
-    v_timeout text;
     v_max_time interval;
 begin
     select a.pid, a.backend_start, a.wait_event into v_launcher
@@ -6208,16 +6343,19 @@ begin
     v_since := greatest(v_since, v_launcher.backend_start);
 
     for v_job in
-        select w.name, w.max_age, null::boolean as is_active, null::timestamptz as began_at,
+        select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
             null::text as error, null::text as username, null::text as address
         from (
-            values ('sweep', interval '3 minutes'), ('retention', interval '26 hours')
-        ) as w (name, max_age)
+            values
+            ('sweep', interval '3 minutes', '%dispatch.sweep\_round(%'),
+            ('retention', interval '26 hours', '%dispatch.prune\_events(%')
+        ) as w (name, max_age, command)
     loop
         if v_has_cron then
             execute $q$
                 select
-                    bool_or(j.active) as is_active,
+                    bool_or(j.active and j.command like $3) as is_active,
+                    count(*) filter (where j.active) as count,
                     max(begun.start_time) as began_at,
                     max(ended.return_message) as error,
                     max(j.username) as username,
@@ -6242,11 +6380,12 @@ begin
                 ) as ended on true
                 where j.jobname = $1 and j.database = current_database()
             $q$
-            into v_job.is_active, v_job.began_at, v_job.error, v_job.username, v_job.address
+            into v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username, v_job.address
             using
                 'dispatch-' || v_job.name,
                 'server (restarted|closed the connection)'
-                '|terminating (connection|background worker)|job canceled';
+                '|terminating (connection|background worker)|job canceled',
+                v_job.command;
         end if;
         if v_job.name = 'sweep' then
             v_sweep_is_active := coalesce(v_job.is_active, false);
@@ -6259,6 +6398,12 @@ begin
             when not v_has_cron then v_absent
             else
                 case when ok then 'job' else 'no active job' end || ' dispatch-' || v_job.name
+                || case
+                    when v_job.count > 0 and not ok then ' that does its work: its command is another'
+                    when v_job.count > 1
+                        then ', ' || v_job.count || ' of them where one is enough'
+                    else ''
+                end
         end;
         return next;
 
@@ -6327,36 +6472,9 @@ begin
     end;
     return next;
 
-    -- The setting for the job's role in this database, else for the role, for the database, for the
-    -- server. (What this session set for itself says nothing of the job's.)
-    select coalesce(
-        (
-            select substr(c.setting, length('statement_timeout=') + 1)
-            from pg_catalog.pg_db_role_setting as s
-            cross join unnest(s.setconfig) as c (setting)
-            where
-                s.setrole in (0, to_regrole(quote_ident(v_user))::oid)
-                and s.setdatabase in (
-                    0,
-                    (select d.oid from pg_catalog.pg_database as d
-                    where d.datname = current_database())
-                )
-                and c.setting like 'statement\_timeout=%'
-            order by s.setrole = 0, s.setdatabase = 0
-            limit 1
-        ),
-        (
-            select s.setting from pg_catalog.pg_settings as s
-            where
-                s.name = 'statement_timeout'
-                and s.source in ('default', 'command line', 'configuration file')
-        ),
-        '0'
-    ) into v_timeout;
-    v_max_time := case
-        when v_timeout ~ '^[0-9]+$' then make_interval(secs => v_timeout::double precision / 1000)
-        else v_timeout::interval
-    end;
+    v_max_time := make_interval(
+        secs => dispatch.job_setting(v_user, 'statement_timeout')::double precision / 1000
+    );
     check_name := 'sweep_uncut';
     ok := v_max_time = interval '0' or v_max_time > v_run_time;
     detail := case
@@ -6365,6 +6483,17 @@ begin
             'statement_timeout of ' || v_user || ' is ' || v_max_time || ', and a run takes '
             || v_run_time || ': alter role ' || quote_ident(v_user) || ' in database '
             || quote_ident(current_database()) || ' set statement_timeout = 0'
+    end;
+    return next;
+
+    -- As a platform sets it, say, whose disk is nearly full.
+    check_name := 'sweep_may_write';
+    ok := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'off';
+    detail := case
+        when ok then v_user || ' begins transactions that may write'
+        else
+            'default_transaction_read_only is on for ' || v_user || ', and nothing is announced '
+            'or booked: see why, then set it off'
     end;
     return next;
 end;
@@ -6562,10 +6691,79 @@ as $$
 declare
     v_enough constant integer := 1000;
     v_grace constant interval := interval '5 seconds';
+    v_lock_timeout constant text := current_setting('lock_timeout');
+    v_is_readable boolean := true;
+    v_holder text;
     v_hidden text;
 begin
     return query select * from dispatch.cron_checks(p_now);
     return query select * from dispatch.session_checks(p_now);
+
+    -- Who has a whole table holds up the sweep, and whoever asks for its rows.
+    begin
+        perform set_config('lock_timeout', '500ms', true);
+        -- The views stand for the tables that they read, whatever those are.
+        execute format(
+            'lock table %s in access share mode',
+            concat_ws(
+                ', ', 'dispatch.requests', 'dispatch.payments', 'dispatch.mechanics',
+                'dispatch.request_events', 'dispatch.stripe_events', 'dispatch.windows',
+                'dispatch.pushes', 'dispatch.devices',
+                (
+                    select c.oid::regclass from pg_catalog.pg_class as c
+                    where
+                        c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
+                        and has_schema_privilege(c.relnamespace, 'usage')
+                        and has_table_privilege(c.oid, 'select')
+                )
+            )
+        );
+        perform set_config('lock_timeout', v_lock_timeout, true);
+    exception
+        when lock_not_available then
+            v_is_readable := false;
+            select
+                format(
+                    '%s %s the whole of %s%s',
+                    coalesce(
+                        'session ' || a.pid || ' ('
+                        || coalesce(nullif(a.application_name, ''), a.usename) || ')',
+                        'prepared transaction ' || p.gid,
+                        'a session'
+                    ),
+                    case when l.granted then 'has' else 'waits for' end,
+                    l.relation::regclass,
+                    ' since ' || coalesce(a.xact_start, p.prepared)
+                )
+            into v_holder
+            from pg_catalog.pg_locks as l
+            inner join pg_catalog.pg_class as c on c.oid = l.relation
+            left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+            left join pg_catalog.pg_prepared_xacts as p
+                on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+            where
+                l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_backend_pid()
+                and c.relkind in ('r', 'p', 'v')
+                and c.relnamespace in (
+                    to_regnamespace('public'), to_regnamespace('dispatch'),
+                    to_regnamespace('realtime')
+                )
+            order by l.granted desc, a.xact_start
+            limit 1;
+    end;
+    check_name := 'tables_readable';
+    ok := v_is_readable;
+    detail := case
+        when ok then 'no session has one for itself'
+        else
+            coalesce(v_holder, 'some session has a whole table')
+            || ': until it ends nothing is announced, and what follows here is not known'
+    end;
+    return next;
+    if not ok then
+        return;
+    end if;
+
     return query select * from dispatch.realtime_checks(p_now);
 
     -- To whom rows are hidden nothing is ever late: what follows would be well, and untrue.
@@ -6617,7 +6815,9 @@ begin
                 and e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
                 -- A writer may have had it begin at no time.
                 and case
-                    when isfinite((e.payload ->> 'window_ends_at')::timestamptz)
+                    when
+                        isfinite(e.delivered_at)
+                        and isfinite((e.payload ->> 'window_ends_at')::timestamptz)
                         then
                             e.delivered_at - (e.payload ->> 'window_ends_at')::timestamptz
                             > v_grace
@@ -6686,6 +6886,55 @@ comment on function dispatch.health(timestamptz, bigint) is
 'event log may take on disk with its indexes, and as much the Stripe ledger. What to do about '
 'each: docs/runbook.md.';
 revoke all on function dispatch.health(timestamptz, bigint)
+from public, anon, authenticated, service_role;
+
+-- For the role in this database, else for the role, for the database, for all, for the server. What
+-- this session set for itself says nothing of another's.
+create or replace function dispatch.job_setting(p_role text, p_name text)
+returns text
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mine constant text := current_setting(p_name);
+    v_theirs text;
+begin
+    select coalesce(
+        (
+            select substr(c.setting, length(p_name) + 2)
+            from pg_catalog.pg_db_role_setting as s
+            cross join unnest(s.setconfig) as c (setting)
+            where
+                s.setrole in (0, to_regrole(quote_ident(p_role))::oid)
+                and s.setdatabase in (
+                    0,
+                    (select d.oid from pg_catalog.pg_database as d
+                    where d.datname = current_database())
+                )
+                and split_part(c.setting, '=', 1) = p_name
+            order by s.setrole = 0, s.setdatabase = 0
+            limit 1
+        ),
+        (
+            select s.setting from pg_catalog.pg_settings as s
+            where
+                s.name = p_name and s.source in ('default', 'command line', 'configuration file')
+        ),
+        (select s.boot_val from pg_catalog.pg_settings as s where s.name = p_name)
+    ) into v_theirs;
+    -- It stands there as it was written ('2min', 0x10, 9e4), and the server alone reads all of that.
+    perform set_config(p_name, v_theirs, true);
+    select s.setting into v_theirs from pg_catalog.pg_settings as s where s.name = p_name;
+    perform set_config(p_name, v_mine, true);
+    return v_theirs;
+end;
+$$;
+
+comment on function dispatch.job_setting(text, text) is
+'What this setting is, in its base unit, in a session that this role begins in this database.';
+revoke all on function dispatch.job_setting(text, text)
 from public, anon, authenticated, service_role;
 
 -- The part of dispatch.health() that is about payments.
@@ -7443,21 +7692,38 @@ begin
 
     -- A listener that stops reading does this: its server process waits for it inside a
     -- transaction, and is "idle" and younger than its snapshot to look at. So both are asked: how
-    -- long ago, and how many transactions.
+    -- long ago, and how many transactions. Who has written and is idle has no snapshot, and holds
+    -- up vacuum by its transaction alone; so does one that is prepared, which has no session.
     select
-        a.pid,
-        a.wait_event,
-        coalesce(nullif(a.application_name, ''), a.backend_type) as who,
-        age(a.backend_xmin) as transactions,
-        -- A standby's snapshot, which a replication session reports, has no beginning here.
-        age(a.backend_xmin) > v_many
-        and coalesce(a.xact_start < p_now - interval '5 minutes', true) as is_old
+        h.who,
+        h.wait_event,
+        h.transactions,
+        -- A standby's snapshot, which a replication session or slot has, has no beginning here.
+        h.transactions > v_many
+        and coalesce(h.since < p_now - interval '5 minutes', true) as is_old
     into v_session
-    from pg_catalog.pg_stat_activity as a
-    where
-        a.backend_xmin is not null and a.backend_type <> 'autovacuum worker'
-        and coalesce(a.datname, current_database()) = current_database()
-    order by is_old desc, age(a.backend_xmin) desc
+    from (
+        select
+            format(
+                'session %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), a.backend_type)
+            ) as who,
+            a.wait_event,
+            greatest(age(a.backend_xid), age(a.backend_xmin)) as transactions,
+            a.xact_start as since
+        from pg_catalog.pg_stat_activity as a
+        where
+            a.backend_type <> 'autovacuum worker'
+            and coalesce(a.datname, current_database()) = current_database()
+        union all
+        select 'prepared transaction ' || p.gid, null, age(p.transaction), p.prepared
+        from pg_catalog.pg_prepared_xacts as p
+        where p.database = current_database()
+        union all
+        select 'replication slot ' || r.slot_name, null, age(r.xmin), null
+        from pg_catalog.pg_replication_slots as r
+    ) as h
+    where h.transactions is not null
+    order by is_old desc, h.transactions desc, h.since
     limit 1;
     check_name := 'snapshots_recent';
     ok := v_hidden is null and not coalesce(v_session.is_old, false);
@@ -7465,7 +7731,7 @@ begin
         when v_hidden is not null then v_hidden
         when ok then 'none is older than 5 minutes and ' || v_many || ' transactions'
         else
-            'session ' || v_session.pid || ' (' || v_session.who || ') keeps vacuum from removing '
+            v_session.who || ' keeps vacuum from removing '
             || 'the dead rows of the last ' || v_session.transactions || ' transactions'
             || case v_session.wait_event
                 when 'ClientWrite' then ': its client does not read what it is sent' else ''
@@ -7917,7 +8183,9 @@ grant execute on function public.list_favorite_mechanics() to authenticated;
 create or replace function public.list_open_session_requests()
 returns table (
     request_id uuid, session_type text, plan_code text, is_priority boolean,
-    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[]
+    window_ends_at timestamptz, created_at timestamptz, match_score integer, match_reasons text[],
+    plan_title text, price_cents integer, currency text, requested_brand text, customer_city text,
+    is_urgent boolean, is_returning_customer boolean
 )
 language sql
 stable
@@ -7926,12 +8194,15 @@ set search_path = pg_catalog, pg_temp
 as $$
     select
         l.request_id, l.session_type, l.plan_code, l.is_priority, l.window_ends_at, l.created_at,
-        l.match_score, l.match_reasons
+        l.match_score, l.match_reasons, l.plan_title, l.price_cents, l.currency, l.requested_brand,
+        l.customer_city, l.is_urgent, l.is_returning_customer
     from dispatch.list_open_requests() as l;
 $$;
 
 comment on function public.list_open_session_requests() is
 'The requests the calling mechanic may accept now, those reserved for them (is_priority) first. '
+'The price is the plan''s, in the currency''s smallest unit; is_returning_customer: this mechanic '
+'has had them before. What the marketplace does not keep is null. '
 'Raises PT401 not_signed_in, PT403 not_a_mechanic.';
 revoke all on function public.list_open_session_requests()
 from public, anon, authenticated, service_role;
@@ -7955,8 +8226,9 @@ $$;
 
 comment on function public.list_session_request_events(bigint, integer) is
 'The events on the caller''s topics after a cursor (the last event_id seen; 0: from the start), '
-'in order, at most max_rows (up to 1000). No event below a listed one appears later. Raises PT401 '
-'not_signed_in.';
+'in order, at most max_rows (up to 1000). No event below a listed one appears later. With after '
+'null: the last one alone, where a device begins that has no cursor, or one that lies above the '
+'log since a backup was put back. Raises PT401 not_signed_in.';
 revoke all on function public.list_session_request_events(bigint, integer)
 from public, anon, authenticated, service_role;
 grant execute on function public.list_session_request_events(bigint, integer) to authenticated;
@@ -8218,6 +8490,7 @@ cross join
                 )
             ) filter (
                 where e.event = 'new_request' and e.payload ->> 'reason' = 'window_ended'
+                and isfinite(e.delivered_at)
                 and isfinite((e.payload ->> 'window_ends_at')::timestamptz)
             ) as sweep_lateness_seconds
         from dispatch.request_events as e
@@ -8643,6 +8916,20 @@ $$;
 
 -- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's
 -- one rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.
+-- It is gone if a function that it calls was dropped with all that hangs on it.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_policy
+        where
+            polrelid = 'public.session_requests'::regclass
+            and polname = 'session_requests_select'
+    ) then
+        create policy session_requests_select on public.session_requests
+        for select to authenticated using (false);
+    end if;
+end;
+$$;
 alter policy session_requests_select on public.session_requests using (
     customer_id = (select dispatch.caller_id())
     or mechanic_id = (select dispatch.caller_id())

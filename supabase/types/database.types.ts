@@ -254,7 +254,7 @@ isOneToOne: false
                            },
 "list_open_session_requests":
 { Args: Record<PropertyKey, never>; Returns: {
-              "created_at": string,"is_priority": boolean,"match_reasons": (string)[],"match_score": number,"plan_code": string,"request_id": string,"session_type": string,"window_ends_at": string
+              "created_at": string,"currency": string,"customer_city": string,"is_priority": boolean,"is_returning_customer": boolean,"is_urgent": boolean,"match_reasons": (string)[],"match_score": number,"plan_code": string,"plan_title": string,"price_cents": number,"request_id": string,"requested_brand": string,"session_type": string,"window_ends_at": string
             }[]
                            },
 "list_session_request_events":

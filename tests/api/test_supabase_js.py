@@ -1,4 +1,4 @@
-"""tests/js under Node: supabase-js in the story, the errors, and the code of docs/supabase.md."""
+"""tests/js under Node: supabase-js in the story, the errors, and the code of docs/*.md."""
 
 import json
 import os
@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from stack import ROOT
+from stack.build_module import without_types
 from tests.api.realtime import realtime
 from tests.api.world import World
 
 SOURCES = ROOT / "tests/js"
 MODULE = ROOT / "examples/dashboard/favorites_priority.js"  # the page's code
+PAGE = ROOT / "docs/supabase.md"
 FILES = sorted(path.name for path in SOURCES.glob("*.test.mjs"))
 
 
@@ -25,6 +27,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("js") / "tests"
     shutil.copytree(SOURCES, directory)
     shutil.copy(MODULE, directory / "page.mjs")
+    hooks = without_types((ROOT / "supabase/client/react.ts").read_text())
+    (directory / "react.mjs").write_text(hooks.replace("./favorites_priority.js", "./page.mjs"))
+    (sign_in,) = re.findall(r"^```js\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (directory / "sign_in.mjs").write_text(sign_in)
     (directory / "node_modules").symlink_to(ROOT / "stack/node_modules")
     return directory
 

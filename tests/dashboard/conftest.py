@@ -17,6 +17,7 @@ from tests.api.world import Person, World
 
 CHROMIUM = ROOT / "stack/node_modules/@sparticuz/chromium/bin/chromium"
 AXE = ROOT / "stack/node_modules/axe-core/axe.min.js"
+SESSION_KEY = "sb-127-auth-token"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -68,16 +69,21 @@ class Stage:
     mona: Person
 
     def open(self, person: Person, path: str = "", **context: Any) -> Page:
-        names = {self.carla.id: "Carla", self.frank.id: "Frank", self.mona.id: "Mona"}
-        email = f"{person.id}@mail.example"
-        session = session_of(self.env, person.id, email, names[person.id])
         page = self.browser.new_context(
             base_url=self.env["DASHBOARD_URL"], **{"viewport": DESKTOP, **context}
         ).new_page()
-        stored = json.dumps(json.dumps(session))
-        page.add_init_script(f"sessionStorage['sb-127-auth-token'] = {stored}")
+        self.sign_in(page, person)
         page.goto(f"/{path}")
         return page
+
+    def session(self, person: Person) -> dict[str, Any]:
+        names = {self.carla.id: "Carla", self.frank.id: "Frank", self.mona.id: "Mona"}
+        email = f"{person.id}@mail.example"
+        return session_of(self.env, person.id, email, names[person.id])
+
+    def sign_in(self, page: Page, person: Person) -> None:
+        stored = json.dumps(json.dumps(self.session(person)))
+        page.add_init_script(f"sessionStorage['{SESSION_KEY}'] = {stored}")
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ def test_a_checkout_that_failed_is_another_the_next_time(stage: Stage) -> None:
 
     page.route("**/functions/v1/create-checkout", fail)
     start(page).click()
-    expect(page.locator("#errors .note")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("does not answer as it should")
     expect(start(page)).to_have_text("Continue to payment")
     start(page).click()
     page.wait_for_url("**/pay/**")

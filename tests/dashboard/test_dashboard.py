@@ -12,6 +12,8 @@ from tests.api.world import Metadata
 from tests.dashboard.conftest import Stage
 
 WAITING = "Waiting for Frank Öberg"
+# The list may be read a moment before the event that says why.
+LEFT = re.compile("no longer open|Another mechanic has taken|has been withdrawn")
 
 
 def book_again(page: Page, name: str, answer: str) -> Locator:
@@ -262,7 +264,7 @@ def test_cancel_asks_first(stage: Stage) -> None:
     expect(headline(page)).to_have_text("Request closed")
     expect(page.get_by_role("link", name="Back to the start")).to_be_visible()
     expect(offer(frank)).to_have_count(0)
-    expect(frank.get_by_role("status").filter(has_text="no longer open")).to_be_visible()
+    expect(frank.get_by_role("status").filter(has_text=LEFT)).to_be_visible()
 
 
 def post(stage: Stage, kind: str, payment_status: str, session: str, **metadata: str) -> int:
@@ -384,7 +386,7 @@ def test_reserved_requests_come_first_and_a_taken_one_leaves(stage: Stage) -> No
     assert keys == [reserved, everyones]
     stage.mona.rpc("accept_session_request", request_id=everyones)
     expect(offer(frank)).to_have_count(1)
-    expect(frank.get_by_role("status").filter(has_text="no longer open")).to_be_visible()
+    expect(frank.get_by_role("status").filter(has_text=LEFT)).to_be_visible()
 
 
 def test_a_loser_is_told_why(stage: Stage) -> None:
@@ -401,8 +403,9 @@ def test_a_loser_is_told_why(stage: Stage) -> None:
 def test_online_switch_keeps_the_heart_beating(stage: Stage) -> None:
     page = stage.open(stage.frank, "mechanic.html")
     switch = page.get_by_role("switch", name="Online")
-    expect(switch).not_to_be_checked()
     page.clock.install()
+    page.reload()
+    expect(switch).not_to_be_checked()
     with page.expect_request("**/rpc/set_presence") as first:
         switch.check()
     assert first.value.post_data_json == {"status": "online"}
@@ -411,9 +414,9 @@ def test_online_switch_keeps_the_heart_beating(stage: Stage) -> None:
     assert beat.value.post_data_json == {"status": "online"}
     page.reload()
     expect(switch).to_be_checked()
-    with page.expect_request("**/rpc/set_presence") as last:
+    with page.expect_request(lambda sent: sent.post_data_json == {"status": "offline"}) as last:
         switch.uncheck()
-    assert last.value.post_data_json == {"status": "offline"}
+    assert last.value.url.endswith("/rpc/set_presence")
 
 
 # --- Whoever uses it ---
@@ -477,4 +480,4 @@ def test_errors_are_words(stage: Stage) -> None:
 def test_nobody_signed_in_is_sent_to_the_sign_in_page(stage: Stage) -> None:
     page = stage.browser.new_page(base_url=stage.env["DASHBOARD_URL"])
     page.goto("/mechanic.html")
-    expect(page).to_have_url(re.compile("/sign-in/$"))
+    expect(page).to_have_url(re.compile(r"/sign-in/\?next=%2Fmechanic\.html$"))

@@ -45,10 +45,10 @@ class Screen {
 }
 
 const running = [];
-const hour = { every: 3_600_000 };
+const hour = { every: 3_600_000, meanwhile: 3_600_000 };
 
 async function start(app, person, { screen = new Screen(), storage = makeStorage(), ...options }) {
-  const followed = await app(person.supabase, screen, storage, { ...hour, ...options });
+  const followed = app(person.supabase, screen, storage, { ...hour, ...options });
   running.push(followed);
   await until(() => joined(person));
   await followed.catchUp();
@@ -70,7 +70,7 @@ test("each error has words of its own", async () => {
   await assert.rejects(page.call(nobody, "list_favorite_mechanics"), {
     message: "Please sign in first.",
   });
-  assert.match(page.explain(new TypeError("fetch failed")), /^Something went wrong/);
+  assert.match(page.explain(new TypeError("fetch failed")), /^There is no connection/);
 });
 
 test("a checkout that cannot be opened has words too", async () => {
@@ -193,7 +193,7 @@ test("a notice that is lost while the connection holds is found by the timer", a
   // Nothing is heard any more; only the timer is left.
   goOffline();
   const screen = new Screen();
-  running.push(await page.startCustomerApp(carla.supabase, screen, storage, { every: 20 }));
+  running.push(page.startCustomerApp(carla.supabase, screen, storage, { meanwhile: 20 }));
   const lost = await book(carla);
   await until(() => screen.newsOf(lost).length === 1);
   assert.deepEqual(screen.newsOf(before), []);
@@ -240,9 +240,9 @@ test("more events than a page holds are handled once each, though asked for twic
   const [{ event_id: after }] = (await call(carla, "list_session_request_events")).slice(-1);
   for (let booked = 0; booked < 5; booked++) await book(carla);
   const batches = [];
-  const followed = await page.follow(carla.supabase, [], {
+  const followed = page.follow(carla.supabase, [], {
     after,
-    handle: (events) => batches.push(events.map((event) => event.event_id)),
+    handle: (events) => events.length && batches.push(events.map((event) => event.event_id)),
     save: () => {},
     onError: assert.ifError,
     pageSize: 2,
@@ -270,7 +270,10 @@ test("the heartbeat", async (t) => {
     return is_online;
   };
   const errors = [];
-  const presence = page.keepPresence(frank.supabase, (error) => errors.push(error), 20);
+  const presence = page.keepPresence(frank.supabase, {
+    onError: (error) => errors.push(error),
+    every: 20,
+  });
   t.after(() => presence.stop());
   await presence.started;
   assert.ok(await isOnline());
@@ -318,15 +321,18 @@ test("table changes: on a private channel, and the handler called for a change",
 
 test("table changes: they knock where Broadcasts are followed", async (t) => {
   let readings = 0;
-  const followed = await page.followAs(carla.supabase, makeStorage(), (id) => [`customer:${id}`], {
+  const followed = page.followAs(carla.supabase, makeStorage(), (id) => [`customer:${id}`], {
     handle: () => void (readings += 1),
     onError: assert.fail,
     watch: page.watchTable,
+    ...hour,
   });
   t.after(followed.stop);
-  await until(() => readings === 1);
+  await until(() => joined(carla));
+  await followed.catchUp();
+  const before = readings;
   tellChange(carla.supabase.getChannels()[0]);
-  await until(() => readings > 1);
+  await until(() => readings > before);
 });
 
 test("a channel that is not private is refused, as by a project without public ones", async (t) => {

@@ -42,8 +42,8 @@ export function connect(key, options = {}) {
 }
 
 // A browser keeps the session of whoever signed in there; Supabase Auth is not part of the stack.
-function signedIn({ id, token }) {
-  const session = {
+export function sessionOf({ id, token }) {
+  return {
     access_token: token,
     refresh_token: "unused",
     token_type: "bearer",
@@ -51,13 +51,18 @@ function signedIn({ id, token }) {
     expires_at: Math.floor(Date.now() / 1000) + 3600,
     user: { id },
   };
+}
+
+// `kept.session` is what the browser has; null once they have signed out.
+export function signedIn(person, options = {}) {
+  const kept = { session: sessionOf(person) };
   const storage = {
-    getItem: () => JSON.stringify(session),
+    getItem: () => kept.session && JSON.stringify(kept.session),
     setItem: () => {},
     removeItem: () => {},
   };
-  const supabase = connect(env.SUPABASE_ANON_KEY, { auth: { storage, autoRefreshToken: false } });
-  return { id, supabase };
+  const auth = { storage, autoRefreshToken: false };
+  return { ...person, kept, supabase: connect(env.SUPABASE_ANON_KEY, { auth, ...options }) };
 }
 
 export const { carla, frank, mona, pending, stranger } = Object.fromEntries(

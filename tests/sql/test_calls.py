@@ -1,6 +1,7 @@
 """What each RPC does and answers when it is used as it is meant to be."""
 
 import uuid
+from typing import Any
 
 import psycopg
 import pytest
@@ -126,6 +127,17 @@ def test_the_list_has_each_request_once_while_the_feature_comes_or_goes(db: Data
     assert window["request_id"] == mine and window["is_priority"]
 
 
+DECIDES = (
+    "plan_title",
+    "price_cents",
+    "currency",
+    "requested_brand",
+    "customer_city",
+    "is_urgent",
+    "is_returning_customer",
+)
+
+
 def test_the_list_is_priority_first_then_the_best_match_and_names_nobody(shared: Database) -> None:
     mechanic = shared.make_mechanic(brands=["saab"])
     plain = shared.make_request()
@@ -145,8 +157,32 @@ def test_the_list_is_priority_first_then_the_best_match_and_names_nobody(shared:
         "created_at",
         "match_score",
         "match_reasons",
+        *DECIDES,
     }
     assert "Zoe" not in str(found)
+
+
+def test_the_list_has_what_a_mechanic_decides_by(shared: Database) -> None:
+    mechanic, other = shared.make_mechanic(), shared.make_mechanic()
+    customer, stranger = shared.make_customer(), shared.make_customer()
+    asked: dict[str, Any] = {"requested_brand": "Saab", "customer_city": "Malmö", "is_urgent": True}
+    earlier = shared.make_request(customer)
+    rpc(shared.connect(mechanic), "accept_session_request", request_id=earlier)
+    shared.make_request(customer, **asked)
+    shared.make_request(stranger, plan_code="gone")
+
+    def decided_by(who: str) -> list[list[object]]:
+        found = rpc(shared.connect(who), "list_open_session_requests")
+        by_age = sorted(found, key=lambda row: row["created_at"])
+        return [[row[name] for name in DECIDES] for row in by_age]
+
+    quick = ["Quick chat", 999, "usd", "Saab", "Malmö", True]
+    unknown = [None, None, None, None, None, False]
+    assert decided_by(mechanic) == [[*quick, True], [*unknown, False]]
+    assert decided_by(other) == [[*quick, False], [*unknown, False]]
+    # Nobody was here before whose session did not take place.
+    shared.sql("update session_requests set status = 'cancelled' where id = %s", earlier)
+    assert decided_by(mechanic) == [[*quick, False], [*unknown, False]]
 
 
 def test_favourites_are_the_callers_own_those_available_first(shared: Database) -> None:
@@ -322,7 +358,7 @@ def test_each_hears_of_their_own_topics_from_a_cursor_on(shared: Database) -> No
     rpc(shared.connect(favourite), "decline_session_request", request_id=reserved)
     shared.make_request()
 
-    def heard(who: str, **arguments: int) -> list[str]:
+    def heard(who: str, **arguments: int | None) -> list[str]:
         found = rpc(shared.connect(who), "list_session_request_events", **arguments)
         assert [row["event_id"] for row in found] == sorted(row["event_id"] for row in found)
         assert all(row["payload"]["event_id"] == row["event_id"] for row in found)
@@ -343,6 +379,11 @@ def test_each_hears_of_their_own_topics_from_a_cursor_on(shared: Database) -> No
     first = shared.events(reserved)[0]["id"]
     assert heard(favourite, after=first) == heard(favourite)[1:]
     assert heard(favourite, after=2**62) == []
+    # Where a device begins that has no cursor.
+    assert heard(customer, after=None) == heard(favourite, after=None) == ["new_request"]
+    (last,) = rpc(shared.connect(customer), "list_session_request_events", after=None)
+    assert last["event_id"] == shared.events(reserved)[-1]["id"]
+    assert heard(shared.make_customer(), after=None) == []
 
 
 @pytest.mark.parametrize("layer", ["engine_db", "db"])

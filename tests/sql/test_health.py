@@ -1,5 +1,6 @@
 """What the owner watches: each check of dispatch.health() fails and passes; the day's numbers."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,8 @@ SCHEDULE = {"sweep_scheduled", "sweep_runs", "retention_scheduled", "retention_r
 CHECKS = SCHEDULE | {
     "launcher_free",
     "sweep_uncut",
+    "sweep_may_write",
+    "tables_readable",
     "notify_queue",
     "snapshots_recent",
     "output_plugins_allowed",
@@ -227,6 +230,14 @@ def test_without_a_launcher_no_job_begins(cluster: Cluster) -> None:
         ("role all set statement_timeout = 5000", True),
         ("role service_role set statement_timeout = 5000", False),
         ("database template1 set statement_timeout = 5000", False),
+        # However it is written: what the server reads, it keeps as it was.
+        ("role postgres set statement_timeout = '0x10000'", True),
+        ("role postgres set statement_timeout = '9e4'", True),
+        ("role postgres set statement_timeout = ' 90000 '", True),
+        ("role postgres set statement_timeout = '+90000'", True),
+        ("role postgres set statement_timeout = '90000.4'", True),
+        ("role postgres set statement_timeout = '0x20000'", False),
+        ("role postgres set statement_timeout = ' 1.6 min'", False),
     ],
 )
 def test_a_timeout_that_ends_each_run(shared: Database, setting: str, is_short: bool) -> None:
@@ -243,6 +254,110 @@ def test_a_timeout_that_ends_each_run(shared: Database, setting: str, is_short: 
                 f"alter role postgres in database shared set statement_timeout = {nearer}".encode()
             )
             assert ("sweep_uncut" in failing(superuser)) == is_cut
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_read_only"),
+    [
+        ("role postgres set", True),
+        ("database shared set", True),
+        ("role all set", True),
+        ("role service_role set", False),
+    ],
+)
+def test_a_job_that_may_not_write(shared: Database, setting: str, is_read_only: bool) -> None:
+    superuser = shared.superuser()
+    name = "default_transaction_read_only"
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(f"alter {setting} {name} = on".encode())
+        assert ("sweep_may_write" in failing(superuser)) == is_read_only
+        superuser.execute(f"alter role postgres in database shared set {name} = off".encode())
+        assert "sweep_may_write" not in failing(superuser)
+        # What this session may is not what the job may.
+        assert value(superuser, f"show {name}") == "off"
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "default_transaction_read_only"])
+def test_asking_for_a_setting_of_the_jobs_leaves_ones_own(shared: Database, setting: str) -> None:
+    connection = shared.open()
+    mine = {"statement_timeout": "17s", "default_transaction_read_only": "on"}[setting]
+    connection.execute(f"set {setting} = '{mine}'".encode())
+    failing(connection)
+    assert value(connection, f"show {setting}") == mine
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["public.session_requests", "public.mechanics", "dispatch.request_events",
+     "dispatch.stripe_events", "dispatch.windows", "realtime.messages"],
+)  # fmt: skip
+def test_a_session_that_has_a_whole_table(shared: Database, table: str) -> None:
+    """It would hold up whoever asks, too."""
+    holder = shared.superuser()
+    with holder.transaction(force_rollback=True):
+        holder.execute(f"lock table {table} in access exclusive mode".encode())
+        found = {
+            row["check_name"]: row["detail"]
+            for row in shared.sql("select * from dispatch.health() where not ok")
+        }
+        assert set(found) == SCHEDULE | {"tables_readable"}
+        pid = holder.info.backend_pid
+        assert (
+            f"session {pid} (supabase_admin) has the whole of {table}" in found["tables_readable"]
+        )
+    assert set(failing(shared.owner)) == SCHEDULE
+    assert shared.value("show lock_timeout") == "0"
+
+
+def test_a_session_that_waits_for_a_whole_table(shared: Database) -> None:
+    """Whoever comes after it waits as well, though the one that it waits for only reads."""
+    reader, waiting = shared.open(), shared.superuser()
+    with reader.transaction(force_rollback=True), ThreadPoolExecutor(1) as pool:
+        rows(reader, "select from session_requests")
+        lock = "begin; lock table session_requests in access exclusive mode; rollback"
+        done = pool.submit(waiting.execute, lock.encode())
+        shared.wait_until_blocked(waiting)
+        (found,) = shared.sql("select * from dispatch.health() where check_name ~ 'readable'")
+        assert not found["ok"]
+        pid = waiting.info.backend_pid
+        assert f"{pid} (supabase_admin) waits for the whole of" in found["detail"]
+        reader.execute("rollback")
+        done.result()
+
+
+def test_a_job_that_does_something_else(cluster: Cluster) -> None:
+    with Database(cluster, "postgres") as db:
+        superuser = db.superuser()
+        for job in ("sweep", "retention"):
+            with superuser.transaction(force_rollback=True):
+                superuser.execute("alter table cron.job disable trigger all")
+                superuser.execute(
+                    "update cron.job set command = 'select 1' where jobname = %s",
+                    [f"dispatch-{job}"],
+                )
+                found = failing(superuser)[f"{job}_scheduled"]
+                assert (
+                    found == f"no active job dispatch-{job} that does its work: "
+                    "its command is another"
+                )
+
+
+def test_two_jobs_where_one_is_enough(cluster: Cluster) -> None:
+    """Both may run, and so it is told, and no fault."""
+    with Database(cluster, "postgres") as db:
+        superuser = db.superuser()
+        with superuser.transaction(force_rollback=True):
+            superuser.execute("alter table cron.job disable trigger all")
+            superuser.execute(
+                "insert into cron.job"
+                " (schedule, command, nodename, nodeport, database, username, active, jobname)"
+                " select schedule, command, nodename, nodeport, database, 'supabase_admin', true,"
+                " jobname from cron.job where jobname = 'dispatch-sweep'"
+            )
+            (row,) = rows(
+                superuser, "select * from dispatch.health() where check_name = 'sweep_scheduled'"
+            )
+            assert row["ok"] and row["detail"].endswith("2 of them where one is enough")
 
 
 def test_without_pg_cron_it_says_so(shared: Database) -> None:
@@ -289,6 +404,53 @@ def test_a_snapshot_that_vacuum_waits_for(shared: Database) -> None:
     )
     listener.close()
     eventually(lambda: "snapshots_recent" not in failing(shared.owner, old))
+
+
+def test_a_writer_that_vacuum_waits_for(shared: Database) -> None:
+    """One that is idle has no snapshot, and holds it up all the same."""
+    writer = shared.open()
+    shared.owner.execute("set synchronous_commit = off")
+    spend = (
+        "do $$ begin for n in 1..10001 loop perform pg_current_xact_id(); commit; end loop; end $$"
+    )
+    with writer.transaction(force_rollback=True):
+        rows(writer, "select pg_current_xact_id()")
+        pid = writer.info.backend_pid
+        since = "select xact_start from pg_stat_activity where pid = %s and backend_xmin is null"
+        old = shared.value(since, pid) + timedelta(minutes=5)
+        shared.sql(spend)
+        assert "snapshots_recent" not in failing(shared.owner, old)
+        found = failing(shared.owner, old + MOMENT)
+        assert found["snapshots_recent"].startswith(f"session {pid} (client backend) keeps vacuum")
+
+
+def test_what_has_no_session_and_vacuum_waits_for(shared: Database) -> None:
+    """As if there were some: a server must be started for prepared transactions."""
+    superuser = shared.superuser()
+    shared.owner.execute("set synchronous_commit = off")
+    xid = shared.value("select pg_current_xact_id()::xid")
+    shared.sql(
+        "do $$ begin for n in 1..10001 loop perform pg_current_xact_id(); commit; end loop; end $$"
+    )
+    for view, row, who in (
+        (
+            "pg_prepared_xacts",
+            f"'{xid}'::xid as transaction, 'two'::text as gid, now() - interval '6 minutes' as"
+            " prepared, current_database() as database",
+            "prepared transaction two",
+        ),
+        (
+            "pg_replication_slots",
+            f"'away'::name as slot_name, '{xid}'::xid as xmin",
+            "replication slot away",
+        ),
+    ):
+        with superuser.transaction(force_rollback=True):
+            superuser.execute("set local allow_system_table_mods = on")
+            superuser.execute(f"alter view {view} rename to really".encode())
+            superuser.execute(f"create view pg_catalog.{view} as select {row}".encode())
+            superuser.execute(f"grant select on pg_catalog.{view} to public".encode())
+            assert failing(superuser)["snapshots_recent"].startswith(f"{who} keeps vacuum from")
 
 
 def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:
@@ -448,6 +610,9 @@ def test_times_that_are_none_break_nothing_that_looks_at_them(shared: Database, 
         at,
         at,
     )
+    shared.sql("select * from dispatch.health()")
+    shared.sql("select * from dispatch.metrics")
+    shared.sql("update dispatch.request_events set delivered_at = %s", at)
     shared.sql("select * from dispatch.health()")
     shared.sql("select * from dispatch.metrics")
     for each in (mechanic, other):

@@ -181,6 +181,16 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
     assert db.log(request) == ["priority_request" if enabled else "new_request"]
 
 
+def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database) -> None:
+    db = engine_db
+    for name in ("public.list_open_session_requests()", "dispatch.list_open_requests()"):
+        db.sql(f"drop function {name}")
+        body = "select dispatch.caller_id()"
+        db.sql(f"create function {name} returns setof uuid language sql as '{body}'")
+    install(db.dsn(), ENGINE)
+    assert rpc(db.connect(db.make_mechanic()), "list_open_session_requests") == []
+
+
 def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
     """Else two of one name are there, and a call that leaves the new ones out means both."""
     db = engine_db
@@ -430,6 +440,18 @@ POLICIES = {
     "service_plans": ("select",),
     "session_requests": ("select",),
 }
+FUNCTIONS = "functions as in their files"
+# Makes a trigger anew with something else in its definition.
+ALTERED = """
+create or replace function public.noop() returns trigger language plpgsql
+as 'begin return null; end';
+do $$ begin execute (
+    select regexp_replace(
+        regexp_replace(pg_get_triggerdef(oid), '{2}', '{3}'), '^CREATE', 'CREATE OR REPLACE'
+    )
+    from pg_trigger where tgname = '{0}' and tgrelid = '{1}'::regclass
+); end $$
+"""
 # What is broken, and the checks that see it. First the marketplace's, then the engine's, last the
 # feature's.
 BREAKAGES: list[tuple[str, set[str]]] = [
@@ -441,15 +463,95 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     *(
         (f"alter table {table} rename column {column} to other", {f"table {table}"} | granted)
         for table, column, granted in (
-            ("mechanics", "display_name", {"grants on mechanics"}),
-            ("customer_favorites", "created_at", set[str]()),
-            ("service_plans", "title", set[str]()),
+            ("mechanics", "display_name", {"grants on mechanics", "views of the binding"}),
+            ("customer_favorites", "created_at", {"views of the binding"}),
+            ("service_plans", "title", {"views of the binding"}),
             ("session_requests", "is_urgent", {"grants on session_requests"}),
         )
     ),
     (
         f"{REQUESTS} alter column notes type varchar",
         {"table session_requests"},
+    ),
+    *(
+        (f"alter table {table} alter {change}", {f"table {table}"})
+        for table, change in (
+            ("mechanics", "is_online drop not null"),
+            ("mechanics", "updated_at drop default"),
+            ("mechanics", "brands drop default"),
+            ("customer_favorites", "created_at drop default"),
+            ("service_plans", "price_cents drop not null"),
+            ("session_requests", "id drop default"),
+            ("session_requests", "metadata drop not null"),
+            ("session_requests", "metadata set default '[]'"),
+            ("session_requests", "status set default 'accepted'"),
+            ("session_requests", "customer_id drop not null"),
+        )
+    ),
+    # What is the owner's to choose.
+    ("alter table service_plans alter currency set default 'eur'", set()),
+    ("alter table mechanics alter status set default 'approved'", set()),
+    *(
+        (f"alter table {table} drop constraint {name} cascade", {f"constraints of {table}"} | more)
+        for table, name, more in (
+            ("mechanics", "mechanics_brands_check", set[str]()),
+            ("mechanics", "mechanics_id_fkey", set[str]()),
+            ("mechanics", "mechanics_status_check", set[str]()),
+            (
+                "mechanics",
+                "mechanics_pkey",
+                {"constraints of customer_favorites", "foreign key preferred_mechanic_id"},
+            ),
+            ("customer_favorites", "customer_favorites_pkey", set[str]()),
+            ("customer_favorites", "customer_favorites_mechanic_id_fkey", set[str]()),
+            ("service_plans", "service_plans_pkey", set[str]()),
+            ("service_plans", "service_plans_price_cents_check", set[str]()),
+            ("session_requests", "session_requests_pkey", set[str]()),
+            ("session_requests", "session_requests_customer_id_fkey", set[str]()),
+            ("session_requests", "session_requests_mechanic_id_fkey", set[str]()),
+        )
+    ),
+    *(
+        (
+            f"alter table {table} drop constraint {name}, add constraint {name} {other}",
+            {f"constraints of {table}"},
+        )
+        for table, name, other in (
+            ("mechanics", "mechanics_brands_check", "check (true)"),
+            ("mechanics", "mechanics_city_check", "check (length(city) <= 100) not valid"),
+            (
+                "session_requests",
+                "session_requests_mechanic_id_fkey",
+                "foreign key (mechanic_id) references auth.users on delete cascade",
+            ),
+        )
+    ),
+    # More may be allowed.
+    (
+        "alter table mechanics drop constraint mechanics_status_check, add constraint"
+        " mechanics_status_check check (status in ('pending', 'approved', 'suspended', 'away'))",
+        set(),
+    ),
+    # As a load of data left it.
+    ("alter table customer_favorites disable trigger all", {"constraints of customer_favorites"}),
+    *(
+        (breakage, {f"storage of {table}"})
+        for table, breakage in (
+            ("mechanics", "alter table mechanics owner to supabase_admin"),
+            ("service_plans", "alter table service_plans owner to service_role"),
+            ("customer_favorites", "alter table customer_favorites set unlogged"),
+            ("service_plans", "create rule no as on update to service_plans do instead nothing"),
+            ("session_requests", f"{REQUESTS} replica identity full"),
+            ("session_requests", f"{REQUESTS} alter customer_id set statistics -1"),
+            (
+                "customer_favorites",
+                "alter table customer_favorites alter mechanic_id set statistics -1",
+            ),
+        )
+    ),
+    (
+        f"alter role postgres nobypassrls; {REQUESTS} force row level security",
+        {"row level security on session_requests"},
     ),
     *(
         (f"alter table {table} disable row level security", {f"row level security on {table}"})
@@ -518,23 +620,55 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     *(
         (
             f"alter view dispatch.{view} rename column {column} to other",
-            {f"binding dispatch.{view}"},
+            {f"binding dispatch.{view}"} | views,
         )
-        for view, column in (
-            ("mechanics", "city"),
-            ("plans", "title"),
-            ("favorites", "favorited_at"),
-            ("requests", "requested_brand"),
-            ("payments", "payment_intent"),
+        for view, column, views in (
+            ("mechanics", "city", {"views of the binding"}),
+            ("plans", "title", {"views of the binding"}),
+            ("favorites", "favorited_at", {"views of the binding"}),
+            ("requests", "requested_brand", set[str]()),
+            ("payments", "payment_intent", set[str]()),
         )
     ),
     *(
-        (f"{breakage}", {f"binding dispatch.{name}", "immutable functions"})
-        for name in ("assigns_user_id", "approval_columns", "feed_is_private")
-        for breakage in (
+        (
             f"drop function dispatch.{name}()",
-            f"alter function dispatch.{name}() volatile",
+            {f"binding dispatch.{name}", "immutable functions", FUNCTIONS, *others},
         )
+        for name, others in (
+            ("assigns_user_id", ()),
+            ("approval_columns", ("trigger mechanics_release_windows",)),
+            ("feed_is_private", ()),
+        )
+    ),
+    *(
+        (
+            f"alter function dispatch.{name}() volatile",
+            {f"binding dispatch.{name}", "immutable functions"},
+        )
+        for name in ("assigns_user_id", "approval_columns", "feed_is_private")
+    ),
+    *(
+        (
+            f"create or replace function dispatch.{name}() returns boolean language sql immutable"
+            f" set search_path = pg_catalog, pg_temp as 'select {value}'",
+            {FUNCTIONS} | binding,
+        )
+        for name, value, binding in (
+            ("governs_all", "null::boolean", {"binding dispatch.governs_all"}),
+            ("assigns_user_id", "null::boolean", {"binding dispatch.assigns_user_id"}),
+            ("assigns_user_id", "false", set[str]()),
+            ("feed_is_private", "false", set[str]()),
+        )
+    ),
+    *(
+        (
+            "do $$ begin execute format('create or replace view dispatch.%1$I as select * from"
+            f" (%2$s) as v where false', '{view}', rtrim("
+            f"pg_get_viewdef('dispatch.{view}'::regclass), ';')); end $$",
+            {"views of the binding"},
+        )
+        for view in ("mechanics", "plans", "favorites", "requests", "payments")
     ),
     (
         "alter function dispatch.governs_all() volatile",
@@ -545,6 +679,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         {
             "binding dispatch.governs_all",
             "immutable functions",
+            FUNCTIONS,
             # As if there were no engine.
             "policy session_requests_select",
         },
@@ -560,7 +695,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         "create table dispatch.more ()",
-        {"tables of dispatch", "row level security in dispatch"},
+        {"tables of dispatch", "row level security in dispatch", "storage of dispatch"},
     ),
     *(
         (
@@ -575,9 +710,68 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "select on dispatch.request_events to authenticated",
             "select (id) on dispatch.stripe_events to service_role",
             "delete on dispatch.windows to service_role",
-            "select on dispatch.mechanics to public",
             "usage on sequence dispatch.last_delivery to anon",
         )
+    ),
+    (
+        "grant select on dispatch.mechanics to public",
+        {"grants in dispatch", "role webhook_app"},
+    ),
+    *(
+        (breakage.format(f"dispatch.{table}"), {"row level security in dispatch"})
+        for table in TABLES
+        for breakage in (
+            f"drop policy {table}_nobody on {{}}",
+            f"alter policy {table}_nobody on {{}} using (true)",
+            "create policy everyone on {} using (true)",
+        )
+    ),
+    *(
+        (breakage, {"storage of dispatch"})
+        for breakage in (
+            "alter table dispatch.windows owner to supabase_admin",
+            "alter view dispatch.metrics owner to supabase_admin",
+            "alter sequence dispatch.last_delivery owner to supabase_admin",
+            "alter table dispatch.stripe_events set unlogged",
+            "create rule no as on insert to dispatch.request_events do instead nothing",
+            "alter view dispatch.metrics set (security_invoker = true)",
+        )
+    ),
+    (
+        "alter role postgres nobypassrls;"
+        " alter table dispatch.request_events force row level security",
+        {"storage of dispatch"},
+    ),
+    *(
+        (breakage, {"sequences and metrics of dispatch"})
+        for breakage in (
+            "drop sequence dispatch.scheduled_at",
+            "drop sequence dispatch.last_delivery",
+            "drop sequence dispatch.last_refusal",
+            "drop view dispatch.metrics",
+            *(
+                f"alter sequence dispatch.request_events_id_seq {change}"
+                for change in ("cache 32", "increment 5", "cycle", "maxvalue 2147483647")
+            ),
+        )
+    ),
+    *(
+        (f"alter table dispatch.{table} alter {change}", {f"table dispatch.{table}"})
+        for table, change in (
+            ("request_events", "topics drop not null"),
+            ("request_events", "topics drop default"),
+            ("request_events", "created_at set default '2000-01-01'"),
+            ("request_events", "actor_id set not null"),
+            ("request_events", "id set generated by default"),
+            ("stripe_events", "received_at drop default"),
+            ("stripe_events", "error set default ''"),
+            ("windows", "ends_at drop not null"),
+            ("presence", "is_online drop not null"),
+        )
+    ),
+    (
+        "alter table dispatch.request_events alter id drop identity",
+        {"table dispatch.request_events", "sequences and metrics of dispatch"},
     ),
     *(
         (f"alter table dispatch.{table} {change}", {f"table dispatch.{table}"})
@@ -623,6 +817,35 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke execute on function dispatch.process_stripe_event from webhook_app",
             "revoke usage on schema dispatch from webhook_app",
             "grant execute on function dispatch.sweep to webhook_app",
+            "grant select on dispatch.stripe_events to webhook_app",
+            "grant service_role to webhook_app",
+        )
+    ),
+    *(
+        (f"revoke usage on schema {schema} from {role}, public", {"schemas of clients"})
+        for schema, role in (
+            ("public", "authenticated"),
+            ("public", "service_role"),
+            ("auth", "authenticated"),
+            ("auth", "postgres, authenticated"),
+        )
+    ),
+    *(
+        (breakage, {"roles of clients"})
+        for breakage in (
+            "alter role authenticated bypassrls",
+            "alter role anon bypassrls",
+            "alter role service_role nobypassrls",
+        )
+    ),
+    *(
+        (breakage, {"grants of Realtime"})
+        for breakage in (
+            "revoke select on realtime.messages from authenticated",
+            "revoke usage on schema realtime from authenticated, public",
+            "alter function realtime.send owner to supabase_admin;"
+            " revoke execute on function realtime.send"
+            " from postgres, anon, authenticated, service_role, public",
         )
     ),
     *(
@@ -662,6 +885,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
     ),
     (f"{REQUESTS} alter priority_notified_at set not null", {"column priority_notified_at"}),
+    (
+        f"{REQUESTS} alter preferred_mechanic_id set statistics 100",
+        {"column preferred_mechanic_id"},
+    ),
     *(
         (breakage, {"foreign key preferred_mechanic_id"})
         for breakage in (
@@ -686,7 +913,26 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ("drop function dispatch.set_favorites_priority(boolean)", {"setter of the flag"}),
     (
         without("dispatch.set_favorites_priority(boolean)", "favorites_priority_enabled"),
-        {"setter of the flag"},
+        {"setter of the flag", FUNCTIONS},
+    ),
+    *(
+        (breakage, {FUNCTIONS})
+        for breakage in (
+            "drop function dispatch.record_event",
+            "drop function dispatch.sweep",
+            "drop function dispatch.insert_request",
+            without("dispatch.sweep(integer, timestamptz)", "dispatch.last_delivery"),
+            without("dispatch.guard_request()", "old.status"),
+            "alter function dispatch.next_event_id strict",
+            "alter function dispatch.deliver_events set role = 'anon'",
+            "alter function dispatch.expire_requests reset enable_sort",
+            "create or replace function dispatch.favorites_priority_enabled() returns boolean"
+            " language plpgsql immutable set search_path = pg_catalog, pg_temp"
+            " as 'begin return random() < 0.5; end'",
+            "create or replace function dispatch.expected_stripe_event() returns jsonb"
+            " language plpgsql immutable set search_path = pg_catalog, pg_temp"
+            " as 'begin return null; end'",
+        )
     ),
     (
         "alter function dispatch.sweep owner to supabase_auth_admin",
@@ -752,6 +998,25 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
     ),
     ("drop trigger session_requests_route on session_requests", {"trigger session_requests_route"}),
+    *(
+        (ALTERED.format(name, table, pattern, to), {f"trigger {name}"})
+        for name, table in (
+            ("session_requests_route", TABLE),
+            ("session_requests_guard", TABLE),
+            ("session_requests_log_insert", TABLE),
+            ("session_requests_log_update", TABLE),
+            ("session_requests_log_delete", TABLE),
+            ("mechanics_release_windows", "mechanics"),
+        )
+        for pattern, to in (
+            ("ROW (WHEN .* )?EXECUTE", "ROW WHEN (false) EXECUTE"),
+            ("EXECUTE .*", "EXECUTE FUNCTION public.noop()"),
+        )
+    ),
+    (
+        ALTERED.format("session_requests_guard", TABLE, " UPDATE ON", " UPDATE OF notes ON"),
+        {"trigger session_requests_guard"},
+    ),
     (
         "alter table mechanics disable trigger mechanics_release_windows",
         {"trigger mechanics_release_windows"},
@@ -767,13 +1032,18 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "comment on trigger mechanics_release_windows on mechanics is null",
         )
     ),
-    (
-        "alter publication supabase_realtime drop table session_requests",
-        {"table changes by Realtime"},
+    *(
+        (f"alter publication supabase_realtime {change}", {"table changes by Realtime"})
+        for change in (
+            "drop table session_requests",
+            "set table session_requests where (false)",
+            "set (publish = 'insert')",
+            "set (publish = 'update, delete')",
+        )
     ),
     (
         "drop function dispatch.refused_output_plugins()",
-        {"stable functions", "output plugins of Realtime"},
+        {"stable functions", "output plugins of Realtime", FUNCTIONS},
     ),
     *(
         (
@@ -804,6 +1074,36 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     *(
         (
+            "alter table cron.job disable trigger all;"
+            f" update cron.job set {change} where jobname = '{job}'",
+            {f"cron job {job}"},
+        )
+        for job in ("dispatch-sweep", "dispatch-start", "dispatch-retention")
+        for change in (
+            "username = 'anon'",
+            "username = 'nobody_of_this_name'",
+            "nodeport = 1",
+            "database = 'template1'",
+            "command = 'select 1'",
+        )
+    ),
+    *(
+        (
+            "alter table cron.job disable trigger all; update cron.job"
+            f" set command = replace(command, '90 seconds', '9 seconds') where jobname = '{job}'",
+            {f"cron job {job}"},
+        )
+        for job in ("dispatch-sweep", "dispatch-start")
+    ),
+    (
+        "insert into cron.job"
+        " (schedule, command, nodename, nodeport, database, username, active, jobname)"
+        " select schedule, command, nodename, nodeport, database, 'supabase_admin', true, jobname"
+        " from cron.job where jobname = 'dispatch-sweep'",
+        {"cron job dispatch-sweep"},
+    ),
+    *(
+        (
             f"{LONG_AGO}; delete from cron.job_run_details; insert into cron.job_run_details"
             " (jobid, runid, status, start_time)"
             f" select jobid, 1, '{status}', now() - interval '{ago}' from cron.job"
@@ -822,7 +1122,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         without("dispatch.favorites_priority_enabled()", "return false").replace(
             "'created_at'", "'return null'"
         ),
-        {"flag ENABLE_FAVORITES_PRIORITY"},
+        {"flag ENABLE_FAVORITES_PRIORITY", FUNCTIONS},
     ),
 ]
 
@@ -851,7 +1151,14 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             ("mechanics_remember_presence", "mechanics"),
             ("requests_announce", "requests"),
         )
-        for breakage in (f"drop trigger {name} on dispatch.{view}",)
+        for breakage in (
+            f"drop trigger {name} on dispatch.{view}",
+            ALTERED.format(name, f"dispatch.{view}", "EXECUTE .*", "EXECUTE FUNCTION noop()"),
+        )
+    ),
+    (
+        ALTERED.format("mechanics_release_windows", "mechanics", " WHEN .* EXEC", " EXEC"),
+        {"trigger mechanics_release_windows"},
     ),
     *(
         (f"drop index dispatch.{name}", {f"index dispatch.{name}"})
@@ -1068,6 +1375,64 @@ def test_verify_sees_what_an_exporter_lacks(db: Database, revoked: str) -> None:
     passed(verify(db.dsn()))
     breakage = f"revoke {revoked} from dispatch_monitor"
     assert failed(verify(db.dsn(), breakage)) == {"role dispatch_monitor"}
+
+
+FLAG = "dispatch.favorites_priority_enabled()"
+EXPECTED = "dispatch.expected_stripe_event()"
+
+
+def returning(signature: str, value: str) -> str:
+    """Replace a function by one that does nothing but return this."""
+    return (
+        f"do $$ begin execute regexp_replace(pg_get_functiondef('{signature}'::regprocedure),"
+        f" 'return [^;]*;', 'return {value};'); end $$"
+    )
+
+
+# What up.sql, run again, mends by itself.
+MENDED = {
+    "the flag is gone": f"drop function {FLAG}",
+    "the flag is null": returning(FLAG, "null"),
+    "the flag is no flag": returning(FLAG, "random() < 0.5"),
+    "the flag is never folded": (
+        f"alter function {FLAG} volatile security definer strict;"
+        f" alter function {FLAG} reset search_path"
+    ),
+    "the expected mode is never folded": f"alter function {EXPECTED} stable security definer",
+    "the expected mode is null": returning(EXPECTED, "null"),
+    "a policy went with its function": "drop function dispatch.caller_id cascade",
+    "the rules of the policies are gone": (
+        "drop function dispatch.may_see_request cascade;"
+        " drop function dispatch.may_use_topic cascade"
+    ),
+    "an older function": without("dispatch.sweep(integer, timestamptz)", "dispatch.last_delivery"),
+    "a function is gone": "drop function dispatch.record_event",
+    "a trigger does nothing": ALTERED.format(
+        "session_requests_guard", TABLE, "ROW EXECUTE", "ROW WHEN (false) EXECUTE"
+    ),
+    "a sequence and the metrics are gone": (
+        "drop sequence dispatch.last_refusal; drop view dispatch.metrics"
+    ),
+    "a view shows nothing": (
+        "create or replace view dispatch.favorites as select customer_id, mechanic_id,"
+        " created_at as favorited_at from customer_favorites where false"
+    ),
+}
+
+
+@pytest.mark.parametrize("breakage", MENDED.values(), ids=MENDED)
+def test_up_again_mends_it(db: Database, breakage: str) -> None:
+    db.sql(breakage)
+    assert failed(verify(db.dsn()))
+    install(db.dsn())
+    passed(verify(db.dsn()))
+
+
+def test_up_again_keeps_the_flag_though_its_function_was_altered(db: Database) -> None:
+    db.sql(f"alter function {FLAG} volatile")
+    install(db.dsn())
+    passed(verify(db.dsn()))
+    assert db.value(f"select {FLAG}")
 
 
 def test_verify_passes_on_a_restored_database(cluster: Cluster, db: Database) -> None:

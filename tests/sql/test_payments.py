@@ -321,6 +321,66 @@ def test_what_a_lost_dispute_took_back_is_not_due(shared: Database) -> None:
     assert unsettled(shared) == []
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 1, 0], [0, 3, 1, 2]])
+@pytest.mark.parametrize("state", ["cancelled", "accepted", "pending"])
+def test_what_a_lost_dispute_took_back_stays_so_though_a_refund_fails(
+    shared: Database, state: str, order: list[int]
+) -> None:
+    """Stripe lets the refund of a disputed payment fail; paying it back again would be twice."""
+    paid(shared, state=state)
+    events = [
+        at(1, refund("pi_1")),
+        at(2, dispute("pi_1", "created")),
+        at(3, failed_refund("pi_1")),
+        at(4, dispute("pi_1", "closed", "lost")),
+    ]
+    for number in order:
+        process(shared, events[number])
+        process(shared, events[number])
+    assert unsettled(shared) == [] and unwell(shared) == {}
+    assert shared.value("select is_refunded from dispatch.payments")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "the later comes first"])
+@pytest.mark.parametrize("is_refunded", [False, True])
+def test_a_bank_takes_back_what_it_decided(shared: Database, late: bool, is_refunded: bool) -> None:
+    paid(shared, state="cancelled")
+    if is_refunded:
+        process(shared, refund("pi_1"))
+    events = [
+        at(1, dispute("pi_1", "created")),
+        at(2, dispute("pi_1", "closed", "lost")),
+        at(3, dispute("pi_1", "closed", "won")),
+    ]
+    for event in reversed(events) if late else events:
+        process(shared, event)
+    assert unsettled(shared) == ([] if is_refunded else [("cancelled", "pi_1")])
+    process(shared, at(4, dispute("pi_1", "closed", "lost")))
+    assert unsettled(shared) == []
+
+
+@pytest.mark.parametrize("state", ["created", "closed"])
+def test_what_a_card_network_paid_back_by_itself_is_not_due(shared: Database, state: str) -> None:
+    paid(shared, state="expired")
+    assert outcome(shared, dispute("pi_1", state, "prevented")) == "dispute_lost"
+    assert unsettled(shared) == []
+
+
+@pytest.mark.parametrize("whole", ["payment", "refund", "both"])
+def test_a_payment_is_known_by_its_id_however_much_of_it_is_sent(
+    shared: Database, whole: str
+) -> None:
+    payment = {"id": "pi_1", "object": "payment_intent", "amount": 999}
+    fields: Row = {"payment_intent": payment} if whole != "refund" else {}
+    request = paid(shared, **fields)
+    event = refund("pi_1")
+    if whole != "payment":
+        event["data"]["object"]["payment_intent"] = payment | {"status": "succeeded"}
+    assert outcome(shared, event) == "refunded"
+    assert shared.request(request)["status"] == "cancelled"
+    assert shared.value("select payment_intent from dispatch.payments") == "pi_1"
+
+
 @pytest.mark.parametrize("plan", ["quick-chat", "gold"], ids=["late", "in error"])
 def test_what_a_lost_dispute_took_back_before_it_was_booked_is_offered_to_nobody(
     shared: Database, plan: str

@@ -262,6 +262,29 @@ def test_a_favourite_is_told_first_and_alone(theirs: Theirs) -> None:
     assert theirs.db.log(request)[-1] == "request_completed"
 
 
+def test_the_list_says_what_the_marketplace_keeps(theirs: Theirs) -> None:
+    theirs.db.sql("alter table session_requests add if not exists requested_brand text")
+    theirs.db.sql("select dispatch.bind_requests(true)")
+    earlier = theirs.book()
+    assert theirs.accept(theirs.favourite, earlier)
+    theirs.book(requested_brand="Saab")
+    (listed,) = rpc(theirs.as_(theirs.favourite), "list_open_session_requests")
+    assert (listed["plan_title"], listed["price_cents"]) == ("Chat", 999)
+    assert (listed["requested_brand"], listed["is_returning_customer"]) == ("Saab", True)
+    assert not listed["is_urgent"] and not listed["customer_city"]
+
+
+def test_how_urgent_it_is_in_words_of_theirs_is_no_error(theirs: Theirs) -> None:
+    theirs.db.sql("alter table session_requests add if not exists is_urgent text default 'high'")
+    theirs.db.sql("select dispatch.bind_requests(true)")
+    request = theirs.book()
+    is_ours = isinstance(theirs.db.request(request)["is_urgent"], bool)
+    if is_ours:
+        theirs.update(request, "is_urgent = true")
+    (listed,) = rpc(theirs.as_(theirs.favourite), "list_open_session_requests")
+    assert listed["is_urgent"] == (True if is_ours else None)
+
+
 def test_their_routes_find_no_row_and_the_rpc_says_why(theirs: Theirs) -> None:
     request, other = theirs.book(), theirs.other
     with theirs.db.unchanged_row(request):

@@ -1,0 +1,101 @@
+// Who is signed in, and what the page says when nobody is any more.
+import { OPTIONS, SIGN_IN_URL, SUPABASE_ANON_KEY, SUPABASE_URL } from "./config.js";
+import { watchClock } from "./server_clock.js";
+
+const LIMIT = 15_000;
+
+// --- What cannot be told by the page, as it does not run ---
+
+// The pages have words for that, which show by themselves after some seconds: see .late.
+export const showTold = () => (document.documentElement.dataset.says = "told");
+export const showBroken = () => (document.documentElement.dataset.says = "broken");
+
+// A mistake of the page's own. What a browser or an extension says besides is none.
+function notice(error) {
+  if (/^(Type|Reference|Range|Syntax)Error$/.test(error?.name)) showBroken();
+}
+addEventListener("error", (event) => notice(event.error));
+addEventListener("unhandledrejection", (event) => notice(event.reason));
+
+// --- The client ---
+
+// No request waits for ever: a proxy may swallow its answer.
+const inTime = (ask) => (url, init) =>
+  ask(url, { ...init, signal: init?.signal ?? AbortSignal.timeout(LIMIT) });
+
+export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, {
+  ...OPTIONS,
+  global: { ...OPTIONS.global, fetch: watchClock(inTime(OPTIONS.global?.fetch ?? fetch)) },
+});
+
+// --- The session ---
+
+// As it is kept, without asking whether it can be renewed: without a network it cannot, and is
+// there again with it. Undefined where it is kept in a way of the app's own.
+export function keptSession() {
+  try {
+    const storage = OPTIONS.auth?.storage ?? localStorage;
+    return JSON.parse(storage.getItem(supabase.auth.storageKey));
+  } catch {
+    return undefined;
+  }
+}
+
+// There one comes back to the page that one was on.
+export function signInUrl() {
+  const url = new URL(SIGN_IN_URL, location.href);
+  url.searchParams.set("next", location.pathname + location.search);
+  return url.href;
+}
+
+export const me = keptSession()?.user ?? (await supabase.auth.getSession()).data.session?.user;
+if (!me) {
+  location.replace(signInUrl());
+  await new Promise(() => {}); // nothing of this page may run any more
+}
+
+export const isSignedOut = () => document.querySelector("#signed-out") !== null;
+
+// What was read belongs to whoever was signed in.
+export function showSignedOut() {
+  if (isSignedOut()) return;
+  showTold();
+  document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
+  document.querySelectorAll("main, .notes, .away").forEach((node) => (node.hidden = true));
+  document.title = "Signed out";
+  const box = document.createElement("main");
+  box.className = "narrow";
+  box.innerHTML = `<section id="signed-out" class="card session" role="alert">
+    <h1 tabindex="-1">You are signed out</h1>
+    <p>Sign in again to go on where you were.</p>
+    <a class="button primary">Sign in</a>
+  </section>`;
+  box.querySelector("a").href = signInUrl();
+  document.body.append(box);
+  box.querySelector("h1").focus();
+}
+
+// In this tab or another. Each tab may have a person of its own, so what is kept here decides.
+supabase.auth.onAuthStateChange((event, session) => {
+  if (event === "INITIAL_SESSION") return;
+  const kept = keptSession();
+  const user = kept === undefined ? session?.user : kept?.user;
+  if (!user) showSignedOut();
+  else if (user.id !== me.id || isSignedOut()) location.reload();
+});
+
+// A last word from a page that goes away: no answer can be waited for, nor a token renewed.
+export function sendOnLeaving(name, args) {
+  const token = keptSession()?.access_token;
+  if (!token) return;
+  fetch(`${SUPABASE_URL}/rest/v1/rpc/${name}`, {
+    method: "POST",
+    keepalive: true,
+    headers: {
+      "Content-Type": "application/json",
+      apikey: SUPABASE_ANON_KEY,
+      Authorization: `Bearer ${token}`,
+    },
+    body: JSON.stringify(args),
+  }).catch(console.debug);
+}

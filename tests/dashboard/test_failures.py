@@ -1,0 +1,217 @@
+"""What the pages say when something fails: words a person reads, and a way on."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.api.world import Person
+from tests.dashboard.conftest import SESSION_KEY, Stage
+from tests.dashboard.test_dashboard import headline, offer
+from tests.dashboard.test_mechanic import read_now
+
+PAGES = ["index.html", "request.html", "mechanic.html"]
+READS = re.compile(r"/rest/v1/")
+# As a gateway, PostgREST and PostgreSQL say it; and what becomes of it.
+BUSY = "The service does not answer as it should."
+RAW = [
+    (503, "<html><h1>503 Service Unavailable</h1></html>", BUSY),
+    (
+        403,
+        '{"code": "42501", "message": "permission denied for table"}',
+        "You may not see this.",
+    ),
+    (500, '{"code": "57014", "message": "canceling statement due to statement timeout"}', BUSY),
+    (
+        400,
+        '{"code": "22P02", "message": "invalid input syntax for type uuid"}',
+        "Something is wrong here.",
+    ),
+]
+# Answers to a page of another origin.
+OPEN = {"Access-Control-Allow-Origin": "*"}
+
+
+def banner(page: Page) -> Locator:
+    return page.locator("#away")
+
+
+def late(page: Page) -> Locator:
+    return page.get_by_text("This page does not work as it should.")
+
+
+# Rather than in ten seconds.
+FINISH = """
+    for (const each of document.getAnimations()) if (each.animationName === "late") each.finish();
+"""
+
+
+def answering(status: int, body: str) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(status=status, headers=OPEN, body=body)
+
+
+def person_of(stage: Stage, path: str) -> Person:
+    return stage.frank if "mechanic" in path else stage.carla
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_whatever_the_server_says_is_put_into_words(stage: Stage, path: str) -> None:
+    booked = stage.world.book(stage.carla)
+    page = stage.open(person_of(stage, path), f"{path}?id={booked}")
+    expect(page.locator("main")).to_contain_text("Quick chat")
+    raw = re.compile("permission|canceling|syntax|503|html", re.IGNORECASE)
+    for status, body, words in RAW:
+        page.route(READS, answering(status, body))
+        read_now(page)
+        expect(banner(page)).to_have_text(f"{words} What you see may be old; we keep trying.")
+        assert not raw.search(page.locator("body").inner_text())
+        page.unroute(READS)
+    read_now(page)
+    expect(banner(page)).to_be_hidden()
+    expect(late(page)).to_be_hidden()
+
+
+@pytest.mark.parametrize("missing", ["vendor/supabase.js", "favorites_priority.js", "page script"])
+def test_a_missing_script_leaves_no_skeleton_without_a_word(stage: Stage, missing: str) -> None:
+    name = "mechanic.js" if missing == "page script" else missing
+    context = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"])
+    page = context.new_page()
+    stage.sign_in(page, stage.frank)
+    page.route(f"**/{name}", lambda route: route.fulfill(status=404))
+    page.goto("/mechanic.html")
+    page.evaluate(FINISH)
+    expect(late(page)).to_be_visible()
+    page.unroute(f"**/{name}")
+    page.get_by_role("link", name="Load it again").click()
+    expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+    page.evaluate(FINISH)
+    expect(late(page)).to_be_hidden()
+
+
+def test_a_mistake_of_the_page_s_own_is_said(stage: Stage) -> None:
+    page = stage.open(stage.frank, "mechanic.html")
+    expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+    # A row as no page expects it.
+    page.route(
+        "**/rpc/list_open_session_requests",
+        lambda route: route.fulfill(json=[None], headers=OPEN),
+    )
+    read_now(page)
+    expect(banner(page)).to_contain_text("Something is wrong here.")
+    expect(late(page)).to_be_visible()
+    page.unroute("**/rpc/list_open_session_requests")
+    read_now(page)
+    expect(banner(page)).to_be_hidden()
+    expect(late(page)).to_be_hidden()
+
+
+def test_no_countdown_runs_on_what_may_be_old(stage: Stage) -> None:
+    booked = stage.world.book(stage.carla, stage.frank)
+    page = stage.open(stage.frank, "mechanic.html")
+    customer = stage.open(stage.carla, f"request.html?id={booked}")
+    expect(offer(page)).to_contain_text(re.compile(r"You first, for (10:00|9:\d\d)"))
+    expect(customer.get_by_role("timer")).to_be_visible()
+    for each in (page, customer):
+        each.route(READS, lambda route: route.abort())
+        read_now(each)
+    expect(banner(page)).to_contain_text("No connection.")
+    expect(offer(page)).to_contain_text(re.compile(r"You first, until \d+:\d\d"))
+    expect(customer.get_by_role("timer")).to_be_hidden()
+    for each in (page, customer):
+        each.unroute(READS)
+        read_now(each)
+    expect(offer(page)).to_contain_text(re.compile(r"You first, for (10:00|9:\d\d)"))
+    expect(customer.get_by_role("timer")).to_be_visible()
+
+
+def test_an_answer_that_never_comes_stops_nothing(stage: Stage) -> None:
+    context = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"])
+    page = context.new_page()
+    stage.sign_in(page, stage.frank)
+    page.clock.install()
+    page.goto("/mechanic.html")
+    expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/rpc/list_*", lambda route: held.append(route))
+    with page.expect_request("**/rpc/list_*"):
+        read_now(page)
+    page.unroute("**/rpc/list_*")
+    stage.world.book(stage.carla)
+    page.clock.run_for(11_000)
+    expect(offer(page)).to_have_count(1)
+
+
+def keep_session_for_all_tabs(stage: Stage, page: Page, person: Person, **session: Any) -> None:
+    """As a real app has it; each tab of the local stack has a person of its own."""
+    url = json.dumps(stage.env["SUPABASE_URL"])
+    key = json.dumps(stage.env["SUPABASE_ANON_KEY"])
+    config = f"export const SUPABASE_URL = {url}, SUPABASE_ANON_KEY = {key}, OPTIONS = {{}};"
+    config += 'export const SIGN_IN_URL = "/sign-in/", SESSION_URL = "", HELP_URL = "";'
+    page.context.route(
+        "**/config.js", lambda route: route.fulfill(body=config, content_type="text/javascript")
+    )
+    page.goto("/icon.svg")
+    kept = json.dumps(json.dumps(stage.session(person) | session))
+    page.evaluate(f"localStorage['{SESSION_KEY}'] = {kept}")
+
+
+def test_signed_out_in_another_tab_is_said_and_comes_back(stage: Stage) -> None:
+    context = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"])
+    page, other = context.new_page(), context.new_page()
+    booked = stage.world.book(stage.carla)
+    keep_session_for_all_tabs(stage, page, stage.carla)
+    page.goto(f"/request.html?id={booked}")
+    expect(headline(page)).to_have_text("Asking every mechanic")
+    other.goto("/index.html")
+    other.get_by_role("button", name="Sign out").click()
+    expect(other).to_have_url(re.compile("/sign-in/"))
+
+    signed_out = page.get_by_role("alert").filter(has_text="You are signed out")
+    expect(signed_out).to_be_visible()
+    expect(page.get_by_text("Asking every mechanic")).to_be_hidden()
+    back = signed_out.get_by_role("link", name="Sign in").get_attribute("href") or ""
+    assert back.endswith(f"/sign-in/?next=%2Frequest.html%3Fid%3D{booked}")
+    # Signed in again in that other tab.
+    kept = json.dumps(json.dumps(stage.session(stage.carla)))
+    other.evaluate(f"localStorage['{SESSION_KEY}'] = {kept}")
+    message = json.dumps({"event": "SIGNED_IN", "session": stage.session(stage.carla)})
+    other.evaluate(f"new BroadcastChannel('{SESSION_KEY}').postMessage({message})")
+    expect(headline(page)).to_have_text("Asking every mechanic")
+
+
+def test_the_local_sign_in_leads_back_to_the_page_and_nowhere_else(stage: Stage) -> None:
+    page = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"]).new_page()
+    session = stage.session(stage.frank)
+    person = {"name": "Frank", "about": "mechanic", "page": "mechanic.html", "session": session}
+    page.route("**/people.json", lambda route: route.fulfill(json=[person]))
+    page.goto("/mechanic.html?from=mail")
+    page.get_by_role("button", name="Frank").click()
+    expect(page).to_have_url(re.compile(r"/mechanic\.html\?from=mail$"))
+    for elsewhere in ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1"):
+        page.goto("/sign-in/?next=" + elsewhere)
+        page.get_by_role("button", name="Frank").click()
+        expect(page).to_have_url(re.compile(r"127\.0\.0\.1:\d+/mechanic\.html$"))
+
+
+def test_offline_with_an_expired_token_nobody_is_signed_out(stage: Stage) -> None:
+    page = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"]).new_page()
+    keep_session_for_all_tabs(stage, page, stage.frank, expires_at=1)
+    for service in ("rest", "auth"):
+        page.route(f"**/{service}/v1/**", lambda route: route.abort())
+    page.clock.install()
+    page.goto("/mechanic.html")
+    page.clock.run_for(11_000)
+    expect(banner(page)).to_contain_text("No connection.")
+    expect(page).to_have_url(re.compile(r"/mechanic\.html$"))
+    assert page.evaluate(f"'{SESSION_KEY}' in localStorage")
+    # With the network, the token can be renewed.
+    page.unroute("**/auth/v1/**")
+    renewed = stage.session(stage.frank)
+    page.route("**/auth/v1/token*", lambda route: route.fulfill(json=renewed, headers=OPEN))
+    page.unroute("**/rest/v1/**")
+    page.reload()
+    expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+    expect(banner(page)).to_be_hidden()

@@ -1,0 +1,176 @@
+"""The mechanic's page: what decides, what rings, and what can be taken back."""
+
+import re
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.dashboard.conftest import Stage
+from tests.dashboard.test_dashboard import offer
+from tests.database import eventually
+
+# What an app that is looked at elsewhere does, written down: Chromium shows no notifications here.
+LISTEN = """
+    window.heard = [];
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (...when) {
+        heard.push("chime");
+        return start.apply(this, when);
+    };
+    window.Notification = class {
+        static permission = sessionStorage.permission ?? "default";
+        static async requestPermission() {
+            heard.push("asked");
+            return (this.permission = sessionStorage.permission = "granted");
+        }
+        constructor(title, { body, tag }) {
+            heard.push([title, body, tag]);
+        }
+    };
+"""
+
+
+def read_now(page: Page) -> None:
+    """Rather than in two seconds."""
+    page.evaluate("dispatchEvent(new Event('online'))")
+
+
+def open_mechanic(stage: Stage) -> Page:
+    page = stage.open(stage.frank, "mechanic.html")
+    expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+    return page
+
+
+def test_a_request_shows_what_decides(stage: Stage) -> None:
+    earlier = stage.world.book(stage.carla)
+    stage.frank.rpc("accept_session_request", request_id=earlier)
+    stage.frank.rpc("complete_session_request", request_id=earlier)
+    page = open_mechanic(stage)
+    booked = stage.world.book(stage.carla)
+    stage.world.sql(
+        "update public.session_requests set requested_brand = 'Saab', customer_city = 'Malmö',"
+        " is_urgent = true, created_at = now() - interval '7 minutes' where id = %s",
+        booked,
+    )
+    read_now(page)
+    card = offer(page)
+    expect(card.get_by_role("heading")).to_have_text("Quick chat $9.99")
+    expect(card).to_contain_text("Asked 7 minutes ago")
+    facts = card.get_by_role("list").get_by_role("listitem")
+    expect(facts).to_have_text(["Urgent", "Was your customer before", "Saab", "Malmö"])
+    expect(page.get_by_text("Carla")).to_have_count(0)
+    # What is not known is left out.
+    stage.world.sql("update public.session_requests set requested_brand = null, is_urgent = false")
+    stage.world.sql("update public.session_requests set customer_city = null, plan_code = 'gone'")
+    read_now(page)
+    expect(card.get_by_role("heading")).to_have_text("Session")
+    expect(facts).to_have_text(["Was your customer before"])
+
+
+def test_a_new_request_is_heard_seen_and_told(stage: Stage) -> None:
+    page = stage.open(stage.frank, "mechanic.html")
+    page.add_init_script(LISTEN)
+    there = stage.world.book(stage.carla)
+    page.reload()
+    expect(offer(page)).to_have_count(1)
+    assert page.evaluate("heard") == []
+
+    notify = page.get_by_role("button", name="Notify me")
+    notify.click()
+    expect(notify).to_be_hidden()
+    assert page.evaluate("heard") == ["asked"]
+    page.evaluate("document.hasFocus = () => false")
+    reserved = stage.world.book(stage.carla, stage.frank)
+    read_now(page)
+    expect(page).to_have_title("● (2) New request")
+    page.wait_for_function("heard.length > 3")
+    told = ["You first: Quick chat", "$9.99", reserved]
+    assert page.evaluate("heard") == ["asked", "chime", "chime", told]
+
+    # Looked at; and what has gone again is no news either.
+    page.evaluate("document.hasFocus = () => true; dispatchEvent(new Event('focus'))")
+    expect(page).to_have_title("(2) Open requests")
+    page.evaluate("document.hasFocus = () => false")
+    another = stage.world.book(stage.carla)
+    read_now(page)
+    expect(page).to_have_title("● (3) New request")
+    for request in (there, reserved, another):
+        stage.carla.rpc("cancel_session_request", request_id=request)
+    read_now(page)
+    expect(page).to_have_title("Open requests")
+
+    page.get_by_role("switch", name="Sound").uncheck()
+    page.reload()
+    expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+    expect(page.get_by_role("switch", name="Sound")).not_to_be_checked()
+    expect(notify).to_be_hidden()
+    stage.world.book(stage.carla)
+    read_now(page)
+    expect(offer(page)).to_have_count(1)
+    assert "chime" not in page.evaluate("heard")
+
+
+def accepted(stage: Stage) -> tuple[Page, str]:
+    booked = stage.world.book(stage.carla)
+    stage.frank.rpc("accept_session_request", request_id=booked)
+    page = stage.open(stage.frank, "mechanic.html")
+    expect(page.locator("#accepted > li")).to_have_count(1)
+    return page, booked
+
+
+def test_complete_can_be_taken_back_for_some_seconds(stage: Stage) -> None:
+    page, booked = accepted(stage)
+    page.clock.install()
+    complete = page.get_by_role("button", name="Session complete")
+    complete.click()
+    expect(page.get_by_text(re.compile(r"Complete in \d s"))).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    page.clock.run_for(20_000)
+    expect(complete).to_be_visible()
+    assert stage.world.request(booked)["status"] == "accepted"
+
+    complete.click()
+    page.clock.run_for(7_000)
+    assert stage.world.request(booked)["status"] == "accepted"
+    page.clock.run_for(2_000)
+    expect(page.locator("#jobs")).to_be_hidden()
+    assert stage.world.request(booked)["status"] == "completed"
+
+
+def test_who_leaves_meant_it(stage: Stage) -> None:
+    page, booked = accepted(stage)
+    page.get_by_role("button", name="Session complete").click()
+    page.goto("/sign-in/")
+    eventually(lambda: stage.world.request(booked)["status"] == "completed")
+
+
+def test_offline_in_one_tab_is_offline_in_all(stage: Stage) -> None:
+    here = open_mechanic(stage)
+    there = here.context.new_page()
+    stage.sign_in(there, stage.frank)
+    there.clock.install()
+    there.goto("/mechanic.html")
+    switches = [page.get_by_role("switch", name="Online") for page in (here, there)]
+    expect(switches[1]).to_be_enabled()
+    switches[0].check()
+    expect(switches[1]).to_be_checked()
+    # The other tab's heartbeat is under way, and arrives last.
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    there.route("**/rpc/set_presence", hold_the_first)
+    with there.expect_request("**/rpc/set_presence"):
+        there.clock.run_for(31_000)
+    switches[0].uncheck()
+    expect(switches[1]).not_to_be_checked()
+    status = {"mechanic_id": stage.frank.id}
+    eventually(lambda: not stage.carla.rpc("get_mechanic_status", **status)["is_online"])
+    with there.expect_request("**/rpc/set_presence") as last:
+        held[0].continue_()
+    assert last.value.post_data_json == {"status": "offline"}
+    assert last.value.response()
+    assert not stage.carla.rpc("get_mechanic_status", **status)["is_online"]
