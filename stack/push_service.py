@@ -86,6 +86,12 @@ def taken(_: str) -> Answer:
     return 201, {}
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A sender comes with many connections at once; who is not let in waits for a second.
+    request_queue_size = 1024
+
+
 class PushService:
     def __init__(self, vapid_public_key: str) -> None:
         self.received: list[Received] = []
@@ -126,8 +132,7 @@ class PushService:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.origin = f"http://127.0.0.1:{self.server.server_port}"
 
     def device(self) -> Device:

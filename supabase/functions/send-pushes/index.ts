@@ -40,8 +40,7 @@ async function sendWhatIsDue() {
   let untold: Error | undefined;
 
   // As many at once as there are. None waits for a push service that is silent with the others.
-  function tell(answer: Answer) {
-    answers.push(answer);
+  function tell() {
     telling = telling.then(async () => {
       const these = [...answers];
       if (these.length === 0) return;
@@ -62,7 +61,11 @@ async function sendWhatIsDue() {
       if (pushes.length === 0) break;
       count += pushes.length;
       for (const push of pushes) {
-        const sent = send(push).then(tell).finally(() => sending.delete(sent));
+        const sent = send(push).then((answer) => {
+          sending.delete(sent);
+          answers.push(answer);
+          tell();
+        });
         sending.add(sent);
       }
       if (sending.size >= AT_ONCE) await Promise.race(sending);
@@ -70,6 +73,11 @@ async function sendWhatIsDue() {
   } finally {
     await Promise.all(sending);
     await telling;
+    if (untold) {
+      await new Promise((done) => setTimeout(done, 1000));
+      tell();
+      await telling;
+    }
   }
   // What the database has not heard of, another call sends again when the time is up.
   if (untold) throw untold;
@@ -193,12 +201,12 @@ async function readSettings() {
   const read = (name: string) => Deno.env.get(name)?.trim() ?? "";
 
   // Who may call it, and what it calls the database with. The legacy key is what older projects
-  // have; those that switched it off have only the others, which may be more than one.
+  // have; those that switched it off have only the others, maybe several and none called default.
   const secrets: Record<string, string> = JSON.parse(read("SUPABASE_SECRET_KEYS") || "{}");
   const legacy = read("SUPABASE_SERVICE_ROLE_KEY");
   const keys = Object.values(secrets);
   if (keys.length === 0 && legacy) keys.push(legacy);
-  const supabase = createClient(read("SUPABASE_URL"), secrets.default ?? legacy, {
+  const supabase = createClient(read("SUPABASE_URL"), secrets.default ?? keys[0], {
     auth: { persistSession: false, autoRefreshToken: false },
   });
 
