@@ -23,7 +23,7 @@ def take(stage: Stage, mechanics: list[Person], directory: Path) -> None:
         page.screenshot(path=directory / f"{name}.png", animations="disabled")
 
     carla, (frank, *_) = stage.carla, mechanics
-    page = stage.open(carla, viewport=HOME)
+    page = stage.open(carla, viewport=HOME, reduced_motion="reduce")
     page.get_by_role("button", name="Book again: Frank").wait_for()
     page.get_by_role("link", name="Expert video session").wait_for()
     keep(page, "home")
@@ -43,6 +43,10 @@ def take(stage: Stage, mechanics: list[Person], directory: Path) -> None:
     keep(phone, "waiting")
 
     stage.world.book(carla)
+    stage.world.sql(
+        "update public.session_requests set requested_brand = 'Volvo', customer_city = 'Malmö',"
+        " is_urgent = preferred_mechanic_id is null where status = 'pending'"
+    )
     work = stage.open(frank, "mechanic.html", viewport=SIZE)
     work.get_by_role("button", name="Accept").nth(1).wait_for()
     keep(work, "mechanic")
@@ -52,7 +56,13 @@ def take(stage: Stage, mechanics: list[Person], directory: Path) -> None:
     page.get_by_role("heading", name="Frank Öberg accepted").wait_for()
     keep(page, "accepted")
 
-    dark = stage.open(carla, viewport=PHONE, color_scheme="dark", device_scale_factor=2)
+    dark = stage.open(
+        carla,
+        viewport=PHONE,
+        color_scheme="dark",
+        device_scale_factor=2,
+        reduced_motion="reduce",
+    )
     choose(dark)
     keep(dark, "phone-dark")
 

@@ -100,6 +100,7 @@ def test_customer_s_screens(stage: Stage, look: Look, check: Callable[[Page, str
     check(page, "home")
     page.get_by_role("button", name="Favourite: Frank").click()
     page.get_by_role("button", name="Favourite: Mona").click()
+    expect(page.get_by_text("Not a favourite any more")).to_have_count(2)
     page.reload()
     expect(page.get_by_text("No favourites yet")).to_be_visible()
     check(page, "empty")
