@@ -15,7 +15,8 @@ import {
 import { serverNow } from "./server_clock.js";
 
 const address = new URLSearchParams(location.search);
-let requestId = address.get("id");
+// A link that was cut off leads to no session; the database would call it a syntax error.
+let requestId = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.exec(address.get("id"))?.[0] ?? null;
 let known;
 let catchUp;
 let asking;

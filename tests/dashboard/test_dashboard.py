@@ -310,6 +310,8 @@ def test_confirming_ends_when_it_cannot_be_booked(stage: Stage) -> None:
 def test_a_session_that_was_neither_paid_nor_booked(stage: Stage) -> None:
     page = stage.open(stage.carla, "request.html")
     expect(headline(page)).to_have_text("We cannot find this session")
+    page.goto("/request.html?id=0b5cbb4e-")
+    expect(headline(page)).to_have_text("We cannot find this session")
 
 
 def test_a_mechanic_who_is_gone_can_be_cancelled(stage: Stage) -> None:
