@@ -329,21 +329,34 @@ from (
     cross join
         lateral (
             select
-                translate(pg_get_triggerdef(t.oid), '()', '') = format(
+                -- A column of a domain is written with a cast.
+                regexp_replace(
+                    translate(pg_get_triggerdef(t.oid), '()', ''), '::[\w. ]*?(?= IS| OR| EXE)', '', 'g'
+                ) = format(
                     'CREATE TRIGGER %s AFTER UPDATE ON %s FOR EACH ROW WHEN %s '
                     'EXECUTE FUNCTION dispatch.release_windows',
                     w.name, t.tgrelid::regclass,
                     coalesce(
                         string_agg(
                             format('old.%1$I IS DISTINCT FROM new.%1$I', c.name), ' OR '
-                            order by c.number
+                            order by c.name
                         ),
                         'false'
                     )
                 ) as is_same
-            from
-                unnest(current_setting('favorites_priority.approval_columns')::text[])
-                with ordinality as c (name, number)
+            from (
+                -- As triggers.sql.
+                select unnest(
+                    current_setting('favorites_priority.approval_columns')::text[]
+                )::name as name
+                union
+                select a.attname from pg_catalog.pg_attribute as a
+                inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+                where
+                    not current_setting('favorites_priority.governs_all')::boolean
+                    and a.attrelid = to_regclass('public.mechanics')
+                    and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
+            ) as c
         ) as d
 ) as c
 \gset

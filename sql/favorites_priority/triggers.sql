@@ -10,16 +10,20 @@ begin
         (
             select
                 coalesce(
-                    string_agg(format('old.%1$I is distinct from new.%1$I', c.name), ' or '), 'false'
+                    string_agg(
+                        format('old.%1$I is distinct from new.%1$I', c.name), ' or ' order by c.name
+                    ),
+                    'false'
                 )
             from (
-                select unnest(dispatch.approval_columns()) as name
+                select unnest(dispatch.approval_columns())::name as name
                 union
                 select a.attname from pg_catalog.pg_attribute as a
+                inner join pg_catalog.pg_type as y on y.oid = a.atttypid
                 where
                     not dispatch.governs_all()
                     and a.attrelid = 'public.mechanics'::regclass
-                    and a.atttypid = 'uuid'::regtype and not a.attisdropped
+                    and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
             ) as c
         )
     );

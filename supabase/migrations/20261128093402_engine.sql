@@ -28,7 +28,9 @@ select 'schema dispatch is somebody else''s', 'rename it'
 where
     to_regnamespace('dispatch') is not null
     -- Known by what every version has, as a database may be restored without its comments.
-    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null
+    -- One of them may be lost, and comes back by this.
+    and to_regprocedure('dispatch.sweep(integer,timestamptz)') is null;
 
 create temporary table marketplace on commit drop as
 select c.oid, c.relname, c.relkind, c.relowner, c.reloftype

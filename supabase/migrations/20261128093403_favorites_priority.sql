@@ -26,7 +26,9 @@ select 'schema dispatch is somebody else''s', 'rename it'
 where
     to_regnamespace('dispatch') is not null
     -- Known by what every version has, as a database may be restored without its comments.
-    and to_regprocedure('dispatch.favorites_priority_enabled()') is null;
+    and to_regprocedure('dispatch.favorites_priority_enabled()') is null
+    -- One of them may be lost, and comes back by this.
+    and to_regprocedure('dispatch.sweep(integer,timestamptz)') is null;
 
 create temporary table marketplace on commit drop as
 select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
@@ -589,16 +591,20 @@ begin
         (
             select
                 coalesce(
-                    string_agg(format('old.%1$I is distinct from new.%1$I', c.name), ' or '), 'false'
+                    string_agg(
+                        format('old.%1$I is distinct from new.%1$I', c.name), ' or ' order by c.name
+                    ),
+                    'false'
                 )
             from (
-                select unnest(dispatch.approval_columns()) as name
+                select unnest(dispatch.approval_columns())::name as name
                 union
                 select a.attname from pg_catalog.pg_attribute as a
+                inner join pg_catalog.pg_type as y on y.oid = a.atttypid
                 where
                     not dispatch.governs_all()
                     and a.attrelid = 'public.mechanics'::regclass
-                    and a.atttypid = 'uuid'::regtype and not a.attisdropped
+                    and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
             ) as c
         )
     );

@@ -715,7 +715,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         "grant select on dispatch.mechanics to public",
-        {"grants in dispatch", "role webhook_app"},
+        {"grants in dispatch", "role webhook_app", "role push_app"},
     ),
     *(
         (breakage.format(f"dispatch.{table}"), {"row level security in dispatch"})
