@@ -26,6 +26,7 @@ Row = dict[str, Any]
 # The databases that the tests' own are copied from; conftest makes them.
 ENGINE_TEMPLATE, TEMPLATE = "engine_template", "feature_template"
 SETS = {
+    "claim_pushes",
     "list_favorite_mechanics",
     "list_open_session_requests",
     "list_session_request_events",

@@ -111,7 +111,7 @@ from (
     ('dispatch.end_unreachable_window', '1a7f3388b8f6fcdf0bb3ed92a7868acb', '{}'),
     ('dispatch.is_push_endpoint', '7bc6e30293fa04219b45f9889197b045', '{}'),
     ('dispatch.push_is_over', '342485568330516179a9cffc5beba29b', '{}'),
-    ('dispatch.push_payload', '430cc65b9c5bf6213da4f3bdf0b84b53', '{}'),
+    ('dispatch.push_payload', '09d0e3db8bbbca2a796cb06993a1db9c', '{}'),
     ('dispatch.record_answers', '844e0350dffab5356aee0af56f95597c', '{}'),
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),

@@ -307,7 +307,11 @@ def test_openapi(world: World) -> None:
     tables = {*TABLES, "service_plans"}
     assert paths(world.anyone()) == {"service_plans"}
     assert paths(world.customer()) == tables | {f"rpc/{rpc}" for rpc in USER_RPCS}
-    assert paths(world.anyone("service_role")) == tables | {"rpc/process_stripe_event"}
+    assert paths(world.anyone("service_role")) == tables | {
+        "rpc/process_stripe_event",
+        "rpc/claim_pushes",
+        "rpc/finish_pushes",
+    }
 
 
 def test_get(world: World) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from stack.push_service import Device
 from tests.api.world import Person, World, refused
 
 Ask = Callable[[World], tuple[Person, dict[str, object]]]
@@ -19,6 +20,9 @@ MECHANIC_RPCS = (
 )
 # Their parameter, and something to give for it.
 USER_RPCS: dict[str, dict[str, object]] = {
+    "acknowledge_notice": {"event_id": 1},
+    "register_device": {**Device("https://web.push.apple.com/x").subscription()},
+    "unregister_device": {"endpoint": "https://web.push.apple.com/x"},
     "get_mechanic_status": {"mechanic_id": str(uuid.uuid4())},
     "list_favorite_mechanics": {},
     "prepare_checkout": {"plan_code": "quick-chat"},

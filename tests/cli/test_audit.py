@@ -86,7 +86,7 @@ def test_nothing_is_known(service: Service) -> None:
 def test_a_known_vulnerability_fails_the_check(service: Service) -> None:
     service.is_bad = True
     found = "PyPI: 1 known vulnerabilities\n  flask 3.1.3: PYSEC-1\n"
-    found += "npm: 1 known vulnerabilities\n  ws: high\n"
+    found += "npm: 2 known vulnerabilities\n  happy-dom: high\n  ws: high\n"  # that has this
     assert audit(service, "--if-reachable") == (1, found)
 
 

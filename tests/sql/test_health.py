@@ -937,6 +937,8 @@ def test_a_day_in_numbers(shared: Database) -> None:
         "accepts_total": 3,
         "cancelled_total": 1,
         "expired_total": 1,
+        "pushes_sent_total": 0,
+        "pushes_failed_total": 0,
         "favourite_acceptance_ratio": 0.25,
         "fallback_ratio": 0.75,
         "accept_p50_seconds": 20,
@@ -953,7 +955,7 @@ def test_metrics_say_their_units(shared: Database) -> None:
         " where attrelid = 'dispatch.metrics'::regclass and attnum > 0 and attname <> 'day'"
     )
     units = {"total": "Count: ", "ratio": "Ratio, ", "seconds": "Seconds "}
-    assert len(found) == 15
+    assert len(found) == 17
     for row in found:
         assert row["comment"].startswith(units[row["name"].rpartition("_")[2]]), row
 

@@ -250,6 +250,7 @@ def test_the_list_is_what_the_rule_says_of_each_request(crowd: Database) -> None
             become(connection, mechanic["id"])
             listed = rows(connection, "select * from public.list_open_session_requests()")
             connection.execute("reset role")
-            assert listed == wanted, mechanic["id"]
+            decided = [{name: row[name] for name in (wanted or [row])[0]} for row in listed]
+            assert decided == wanted, mechanic["id"]
             found += any(row["is_priority"] for row in listed)
     assert found

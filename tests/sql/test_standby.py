@@ -11,6 +11,7 @@ import pytest
 from stack import ROOT
 from stack.network import free_ports
 from stack.postgres import Cluster
+from stack.push_service import Device
 from stack.services import postgrest
 from stack.tokens import sign
 from tests.database import Database, checkout, eventually, refused, rpc
@@ -76,6 +77,11 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         "process_stripe_event": (None, {"event": checkout(customer)}),
         "request_free_session": (customer, {"plan_code": "free-diagnostic"}),
         "set_presence": (mechanic, {"status": "away"}),
+        "register_device": (mechanic, {**Device("https://web.push.apple.com/x").subscription()}),
+        "unregister_device": (mechanic, {"endpoint": "https://web.push.apple.com/x"}),
+        "acknowledge_notice": (mechanic, {"event_id": 1}),
+        "claim_pushes": (None, {"max_rows": 1}),
+        "finish_pushes": (None, {"answers": [{"push_id": 1, "status": 201}]}),
     }
     found = shared.sql("select proname from pg_proc where pronamespace = 'public'::regnamespace")
     assert calls.keys() == {row["proname"] for row in found}
