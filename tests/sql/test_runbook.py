@@ -479,7 +479,7 @@ def test_routine(routine: Story, heading: str) -> None:
 def test_the_sweep_goes_on_after_the_failover(incidents: Story) -> None:
     """The job came along, and a window that was open on the old primary is announced."""
     db = incidents.db
-    waiting = "select count(*) from session_requests where notification_sent_at is null"
+    waiting = "select count(*) from dispatch.pending_windows(now(), 9)"
     eventually(lambda: not db.value(waiting), 75)
     assert {"sweep_scheduled", "sweep_runs", "windows_announced"}.isdisjoint(incidents.failing())
 
