@@ -45,7 +45,7 @@ $$;
 
 comment on function dispatch.send_notices(text[], text[], text[]) is
 'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY, by '
-'Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but for '
-'a feed that the binding calls public.';
+'Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but '
+'for a feed that the binding calls public.';
 revoke all on function dispatch.send_notices(text[], text[], text[])
 from public, anon, authenticated, service_role;

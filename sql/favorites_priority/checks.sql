@@ -331,7 +331,8 @@ from (
             select
                 -- A column of a domain is written with a cast.
                 regexp_replace(
-                    translate(pg_get_triggerdef(t.oid), '()', ''), '::[\w. ]*?(?= IS| OR| EXE)', '', 'g'
+                    translate(pg_get_triggerdef(t.oid), '()', ''),
+                    '::[\w. ]*?(?= IS| OR| EXE)', '', 'g'
                 ) = format(
                     'CREATE TRIGGER %s AFTER UPDATE ON %s FOR EACH ROW WHEN %s '
                     'EXECUTE FUNCTION dispatch.release_windows',
@@ -346,9 +347,11 @@ from (
                 ) as is_same
             from (
                 -- As triggers.sql.
-                select unnest(
-                    current_setting('favorites_priority.approval_columns')::text[]
-                )::name as name
+                select c.name::name as name
+                from
+                    unnest(
+                        current_setting('favorites_priority.approval_columns')::text[]
+                    ) as c (name)
                 union
                 select a.attname from pg_catalog.pg_attribute as a
                 inner join pg_catalog.pg_type as y on y.oid = a.atttypid
