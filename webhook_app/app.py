@@ -47,7 +47,7 @@ def create_app(config: Config) -> Flask:
     # One byte more than allowed: Werkzeug cuts a body without a length at its limit, in silence.
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY + 1, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.url_map.merge_slashes = False  # `/stripe//webhook` is another path, not a redirect
-    database = Database(config)
+    database = app.extensions["database"] = Database(config)
 
     @app.post(WEBHOOK_PATH)
     def stripe_webhook() -> Response:

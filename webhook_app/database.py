@@ -51,6 +51,9 @@ class Database:
     def ping(self) -> None:
         self._value(b"select 1", [], PING_TIMEOUT)
 
+    def close(self) -> None:
+        self._pool.close()
+
     def _value(self, query: bytes, params: list[bytes], timeout: int) -> bytes:
         self._open()
         with self._pool.connection(timeout) as connection:
@@ -69,7 +72,7 @@ class Database:
         # At the first call, not at import: the pool's threads would not survive gunicorn's fork.
         if self._pool.closed:
             self._pool.open()
-            atexit.register(self._pool.close)
+            atexit.register(self.close)
 
 
 def _run(

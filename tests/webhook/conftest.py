@@ -11,9 +11,16 @@ import pytest
 from flask.testing import FlaskClient
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
-from webhook_support import Blocked, Ledger, Metadata, Requests, Sql, client_for
+from webhook_support import APPS, Blocked, Ledger, Metadata, Requests, Sql, client_for
 
 from stack.proxy import Proxy
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while APPS:
+        APPS.pop().extensions["database"].close()
 
 
 @pytest.fixture

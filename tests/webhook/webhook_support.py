@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 from stripe import WebhookSignature
 from werkzeug.test import TestResponse
@@ -73,8 +74,13 @@ def signed(body: Event | str, secret: str = SECRET, age: int = 0) -> tuple[bytes
     return text.encode(), {"Stripe-Signature": header, "Content-Type": "application/json"}
 
 
+# The apps of a test, whose connections conftest closes: the server has 300 for all tests.
+APPS: list[Flask] = []
+
+
 def client_for(dsn: str, db_timeout: int = 2) -> FlaskClient:
-    return create_app(Config(dsn, (SECRET, OLD_SECRET), db_timeout=db_timeout)).test_client()
+    APPS.append(create_app(Config(dsn, (SECRET, OLD_SECRET), db_timeout=db_timeout)))
+    return APPS[-1].test_client()
 
 
 def post(client: FlaskClient, body: Event | str) -> TestResponse:
