@@ -55,10 +55,11 @@ class Device:
         }
 
     def register(self, db: Database, user: str) -> "Device":
-        db.connect(user).execute(
-            "select public.register_device(%(endpoint)s, %(p256dh)s, %(auth)s)",
-            self.subscription(),
-        )
+        with db.connect(user) as connection:
+            connection.execute(
+                "select public.register_device(%(endpoint)s, %(p256dh)s, %(auth)s)",
+                self.subscription(),
+            )
         return self
 
     def read(self, body: bytes) -> Any:

@@ -357,7 +357,7 @@ from (
                 inner join pg_catalog.pg_type as y on y.oid = a.atttypid
                 where
                     not current_setting('favorites_priority.governs_all')::boolean
-                    and a.attrelid = to_regclass('public.mechanics')
+                    and a.attrelid = t.tgrelid
                     and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
             ) as c
         ) as d
