@@ -14,7 +14,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ends_at timestamptz := (p_payload ->> 'window_ends_at')::timestamptz;
-    v_minutes integer := ceil(extract(epoch from v_ends_at - p_now) / 60);
+    v_minutes integer := ceil(extract(epoch from v_ends_at - p_now) / 60)::integer;
     v_session text := initcap(p_payload ->> 'session_type') || ' session';
     v_title text;
     v_body text;

@@ -75,8 +75,8 @@ begin
             end,
             v_event.payload,
             p_now
-        );
-        ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now)));
+        )::text;
+        ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now))::integer);
         urgency := case v_event.event when 'request_cancelled' then 'normal' else 'high' end;
         -- A newer one of the same request takes the place of one not delivered yet.
         topic := replace(v_push.request_id::text, '-', '');

@@ -111,11 +111,11 @@ from (
     ('dispatch.end_unreachable_window', '1a7f3388b8f6fcdf0bb3ed92a7868acb', '{}'),
     ('dispatch.is_push_endpoint', '7bc6e30293fa04219b45f9889197b045', '{}'),
     ('dispatch.push_is_over', '342485568330516179a9cffc5beba29b', '{}'),
-    ('dispatch.push_payload', '09d0e3db8bbbca2a796cb06993a1db9c', '{}'),
+    ('dispatch.push_payload', '84515c33287dd400504e1501117d9ef0', '{}'),
     ('dispatch.record_answers', '844e0350dffab5356aee0af56f95597c', '{}'),
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
-    ('dispatch.take_pushes', '044f2fc4aa605088d112862cdd7923ac', '{}'),
+    ('dispatch.take_pushes', '6c54b84f04e2b57da579e88c6b6e10e1', '{}'),
     ('dispatch.announce_window', '9e7ce750b2f06d4aaebd452927861765', '{}'),
     ('dispatch.broadcast_refusal', 'af02ad5c016fb8446f934ffa0e098291', '{}'),
     (

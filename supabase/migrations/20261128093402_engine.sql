@@ -4642,7 +4642,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ends_at timestamptz := (p_payload ->> 'window_ends_at')::timestamptz;
-    v_minutes integer := ceil(extract(epoch from v_ends_at - p_now) / 60);
+    v_minutes integer := ceil(extract(epoch from v_ends_at - p_now) / 60)::integer;
     v_session text := initcap(p_payload ->> 'session_type') || ' session';
     v_title text;
     v_body text;
@@ -4877,8 +4877,8 @@ begin
             end,
             v_event.payload,
             p_now
-        );
-        ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now)));
+        )::text;
+        ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now))::integer);
         urgency := case v_event.event when 'request_cancelled' then 'normal' else 'high' end;
         -- A newer one of the same request takes the place of one not delivered yet.
         topic := replace(v_push.request_id::text, '-', '');
