@@ -4,7 +4,7 @@ import base64
 import json
 import socket
 import uuid
-from http.client import HTTPResponse
+from http.client import parse_headers
 
 import httpx
 import pytest
@@ -356,12 +356,12 @@ def test_what_comes_after_a_head_is_answered(world: World) -> None:
     address = httpx.URL(world.env["SUPABASE_URL"])
     for _ in range(10):
         with socket.create_connection((address.host, address.port), timeout=60) as connection:
+            answers = connection.makefile("rb")  # one reader: both may come in one packet
             connection.sendall(f"{head}{post}".encode())
             statuses = []
-            for method in ("HEAD", "POST"):
-                answer = HTTPResponse(connection, method=method)
-                answer.begin()
-                statuses.append(answer.status)
+            for _method in ("HEAD", "POST"):
+                statuses.append(int(answers.readline().split()[1]))
+                parse_headers(answers)
             assert statuses == [200, 404]
 
 
