@@ -26,7 +26,7 @@ begin
             using hint = 'On Supabase: create extension (Dashboard, Database, Extensions). Elsewhere '
             'run the push app in place of this (docs/push.md).';
     end if;
-    select string_agg(n.name, ', ') into v_missing
+    select string_agg(n.name, ', ' order by n.name) into v_missing
     from (values ('project_url'), ('send_pushes_key')) as n (name)
     where not exists (select from vault.decrypted_secrets as s where s.name = n.name);
     if v_missing <> '' then

@@ -304,6 +304,7 @@ function wouldReturn(payment) {
 }
 
 function drawButtons(isWindow, winner) {
+  const focused = document.activeElement;
   const { request, names, isKept } = known;
   const { status, mechanic_id, preferred_mechanic_id, plan_code } = request;
   const isOver = ["cancelled", "expired", "completed"].includes(status);
@@ -327,16 +328,16 @@ function drawButtons(isWindow, winner) {
   find("#everyone").hidden = !isWindow;
   find("#cancel").hidden = status !== "pending" && !isStranded(request);
   find("#again").hidden = !isOver;
+  // Pressed a moment ago, perhaps, and gone now, whoever ended it: the headline says what is.
+  if (focused?.hidden) part(find("#session"), "title").focus();
 }
 
 // --- Change of mind ---
 
-// What can no longer be done is seen on the page itself, once it has been read again. There the
-// focus goes if the button is gone.
+// What can no longer be done is seen on the page itself, once it has been read again.
 async function change(button, busy, action) {
   await run(button, busy, () => action(supabase, requestId));
   await catchUp?.();
-  if (button.hidden) part(find("#session"), "title").focus();
 }
 
 find("#everyone").onclick = () => change(find("#everyone"), "Asking…", askEveryoneNow);

@@ -665,8 +665,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     *(
         (
             "do $$ begin execute format('create or replace view dispatch.%1$I as select * from"
-            f" (%2$s) as v where false', '{view}', rtrim("
-            f"pg_get_viewdef('dispatch.{view}'::regclass), ';')); end $$",
+            f" (%2$s) as v where now() < %3$L', '{view}', rtrim("
+            f"pg_get_viewdef('dispatch.{view}'::regclass), ';'), 'infinity'); end $$",
             {"views of the binding"},
         )
         for view in ("mechanics", "plans", "favorites", "requests", "payments")
