@@ -365,11 +365,13 @@ def test_declined_with_a_reason_that_the_customer_does_not_see(stage: Stage) -> 
     expect(decline).to_be_focused()
     decline.click()
     frank.get_by_role("textbox", name="Something else").fill("gone fishing")
+    page.get_by_role("button", name="Ask everyone now").focus()
     frank.get_by_role("button", name="Decline", exact=True).click()
     expect(offer(frank)).to_have_count(0)
     expect(steps(page)).to_contain_text(
         ["Told first: Frank", "We asked everyone Frank Öberg cannot take it."]
     )
+    expect(headline(page)).to_be_focused()  # as the button that had it is gone
     expect(page.get_by_text("fishing")).to_have_count(0)
     (event,) = stage.world.sql(
         "select payload ->> 'decline_reason' as reason from dispatch.request_events"
