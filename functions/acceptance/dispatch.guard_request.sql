@@ -14,8 +14,7 @@ declare
     v_has_declined boolean;
     v_is_told boolean;
     v_refusal text;
-    v_old_window record;
-    v_new_window record;
+    v_window record;
 begin
     if v_is_accept then
         if new.mechanic_id is null then
@@ -38,6 +37,24 @@ begin
     -- One that was broadcast has no window, and nothing to read of it.
     if old.notification_sent_at is null then
         v_old := dispatch.as_request(old);
+        -- Whose turn it is by the clock, told or not.
+        if
+            old.status = 'pending' and v_old.window_ends_at <= now()
+            and (new.status <> 'pending' or new.notification_sent_at is null)
+        then
+            if exists (select from dispatch.steps as s where s.request_id = old.id) then
+                v_old := dispatch.take_steps(v_old, now(), false);
+                -- (The foreign key sets null.)
+                if
+                    coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
+                    = old.preferred_mechanic_id
+                then
+                    new.preferred_mechanic_id := v_old.preferred_mechanic_id;
+                    new.priority_window_minutes := v_old.window_minutes;
+                    new.priority_notified_at := v_old.window_began_at;
+                end if;
+            end if;
+        end if;
     end if;
 
     -- A job goes only to an approved mechanic to whom it is open.
@@ -102,24 +119,29 @@ begin
     elsif old.status = 'pending' then
         if new.notification_sent_at is null then
             v_new := dispatch.as_request(new);
-            v_old_window := dispatch.priority_window(v_old);
-            v_new_window := dispatch.priority_window(v_new);
-            if v_old_window.mechanic_id <> v_new_window.mechanic_id then
-                -- The reservation itself is not handed on either: the new one was never told.
-                perform dispatch.raise_error('not_yours');
-            end if;
-            -- Nor is it made longer, or to begin at no time, nor one opened where there was none.
+            v_window := dispatch.priority_window(v_old);
             if
-                v_new_window.ends_at > coalesce(v_old_window.ends_at, '-infinity')
-                or not isfinite(v_new.window_began_at)
+                v_new.window_ends_at is not null
+                and dispatch.favorites_priority_enabled()
+                and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
             then
-                perform dispatch.raise_error('invalid_window');
-            end if;
+                if v_window.mechanic_id <> v_new.preferred_mechanic_id then
+                    -- The reservation itself is not handed on either: the new one was never told.
+                    perform dispatch.raise_error('not_yours');
+                end if;
+                -- Nor is it made longer, nor one opened where there was none.
+                if v_new.window_ends_at > coalesce(v_window.ends_at, '-infinity') then
+                    perform dispatch.raise_error('invalid_window');
+                end if;
             -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
             -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
-            if v_new_window.ends_at is null and v_old.window_began_at is not null then
+            elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();
+            end if;
+            -- At no time it begins neither.
+            if not isfinite(v_new.window_began_at) then
+                perform dispatch.raise_error('invalid_window');
             end if;
         end if;
         if new.notification_sent_at is not null then
@@ -133,6 +155,17 @@ begin
                 ) is not true
             then
                 new.notification_sent_at := now();
+            end if;
+            -- It is the next favourite's before it is everyone's.
+            if exists (select from dispatch.steps as s where s.request_id = old.id) then
+                v_new := dispatch.take_steps(v_old, new.notification_sent_at, true);
+                new.notification_sent_at := v_new.announced_at;
+                if v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id then
+                    v_old := v_new;
+                    new.preferred_mechanic_id := v_old.preferred_mechanic_id;
+                    new.priority_window_minutes := v_old.window_minutes;
+                    new.priority_notified_at := v_old.window_began_at;
+                end if;
             end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'

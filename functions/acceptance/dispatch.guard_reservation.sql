@@ -16,6 +16,8 @@ declare
     v_assigned_id uuid;
     v_window record;
     v_ends_at timestamptz;
+    v_step dispatch.requests;
+    v_is_step boolean;
 begin
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
     -- that there is no window any more.
@@ -31,17 +33,47 @@ begin
         end if;
     end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
-    if
-        not exists (
-            select from dispatch.windows as w
-            where w.request_id = old.id and w.closed_at is null and w.announced_at is null
-        )
-        or not dispatch.favorites_priority_enabled()
-    then
+    select w.ends_at into v_ends_at
+    from dispatch.windows as w
+    where w.request_id = old.id and w.closed_at is null and w.announced_at is null;
+    if not found or not dispatch.favorites_priority_enabled() then
         return new;
     end if;
     v_old := dispatch.as_request(old);
     v_new := dispatch.as_request(new);
+    -- Whose turn it is by the clock, told or not.
+    if
+        tg_name = '00_dispatch_guard' and v_old.window_ends_at <= now()
+        and v_ends_at = v_old.window_ends_at and v_old.is_pending
+    then
+        if exists (select from dispatch.steps as s where s.request_id = old.id) then
+            v_step := dispatch.take_steps(v_old, now(), false);
+            v_ends_at := v_step.window_ends_at;
+            update dispatch.windows set ends_at = v_ends_at where request_id = old.id;
+            if v_old.expires_at between '2000-01-01' and '9999-12-31' then
+                new.expires_at := new.expires_at + (v_ends_at - v_old.window_ends_at);
+            end if;
+            -- (The foreign key sets null.)
+            if
+                coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
+                = old.preferred_mechanic_id
+            then
+                new.preferred_mechanic_id := v_step.preferred_mechanic_id;
+                new.priority_window_minutes := v_step.window_minutes;
+                new.priority_notified_at := v_step.window_began_at;
+            end if;
+            v_new := dispatch.as_request(new);
+        end if;
+    end if;
+    -- The next favourite's window, which the engine has just written of.
+    v_is_step := v_ends_at <> v_old.window_ends_at and v_ends_at = v_new.window_ends_at;
+    if v_is_step then
+        v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
+        v_old.preferred_user_id := v_new.preferred_user_id;
+        v_old.window_minutes := v_new.window_minutes;
+        v_old.window_began_at := v_new.window_began_at;
+        v_old.window_ends_at := v_new.window_ends_at;
+    end if;
     v_window := dispatch.priority_window(v_old);
 
     -- No window is opened that was over, made longer, or given to another; and it is known by the
@@ -64,7 +96,7 @@ begin
         then
             return null;
         end if;
-        if tg_name = 'zzz_dispatch_guard' then
+        if tg_name = 'zzz_dispatch_guard' and not v_is_step then
             v_ends_at := coalesce(v_new.window_ends_at, v_old.window_ends_at);
             -- One that would have been over before is over now.
             if v_ends_at < now() then

@@ -35,6 +35,17 @@ begin
         if old.notification_sent_at is null then
             v_old := dispatch.as_request(old);
             v_is_unannounced := v_old.is_pending;
+            -- Another favourite's turn came with this statement.
+            if v_is_unannounced and v_old.window_began_at is not null then
+                if new.preferred_mechanic_id <> old.preferred_mechanic_id then
+                    v_new := dispatch.as_request(new);
+                    v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
+                    v_old.preferred_user_id := v_new.preferred_user_id;
+                    v_old.window_minutes := v_new.window_minutes;
+                    v_old.window_began_at := v_new.window_began_at;
+                    v_old.window_ends_at := v_new.window_ends_at;
+                end if;
+            end if;
             if new.notification_sent_at is not null and new.status = 'pending' then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.

@@ -66,7 +66,12 @@ begin
         when 'invalid_window' then
             v_status := 'PT422';
             v_message := 'Invalid priority_window_minutes';
-            v_hint := 'Use a whole number of minutes from 1 to 60, or leave it out for 10.';
+            v_hint := 'Use a whole number of minutes from 1 to 60, for all favourites together, or '
+            'leave it out for 10.';
+        when 'invalid_mechanics' then
+            v_status := 'PT422';
+            v_message := 'Invalid preferred_mechanic_ids';
+            v_hint := 'Name one to three favourites, each once, in the order to ask them.';
         when 'invalid_status' then
             v_status := 'PT422';
             v_message := 'Invalid status';

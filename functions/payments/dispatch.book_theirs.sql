@@ -16,9 +16,10 @@ as $$
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
     v_plan dispatch.plans;
-    v_preferred_id uuid;
+    v_wanted_ids uuid[];
+    v_known_ids uuid[];
     v_minutes integer;
-    v_is_unknown boolean := false;
+    v_skipped jsonb;
     v_is_booked boolean;
 begin
     select * into v_plan from dispatch.plans as p where p.code = v_metadata ->> 'plan_code';
@@ -30,16 +31,24 @@ begin
         and dispatch.favorites_priority_enabled()
     then
         -- Nobody's id is not written: a column that was theirs before may have a foreign key.
-        v_preferred_id := dispatch.to_uuid(v_metadata ->> 'preferred_mechanic_id');
-        v_is_unknown := not exists (
-            select from dispatch.mechanics as m where m.id = v_preferred_id
-        );
-        if v_is_unknown then
-            v_preferred_id := null;
-        end if;
+        v_wanted_ids := dispatch.wished_mechanics(v_metadata);
+        select
+            array_agg(w.id order by w.number) filter (where m.id is not null),
+            jsonb_agg(
+                jsonb_build_object('mechanic_id', w.id, 'reason', 'unknown_mechanic')
+                order by w.number
+            ) filter (where m.id is null)
+        into v_known_ids, v_skipped
+        from unnest(v_wanted_ids) with ordinality as w (id, number)
+        left join dispatch.mechanics as m on m.id = w.id;
+        -- For dispatch.route_request, as their row has a column for the first alone.
+        insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+        select p_id, w.number, w.id, 0
+        from unnest(v_known_ids) with ordinality as w (id, number)
+        where w.number > 1;
         -- What is no length is none: dispatch.route_request says so.
         v_minutes := case
-            when v_is_unknown then null
+            when v_known_ids is null then null
             when v_metadata ->> 'priority_window_minutes' ~ '^[0-9]{1,9}$'
                 then (v_metadata ->> 'priority_window_minutes')::integer
             when v_metadata ->> 'priority_window_minutes' is not null then 0
@@ -62,20 +71,15 @@ begin
             v_metadata ->> 'customer_country', p_checkout #>> '{customer_details,address,country}'
         ),
         coalesce(v_metadata ->> 'customer_city', p_checkout #>> '{customer_details,address,city}'),
-        p_preferred_mechanic_id => v_preferred_id,
+        p_preferred_mechanic_id => v_known_ids[1],
         p_priority_window_minutes => v_minutes
     );
     if not v_is_booked then
         return null;
     end if;
-    if v_is_unknown then
-        perform dispatch.record_event(
-            p_id, r.session_type, v_plan.code, r.created_at,
-            'priority_skipped', array['customer:' || p_customer_id],
-            '{"reason": "unknown_mechanic"}'
-        )
+    if v_skipped is not null then
+        perform dispatch.log_skipped(dispatch.as_request(s), v_skipped)
         from public.session_requests as s
-        cross join dispatch.as_request(s) as r
         where s.id = p_id;
     end if;
     return p_id;

@@ -4,7 +4,8 @@ create or replace function dispatch.create_free_request(
     p_preferred_mechanic_id uuid,
     p_routing_type text,
     p_notes text,
-    p_attempt uuid
+    p_attempt uuid,
+    p_preferred_mechanic_ids uuid[]
 )
 returns public.session_requests
 language plpgsql
@@ -17,6 +18,9 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
+    v_ids uuid[] := coalesce(
+        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+    );
     v_wish jsonb := '{}'::jsonb;
     v_notes text;
     v_name constant text := auth.jwt() #>> '{user_metadata,full_name}';
@@ -33,9 +37,9 @@ begin
     if v_plan.code is null then
         perform dispatch.raise_error('invalid_plan');
     end if;
-    if dispatch.wants_priority(p_routing_type, p_preferred_mechanic_id) then
+    if dispatch.wants_priority(p_routing_type, v_ids) then
         v_wish := jsonb_build_object(
-            'routing_type', p_routing_type, 'preferred_mechanic_id', p_preferred_mechanic_id
+            'routing_type', p_routing_type, 'preferred_mechanic_ids', array_to_string(v_ids, ',')
         );
     end if;
     v_notes := dispatch.tidy_notes(p_notes);
@@ -48,7 +52,7 @@ begin
                 md5(
                     concat_ws(
                         ' ', v_customer_id, p_attempt, v_plan.code, p_routing_type,
-                        p_preferred_mechanic_id
+                        array_to_string(v_ids, ' ')
                     )
                 )
                 placing '8' from 13
@@ -92,9 +96,9 @@ begin
 end;
 $$;
 
-comment on function dispatch.create_free_request(text, uuid, text, text, uuid) is
+comment on function dispatch.create_free_request(text, uuid, text, text, uuid, uuid[]) is
 'Behind public.request_free_session.';
-revoke all on function dispatch.create_free_request(text, uuid, text, text, uuid)
+revoke all on function dispatch.create_free_request(text, uuid, text, text, uuid, uuid[])
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid)
+grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid, uuid[])
 to authenticated;

@@ -4,7 +4,8 @@ create or replace function dispatch.make_checkout(
     p_routing_type text,
     p_window_minutes integer,
     p_skip_if_offline boolean,
-    p_notes text
+    p_notes text,
+    p_preferred_mechanic_ids uuid[]
 )
 returns jsonb
 language plpgsql
@@ -16,6 +17,9 @@ as $$
 declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
+    v_ids uuid[] := coalesce(
+        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+    );
     v_notes text;
     v_is_priority boolean;
     v_name text;
@@ -24,8 +28,11 @@ begin
     if v_plan.code is null then
         perform dispatch.raise_error('invalid_plan');
     end if;
-    v_is_priority := dispatch.wants_priority(p_routing_type, p_preferred_mechanic_id);
-    if p_window_minutes not between 1 and 60 then
+    v_is_priority := dispatch.wants_priority(p_routing_type, v_ids);
+    if
+        p_window_minutes not between 1 and 60
+        or (v_is_priority and p_window_minutes * cardinality(v_ids) > 60)
+    then
         perform dispatch.raise_error('invalid_window');
     end if;
     v_notes := dispatch.tidy_notes(p_notes);
@@ -33,11 +40,14 @@ begin
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200) into v_name
-        from dispatch.mechanics as m
-        where
-            m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id <> v_customer_id;
+        select
+            string_agg(
+                left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200),
+                ', then ' order by i.number
+            ) into v_name
+        from unnest(v_ids) with ordinality as i (id, number)
+        inner join dispatch.mechanics as m on m.id = i.id
+        where m.is_approved and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(
@@ -52,7 +62,9 @@ begin
             'plan_code', v_plan.code,
             'session_type', v_plan.session_type,
             'routing_type', case when v_is_priority then 'priority_broadcast' else 'broadcast' end,
-            'preferred_mechanic_id', case when v_is_priority then p_preferred_mechanic_id end,
+            'preferred_mechanic_id', case when v_is_priority then v_ids[1] end,
+            'preferred_mechanic_ids',
+            case when v_is_priority and cardinality(v_ids) > 1 then array_to_string(v_ids, ',') end,
             'priority_window_minutes',
             case when v_is_priority then coalesce(p_window_minutes, 10)::text end,
             'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end,
@@ -63,9 +75,9 @@ begin
 end;
 $$;
 
-comment on function dispatch.make_checkout(text, uuid, text, integer, boolean, text) is
+comment on function dispatch.make_checkout(text, uuid, text, integer, boolean, text, uuid[]) is
 'Behind public.prepare_checkout.';
-revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
+revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean, text, uuid[])
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
+grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean, text, uuid[])
 to authenticated;

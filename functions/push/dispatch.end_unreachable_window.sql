@@ -15,9 +15,9 @@ declare
     v_window record;
 begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
-    v_window := dispatch.priority_window(v_request);
+    v_window := dispatch.priority_window(v_request, p_now);
     if
-        v_request.preferred_user_id = p_user_id
+        v_window.user_id = p_user_id
         and v_window.ends_at > p_now
         and not exists (select from dispatch.devices as d where d.user_id = p_user_id)
         and not exists (

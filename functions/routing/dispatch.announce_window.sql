@@ -8,20 +8,42 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_step dispatch.requests;
+    v_lives_longer interval;
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
-    update dispatch.windows
-    set announced_at = new.announced_at
-    where request_id = old.id and announced_at is null and closed_at is null;
+    perform from dispatch.windows as w
+    where w.request_id = old.id and w.announced_at is null and w.closed_at is null
+    for update;
     if not found then
         return null;
     end if;
     -- It lives as long after its broadcast as it would have after its booking.
+    v_lives_longer := new.announced_at - old.window_ends_at;
+    -- It is the next favourite's before it is everyone's.
+    if exists (select from dispatch.steps as s where s.request_id = old.id) then
+        v_step := dispatch.take_steps(old, new.announced_at, true);
+        new.announced_at := v_step.announced_at;
+        v_lives_longer := coalesce(v_step.announced_at, v_step.window_ends_at) - old.window_ends_at;
+        if v_step.window_began_at is distinct from old.window_began_at then
+            old := v_step;
+            -- In this order: dispatch.guard_reservation lets pass what stands here.
+            update dispatch.windows set ends_at = old.window_ends_at where request_id = old.id;
+            update public.session_requests
+            set
+                preferred_mechanic_id = old.preferred_mechanic_id,
+                priority_window_minutes = old.window_minutes,
+                priority_notified_at = old.window_began_at
+            where id = old.id;
+        end if;
+    end if;
+    update dispatch.windows set announced_at = new.announced_at where request_id = old.id;
     if old.expires_at is not null then
         begin
             update public.session_requests
-            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
+            set expires_at = expires_at + v_lives_longer
             where id = old.id;
         exception
             when generated_always then null;  -- theirs to compute
@@ -30,12 +52,14 @@ begin
                 raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
         end;
     end if;
-    perform dispatch.log_broadcast(
-        new,
-        -- Where a writer cleared the columns, nothing says any more for whom it was.
-        coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
-        old.window_ends_at
-    );
+    if new.announced_at is not null then
+        perform dispatch.log_broadcast(
+            new,
+            -- Where a writer cleared the columns, nothing says any more for whom it was.
+            coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
+            old.window_ends_at
+        );
+    end if;
     return new;
 end;
 $$;

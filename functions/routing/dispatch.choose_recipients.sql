@@ -31,7 +31,7 @@ begin
     -- What is closed to somebody who has nothing to do with it is open to the preferred mechanic
     -- at most.
     if dispatch.refusal(v_request, v_nobody, v_nobody, p_now) is not null then
-        v_only := (dispatch.priority_window(v_request)).mechanic_id;
+        v_only := (dispatch.priority_window(v_request, p_now)).mechanic_id;
         return query
         select m.id, s.score, s.reasons
         from dispatch.mechanics as m

@@ -9,14 +9,16 @@ as $$
 declare
     v_user_id uuid := dispatch.caller_id();
     v_request dispatch.requests;
+    v_window record;
 begin
     -- No error here: a policy that raises would cost Realtime its whole batch of changes.
     select * into v_request from dispatch.requests as r where r.id = p_request_id;
+    v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and (dispatch.priority_window(v_request)).ends_at > now()
+        and v_window.ends_at > now()
         and v_user_id is distinct from v_request.customer_id
-        and v_user_id is distinct from v_request.preferred_user_id,
+        and v_user_id is distinct from v_window.user_id,
         false
     );
 end;

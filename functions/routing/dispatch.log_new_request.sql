@@ -15,6 +15,9 @@ begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
     end if;
+    if new.metadata ? 'routing_skipped' then
+        perform dispatch.log_skipped(dispatch.as_request(new), new.metadata -> 'routing_skipped');
+    end if;
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
@@ -38,17 +41,6 @@ begin
         end if;
     end if;
 
-    if v_reason is not null then
-        perform dispatch.record_event(
-            new.id,
-            new.session_type::text,
-            new.plan_code,
-            new.created_at,
-            'priority_skipped',
-            array[v_customer],
-            jsonb_build_object('reason', v_reason)
-        );
-    end if;
     perform dispatch.record_event(
         new.id,
         new.session_type::text,

@@ -13,6 +13,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_at timestamptz;
     v_window record;
 begin
     if p_request.id is null or p_request.customer_id = p_user_id then
@@ -22,13 +23,9 @@ begin
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.
     if p_request.announced_at is null then
-        v_window := dispatch.priority_window(p_request);
-        if
-            v_window.mechanic_id is distinct from p_mechanic_id
-            and v_window.ends_at > (
-                case when p_request.status = 'pending' then p_now else p_request.ended_at end
-            )
-        then
+        v_at := case when p_request.status = 'pending' then p_now else p_request.ended_at end;
+        v_window := dispatch.priority_window(p_request, v_at);
+        if v_window.mechanic_id is distinct from p_mechanic_id and v_window.ends_at > v_at then
             return 'request_not_found';
         end if;
     end if;

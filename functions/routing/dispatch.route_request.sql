@@ -15,11 +15,17 @@ declare
     v_request dispatch.requests;
     v_wish jsonb;
     v_is_wanted boolean;
+    v_wanted_ids uuid[];
     v_wanted_id uuid;
+    v_number integer := 0;
     v_minutes text;
-    v_is_granted boolean := false;
-    v_mechanic record;
+    v_window_minutes integer := 10;
+    v_granted_id uuid;
+    v_mechanic dispatch.mechanics;
+    v_is_offline_skipped boolean;
     v_reason text;
+    v_skip text;
+    v_skipped jsonb := '[]'::jsonb;
     v_theirs text[];
 begin
     if new.status <> 'pending' then
@@ -36,8 +42,8 @@ begin
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
             when 'object' then new.metadata - array[
-                'checkout', 'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
-                'skip_if_offline', 'routing_reason'
+                'checkout', 'routing_type', 'preferred_mechanic_id', 'preferred_mechanic_ids',
+                'priority_window_minutes', 'skip_if_offline', 'routing_reason', 'routing_skipped'
             ]
             else '{}'
         end;
@@ -47,73 +53,92 @@ begin
 
     -- With the flag on the columns of the window are there.
     if dispatch.favorites_priority_enabled() then
-        v_wanted_id := new.preferred_mechanic_id;
-        v_is_wanted := v_wanted_id is not null;
+        v_is_wanted := new.preferred_mechanic_id is not null;
         v_minutes := coalesce(
             new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
         );
-        if not v_is_wanted and v_wish ->> 'routing_type' = 'priority_broadcast' then
+        if v_is_wanted then
+            v_wanted_ids := array[new.preferred_mechanic_id];
+            if not dispatch.governs_all() then
+                -- Theirs has one column: who comes after stands where dispatch.book_theirs put it.
+                v_wanted_ids := v_wanted_ids || dispatch.remove_steps(new.id);
+            end if;
+        elsif v_wish ->> 'routing_type' = 'priority_broadcast' then
             v_is_wanted := true;
-            begin  -- as dispatch.to_uuid, without the price of a call in every booking
-                v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
-            exception
-                when invalid_text_representation then null;  -- unknown, as an id that is nobody's
-            end;
+            if v_wish ? 'preferred_mechanic_ids' then
+                v_wanted_ids := dispatch.wished_mechanics(v_wish);
+                perform dispatch.remove_steps(new.id);
+            else
+                begin  -- as dispatch.wished_mechanics, without the price of a call in every booking
+                    v_wanted_ids := array[(v_wish ->> 'preferred_mechanic_id')::uuid];
+                exception
+                    -- Unknown, as an id that is nobody's.
+                    when invalid_text_representation then v_wanted_ids := array[null::uuid];
+                end;
+            end if;
         end if;
     end if;
 
     if v_is_wanted then
-        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
-        -- this request and announces it.
-        select m.user_id, m.is_approved into v_mechanic
-        from dispatch.mechanics as m
-        where m.id = v_wanted_id
-        for share;
-        -- One who cannot sign in cannot be told.
-        v_reason := case
-            when v_mechanic.user_id is null then 'unknown_mechanic'
-            when v_mechanic.user_id = new.customer_id then 'own_request'
-            when not v_mechanic.is_approved then 'not_approved'
-        end;
-        if
-            v_reason is null
-            and (
-                v_wish ->> 'skip_if_offline' = 'true'
-                -- Theirs has no metadata that it would stand in.
-                or (
-                    not dispatch.governs_all()
-                    and dispatch.routing_note(new.id) = 'skip_if_offline'
-                )
-            )
-        then
-            -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
-            select
-                case
+        -- Sixty minutes in all.
+        if v_minutes <> '10' then
+            if
+                v_minutes ~ '^([1-9]|[1-5][0-9]|60)$'
+                and v_minutes::integer * least(cardinality(v_wanted_ids), 3) <= 60
+            then
+                v_window_minutes := v_minutes::integer;
+            else
+                v_reason := 'invalid_window';
+            end if;
+        end if;
+        v_is_offline_skipped := v_wish ->> 'skip_if_offline' = 'true'
+        -- Theirs has no metadata that it would stand in.
+        or (
+            not dispatch.governs_all()
+            and dispatch.routing_note(new.id) = 'skip_if_offline'
+        );
+
+        foreach v_wanted_id in array v_wanted_ids loop
+            v_number := v_number + 1;
+            continue when v_wanted_id = any(v_wanted_ids[:v_number - 1]);
+            -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
+            -- this request and announces it.
+            select * into v_mechanic
+            from dispatch.mechanics as m
+            where m.id = v_wanted_id
+            for share;
+            v_skip := case
+                when v_number > 3 then 'too_many'
+                else dispatch.why_not_asked(v_mechanic, new.customer_id)
+            end;
+            if v_skip is null and v_is_offline_skipped then
+                -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
+                v_skip := case
                     when
-                        dispatch.is_online(m, now())
+                        dispatch.is_online(v_mechanic, now())
                         or exists (
-                            select from dispatch.devices as d where d.user_id = m.user_id
+                            select from dispatch.devices as d where d.user_id = v_mechanic.user_id
                         ) then null
                     when exists (select from dispatch.devices) then 'unreachable'
                     else 'offline'
-                end into v_reason
-            from dispatch.mechanics as m
-            where m.id = v_wanted_id;
-        end if;
+                end;
+            end if;
+            if v_skip is not null then
+                v_skipped := v_skipped
+                    || jsonb_build_object('mechanic_id', v_wanted_id, 'reason', v_skip);
+            elsif v_granted_id is null then
+                v_granted_id := v_wanted_id;
+            else
+                insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+                values (new.id, v_number, v_wanted_id, v_window_minutes);
+            end if;
+        end loop;
 
-        if v_reason is null then
-            v_is_granted := true;
+        if v_granted_id is not null then
             -- Nobody else's until it is accepted.
             new.mechanic_id := null;
-            new.preferred_mechanic_id := v_wanted_id;
-            new.priority_window_minutes := 10;
-            if v_minutes <> '10' then
-                if v_minutes ~ '^([1-9]|[1-5][0-9]|60)$' then
-                    new.priority_window_minutes := v_minutes::integer;
-                else
-                    v_reason := 'invalid_window';
-                end if;
-            end if;
+            new.preferred_mechanic_id := v_granted_id;
+            new.priority_window_minutes := v_window_minutes;
             -- A backend may say that it told the mechanic earlier, never that it will; a window
             -- that was over before the booking is over with it.
             new.priority_notified_at := case
@@ -136,30 +161,24 @@ begin
                 if dispatch.routing_note(new.id) is not null then
                     perform dispatch.note_routing(new.id, 'granted');
                 end if;
+                if v_reason is not null then
+                    perform dispatch.note_routing(new.id, v_reason);
+                end if;
             end if;
         end if;
-        if v_reason is not null then
-            if dispatch.governs_all() then
+        if dispatch.governs_all() then
+            if v_granted_id is not null and v_reason is not null then
                 new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
-            else
-                perform dispatch.note_routing(new.id, v_reason);
             end if;
-            if not v_is_granted and not dispatch.governs_all() then
-                -- Not by the trigger after the insert, which only a window makes run: that it
-                -- looked for such a wish would cost every booking of theirs.
-                v_request := dispatch.as_request(new);
-                perform dispatch.record_event(
-                    v_request.id,
-                    v_request.session_type,
-                    v_request.plan_code,
-                    v_request.created_at,
-                    'priority_skipped',
-                    array['customer:' || v_request.customer_id],
-                    jsonb_build_object('reason', v_reason)
-                );
+            if v_skipped <> '[]' then
+                new.metadata := new.metadata || jsonb_build_object('routing_skipped', v_skipped);
             end if;
+        elsif v_skipped <> '[]' then
+            -- Not by the trigger after the insert, which only a window makes run: that it looked for
+            -- such a wish would cost every booking of theirs.
+            perform dispatch.log_skipped(dispatch.as_request(new), v_skipped);
         end if;
-        if v_is_granted then
+        if v_granted_id is not null then
             return new;
         end if;
     end if;

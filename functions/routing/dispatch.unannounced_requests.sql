@@ -22,8 +22,20 @@ begin
     end if;
 
     return query
-    -- Windows that are over, and not yet announced.
-    select w.request_id, null::timestamptz from dispatch.pending_windows(now(), null) as w
+    -- Windows that are over, and not yet announced; where another favourite comes next, by the clock.
+    select w.request_id, null::timestamptz
+    from dispatch.pending_windows(now(), null) as w
+    where not exists (select from dispatch.steps as s where s.request_id = w.request_id)
+    union all
+    select r.id, case when n.ends_at > now() then n.ends_at end
+    from dispatch.requests as r
+    cross join lateral dispatch.priority_window(r) as n
+    where
+        r.id = any(array(
+            select w.request_id from dispatch.pending_windows(now(), null) as w
+            where exists (select from dispatch.steps as s where s.request_id = w.request_id)
+        ))
+        and (n.mechanic_id = p_mechanic_id or (n.ends_at > now()) is not true)
     union all
     -- No window at all: written before there were triggers.
     select r.id, null::timestamptz from dispatch.requests as r

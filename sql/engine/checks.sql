@@ -363,6 +363,11 @@ from (
             'last_seen_at timestamptz not null'
         ),
         (
+            'steps',
+            'request_id uuid not null, position integer not null, mechanic_id uuid not null, '
+            'window_minutes integer not null'
+        ),
+        (
             'devices',
             'endpoint text not null, user_id uuid not null, p256dh text not null, '
             'auth text not null, registered_at timestamptz not null default now()'
@@ -419,6 +424,7 @@ from (
         ('stripe_events', 'id'),
         ('windows', 'request_id'),
         ('presence', 'mechanic_id'),
+        ('steps', 'request_id, position'),
         ('devices', 'endpoint'),
         ('pushes', 'id'),
         ('found_before', 'what')
@@ -471,6 +477,7 @@ from (
             'received_at WHERE processed_at IS NULL'
         ),
         ('dispatch.stripe_events_received_at_idx', false, 'received_at'),
+        ('dispatch.steps_mechanic_id_idx', false, 'mechanic_id'),
         ('dispatch.devices_user_id_idx', false, 'user_id, registered_at'),
         ('dispatch.pushes_due_idx', false, 'due_at, id WHERE finished_at IS NULL'),
         (
@@ -757,8 +764,8 @@ from (
                 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'list_payments', 'list_request_events', 'log_new_request', 'log_request_change',
                 'log_window', 'make_checkout', 'may_see_request', 'may_use_topic',
-                'mechanic_status', 'process_stripe_event', 'record_answers', 'release_windows',
-                'remove_device', 'route_request', 'set_mechanic_presence', 'take_pushes'
+                'mechanic_status', 'note_turns', 'process_stripe_event', 'record_answers',
+                'release_windows', 'remove_device', 'route_request', 'set_mechanic_presence', 'take_pushes'
             ]
         ),
         ('functions open to anon', 'anon', array['mechanic_words']),
@@ -784,7 +791,7 @@ from (
             array[
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
                 'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
-                'explain_routing', 'fallback_reason', 'first_event_id_since',
+                'due_steps', 'explain_routing', 'fallback_reason', 'first_event_id_since',
                 'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
                 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'list_payments', 'make_checkout', 'may_see_request', 'may_use_topic',
@@ -804,7 +811,8 @@ from (
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
                 'mechanic_words', 'not_pending', 'push_services', 'scrubbed_event',
-                'shown_request', 'to_uuid', 'ways_to_match'
+                'shown_request', 'to_uuid', 'ways_to_match', 'why_not_asked',
+                'wished_mechanics'
             ]
         )
     ) as w (check_name, kind, names)

@@ -31,6 +31,9 @@ drop index concurrently if exists dispatch.stripe_events_refunded_payment_idx;
 create index concurrently if not exists windows_ends_at_idx
 on dispatch.windows (ends_at) where announced_at is null and closed_at is null;
 
+-- Whoever is suspended, or gone, loses what was to come.
+create index concurrently if not exists steps_mechanic_id_idx on dispatch.steps (mechanic_id);
+
 create index concurrently if not exists devices_user_id_idx
 on dispatch.devices (user_id, registered_at);
 

@@ -9,14 +9,15 @@ begin
         from pg_catalog.pg_proc as p
         inner join (
             values
-            ('public', 'prepare_checkout', 5),
-            ('public', 'request_free_session', 3),
-            ('dispatch', 'make_checkout', 5),
-            ('dispatch', 'create_free_request', 3)
+            ('public', 'prepare_checkout', 7),
+            ('public', 'request_free_session', 6),
+            ('dispatch', 'make_checkout', 7),
+            ('dispatch', 'create_free_request', 6),
+            ('dispatch', 'priority_window', 2)
         ) as w (namespace, name, arguments)
             on
                 p.pronamespace = to_regnamespace(w.namespace)
-                and p.proname = w.name and p.pronargs = w.arguments
+                and p.proname = w.name and p.pronargs < w.arguments
         where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
     loop
         execute format('drop function %s', v_found.signature);

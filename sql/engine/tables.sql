@@ -80,6 +80,16 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- A booking may name more favourites than one. Whoever is asked now stands in the request's own
+-- columns; who comes after stands here, until their turn.
+create table if not exists dispatch.steps (
+    request_id uuid not null,
+    position integer not null,
+    mechanic_id uuid not null,
+    window_minutes integer not null,
+    constraint steps_pkey primary key (request_id, position)
+);
+
 -- Web Push: whose browser is reached at which address, and what is to be sent there.
 create table if not exists dispatch.devices (
     endpoint text not null constraint devices_pkey primary key,
@@ -121,6 +131,9 @@ comment on column dispatch.windows.announced_at is 'When it was broadcast; null:
 comment on column dispatch.windows.closed_at is
 'When the request stopped being pending; null: it is. The engine is done with it, unless it '
 'becomes pending again.';
+comment on table dispatch.steps is
+'The favourites who are asked after the one whose window is open, in the order of position, each for '
+'window_minutes. A row goes when its turn comes.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -179,7 +192,8 @@ declare
     v_table text;
 begin
     foreach v_table in array array[
-        'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes'
+        'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
+        'steps'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies

@@ -301,7 +301,7 @@ begin
 end;
 $$;
 
--- Loses the windows of whoever is not approved any more, by the columns that the binding names.
+-- Whoever is not approved any more, or gone, loses the windows, those to come too, by the columns that the binding names.
 select
     set_config(
         'favorites_priority.checks',
@@ -310,20 +310,28 @@ select
     ) as kept
 from (
     select
-        'trigger mechanics_release_windows' as check_name,
+        'trigger ' || w.name as check_name,
         coalesce(
-            t.tgenabled in ('O', 'A') and t.tgfoid = to_regprocedure('dispatch.release_windows()')
-            and d.is_same,
+            t.tgenabled in ('O', 'A')
+            and t.tgfoid = to_regprocedure(format('dispatch.%I()', w.function)) and d.is_same,
             false
         ) as ok,
         case
             when t.oid is null then 'missing: run up.sql'
-            when not d.is_same or t.tgfoid <> to_regprocedure('dispatch.release_windows()')
+            when
+                not d.is_same
+                or t.tgfoid <> to_regprocedure(format('dispatch.%I()', w.function))
                 then 'another: drop it and run up.sql'
             when t.tgenabled not in ('O', 'A') then 'disabled: alter table … enable trigger …'
-            else substring(pg_get_triggerdef(t.oid) from ' (WHEN .*) EXECUTE ')
+            else
+                coalesce(substring(pg_get_triggerdef(t.oid) from ' (WHEN .*) EXECUTE '), w.fires)
         end as detail
-    from (select 'mechanics_release_windows'::name as name) as w
+    from (
+        values
+        ('mechanics_note_last_turns'::name, 'BEFORE DELETE', 'note_turns'),
+        ('mechanics_note_turns', 'BEFORE UPDATE', 'note_turns'),
+        ('mechanics_release_windows', 'AFTER UPDATE', 'release_windows')
+    ) as w (name, fires, function)
     left join pg_catalog.pg_trigger as t
         on t.tgname = w.name and t.tgrelid = to_regclass('public.mechanics')
     cross join
@@ -334,16 +342,20 @@ from (
                     translate(pg_get_triggerdef(t.oid), '()', ''),
                     '::[\w. ]*?(?= IS| OR| EXE)', '', 'g'
                 ) = format(
-                    'CREATE TRIGGER %s AFTER UPDATE ON %s FOR EACH ROW WHEN %s '
-                    'EXECUTE FUNCTION dispatch.release_windows',
-                    w.name, t.tgrelid::regclass,
-                    coalesce(
-                        string_agg(
-                            format('old.%1$I IS DISTINCT FROM new.%1$I', c.name), ' OR '
-                            order by c.name
-                        ),
-                        'false'
-                    )
+                    'CREATE TRIGGER %s %s ON %s FOR EACH ROW%s EXECUTE FUNCTION dispatch.%s',
+                    w.name, w.fires, t.tgrelid::regclass,
+                    case
+                        when w.fires like '%UPDATE'
+                            then
+                                ' WHEN ' || coalesce(
+                                    string_agg(
+                                        format('old.%1$I IS DISTINCT FROM new.%1$I', c.name), ' OR '
+                                        order by c.name
+                                    ),
+                                    'false'
+                                )
+                    end,
+                    w.function
                 ) as is_same
             from (
                 -- As triggers.sql.

@@ -1,4 +1,6 @@
 drop trigger mechanics_release_windows on public.mechanics;
+drop trigger mechanics_note_turns on public.mechanics;
+drop trigger mechanics_note_last_turns on public.mechanics;
 do $$
 begin
     if not dispatch.governs_all() then
@@ -14,6 +16,7 @@ begin
         -- The engine governs none of theirs any more.
         delete from dispatch.windows;
     end if;
+    delete from dispatch.steps;
     drop function dispatch.set_favorites_priority(boolean);
     perform dispatch.bind_requests(false);
 end;

@@ -136,7 +136,8 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        '00_dispatch_guard', 'mechanics_release_windows', 'session_requests_guard',
+        '00_dispatch_guard', 'mechanics_note_last_turns', 'mechanics_note_turns',
+        'mechanics_release_windows', 'session_requests_guard',
         'session_requests_log_delete', 'session_requests_log_insert',
         'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
         'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
@@ -297,6 +298,16 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- A booking may name more favourites than one. Whoever is asked now stands in the request's own
+-- columns; who comes after stands here, until their turn.
+create table if not exists dispatch.steps (
+    request_id uuid not null,
+    position integer not null,
+    mechanic_id uuid not null,
+    window_minutes integer not null,
+    constraint steps_pkey primary key (request_id, position)
+);
+
 -- Web Push: whose browser is reached at which address, and what is to be sent there.
 create table if not exists dispatch.devices (
     endpoint text not null constraint devices_pkey primary key,
@@ -338,6 +349,9 @@ comment on column dispatch.windows.announced_at is 'When it was broadcast; null:
 comment on column dispatch.windows.closed_at is
 'When the request stopped being pending; null: it is. The engine is done with it, unless it '
 'becomes pending again.';
+comment on table dispatch.steps is
+'The favourites who are asked after the one whose window is open, in the order of position, each for '
+'window_minutes. A row goes when its turn comes.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -396,7 +410,8 @@ declare
     v_table text;
 begin
     foreach v_table in array array[
-        'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes'
+        'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
+        'steps'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies
@@ -725,7 +740,12 @@ begin
         when 'invalid_window' then
             v_status := 'PT422';
             v_message := 'Invalid priority_window_minutes';
-            v_hint := 'Use a whole number of minutes from 1 to 60, or leave it out for 10.';
+            v_hint := 'Use a whole number of minutes from 1 to 60, for all favourites together, or '
+            'leave it out for 10.';
+        when 'invalid_mechanics' then
+            v_status := 'PT422';
+            v_message := 'Invalid preferred_mechanic_ids';
+            v_hint := 'Name one to three favourites, each once, in the order to ask them.';
         when 'invalid_status' then
             v_status := 'PT422';
             v_message := 'Invalid status';
@@ -2233,20 +2253,42 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_step dispatch.requests;
+    v_lives_longer interval;
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
-    update dispatch.windows
-    set announced_at = new.announced_at
-    where request_id = old.id and announced_at is null and closed_at is null;
+    perform from dispatch.windows as w
+    where w.request_id = old.id and w.announced_at is null and w.closed_at is null
+    for update;
     if not found then
         return null;
     end if;
     -- It lives as long after its broadcast as it would have after its booking.
+    v_lives_longer := new.announced_at - old.window_ends_at;
+    -- It is the next favourite's before it is everyone's.
+    if exists (select from dispatch.steps as s where s.request_id = old.id) then
+        v_step := dispatch.take_steps(old, new.announced_at, true);
+        new.announced_at := v_step.announced_at;
+        v_lives_longer := coalesce(v_step.announced_at, v_step.window_ends_at) - old.window_ends_at;
+        if v_step.window_began_at is distinct from old.window_began_at then
+            old := v_step;
+            -- In this order: dispatch.guard_reservation lets pass what stands here.
+            update dispatch.windows set ends_at = old.window_ends_at where request_id = old.id;
+            update public.session_requests
+            set
+                preferred_mechanic_id = old.preferred_mechanic_id,
+                priority_window_minutes = old.window_minutes,
+                priority_notified_at = old.window_began_at
+            where id = old.id;
+        end if;
+    end if;
+    update dispatch.windows set announced_at = new.announced_at where request_id = old.id;
     if old.expires_at is not null then
         begin
             update public.session_requests
-            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
+            set expires_at = expires_at + v_lives_longer
             where id = old.id;
         exception
             when generated_always then null;  -- theirs to compute
@@ -2255,12 +2297,14 @@ begin
                 raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
         end;
     end if;
-    perform dispatch.log_broadcast(
-        new,
-        -- Where a writer cleared the columns, nothing says any more for whom it was.
-        coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
-        old.window_ends_at
-    );
+    if new.announced_at is not null then
+        perform dispatch.log_broadcast(
+            new,
+            -- Where a writer cleared the columns, nothing says any more for whom it was.
+            coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
+            old.window_ends_at
+        );
+    end if;
     return new;
 end;
 $$;
@@ -2341,7 +2385,7 @@ begin
     -- What is closed to somebody who has nothing to do with it is open to the preferred mechanic
     -- at most.
     if dispatch.refusal(v_request, v_nobody, v_nobody, p_now) is not null then
-        v_only := (dispatch.priority_window(v_request)).mechanic_id;
+        v_only := (dispatch.priority_window(v_request, p_now)).mechanic_id;
         return query
         select m.id, s.score, s.reasons
         from dispatch.mechanics as m
@@ -2431,6 +2475,52 @@ comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- By the clock alone: whether or not anything was announced, it says whose turn it is and was.
+create or replace function dispatch.due_steps(
+    p_request dispatch.requests,
+    p_over_at timestamptz,
+    p_now timestamptz
+)
+returns table (
+    step integer, mechanic_id uuid, user_id uuid, skipped text, window_minutes integer,
+    began_at timestamptz, ends_at timestamptz
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_step dispatch.steps;
+    v_mechanic dispatch.mechanics;
+begin
+    ends_at := p_over_at;
+    for v_step in
+        select * from dispatch.steps as s where s.request_id = p_request.id order by s.position
+    loop
+        exit when ends_at > p_now;
+        select * into v_mechanic from dispatch.mechanics as m where m.id = v_step.mechanic_id;
+        step := v_step.position;
+        mechanic_id := v_step.mechanic_id;
+        user_id := v_mechanic.user_id;
+        skipped := dispatch.why_not_asked(v_mechanic, p_request.customer_id);
+        window_minutes := v_step.window_minutes;
+        began_at := ends_at;
+        if skipped is null then
+            ends_at := began_at + make_interval(mins => window_minutes);
+        end if;
+        return next;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz) is
+'The steps of a request whose turn has come by p_now, when the window before them is over at '
+'p_over_at: whom, from when until when, or why they are passed over. The last one''s window may be '
+'open.';
+revoke all on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz)
+from public, anon, authenticated, service_role;
+
 -- The reason is read off the row and the caller, so that a broadcast is explained the same way
 -- whichever way it came about, a plain UPDATE included.
 create or replace function dispatch.fallback_reason(
@@ -2475,14 +2565,16 @@ as $$
 declare
     v_user_id uuid := dispatch.caller_id();
     v_request dispatch.requests;
+    v_window record;
 begin
     -- No error here: a policy that raises would cost Realtime its whole batch of changes.
     select * into v_request from dispatch.requests as r where r.id = p_request_id;
+    v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and (dispatch.priority_window(v_request)).ends_at > now()
+        and v_window.ends_at > now()
         and v_user_id is distinct from v_request.customer_id
-        and v_user_id is distinct from v_request.preferred_user_id,
+        and v_user_id is distinct from v_window.user_id,
         false
     );
 end;
@@ -2675,6 +2767,9 @@ begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
     end if;
+    if new.metadata ? 'routing_skipped' then
+        perform dispatch.log_skipped(dispatch.as_request(new), new.metadata -> 'routing_skipped');
+    end if;
 
     -- Not broadcast: the columns of the window are there, and filled.
     if new.notification_sent_at is null then
@@ -2698,17 +2793,6 @@ begin
         end if;
     end if;
 
-    if v_reason is not null then
-        perform dispatch.record_event(
-            new.id,
-            new.session_type::text,
-            new.plan_code,
-            new.created_at,
-            'priority_skipped',
-            array[v_customer],
-            jsonb_build_object('reason', v_reason)
-        );
-    end if;
     perform dispatch.record_event(
         new.id,
         new.session_type::text,
@@ -2725,6 +2809,35 @@ $$;
 comment on function dispatch.log_new_request() is
 'Trigger: logs where a new request went: to the preferred mechanic, or to everyone.';
 revoke all on function dispatch.log_new_request() from public, anon, authenticated, service_role;
+
+create or replace function dispatch.log_skipped(p_request dispatch.requests, p_skipped jsonb)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_skipped jsonb;
+begin
+    for v_skipped in select * from jsonb_array_elements(p_skipped) loop
+        perform dispatch.record_event(
+            p_request.id,
+            p_request.session_type,
+            p_request.plan_code,
+            p_request.created_at,
+            'priority_skipped',
+            array['customer:' || p_request.customer_id],
+            jsonb_strip_nulls(v_skipped)
+        );
+    end loop;
+end;
+$$;
+
+comment on function dispatch.log_skipped(dispatch.requests, jsonb) is
+'Logs each favourite that a booking asked for and passed over: [{"mechanic_id", "reason"}].';
+revoke all on function dispatch.log_skipped(dispatch.requests, jsonb)
+from public, anon, authenticated, service_role;
 
 -- Changes dispatch.windows, dispatch.request_events. On a marketplace that was there first, and
 -- only for a booking that named a favourite. It runs after dispatch.route_request, in the same
@@ -2873,6 +2986,38 @@ comment on function dispatch.note_routing(uuid, text) is
 revoke all on function dispatch.note_routing(uuid, text)
 from public, anon, authenticated, service_role;
 
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.note_turns()
+returns trigger
+language plpgsql
+volatile
+-- definer: whoever may suspend a mechanic need not be allowed to write requests
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- What somebody holds is written by them.
+    update dispatch.requests
+    set announced_at = now()
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(array(
+                    select s.request_id from dispatch.steps as s where s.mechanic_id = old.id
+                ))
+                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            for update skip locked
+        ));
+    return case tg_op when 'DELETE' then old else new end;
+end;
+$$;
+
+comment on function dispatch.note_turns() is
+'Trigger: before it changes whether a mechanic can be asked, whose turn came by the clock until now '
+'is written, so that it stays what it was.';
+revoke all on function dispatch.note_turns() from public, anon, authenticated, service_role;
+
 -- The words of a mechanic: what a way to match asks for, all of it in one word, so that a look-up
 -- reads one list of the index and meets it with no other. Of those available there is a list more.
 -- A value is lower case in a word and the rest is not, so that none is taken for another; of what
@@ -2935,6 +3080,63 @@ from public, anon, authenticated, service_role;
 -- By name only those can call it who may use the schema; it tells nobody anything.
 grant execute on function dispatch.mechanic_words(uuid, boolean, text[], text, text) to public;
 
+-- Changes dispatch.steps, dispatch.request_events. For dispatch.take_steps alone.
+create or replace function dispatch.open_steps(
+    p_request dispatch.requests,
+    p_over_at timestamptz,
+    p_reason text,
+    p_at timestamptz
+)
+returns dispatch.requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_reason text := p_reason;
+    v_step record;
+begin
+    for v_step in select * from dispatch.due_steps(p_request, p_over_at, p_at) loop
+        delete from dispatch.steps as s
+        where s.request_id = p_request.id and s.position = v_step.step;
+        if v_step.skipped is not null then
+            perform dispatch.log_skipped(
+                p_request,
+                jsonb_build_array(
+                    jsonb_build_object(
+                        'mechanic_id', v_step.mechanic_id, 'reason', v_step.skipped
+                    )
+                )
+            );
+            continue;
+        end if;
+        perform dispatch.record_event(
+            p_request.id, p_request.session_type, p_request.plan_code, p_request.created_at,
+            'priority_request',
+            array['customer:' || p_request.customer_id, 'mechanic:' || v_step.user_id],
+            jsonb_build_object('reason', v_reason),
+            v_step.window_minutes, v_step.ends_at
+        );
+        p_request.preferred_mechanic_id := v_step.mechanic_id;
+        p_request.preferred_user_id := v_step.user_id;
+        p_request.window_minutes := v_step.window_minutes;
+        p_request.window_began_at := v_step.began_at;
+        p_request.window_ends_at := v_step.ends_at;
+        p_request.announced_at := case when v_step.ends_at <= p_at then p_request.announced_at end;
+        -- The next one's turn comes with the end of this window, late as it may be told.
+        v_reason := 'window_ended';
+    end loop;
+    return p_request;
+end;
+$$;
+
+comment on function dispatch.open_steps(dispatch.requests, timestamptz, text, timestamptz) is
+'Tells the favourites whose turn has come by p_at (dispatch.due_steps), the first of them because '
+'of p_reason. Returns the request with the last one''s window.';
+revoke all on function dispatch.open_steps(dispatch.requests, timestamptz, text, timestamptz)
+from public, anon, authenticated, service_role;
+
 -- By the index on the window's end (the feature's on a marketplace of ours, that of
 -- dispatch.windows on another's), so that the first rows are found in a few pages however many
 -- requests there are.
@@ -2969,10 +3171,13 @@ revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- A window is over at once when its mechanic is gone or no longer approved, when the flag is off,
--- and when the request was broadcast. Nothing here depends on the sweep having run.
+-- and when the request was broadcast. Nothing here depends on the sweep having run: from the moment
+-- a window is over, it is that of the next favourite, if there is one.
 create or replace function dispatch.priority_window(
     p_request dispatch.requests,
+    p_now timestamptz default now(),
     out mechanic_id uuid,
+    out user_id uuid,
     out window_minutes integer,
     out ends_at timestamptz
 )
@@ -2982,24 +3187,44 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_step record;
 begin
     if
-        p_request.announced_at is null
-        and p_request.preferred_mechanic_id is not null
-        and p_request.window_began_at is not null
-        and dispatch.favorites_priority_enabled()
-        and dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+        p_request.announced_at is not null
+        or p_request.window_began_at is null
+        or not dispatch.favorites_priority_enabled()
     then
+        return;
+    end if;
+    if dispatch.is_approved_mechanic(p_request.preferred_mechanic_id) then
         mechanic_id := p_request.preferred_mechanic_id;
+        user_id := p_request.preferred_user_id;
         window_minutes := p_request.window_minutes;
         ends_at := p_request.window_ends_at;
+        if ends_at > p_now then
+            return;
+        end if;
     end if;
+    for v_step in
+        select * from dispatch.due_steps(
+            p_request, coalesce(ends_at, p_request.window_began_at), p_now
+        )
+    loop
+        if v_step.skipped is null then
+            mechanic_id := v_step.mechanic_id;
+            user_id := v_step.user_id;
+            window_minutes := v_step.window_minutes;
+            ends_at := v_step.ends_at;
+        end if;
+    end loop;
 end;
 $$;
 
-comment on function dispatch.priority_window(dispatch.requests) is
-'The window of a request not yet broadcast: for whom, minutes, end. Nulls: it has none.';
-revoke all on function dispatch.priority_window(dispatch.requests)
+comment on function dispatch.priority_window(dispatch.requests, timestamptz) is
+'The window of a request not yet broadcast, at p_now: for whom, minutes, end; the last one, if it '
+'is over. Nulls: it has none.';
+revoke all on function dispatch.priority_window(dispatch.requests, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- The one rule of who may see and accept a request; row level security, the list, the accept, the
@@ -3017,6 +3242,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_at timestamptz;
     v_window record;
 begin
     if p_request.id is null or p_request.customer_id = p_user_id then
@@ -3026,13 +3252,9 @@ begin
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.
     if p_request.announced_at is null then
-        v_window := dispatch.priority_window(p_request);
-        if
-            v_window.mechanic_id is distinct from p_mechanic_id
-            and v_window.ends_at > (
-                case when p_request.status = 'pending' then p_now else p_request.ended_at end
-            )
-        then
+        v_at := case when p_request.status = 'pending' then p_now else p_request.ended_at end;
+        v_window := dispatch.priority_window(p_request, v_at);
+        if v_window.mechanic_id is distinct from p_mechanic_id and v_window.ends_at > v_at then
             return 'request_not_found';
         end if;
     end if;
@@ -3085,6 +3307,31 @@ comment on function dispatch.release_windows() is
 'windows, at once.';
 revoke all on function dispatch.release_windows() from public, anon, authenticated, service_role;
 
+-- Changes dispatch.steps.
+create or replace function dispatch.remove_steps(p_request_id uuid)
+returns uuid[]
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ids uuid[];
+begin
+    with removed as (
+        delete from dispatch.steps as s where s.request_id = p_request_id returning *
+    )
+
+    select array_agg(r.mechanic_id order by r.position) into v_ids from removed as r;
+    return v_ids;
+end;
+$$;
+
+comment on function dispatch.remove_steps(uuid) is
+'Removes the favourites who were to be asked later. Returns who they were, in their order.';
+revoke all on function dispatch.remove_steps(uuid)
+from public, anon, authenticated, service_role;
+
 -- Where a new request goes, decided once and for every writer. The wish for a favourite comes in
 -- the columns (a backend's plain INSERT), or in Stripe's metadata. What was decided stays in the
 -- columns; why a wish was not granted as asked is told to the trigger that logs it. On a
@@ -3102,11 +3349,17 @@ declare
     v_request dispatch.requests;
     v_wish jsonb;
     v_is_wanted boolean;
+    v_wanted_ids uuid[];
     v_wanted_id uuid;
+    v_number integer := 0;
     v_minutes text;
-    v_is_granted boolean := false;
-    v_mechanic record;
+    v_window_minutes integer := 10;
+    v_granted_id uuid;
+    v_mechanic dispatch.mechanics;
+    v_is_offline_skipped boolean;
     v_reason text;
+    v_skip text;
+    v_skipped jsonb := '[]'::jsonb;
     v_theirs text[];
 begin
     if new.status <> 'pending' then
@@ -3123,8 +3376,8 @@ begin
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
             when 'object' then new.metadata - array[
-                'checkout', 'routing_type', 'preferred_mechanic_id', 'priority_window_minutes',
-                'skip_if_offline', 'routing_reason'
+                'checkout', 'routing_type', 'preferred_mechanic_id', 'preferred_mechanic_ids',
+                'priority_window_minutes', 'skip_if_offline', 'routing_reason', 'routing_skipped'
             ]
             else '{}'
         end;
@@ -3134,73 +3387,92 @@ begin
 
     -- With the flag on the columns of the window are there.
     if dispatch.favorites_priority_enabled() then
-        v_wanted_id := new.preferred_mechanic_id;
-        v_is_wanted := v_wanted_id is not null;
+        v_is_wanted := new.preferred_mechanic_id is not null;
         v_minutes := coalesce(
             new.priority_window_minutes::text, v_wish ->> 'priority_window_minutes', '10'
         );
-        if not v_is_wanted and v_wish ->> 'routing_type' = 'priority_broadcast' then
+        if v_is_wanted then
+            v_wanted_ids := array[new.preferred_mechanic_id];
+            if not dispatch.governs_all() then
+                -- Theirs has one column: who comes after stands where dispatch.book_theirs put it.
+                v_wanted_ids := v_wanted_ids || dispatch.remove_steps(new.id);
+            end if;
+        elsif v_wish ->> 'routing_type' = 'priority_broadcast' then
             v_is_wanted := true;
-            begin  -- as dispatch.to_uuid, without the price of a call in every booking
-                v_wanted_id := (v_wish ->> 'preferred_mechanic_id')::uuid;
-            exception
-                when invalid_text_representation then null;  -- unknown, as an id that is nobody's
-            end;
+            if v_wish ? 'preferred_mechanic_ids' then
+                v_wanted_ids := dispatch.wished_mechanics(v_wish);
+                perform dispatch.remove_steps(new.id);
+            else
+                begin  -- as dispatch.wished_mechanics, without the price of a call in every booking
+                    v_wanted_ids := array[(v_wish ->> 'preferred_mechanic_id')::uuid];
+                exception
+                    -- Unknown, as an id that is nobody's.
+                    when invalid_text_representation then v_wanted_ids := array[null::uuid];
+                end;
+            end if;
         end if;
     end if;
 
     if v_is_wanted then
-        -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
-        -- this request and announces it.
-        select m.user_id, m.is_approved into v_mechanic
-        from dispatch.mechanics as m
-        where m.id = v_wanted_id
-        for share;
-        -- One who cannot sign in cannot be told.
-        v_reason := case
-            when v_mechanic.user_id is null then 'unknown_mechanic'
-            when v_mechanic.user_id = new.customer_id then 'own_request'
-            when not v_mechanic.is_approved then 'not_approved'
-        end;
-        if
-            v_reason is null
-            and (
-                v_wish ->> 'skip_if_offline' = 'true'
-                -- Theirs has no metadata that it would stand in.
-                or (
-                    not dispatch.governs_all()
-                    and dispatch.routing_note(new.id) = 'skip_if_offline'
-                )
-            )
-        then
-            -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
-            select
-                case
+        -- Sixty minutes in all.
+        if v_minutes <> '10' then
+            if
+                v_minutes ~ '^([1-9]|[1-5][0-9]|60)$'
+                and v_minutes::integer * least(cardinality(v_wanted_ids), 3) <= 60
+            then
+                v_window_minutes := v_minutes::integer;
+            else
+                v_reason := 'invalid_window';
+            end if;
+        end if;
+        v_is_offline_skipped := v_wish ->> 'skip_if_offline' = 'true'
+        -- Theirs has no metadata that it would stand in.
+        or (
+            not dispatch.governs_all()
+            and dispatch.routing_note(new.id) = 'skip_if_offline'
+        );
+
+        foreach v_wanted_id in array v_wanted_ids loop
+            v_number := v_number + 1;
+            continue when v_wanted_id = any(v_wanted_ids[:v_number - 1]);
+            -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
+            -- this request and announces it.
+            select * into v_mechanic
+            from dispatch.mechanics as m
+            where m.id = v_wanted_id
+            for share;
+            v_skip := case
+                when v_number > 3 then 'too_many'
+                else dispatch.why_not_asked(v_mechanic, new.customer_id)
+            end;
+            if v_skip is null and v_is_offline_skipped then
+                -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
+                v_skip := case
                     when
-                        dispatch.is_online(m, now())
+                        dispatch.is_online(v_mechanic, now())
                         or exists (
-                            select from dispatch.devices as d where d.user_id = m.user_id
+                            select from dispatch.devices as d where d.user_id = v_mechanic.user_id
                         ) then null
                     when exists (select from dispatch.devices) then 'unreachable'
                     else 'offline'
-                end into v_reason
-            from dispatch.mechanics as m
-            where m.id = v_wanted_id;
-        end if;
+                end;
+            end if;
+            if v_skip is not null then
+                v_skipped := v_skipped
+                    || jsonb_build_object('mechanic_id', v_wanted_id, 'reason', v_skip);
+            elsif v_granted_id is null then
+                v_granted_id := v_wanted_id;
+            else
+                insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+                values (new.id, v_number, v_wanted_id, v_window_minutes);
+            end if;
+        end loop;
 
-        if v_reason is null then
-            v_is_granted := true;
+        if v_granted_id is not null then
             -- Nobody else's until it is accepted.
             new.mechanic_id := null;
-            new.preferred_mechanic_id := v_wanted_id;
-            new.priority_window_minutes := 10;
-            if v_minutes <> '10' then
-                if v_minutes ~ '^([1-9]|[1-5][0-9]|60)$' then
-                    new.priority_window_minutes := v_minutes::integer;
-                else
-                    v_reason := 'invalid_window';
-                end if;
-            end if;
+            new.preferred_mechanic_id := v_granted_id;
+            new.priority_window_minutes := v_window_minutes;
             -- A backend may say that it told the mechanic earlier, never that it will; a window
             -- that was over before the booking is over with it.
             new.priority_notified_at := case
@@ -3223,30 +3495,24 @@ begin
                 if dispatch.routing_note(new.id) is not null then
                     perform dispatch.note_routing(new.id, 'granted');
                 end if;
+                if v_reason is not null then
+                    perform dispatch.note_routing(new.id, v_reason);
+                end if;
             end if;
         end if;
-        if v_reason is not null then
-            if dispatch.governs_all() then
+        if dispatch.governs_all() then
+            if v_granted_id is not null and v_reason is not null then
                 new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
-            else
-                perform dispatch.note_routing(new.id, v_reason);
             end if;
-            if not v_is_granted and not dispatch.governs_all() then
-                -- Not by the trigger after the insert, which only a window makes run: that it
-                -- looked for such a wish would cost every booking of theirs.
-                v_request := dispatch.as_request(new);
-                perform dispatch.record_event(
-                    v_request.id,
-                    v_request.session_type,
-                    v_request.plan_code,
-                    v_request.created_at,
-                    'priority_skipped',
-                    array['customer:' || v_request.customer_id],
-                    jsonb_build_object('reason', v_reason)
-                );
+            if v_skipped <> '[]' then
+                new.metadata := new.metadata || jsonb_build_object('routing_skipped', v_skipped);
             end if;
+        elsif v_skipped <> '[]' then
+            -- Not by the trigger after the insert, which only a window makes run: that it looked for
+            -- such a wish would cost every booking of theirs.
+            perform dispatch.log_skipped(dispatch.as_request(new), v_skipped);
         end if;
-        if v_is_granted then
+        if v_granted_id is not null then
             return new;
         end if;
     end if;
@@ -3358,6 +3624,64 @@ comment on function dispatch.score_match(dispatch.mechanics, text, text, text, t
 revoke all on function dispatch.score_match(dispatch.mechanics, text, text, text, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: the
+-- guard on ours does so within the statement, on a marketplace that was there first its triggers do.
+create or replace function dispatch.take_steps(
+    p_request dispatch.requests,
+    p_at timestamptz,
+    p_is_broadcast boolean
+)
+returns dispatch.requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_reason text;
+    v_is_due boolean;
+begin
+    -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
+    -- opened here. In one order, so that two of these do not wait for each other.
+    perform from dispatch.mechanics as m
+    where
+        m.id in (select s.mechanic_id from dispatch.steps as s where s.request_id = p_request.id)
+    order by m.id
+    for share;
+
+    -- What the clock says comes first, whoever asks.
+    v_reason := dispatch.fallback_reason(p_request, p_at);
+    v_is_due := v_reason = 'window_ended';
+    if v_is_due then
+        p_request := dispatch.open_steps(p_request, p_request.window_ends_at, v_reason, p_at);
+        v_reason := dispatch.fallback_reason(p_request, p_at);
+    end if;
+    if not p_is_broadcast then
+        return p_request;
+    end if;
+    -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; the
+    -- sweep meant the window that it found to be over.
+    p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
+    if
+        p_request.announced_at is null
+        and not (v_is_due and v_reason = 'customer' and auth.uid() is null)
+    then
+        p_request.announced_at := p_at;
+        if v_reason not in ('customer', 'flag_off') then
+            return dispatch.open_steps(p_request, p_at, v_reason, p_at);
+        end if;
+    end if;
+    return p_request;
+end;
+$$;
+
+comment on function dispatch.take_steps(dispatch.requests, timestamptz, boolean) is
+'Opens the windows of a request''s further favourites whose turn has come at p_at, by the clock, '
+'or because the request is to be broadcast (p_is_broadcast), and logs them. Returns the request '
+'with the last one''s window, and announced_at if nobody is left: then it is everyone''s.';
+revoke all on function dispatch.take_steps(dispatch.requests, timestamptz, boolean)
+from public, anon, authenticated, service_role;
+
 -- However many are reserved for others, they are not looked at. (A window whose mechanic is gone
 -- was broadcast in the transaction that made it so, by dispatch.release_windows or by the guard.)
 create or replace function dispatch.unannounced_requests(p_mechanic_id uuid)
@@ -3382,8 +3706,20 @@ begin
     end if;
 
     return query
-    -- Windows that are over, and not yet announced.
-    select w.request_id, null::timestamptz from dispatch.pending_windows(now(), null) as w
+    -- Windows that are over, and not yet announced; where another favourite comes next, by the clock.
+    select w.request_id, null::timestamptz
+    from dispatch.pending_windows(now(), null) as w
+    where not exists (select from dispatch.steps as s where s.request_id = w.request_id)
+    union all
+    select r.id, case when n.ends_at > now() then n.ends_at end
+    from dispatch.requests as r
+    cross join lateral dispatch.priority_window(r) as n
+    where
+        r.id = any(array(
+            select w.request_id from dispatch.pending_windows(now(), null) as w
+            where exists (select from dispatch.steps as s where s.request_id = w.request_id)
+        ))
+        and (n.mechanic_id = p_mechanic_id or (n.ends_at > now()) is not true)
     union all
     -- No window at all: written before there were triggers.
     select r.id, null::timestamptz from dispatch.requests as r
@@ -3398,7 +3734,7 @@ from public, anon, authenticated, service_role;
 
 create or replace function dispatch.wants_priority(
     p_routing_type text,
-    p_preferred_mechanic_id uuid
+    p_preferred_mechanic_ids uuid[]
 )
 returns boolean
 language plpgsql
@@ -3413,16 +3749,26 @@ begin
     if p_routing_type = 'broadcast' or not dispatch.favorites_priority_enabled() then
         return false;
     end if;
-    if p_preferred_mechanic_id is null then
+    if p_preferred_mechanic_ids is null then
         perform dispatch.raise_error('invalid_routing_type');
+    end if;
+    if
+        (cardinality(p_preferred_mechanic_ids) between 1 and 3) is not true
+        or array_ndims(p_preferred_mechanic_ids) <> 1
+        or (
+            select count(distinct i.id) from unnest(p_preferred_mechanic_ids) as i (id)
+        ) <> cardinality(p_preferred_mechanic_ids)
+    then
+        perform dispatch.raise_error('invalid_mechanics');
     end if;
     return true;
 end;
 $$;
 
-comment on function dispatch.wants_priority(text, uuid) is
-'Whether a booking asks for priority and the flag grants it. Raises PT422 invalid_routing_type.';
-revoke all on function dispatch.wants_priority(text, uuid)
+comment on function dispatch.wants_priority(text, uuid[]) is
+'Whether a booking asks for priority, with these favourites, and the flag grants it. Raises PT422 '
+'invalid_routing_type, invalid_mechanics.';
+revoke all on function dispatch.wants_priority(text, uuid[])
 from public, anon, authenticated, service_role;
 
 -- A word is one of dispatch.mechanic_words, made as it makes them.
@@ -3475,6 +3821,60 @@ comment on function dispatch.ways_to_match(dispatch.requests) is
 'Every way in which a mechanic can match a request, best first: whether available, the word to '
 'find such mechanics by in the index (they may match better still), score and reasons.';
 revoke all on function dispatch.ways_to_match(dispatch.requests)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.why_not_asked(
+    p_mechanic dispatch.mechanics,
+    p_customer_id uuid
+)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        -- One who cannot sign in cannot be told.
+        when p_mechanic.user_id is null then 'unknown_mechanic'
+        when p_mechanic.user_id = p_customer_id then 'own_request'
+        when not p_mechanic.is_approved then 'not_approved'
+    end;
+end;
+$$;
+
+comment on function dispatch.why_not_asked(dispatch.mechanics, uuid) is
+'Why no window can be opened for this favourite (nulls: there is no such mechanic) of this '
+'customer; null: it can.';
+revoke all on function dispatch.why_not_asked(dispatch.mechanics, uuid)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.wished_mechanics(p_wish jsonb)
+returns uuid[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select dispatch.to_uuid(btrim(i.id))
+        from unnest(
+            string_to_array(
+                coalesce(
+                    p_wish ->> 'preferred_mechanic_ids', p_wish ->> 'preferred_mechanic_id', ''
+                ),
+                ','
+            )
+        ) with ordinality as i (id, number)
+        order by i.number
+    );
+end;
+$$;
+
+comment on function dispatch.wished_mechanics(jsonb) is
+'The favourites that Stripe''s metadata asks for, in their order; null for what is no id.';
+revoke all on function dispatch.wished_mechanics(jsonb)
 from public, anon, authenticated, service_role;
 
 -- What becomes of a request: accept, decline, complete, cancel, and the guards on the table.
@@ -3937,8 +4337,7 @@ declare
     v_has_declined boolean;
     v_is_told boolean;
     v_refusal text;
-    v_old_window record;
-    v_new_window record;
+    v_window record;
 begin
     if v_is_accept then
         if new.mechanic_id is null then
@@ -3961,6 +4360,24 @@ begin
     -- One that was broadcast has no window, and nothing to read of it.
     if old.notification_sent_at is null then
         v_old := dispatch.as_request(old);
+        -- Whose turn it is by the clock, told or not.
+        if
+            old.status = 'pending' and v_old.window_ends_at <= now()
+            and (new.status <> 'pending' or new.notification_sent_at is null)
+        then
+            if exists (select from dispatch.steps as s where s.request_id = old.id) then
+                v_old := dispatch.take_steps(v_old, now(), false);
+                -- (The foreign key sets null.)
+                if
+                    coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
+                    = old.preferred_mechanic_id
+                then
+                    new.preferred_mechanic_id := v_old.preferred_mechanic_id;
+                    new.priority_window_minutes := v_old.window_minutes;
+                    new.priority_notified_at := v_old.window_began_at;
+                end if;
+            end if;
+        end if;
     end if;
 
     -- A job goes only to an approved mechanic to whom it is open.
@@ -4025,24 +4442,29 @@ begin
     elsif old.status = 'pending' then
         if new.notification_sent_at is null then
             v_new := dispatch.as_request(new);
-            v_old_window := dispatch.priority_window(v_old);
-            v_new_window := dispatch.priority_window(v_new);
-            if v_old_window.mechanic_id <> v_new_window.mechanic_id then
-                -- The reservation itself is not handed on either: the new one was never told.
-                perform dispatch.raise_error('not_yours');
-            end if;
-            -- Nor is it made longer, or to begin at no time, nor one opened where there was none.
+            v_window := dispatch.priority_window(v_old);
             if
-                v_new_window.ends_at > coalesce(v_old_window.ends_at, '-infinity')
-                or not isfinite(v_new.window_began_at)
+                v_new.window_ends_at is not null
+                and dispatch.favorites_priority_enabled()
+                and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
             then
-                perform dispatch.raise_error('invalid_window');
-            end if;
+                if v_window.mechanic_id <> v_new.preferred_mechanic_id then
+                    -- The reservation itself is not handed on either: the new one was never told.
+                    perform dispatch.raise_error('not_yours');
+                end if;
+                -- Nor is it made longer, nor one opened where there was none.
+                if v_new.window_ends_at > coalesce(v_window.ends_at, '-infinity') then
+                    perform dispatch.raise_error('invalid_window');
+                end if;
             -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
             -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
-            if v_new_window.ends_at is null and v_old.window_began_at is not null then
+            elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();
+            end if;
+            -- At no time it begins neither.
+            if not isfinite(v_new.window_began_at) then
+                perform dispatch.raise_error('invalid_window');
             end if;
         end if;
         if new.notification_sent_at is not null then
@@ -4056,6 +4478,17 @@ begin
                 ) is not true
             then
                 new.notification_sent_at := now();
+            end if;
+            -- It is the next favourite's before it is everyone's.
+            if exists (select from dispatch.steps as s where s.request_id = old.id) then
+                v_new := dispatch.take_steps(v_old, new.notification_sent_at, true);
+                new.notification_sent_at := v_new.announced_at;
+                if v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id then
+                    v_old := v_new;
+                    new.preferred_mechanic_id := v_old.preferred_mechanic_id;
+                    new.priority_window_minutes := v_old.window_minutes;
+                    new.priority_notified_at := v_old.window_began_at;
+                end if;
             end if;
             new.expires_at := coalesce(
                 new.expires_at, new.notification_sent_at + interval '24 hours'
@@ -4114,6 +4547,8 @@ declare
     v_assigned_id uuid;
     v_window record;
     v_ends_at timestamptz;
+    v_step dispatch.requests;
+    v_is_step boolean;
 begin
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
     -- that there is no window any more.
@@ -4129,17 +4564,47 @@ begin
         end if;
     end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
-    if
-        not exists (
-            select from dispatch.windows as w
-            where w.request_id = old.id and w.closed_at is null and w.announced_at is null
-        )
-        or not dispatch.favorites_priority_enabled()
-    then
+    select w.ends_at into v_ends_at
+    from dispatch.windows as w
+    where w.request_id = old.id and w.closed_at is null and w.announced_at is null;
+    if not found or not dispatch.favorites_priority_enabled() then
         return new;
     end if;
     v_old := dispatch.as_request(old);
     v_new := dispatch.as_request(new);
+    -- Whose turn it is by the clock, told or not.
+    if
+        tg_name = '00_dispatch_guard' and v_old.window_ends_at <= now()
+        and v_ends_at = v_old.window_ends_at and v_old.is_pending
+    then
+        if exists (select from dispatch.steps as s where s.request_id = old.id) then
+            v_step := dispatch.take_steps(v_old, now(), false);
+            v_ends_at := v_step.window_ends_at;
+            update dispatch.windows set ends_at = v_ends_at where request_id = old.id;
+            if v_old.expires_at between '2000-01-01' and '9999-12-31' then
+                new.expires_at := new.expires_at + (v_ends_at - v_old.window_ends_at);
+            end if;
+            -- (The foreign key sets null.)
+            if
+                coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
+                = old.preferred_mechanic_id
+            then
+                new.preferred_mechanic_id := v_step.preferred_mechanic_id;
+                new.priority_window_minutes := v_step.window_minutes;
+                new.priority_notified_at := v_step.window_began_at;
+            end if;
+            v_new := dispatch.as_request(new);
+        end if;
+    end if;
+    -- The next favourite's window, which the engine has just written of.
+    v_is_step := v_ends_at <> v_old.window_ends_at and v_ends_at = v_new.window_ends_at;
+    if v_is_step then
+        v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
+        v_old.preferred_user_id := v_new.preferred_user_id;
+        v_old.window_minutes := v_new.window_minutes;
+        v_old.window_began_at := v_new.window_began_at;
+        v_old.window_ends_at := v_new.window_ends_at;
+    end if;
     v_window := dispatch.priority_window(v_old);
 
     -- No window is opened that was over, made longer, or given to another; and it is known by the
@@ -4162,7 +4627,7 @@ begin
         then
             return null;
         end if;
-        if tg_name = 'zzz_dispatch_guard' then
+        if tg_name = 'zzz_dispatch_guard' and not v_is_step then
             v_ends_at := coalesce(v_new.window_ends_at, v_old.window_ends_at);
             -- One that would have been over before is over now.
             if v_ends_at < now() then
@@ -4237,6 +4702,17 @@ begin
         if old.notification_sent_at is null then
             v_old := dispatch.as_request(old);
             v_is_unannounced := v_old.is_pending;
+            -- Another favourite's turn came with this statement.
+            if v_is_unannounced and v_old.window_began_at is not null then
+                if new.preferred_mechanic_id <> old.preferred_mechanic_id then
+                    v_new := dispatch.as_request(new);
+                    v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
+                    v_old.preferred_user_id := v_new.preferred_user_id;
+                    v_old.window_minutes := v_new.window_minutes;
+                    v_old.window_began_at := v_new.window_began_at;
+                    v_old.window_ends_at := v_new.window_ends_at;
+                end if;
+            end if;
             if new.notification_sent_at is not null and new.status = 'pending' then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
@@ -4778,9 +5254,9 @@ declare
     v_window record;
 begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
-    v_window := dispatch.priority_window(v_request);
+    v_window := dispatch.priority_window(v_request, p_now);
     if
-        v_request.preferred_user_id = p_user_id
+        v_window.user_id = p_user_id
         and v_window.ends_at > p_now
         and not exists (select from dispatch.devices as d where d.user_id = p_user_id)
         and not exists (
@@ -4982,9 +5458,10 @@ as $$
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
     v_plan dispatch.plans;
-    v_preferred_id uuid;
+    v_wanted_ids uuid[];
+    v_known_ids uuid[];
     v_minutes integer;
-    v_is_unknown boolean := false;
+    v_skipped jsonb;
     v_is_booked boolean;
 begin
     select * into v_plan from dispatch.plans as p where p.code = v_metadata ->> 'plan_code';
@@ -4996,16 +5473,24 @@ begin
         and dispatch.favorites_priority_enabled()
     then
         -- Nobody's id is not written: a column that was theirs before may have a foreign key.
-        v_preferred_id := dispatch.to_uuid(v_metadata ->> 'preferred_mechanic_id');
-        v_is_unknown := not exists (
-            select from dispatch.mechanics as m where m.id = v_preferred_id
-        );
-        if v_is_unknown then
-            v_preferred_id := null;
-        end if;
+        v_wanted_ids := dispatch.wished_mechanics(v_metadata);
+        select
+            array_agg(w.id order by w.number) filter (where m.id is not null),
+            jsonb_agg(
+                jsonb_build_object('mechanic_id', w.id, 'reason', 'unknown_mechanic')
+                order by w.number
+            ) filter (where m.id is null)
+        into v_known_ids, v_skipped
+        from unnest(v_wanted_ids) with ordinality as w (id, number)
+        left join dispatch.mechanics as m on m.id = w.id;
+        -- For dispatch.route_request, as their row has a column for the first alone.
+        insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+        select p_id, w.number, w.id, 0
+        from unnest(v_known_ids) with ordinality as w (id, number)
+        where w.number > 1;
         -- What is no length is none: dispatch.route_request says so.
         v_minutes := case
-            when v_is_unknown then null
+            when v_known_ids is null then null
             when v_metadata ->> 'priority_window_minutes' ~ '^[0-9]{1,9}$'
                 then (v_metadata ->> 'priority_window_minutes')::integer
             when v_metadata ->> 'priority_window_minutes' is not null then 0
@@ -5028,20 +5513,15 @@ begin
             v_metadata ->> 'customer_country', p_checkout #>> '{customer_details,address,country}'
         ),
         coalesce(v_metadata ->> 'customer_city', p_checkout #>> '{customer_details,address,city}'),
-        p_preferred_mechanic_id => v_preferred_id,
+        p_preferred_mechanic_id => v_known_ids[1],
         p_priority_window_minutes => v_minutes
     );
     if not v_is_booked then
         return null;
     end if;
-    if v_is_unknown then
-        perform dispatch.record_event(
-            p_id, r.session_type, v_plan.code, r.created_at,
-            'priority_skipped', array['customer:' || p_customer_id],
-            '{"reason": "unknown_mechanic"}'
-        )
+    if v_skipped is not null then
+        perform dispatch.log_skipped(dispatch.as_request(s), v_skipped)
         from public.session_requests as s
-        cross join dispatch.as_request(s) as r
         where s.id = p_id;
     end if;
     return p_id;
@@ -5210,7 +5690,8 @@ create or replace function dispatch.create_free_request(
     p_preferred_mechanic_id uuid,
     p_routing_type text,
     p_notes text,
-    p_attempt uuid
+    p_attempt uuid,
+    p_preferred_mechanic_ids uuid[]
 )
 returns public.session_requests
 language plpgsql
@@ -5223,6 +5704,9 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
+    v_ids uuid[] := coalesce(
+        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+    );
     v_wish jsonb := '{}'::jsonb;
     v_notes text;
     v_name constant text := auth.jwt() #>> '{user_metadata,full_name}';
@@ -5239,9 +5723,9 @@ begin
     if v_plan.code is null then
         perform dispatch.raise_error('invalid_plan');
     end if;
-    if dispatch.wants_priority(p_routing_type, p_preferred_mechanic_id) then
+    if dispatch.wants_priority(p_routing_type, v_ids) then
         v_wish := jsonb_build_object(
-            'routing_type', p_routing_type, 'preferred_mechanic_id', p_preferred_mechanic_id
+            'routing_type', p_routing_type, 'preferred_mechanic_ids', array_to_string(v_ids, ',')
         );
     end if;
     v_notes := dispatch.tidy_notes(p_notes);
@@ -5254,7 +5738,7 @@ begin
                 md5(
                     concat_ws(
                         ' ', v_customer_id, p_attempt, v_plan.code, p_routing_type,
-                        p_preferred_mechanic_id
+                        array_to_string(v_ids, ' ')
                     )
                 )
                 placing '8' from 13
@@ -5298,11 +5782,11 @@ begin
 end;
 $$;
 
-comment on function dispatch.create_free_request(text, uuid, text, text, uuid) is
+comment on function dispatch.create_free_request(text, uuid, text, text, uuid, uuid[]) is
 'Behind public.request_free_session.';
-revoke all on function dispatch.create_free_request(text, uuid, text, text, uuid)
+revoke all on function dispatch.create_free_request(text, uuid, text, text, uuid, uuid[])
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid)
+grant execute on function dispatch.create_free_request(text, uuid, text, text, uuid, uuid[])
 to authenticated;
 
 -- Any, until dispatch.expect_stripe replaces it, which then stays as it was set; any
@@ -5513,7 +5997,8 @@ create or replace function dispatch.make_checkout(
     p_routing_type text,
     p_window_minutes integer,
     p_skip_if_offline boolean,
-    p_notes text
+    p_notes text,
+    p_preferred_mechanic_ids uuid[]
 )
 returns jsonb
 language plpgsql
@@ -5525,6 +6010,9 @@ as $$
 declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
+    v_ids uuid[] := coalesce(
+        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+    );
     v_notes text;
     v_is_priority boolean;
     v_name text;
@@ -5533,8 +6021,11 @@ begin
     if v_plan.code is null then
         perform dispatch.raise_error('invalid_plan');
     end if;
-    v_is_priority := dispatch.wants_priority(p_routing_type, p_preferred_mechanic_id);
-    if p_window_minutes not between 1 and 60 then
+    v_is_priority := dispatch.wants_priority(p_routing_type, v_ids);
+    if
+        p_window_minutes not between 1 and 60
+        or (v_is_priority and p_window_minutes * cardinality(v_ids) > 60)
+    then
         perform dispatch.raise_error('invalid_window');
     end if;
     v_notes := dispatch.tidy_notes(p_notes);
@@ -5542,11 +6033,14 @@ begin
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
         -- one who cannot be had even now.
-        select left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200) into v_name
-        from dispatch.mechanics as m
-        where
-            m.id = p_preferred_mechanic_id and m.is_approved
-            and m.user_id <> v_customer_id;
+        select
+            string_agg(
+                left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200),
+                ', then ' order by i.number
+            ) into v_name
+        from unnest(v_ids) with ordinality as i (id, number)
+        inner join dispatch.mechanics as m on m.id = i.id
+        where m.is_approved and m.user_id <> v_customer_id;
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(
@@ -5561,7 +6055,9 @@ begin
             'plan_code', v_plan.code,
             'session_type', v_plan.session_type,
             'routing_type', case when v_is_priority then 'priority_broadcast' else 'broadcast' end,
-            'preferred_mechanic_id', case when v_is_priority then p_preferred_mechanic_id end,
+            'preferred_mechanic_id', case when v_is_priority then v_ids[1] end,
+            'preferred_mechanic_ids',
+            case when v_is_priority and cardinality(v_ids) > 1 then array_to_string(v_ids, ',') end,
             'priority_window_minutes',
             case when v_is_priority then coalesce(p_window_minutes, 10)::text end,
             'skip_if_offline', case when v_is_priority and p_skip_if_offline then 'true' end,
@@ -5572,11 +6068,11 @@ begin
 end;
 $$;
 
-comment on function dispatch.make_checkout(text, uuid, text, integer, boolean, text) is
+comment on function dispatch.make_checkout(text, uuid, text, integer, boolean, text, uuid[]) is
 'Behind public.prepare_checkout.';
-revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
+revoke all on function dispatch.make_checkout(text, uuid, text, integer, boolean, text, uuid[])
 from public, anon, authenticated, service_role;
-grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean, text)
+grant execute on function dispatch.make_checkout(text, uuid, text, integer, boolean, text, uuid[])
 to authenticated;
 
 create or replace function dispatch.marketplace_error(p_sqlstate text, p_message text)
@@ -7902,14 +8398,15 @@ begin
         from pg_catalog.pg_proc as p
         inner join (
             values
-            ('public', 'prepare_checkout', 5),
-            ('public', 'request_free_session', 3),
-            ('dispatch', 'make_checkout', 5),
-            ('dispatch', 'create_free_request', 3)
+            ('public', 'prepare_checkout', 7),
+            ('public', 'request_free_session', 6),
+            ('dispatch', 'make_checkout', 7),
+            ('dispatch', 'create_free_request', 6),
+            ('dispatch', 'priority_window', 2)
         ) as w (namespace, name, arguments)
             on
                 p.pronamespace = to_regnamespace(w.namespace)
-                and p.proname = w.name and p.pronargs = w.arguments
+                and p.proname = w.name and p.pronargs < w.arguments
         where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
     loop
         execute format('drop function %s', v_found.signature);
@@ -8262,7 +8759,8 @@ create or replace function public.prepare_checkout(
     routing_type text default 'broadcast',
     priority_window_minutes integer default null,
     skip_if_offline boolean default false,
-    notes text default null
+    notes text default null,
+    preferred_mechanic_ids uuid[] default null
 )
 returns jsonb
 language plpgsql
@@ -8273,19 +8771,20 @@ as $$
 begin
     return dispatch.make_checkout(
         plan_code, preferred_mechanic_id, routing_type, priority_window_minutes, skip_if_offline,
-        notes
+        notes, preferred_mechanic_ids
     );
 end;
 $$;
 
-comment on function public.prepare_checkout(text, uuid, text, integer, boolean, text) is
+comment on function public.prepare_checkout(text, uuid, text, integer, boolean, text, uuid[]) is
 '{"plan", "metadata", "banner"} for a booking: give metadata to Stripe Checkout as it is. '
-'priority_window_minutes: 1 to 60, 10 if left out; notes: what the mechanic is to know, at most '
-'500 characters. Raises PT401 not_signed_in, PT422 invalid_plan, invalid_routing_type, '
-'invalid_window, invalid_notes.';
-revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
+'preferred_mechanic_ids: up to three favourites in the order to ask them, in place of '
+'preferred_mechanic_id; priority_window_minutes: of each, 10 if left out, 1 to 60 in all; notes: '
+'what the mechanic is to know, at most 500 characters. Raises PT401 not_signed_in, PT422 '
+'invalid_plan, invalid_routing_type, invalid_mechanics, invalid_window, invalid_notes.';
+revoke all on function public.prepare_checkout(text, uuid, text, integer, boolean, text, uuid[])
 from public, anon, authenticated, service_role;
-grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean, text)
+grant execute on function public.prepare_checkout(text, uuid, text, integer, boolean, text, uuid[])
 to authenticated;
 
 create or replace function public.process_stripe_event(event jsonb)
@@ -8335,7 +8834,8 @@ create or replace function public.request_free_session(
     preferred_mechanic_id uuid default null,
     routing_type text default 'broadcast',
     notes text default null,
-    attempt uuid default null
+    attempt uuid default null,
+    preferred_mechanic_ids uuid[] default null
 )
 returns public.session_requests
 language plpgsql
@@ -8345,19 +8845,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return dispatch.create_free_request(
-        plan_code, preferred_mechanic_id, routing_type, notes, attempt
+        plan_code, preferred_mechanic_id, routing_type, notes, attempt, preferred_mechanic_ids
     );
 end;
 $$;
 
-comment on function public.request_free_session(text, uuid, text, text, uuid) is
+comment on function public.request_free_session(text, uuid, text, text, uuid, uuid[]) is
 'Books a plan that costs 0 for the caller. Returns the request. notes: what the mechanic is to '
 'know, at most 500 characters. attempt: asked again with the same one (and the same plan and '
-'favourite), it returns the request that is there. Raises PT401 not_signed_in, PT409 '
-'booking_refused, PT422 invalid_plan, invalid_routing_type, invalid_notes.';
-revoke all on function public.request_free_session(text, uuid, text, text, uuid)
+'favourites), it returns the request that is there. preferred_mechanic_ids: up to three favourites '
+'in the order to ask them, in place of preferred_mechanic_id. Raises PT401 not_signed_in, PT409 '
+'booking_refused, PT422 invalid_plan, invalid_routing_type, invalid_mechanics, invalid_notes.';
+revoke all on function public.request_free_session(text, uuid, text, text, uuid, uuid[])
 from public, anon, authenticated, service_role;
-grant execute on function public.request_free_session(text, uuid, text, text, uuid)
+grant execute on function public.request_free_session(text, uuid, text, text, uuid, uuid[])
 to authenticated;
 
 create or replace function public.set_presence(status text)
@@ -8582,6 +9083,9 @@ drop index if exists dispatch.stripe_events_refunded_payment_idx;
 -- The sweep's, on a marketplace that was there first: the next window to end comes first.
 create index if not exists windows_ends_at_idx
 on dispatch.windows (ends_at) where announced_at is null and closed_at is null;
+
+-- Whoever is suspended, or gone, loses what was to come.
+create index if not exists steps_mechanic_id_idx on dispatch.steps (mechanic_id);
 
 create index if not exists devices_user_id_idx
 on dispatch.devices (user_id, registered_at);

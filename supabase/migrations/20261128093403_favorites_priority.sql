@@ -134,7 +134,8 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        '00_dispatch_guard', 'mechanics_release_windows', 'session_requests_guard',
+        '00_dispatch_guard', 'mechanics_note_last_turns', 'mechanics_note_turns',
+        'mechanics_release_windows', 'session_requests_guard',
         'session_requests_log_delete', 'session_requests_log_insert',
         'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
         'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
@@ -582,32 +583,43 @@ $$;
 -- Whoever is not approved any more loses the windows that are open, and whoever has no account any
 -- more: on a marketplace that was there first the row may stay, with null for the user's id. (Of
 -- one whose row goes, the foreign key takes the id out of the requests; the guard there sees it.)
+-- Before that it is written down whose turn has come by the clock.
 do $$
+declare
+    v_changes text := (
+        select
+            coalesce(
+                string_agg(
+                    format('old.%1$I is distinct from new.%1$I', c.name), ' or ' order by c.name
+                ),
+                'false'
+            )
+        from (
+            select unnest(dispatch.approval_columns())::name as name
+            union
+            select a.attname from pg_catalog.pg_attribute as a
+            inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+            where
+                not dispatch.governs_all()
+                and a.attrelid = 'public.mechanics'::regclass
+                and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
+        ) as c
+    );
 begin
+    execute format(
+        'create or replace trigger mechanics_note_turns '
+        'before update on public.mechanics for each row when (%s) '
+        'execute function dispatch.note_turns()',
+        v_changes
+    );
     execute format(
         'create or replace trigger mechanics_release_windows '
         'after update on public.mechanics for each row when (%s) '
         'execute function dispatch.release_windows()',
-        (
-            select
-                coalesce(
-                    string_agg(
-                        format('old.%1$I is distinct from new.%1$I', c.name), ' or ' order by c.name
-                    ),
-                    'false'
-                )
-            from (
-                select unnest(dispatch.approval_columns())::name as name
-                union
-                select a.attname from pg_catalog.pg_attribute as a
-                inner join pg_catalog.pg_type as y on y.oid = a.atttypid
-                where
-                    not dispatch.governs_all()
-                    and a.attrelid = 'public.mechanics'::regclass
-                    and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
-            ) as c
-        )
+        v_changes
     );
+    create or replace trigger mechanics_note_last_turns
+    before delete on public.mechanics for each row execute function dispatch.note_turns();
 end;
 $$;
 

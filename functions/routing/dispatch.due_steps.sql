@@ -1,0 +1,45 @@
+-- By the clock alone: whether or not anything was announced, it says whose turn it is and was.
+create or replace function dispatch.due_steps(
+    p_request dispatch.requests,
+    p_over_at timestamptz,
+    p_now timestamptz
+)
+returns table (
+    step integer, mechanic_id uuid, user_id uuid, skipped text, window_minutes integer,
+    began_at timestamptz, ends_at timestamptz
+)
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_step dispatch.steps;
+    v_mechanic dispatch.mechanics;
+begin
+    ends_at := p_over_at;
+    for v_step in
+        select * from dispatch.steps as s where s.request_id = p_request.id order by s.position
+    loop
+        exit when ends_at > p_now;
+        select * into v_mechanic from dispatch.mechanics as m where m.id = v_step.mechanic_id;
+        step := v_step.position;
+        mechanic_id := v_step.mechanic_id;
+        user_id := v_mechanic.user_id;
+        skipped := dispatch.why_not_asked(v_mechanic, p_request.customer_id);
+        window_minutes := v_step.window_minutes;
+        began_at := ends_at;
+        if skipped is null then
+            ends_at := began_at + make_interval(mins => window_minutes);
+        end if;
+        return next;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz) is
+'The steps of a request whose turn has come by p_now, when the window before them is over at '
+'p_over_at: whom, from when until when, or why they are passed over. The last one''s window may be '
+'open.';
+revoke all on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz)
+from public, anon, authenticated, service_role;

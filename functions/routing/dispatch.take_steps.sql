@@ -1,0 +1,57 @@
+-- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: the
+-- guard on ours does so within the statement, on a marketplace that was there first its triggers do.
+create or replace function dispatch.take_steps(
+    p_request dispatch.requests,
+    p_at timestamptz,
+    p_is_broadcast boolean
+)
+returns dispatch.requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_reason text;
+    v_is_due boolean;
+begin
+    -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
+    -- opened here. In one order, so that two of these do not wait for each other.
+    perform from dispatch.mechanics as m
+    where
+        m.id in (select s.mechanic_id from dispatch.steps as s where s.request_id = p_request.id)
+    order by m.id
+    for share;
+
+    -- What the clock says comes first, whoever asks.
+    v_reason := dispatch.fallback_reason(p_request, p_at);
+    v_is_due := v_reason = 'window_ended';
+    if v_is_due then
+        p_request := dispatch.open_steps(p_request, p_request.window_ends_at, v_reason, p_at);
+        v_reason := dispatch.fallback_reason(p_request, p_at);
+    end if;
+    if not p_is_broadcast then
+        return p_request;
+    end if;
+    -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; the
+    -- sweep meant the window that it found to be over.
+    p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
+    if
+        p_request.announced_at is null
+        and not (v_is_due and v_reason = 'customer' and auth.uid() is null)
+    then
+        p_request.announced_at := p_at;
+        if v_reason not in ('customer', 'flag_off') then
+            return dispatch.open_steps(p_request, p_at, v_reason, p_at);
+        end if;
+    end if;
+    return p_request;
+end;
+$$;
+
+comment on function dispatch.take_steps(dispatch.requests, timestamptz, boolean) is
+'Opens the windows of a request''s further favourites whose turn has come at p_at, by the clock, '
+'or because the request is to be broadcast (p_is_broadcast), and logs them. Returns the request '
+'with the last one''s window, and announced_at if nobody is left: then it is everyone''s.';
+revoke all on function dispatch.take_steps(dispatch.requests, timestamptz, boolean)
+from public, anon, authenticated, service_role;

@@ -1,0 +1,379 @@
+"""Up to three favourites in turn: whose turn it is by the clock, and how it moves on."""
+
+from typing import Any
+
+import pytest
+
+from tests.database import Database, Row, at_once, checkout, refused, rpc
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+def book(db: Database, *favourites: str, customer: str | None = None, **wish: object) -> str:
+    """Paid, as Stripe tells it."""
+    event = checkout(
+        customer or db.make_customer(),
+        favourites[0],
+        preferred_mechanic_ids=",".join(favourites),
+        **wish,  # type: ignore[arg-type]
+    )
+    return str(
+        rpc(db.connect(role="service_role"), "process_stripe_event", event=event)["request_id"]
+    )
+
+
+def array(*ids: str | None) -> str:
+    return "{" + ",".join(each or "null" for each in ids) + "}"
+
+
+def pass_time(db: Database, request: str, minutes: float) -> None:
+    """Its window began so many minutes earlier than it did."""
+    db.sql(
+        "update session_requests set priority_notified_at = priority_notified_at"
+        " - make_interval(secs => %s) where id = %s",
+        minutes * 60,
+        request,
+    )
+
+
+def at(db: Database, request: str, *mechanics: str, minutes: float = 0) -> list[bool]:
+    """Who of them may see and accept it, so many minutes from now."""
+    return [
+        db.value(
+            "select dispatch.refusal(r, %s, %s, now() + make_interval(secs => %s)) is null"
+            " from dispatch.requests as r where r.id = %s",
+            *(mechanic, mechanic, minutes * 60, request),
+        )
+        for mechanic in mechanics
+    ]
+
+
+def listed(db: Database, mechanic: str) -> dict[str, bool]:
+    found = rpc(db.connect(mechanic), "list_open_session_requests")
+    return {row["request_id"]: row["is_priority"] for row in found}
+
+
+def told(db: Database, request: str) -> list[tuple[str, str | None, str | None]]:
+    """What was told, why, and to whom besides the customer."""
+    return [
+        (
+            event["event"],
+            event["payload"].get("reason"),
+            next((topic for topic in event["topics"] if not topic.startswith("customer:")), None),
+        )
+        for event in db.events(request)
+    ]
+
+
+@pytest.fixture
+def people(shared: Database) -> list[str]:
+    return [shared.make_mechanic() for _ in range(4)]
+
+
+ONE, TWO, THREE, OTHER = range(4)
+
+
+def test_each_is_asked_in_turn_by_the_clock_alone(shared: Database, people: list[str]) -> None:
+    request = book(shared, *people[:3], priority_window_minutes="20")
+    row = shared.request(request)
+    assert str(row["preferred_mechanic_id"]) == people[ONE]
+    assert row["priority_window_minutes"] == 20
+    assert told(shared, request) == [("priority_request", None, f"mechanic:{people[ONE]}")]
+    for minutes, whose in ((0, ONE), (19.99, ONE), (20, TWO), (39.99, TWO), (40, THREE)):
+        expected = [number == whose for number in range(4)]
+        assert at(shared, request, *people, minutes=minutes) == expected, minutes
+    assert at(shared, request, *people, minutes=59.99) == [False, False, True, False]
+    assert at(shared, request, *people, minutes=60) == [True] * 4
+    # Nothing of it was written.
+    assert shared.request(request) == row
+
+
+@pytest.mark.parametrize(("minutes", "whose"), [(11, TWO), (21, THREE), (31, None)])
+def test_however_long_the_sweep_slept_each_is_told_once(
+    shared: Database, people: list[str], minutes: float, whose: int | None
+) -> None:
+    request = book(shared, *people[:3])
+    pass_time(shared, request, minutes)
+    for number, mechanic in enumerate(people):
+        can = whose is None or number == whose
+        assert (request in listed(shared, mechanic)) == can
+        recipients = shared.sql("select * from dispatch.choose_recipients(%s)", request)
+        assert (mechanic in [str(row["mechanic_id"]) for row in recipients]) == can
+    assert shared.sweep() == 1
+    told_late: list[tuple[str, str | None, str | None]] = [
+        ("priority_request", reason, f"mechanic:{mechanic}")
+        for reason, mechanic in zip((None, "window_ended", "window_ended"), people[:3], strict=True)
+    ][: 3 if whose is None else whose + 1]
+    if whose is None:
+        told_late.append(("new_request", "window_ended", "session_requests_feed"))
+    assert told(shared, request) == told_late
+    assert shared.sweep() == 0
+    row = shared.request(request)
+    if whose is None:
+        assert row["notification_sent_at"] is not None
+    else:
+        assert str(row["preferred_mechanic_id"]) == people[whose]
+        window = shared.value(
+            "select now() - priority_notified_at from session_requests where id = %s", request
+        )
+        assert abs(window.total_seconds() / 60 - minutes % 10) < 1
+    for number, mechanic in enumerate(people):
+        assert (request in listed(shared, mechanic)) == (whose is None or number == whose)
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_who_accepts_in_turn_wins_and_nobody_else_does(
+    shared: Database, people: list[str], swept: bool
+) -> None:
+    request = book(shared, *people[:3])
+    pass_time(shared, request, 11)
+    if swept:
+        shared.sweep()
+    for number in (ONE, THREE, OTHER):
+        with refused("PT404", "request_not_found"):
+            rpc(shared.connect(people[number]), "accept_session_request", request_id=request)
+        with refused("PT404", "request_not_found"):
+            shared.connect(role="service_role").execute(
+                "update session_requests set status = 'accepted', mechanic_id = %s where id = %s",
+                [people[number], request],
+            )
+    accepted = rpc(shared.connect(people[TWO]), "accept_session_request", request_id=request)
+    assert accepted["preferred_mechanic_id"] == people[TWO]
+    assert told(shared, request) == [
+        ("priority_request", None, f"mechanic:{people[ONE]}"),
+        ("priority_request", "window_ended", f"mechanic:{people[TWO]}"),
+        ("request_accepted", None, f"mechanic:{people[TWO]}"),
+    ]
+    # What ended in a window stays hidden from those whose turn it never was.
+    for number in (THREE, OTHER):
+        with refused("PT404", "request_not_found"):
+            rpc(shared.connect(people[number]), "accept_session_request", request_id=request)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_decline_moves_on_at_once(shared: Database, people: list[str], late: bool) -> None:
+    request = book(shared, *people[:3])
+    first, second = (TWO, THREE) if late else (ONE, TWO)
+    if late:
+        pass_time(shared, request, 12)
+    rpc(shared.connect(people[first]), "decline_session_request", request_id=request)
+    assert told(shared, request)[-1] == (
+        "priority_request",
+        "declined",
+        f"mechanic:{people[second]}",
+    )
+    assert at(shared, request, *people) == [number == second for number in range(4)]
+    assert at(shared, request, people[second], minutes=9.99) == [True]  # a window of their own
+    rpc(shared.connect(people[second]), "decline_session_request", request_id=request)
+    if not late:
+        rpc(shared.connect(people[THREE]), "decline_session_request", request_id=request)
+    assert told(shared, request)[-1] == ("new_request", "declined", "session_requests_feed")
+    assert at(shared, request, people[OTHER], people[THREE]) == [True, False]
+
+
+def suspend(db: Database, mechanic: str) -> None:
+    db.sql("update mechanics set status = 'suspended' where id = %s", mechanic)
+
+
+def delete_account(db: Database, mechanic: str) -> None:
+    db.sql("delete from auth.users where id = %s", mechanic)
+
+
+@pytest.mark.parametrize("go", [suspend, delete_account])
+@pytest.mark.parametrize("late", [False, True])
+def test_who_goes_is_followed_by_the_next_at_once(
+    shared: Database, people: list[str], go: Any, late: bool
+) -> None:
+    request = book(shared, *people[:3])
+    first, second = (TWO, THREE) if late else (ONE, TWO)
+    if late:
+        pass_time(shared, request, 12)
+    go(shared, people[first])
+    assert at(shared, request, *people) == [number == second for number in range(4)]
+    events = told(shared, request)
+    assert events[-1] == ("priority_request", "mechanic_gone", f"mechanic:{people[second]}")
+    assert at(shared, request, people[second], minutes=9.99) == [True]
+    # Who is to come is passed over when the turn comes; nobody hears of it before.
+    go(shared, people[THREE])
+    if not late:
+        assert told(shared, request) == events
+        pass_time(shared, request, 10)
+        assert shared.sweep() == 1
+    reason = {suspend: "not_approved", delete_account: "unknown_mechanic"}[go]
+    assert told(shared, request)[len(events) :] == (
+        [("priority_skipped", reason, None)] if not late else []
+    ) + [("new_request", "mechanic_gone" if late else "window_ended", "session_requests_feed")]
+
+
+def test_what_was_by_the_clock_stays_so_when_somebody_comes_back(
+    shared: Database, people: list[str]
+) -> None:
+    """Their turn passed while they were suspended, and no sweep had noted it."""
+    request = book(shared, *people[:3])
+    suspend(shared, people[TWO])
+    pass_time(shared, request, 12)
+    assert at(shared, request, *people) == [False, False, True, False]
+    shared.sql("update mechanics set status = 'approved' where id = %s", people[TWO])
+    assert at(shared, request, *people) == [False, False, True, False]
+    assert told(shared, request)[1:] == [
+        ("priority_skipped", "not_approved", None),
+        ("priority_request", "window_ended", f"mechanic:{people[THREE]}"),
+    ]
+
+
+def test_the_customer_ends_all_of_it(shared: Database, people: list[str]) -> None:
+    customer = shared.make_customer()
+    for late in (0, 12):
+        request = book(shared, *people[:3], customer=customer)
+        pass_time(shared, request, late)
+        rpc(shared.connect(customer), "broadcast_session_request_now", request_id=request)
+        assert told(shared, request)[-1] == ("new_request", "customer", "session_requests_feed")
+        assert at(shared, request, *people) == [True] * 4
+    request = book(shared, *people[:3], customer=customer)
+    rpc(shared.connect(customer), "cancel_session_request", request_id=request)
+    assert told(shared, request)[-1] == (
+        "request_cancelled",
+        "cancelled",
+        f"mechanic:{people[ONE]}",
+    )
+
+
+def test_turned_off_it_is_over_at_once(db: Database) -> None:
+    people = [db.make_mechanic() for _ in range(4)]
+    request = book(db, *people[:3])
+    db.sql("select dispatch.set_favorites_priority(false)")
+    assert told(db, request)[-1] == ("new_request", "flag_off", "session_requests_feed")
+    db.sql("select dispatch.set_favorites_priority(true)")
+    assert at(db, request, *people) == [True] * 4
+
+
+def test_who_cannot_be_asked_is_passed_over_at_the_booking(shared: Database) -> None:
+    customer = shared.make_mechanic()
+    pending, good = shared.make_mechanic("pending"), shared.make_mechanic()
+    request = book(shared, NOBODY, "gibberish", customer, pending, good, customer=customer)
+    # Of five the first three are looked at.
+    assert [event[:2] for event in told(shared, request)] == [
+        ("priority_skipped", "unknown_mechanic"),
+        ("priority_skipped", "unknown_mechanic"),
+        ("priority_skipped", "own_request"),
+        ("priority_skipped", "too_many"),
+        ("priority_skipped", "too_many"),
+        ("new_request", None),
+    ]
+    request = book(shared, pending, good, pending, customer=customer)
+    assert told(shared, request) == [
+        ("priority_skipped", "not_approved", None),
+        ("priority_request", None, f"mechanic:{good}"),
+    ]
+    assert shared.events(request)[0]["payload"]["mechanic_id"] == pending
+    away, here = shared.make_mechanic(online=False), shared.make_mechanic()
+    request = book(shared, away, here, away, skip_if_offline="true")
+    assert told(shared, request) == [
+        ("priority_skipped", "offline", None),
+        ("priority_request", None, f"mechanic:{here}"),
+    ]
+    assert shared.sql("select * from dispatch.steps where request_id = %s", request) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "minutes", "granted"), [(2, "30", 30), (3, "20", 20), (3, "21", 10), (2, "31", 10)]
+)
+def test_sixty_minutes_in_all(
+    shared: Database, people: list[str], count: int, minutes: str, granted: int
+) -> None:
+    request = book(shared, *people[:count], priority_window_minutes=minutes)
+    assert shared.request(request)["priority_window_minutes"] == granted
+    reason = None if str(granted) == minutes else "invalid_window"
+    assert told(shared, request)[0][1] == reason
+    steps = shared.sql("select * from dispatch.steps where request_id = %s", request)
+    assert {step["window_minutes"] for step in steps} == {granted}
+
+
+def test_the_rpcs_take_them_in_order(shared: Database, people: list[str]) -> None:
+    customer = shared.make_customer()
+    client = shared.connect(customer)
+
+    def prepare(*favourites: str | None, **given: object) -> Row:
+        return rpc(  # type: ignore[no-any-return]
+            client,
+            "prepare_checkout",
+            plan_code="quick-chat",
+            routing_type="priority_broadcast",
+            preferred_mechanic_ids=array(*favourites),
+            **given,
+        )
+
+    shared.sql("update mechanics set display_name = 'Mo' where id = %s", people[TWO])
+    answer = prepare(*people[:2], priority_window_minutes=30)
+    assert answer["banner"] == "Booking with Mia, then Mo (Priority)"
+    assert answer["metadata"]["preferred_mechanic_ids"] == ",".join(people[:2])
+    assert answer["metadata"]["preferred_mechanic_id"] == people[ONE]
+    assert "preferred_mechanic_ids" not in prepare(people[ONE])["metadata"]
+    with refused("PT422", "invalid_window"):
+        prepare(*people[:2], priority_window_minutes=31)
+    for wrong in ([], people, [people[ONE]] * 2, [people[ONE], None]):
+        with refused("PT422", "invalid_mechanics"):
+            prepare(*wrong)
+    free = {"plan_code": "free-diagnostic", "routing_type": "priority_broadcast"}
+    two = array(*people[:2])
+    request = rpc(client, "request_free_session", preferred_mechanic_ids=two, **free)
+    assert str(request["preferred_mechanic_id"]) == people[ONE]
+    assert at(shared, str(request["id"]), *people, minutes=10) == [False, True, False, False]
+
+
+def test_no_writer_hands_it_on_before_its_time(shared: Database, people: list[str]) -> None:
+    request = book(shared, *people[:3])
+    writer = shared.connect(role="service_role")
+    for number in (TWO, THREE, OTHER):
+        for began in ("priority_notified_at", "now()", "now() + interval '10 minutes'"):
+            with refused("PT403", "not_yours"):
+                writer.execute(
+                    "update session_requests set preferred_mechanic_id = %s,"
+                    f" priority_notified_at = {began} where id = %s",
+                    [people[number], request],
+                )
+    pass_time(shared, request, 11)
+    shared.sweep()
+    for number in (ONE, THREE, OTHER):  # nor back
+        with refused("PT403", "not_yours"):
+            writer.execute(
+                "update session_requests set preferred_mechanic_id = %s where id = %s",
+                [people[number], request],
+            )
+    # What is written while it is late is written to the one whose turn it is.
+    pass_time(shared, request, 10)
+    writer.execute("update session_requests set notes = 'red' where id = %s", [request])
+    assert str(shared.request(request)["preferred_mechanic_id"]) == people[THREE]
+    assert told(shared, request)[-1] == (
+        "priority_request",
+        "window_ended",
+        f"mechanic:{people[THREE]}",
+    )
+
+
+def test_a_sweep_and_an_answer_at_once_move_on_once(db: Database) -> None:
+    people = [db.make_mechanic() for _ in range(3)]
+    requests = [book(db, *people) for _ in range(5)]
+    for request in requests:
+        pass_time(db, request, 11)
+    client = db.connect(people[TWO])
+
+    def decline() -> None:
+        for request in requests:
+            rpc(client, "decline_session_request", request_id=request)
+
+    at_once(decline, db.sweep)
+    db.sweep()
+    for request in requests:
+        assert [event[:2] for event in told(db, request)] == [
+            ("priority_request", None),
+            ("priority_request", "window_ended"),
+            ("request_declined", None),
+            ("priority_request", "declined"),
+        ] or [event[:2] for event in told(db, request)] == [
+            ("priority_request", None),
+            ("request_declined", None),
+            ("priority_request", "window_ended"),
+            ("priority_request", "declined"),
+        ]
+        assert at(db, request, *people) == [False, False, True]
