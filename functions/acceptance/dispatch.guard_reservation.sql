@@ -16,7 +16,7 @@ declare
     v_assigned_id uuid;
     v_window record;
     v_ends_at timestamptz;
-    v_step dispatch.requests;
+    v_is_due boolean := false;
     v_is_step boolean;
 begin
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
@@ -42,37 +42,26 @@ begin
     v_old := dispatch.as_request(old);
     v_new := dispatch.as_request(new);
     -- Whose turn it is by the clock, told or not.
-    if
-        tg_name = '00_dispatch_guard' and v_old.window_ends_at <= now()
-        and v_ends_at = v_old.window_ends_at and v_old.is_pending
-    then
-        if exists (select from dispatch.steps as s where s.request_id = old.id) then
-            v_step := dispatch.take_steps(v_old, now(), false);
-            v_ends_at := v_step.window_ends_at;
-            update dispatch.windows set ends_at = v_ends_at where request_id = old.id;
-            if v_old.expires_at between '2000-01-01' and '9999-12-31' then
-                new.expires_at := new.expires_at + (v_ends_at - v_old.window_ends_at);
-            end if;
-            -- (The foreign key sets null.)
-            if
-                coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
-                = old.preferred_mechanic_id
-            then
-                new.preferred_mechanic_id := v_step.preferred_mechanic_id;
-                new.priority_window_minutes := v_step.window_minutes;
-                new.priority_notified_at := v_step.window_began_at;
-            end if;
+    if v_old.window_ends_at <= now() and v_ends_at = v_old.window_ends_at and v_old.is_pending then
+        v_window := dispatch.priority_window(v_old);
+        v_is_due := v_window.ends_at > v_ends_at;
+        if
+            v_is_due
+            and coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
+            in (old.preferred_mechanic_id, v_window.mechanic_id)
+        then
+            v_ends_at := v_window.ends_at;
+            new.preferred_mechanic_id := v_window.mechanic_id;
+            new.priority_window_minutes := v_window.window_minutes;
+            new.priority_notified_at
+            := v_ends_at - make_interval(mins => v_window.window_minutes);
             v_new := dispatch.as_request(new);
         end if;
     end if;
-    -- The next favourite's window, which the engine has just written of.
+    -- Or as the engine has just written of it.
     v_is_step := v_ends_at <> v_old.window_ends_at and v_ends_at = v_new.window_ends_at;
     if v_is_step then
-        v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
-        v_old.preferred_user_id := v_new.preferred_user_id;
-        v_old.window_minutes := v_new.window_minutes;
-        v_old.window_began_at := v_new.window_began_at;
-        v_old.window_ends_at := v_new.window_ends_at;
+        v_old := dispatch.with_window_of(v_old, v_new);
     end if;
     v_window := dispatch.priority_window(v_old);
 
@@ -122,6 +111,19 @@ begin
             and coalesce(v_old.expires_at < v_window.ends_at, true)
         then
             return null;
+        end if;
+    end if;
+    if tg_name = 'zzz_dispatch_guard' and v_is_step then
+        if v_is_due then
+            perform dispatch.take_steps(dispatch.as_request(old), now(), false);
+            update dispatch.windows set ends_at = v_ends_at where request_id = old.id;
+        end if;
+        -- It lives as long after this window as it would have after that one.
+        if
+            v_new.expires_at between '2000-01-01' and '9999-12-31'
+            and v_new.expires_at = v_old.expires_at
+        then
+            new.expires_at := new.expires_at + (v_ends_at - (dispatch.as_request(old)).window_ends_at);
         end if;
     end if;
     return new;

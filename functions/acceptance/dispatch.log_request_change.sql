@@ -38,12 +38,7 @@ begin
             -- Another favourite's turn came with this statement.
             if v_is_unannounced and v_old.window_began_at is not null then
                 if new.preferred_mechanic_id <> old.preferred_mechanic_id then
-                    v_new := dispatch.as_request(new);
-                    v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
-                    v_old.preferred_user_id := v_new.preferred_user_id;
-                    v_old.window_minutes := v_new.window_minutes;
-                    v_old.window_began_at := v_new.window_began_at;
-                    v_old.window_ends_at := v_new.window_ends_at;
+                    v_old := dispatch.with_window_of(v_old, dispatch.as_request(new));
                 end if;
             end if;
             if new.notification_sent_at is not null and new.status = 'pending' then
@@ -94,6 +89,9 @@ begin
         v_created_at := v_old.created_at;
         v_taken_by := v_new.mechanic_user_id;
         v_is_unannounced := v_old.is_pending and v_old.announced_at is null;
+        if v_is_unannounced and v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id then
+            v_old := dispatch.with_window_of(v_old, v_new);
+        end if;
     end if;
 
     if v_is_unannounced then

@@ -42,7 +42,7 @@ begin
         from unnest(v_wanted_ids) with ordinality as w (id, number)
         left join dispatch.mechanics as m on m.id = w.id;
         -- For dispatch.route_request, as their row has a column for the first alone.
-        insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+        insert into dispatch.steps (request_id, turn, mechanic_id, window_minutes)
         select p_id, w.number, w.id, 0
         from unnest(v_known_ids) with ordinality as w (id, number)
         where w.number > 1;

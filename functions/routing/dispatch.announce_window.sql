@@ -10,7 +10,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.requests;
-    v_lives_longer interval;
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
@@ -20,13 +19,10 @@ begin
     if not found then
         return null;
     end if;
-    -- It lives as long after its broadcast as it would have after its booking.
-    v_lives_longer := new.announced_at - old.window_ends_at;
     -- It is the next favourite's before it is everyone's.
     if exists (select from dispatch.steps as s where s.request_id = old.id) then
         v_step := dispatch.take_steps(old, new.announced_at, true);
         new.announced_at := v_step.announced_at;
-        v_lives_longer := coalesce(v_step.announced_at, v_step.window_ends_at) - old.window_ends_at;
         if v_step.window_began_at is distinct from old.window_began_at then
             old := v_step;
             -- In this order: dispatch.guard_reservation lets pass what stands here.
@@ -40,10 +36,12 @@ begin
         end if;
     end if;
     update dispatch.windows set announced_at = new.announced_at where request_id = old.id;
-    if old.expires_at is not null then
+    -- It lives as long after its broadcast as it would have after its booking. (While a window is
+    -- open, the guard sees to that.)
+    if old.expires_at is not null and new.announced_at is not null then
         begin
             update public.session_requests
-            set expires_at = expires_at + v_lives_longer
+            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
             where id = old.id;
         exception
             when generated_always then null;  -- theirs to compute

@@ -5,7 +5,7 @@ create or replace function dispatch.due_steps(
     p_now timestamptz
 )
 returns table (
-    step integer, mechanic_id uuid, user_id uuid, skipped text, window_minutes integer,
+    turn integer, mechanic_id uuid, user_id uuid, skipped text, window_minutes integer,
     began_at timestamptz, ends_at timestamptz
 )
 language plpgsql
@@ -19,11 +19,11 @@ declare
 begin
     ends_at := p_over_at;
     for v_step in
-        select * from dispatch.steps as s where s.request_id = p_request.id order by s.position
+        select * from dispatch.steps as s where s.request_id = p_request.id order by s.turn
     loop
         exit when ends_at > p_now;
         select * into v_mechanic from dispatch.mechanics as m where m.id = v_step.mechanic_id;
-        step := v_step.position;
+        turn := v_step.turn;
         mechanic_id := v_step.mechanic_id;
         user_id := v_mechanic.user_id;
         skipped := dispatch.why_not_asked(v_mechanic, p_request.customer_id);

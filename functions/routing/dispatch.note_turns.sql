@@ -26,6 +26,6 @@ end;
 $$;
 
 comment on function dispatch.note_turns() is
-'Trigger: before it changes whether a mechanic can be asked, whose turn came by the clock until now '
-'is written, so that it stays what it was.';
+'Trigger: before it changes whether a mechanic can be asked, whose turn came by the clock until '
+'now is written, so that it stays what it was.';
 revoke all on function dispatch.note_turns() from public, anon, authenticated, service_role;

@@ -17,7 +17,7 @@ declare
 begin
     for v_step in select * from dispatch.due_steps(p_request, p_over_at, p_at) loop
         delete from dispatch.steps as s
-        where s.request_id = p_request.id and s.position = v_step.step;
+        where s.request_id = p_request.id and s.turn = v_step.turn;
         if v_step.skipped is not null then
             perform dispatch.log_skipped(
                 p_request,

@@ -13,7 +13,7 @@ begin
         delete from dispatch.steps as s where s.request_id = p_request_id returning *
     )
 
-    select array_agg(r.mechanic_id order by r.position) into v_ids from removed as r;
+    select array_agg(r.mechanic_id order by r.turn) into v_ids from removed as r;
     return v_ids;
 end;
 $$;

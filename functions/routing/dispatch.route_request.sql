@@ -129,7 +129,7 @@ begin
             elsif v_granted_id is null then
                 v_granted_id := v_wanted_id;
             else
-                insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+                insert into dispatch.steps (request_id, turn, mechanic_id, window_minutes)
                 values (new.id, v_number, v_wanted_id, v_window_minutes);
             end if;
         end loop;

@@ -1,5 +1,5 @@
--- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: the
--- guard on ours does so within the statement, on a marketplace that was there first its triggers do.
+-- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: on
+-- ours the guard does so within the statement, on a marketplace that was there first its triggers.
 create or replace function dispatch.take_steps(
     p_request dispatch.requests,
     p_at timestamptz,

@@ -30,3 +30,4 @@
 \ir dispatch.ways_to_match.sql
 \ir dispatch.why_not_asked.sql
 \ir dispatch.wished_mechanics.sql
+\ir dispatch.with_window_of.sql

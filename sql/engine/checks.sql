@@ -168,7 +168,8 @@ from (
         'tables of dispatch',
         coalesce(
             string_agg(c.relname, ', ' order by c.relname)
-            = 'devices, found_before, presence, pushes, request_events, stripe_events, windows',
+            = 'devices, found_before, presence, pushes, request_events, steps, stripe_events, '
+            'windows',
             false
         ),
         coalesce(string_agg(c.relname, ', ' order by c.relname), 'none: run sql/engine/up.sql')
@@ -364,7 +365,7 @@ from (
         ),
         (
             'steps',
-            'request_id uuid not null, position integer not null, mechanic_id uuid not null, '
+            'request_id uuid not null, turn integer not null, mechanic_id uuid not null, '
             'window_minutes integer not null'
         ),
         (
@@ -424,7 +425,7 @@ from (
         ('stripe_events', 'id'),
         ('windows', 'request_id'),
         ('presence', 'mechanic_id'),
-        ('steps', 'request_id, position'),
+        ('steps', 'request_id, turn'),
         ('devices', 'endpoint'),
         ('pushes', 'id'),
         ('found_before', 'what')
@@ -765,7 +766,8 @@ from (
                 'list_payments', 'list_request_events', 'log_new_request', 'log_request_change',
                 'log_window', 'make_checkout', 'may_see_request', 'may_use_topic',
                 'mechanic_status', 'note_turns', 'process_stripe_event', 'record_answers',
-                'release_windows', 'remove_device', 'route_request', 'set_mechanic_presence', 'take_pushes'
+                'release_windows', 'remove_device', 'route_request', 'set_mechanic_presence',
+                'take_pushes'
             ]
         ),
         ('functions open to anon', 'anon', array['mechanic_words']),
@@ -812,7 +814,7 @@ from (
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
                 'mechanic_words', 'not_pending', 'push_services', 'scrubbed_event',
                 'shown_request', 'to_uuid', 'ways_to_match', 'why_not_asked',
-                'wished_mechanics'
+                'wished_mechanics', 'with_window_of'
             ]
         )
     ) as w (check_name, kind, names)
@@ -1128,8 +1130,11 @@ from (
         ('public.get_mechanic_status(uuid)', 'authenticated', 'reads'),
         ('public.get_session_request_by_checkout(text)', 'authenticated', 'reads'),
         ('public.list_favorite_mechanics()', 'authenticated', 'reads'),
-        ('public.prepare_checkout(text,uuid,text,integer,boolean,text)', 'authenticated', 'reads'),
-        ('public.request_free_session(text,uuid,text,text,uuid)', 'authenticated', 'writes'),
+        (
+            'public.prepare_checkout(text,uuid,text,integer,boolean,text,uuid[])', 'authenticated',
+            'reads'
+        ),
+        ('public.request_free_session(text,uuid,text,text,uuid,uuid[])', 'authenticated', 'writes'),
         ('public.cancel_session_request(uuid)', 'authenticated', 'writes'),
         ('public.broadcast_session_request_now(uuid)', 'authenticated', 'writes'),
         ('public.get_session_request_timeline(uuid)', 'authenticated', 'reads'),

@@ -12,8 +12,8 @@ from (
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
     ('dispatch.guard_request', 'c6c8417bfacd26745c6c29c25c43eadb', '{}'),
-    ('dispatch.guard_reservation', '689130ea351f4374c499decad4721a7c', '{}'),
-    ('dispatch.log_request_change', 'c79e497638856678992dc3c6dfa6af06', '{}'),
+    ('dispatch.guard_reservation', 'c38bc543dc07e64923b6e42dfec32faa', '{}'),
+    ('dispatch.log_request_change', '8dc2f6395dc8543ece14bad9474d89ca', '{}'),
     ('dispatch.not_pending', '489d859c9a1261edcb2489012d7434ce', '{}'),
     ('dispatch.require_own_request', '70c140ef6f7a604a98324c525e89a177', '{}'),
     ('public.accept_session_request', '020b68997566136b27141d02b2e9978b', '{}'),
@@ -83,7 +83,7 @@ from (
     ('dispatch.session_checks', 'c76537b1c8cbca3e67615843f715aaef', '{}'),
     ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
     ('dispatch.unsettled_requests', '0a4b5f7e3842d9f8d2e3b4565b14b879', '{}'),
-    ('dispatch.book_theirs', '4978a558cf997af5b745f43e041d5add', '{}'),
+    ('dispatch.book_theirs', '58d91d5f92471c57189b3c4775f1fc82', '{}'),
     ('dispatch.booking_error', '7b89e725f84ae853e28e90e5d2cb403a', '{}'),
     ('dispatch.cancel_refunded', '3b5edab0cd4b4ddfdb1e13ad0ae285cb', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
@@ -116,13 +116,13 @@ from (
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
     ('dispatch.take_pushes', '6c54b84f04e2b57da579e88c6b6e10e1', '{}'),
-    ('dispatch.announce_window', '3de5d2fb216f3854fa99891c12bae74e', '{}'),
+    ('dispatch.announce_window', '6db8b5b83a428eae5f51abe1292bb1ae', '{}'),
     ('dispatch.broadcast_refusal', 'af02ad5c016fb8446f934ffa0e098291', '{}'),
     (
         'dispatch.choose_recipients', 'dd67422ec381650270a6516aa9901425',
         '{plan_cache_mode=force_generic_plan}'
     ),
-    ('dispatch.due_steps', 'c7516f8f7aaa3bc6d033c71f4c615c9c', '{}'),
+    ('dispatch.due_steps', '5cd419cc3c407590070afd7c5abefda3', '{}'),
     ('dispatch.fallback_reason', 'f0bc60b7b2ac1005686c2556f933d4bd', '{}'),
     ('dispatch.is_reserved_for_another', '3b29b8fdafad9013ed97981f094c65b3', '{}'),
     (
@@ -138,7 +138,7 @@ from (
     ('dispatch.mechanic_words', '5214b0419e84a83d840a170df2f14a4a', '{}'),
     ('dispatch.note_routing', 'b008c6481279bc6d6954a878a4a7a131', '{}'),
     ('dispatch.note_turns', 'ed443d4dba986f5d6c11ea12cb00a2c6', '{}'),
-    ('dispatch.open_steps', 'be8ba8df5d6da7bac9d4e3cab0ba1681', '{}'),
+    ('dispatch.open_steps', '78d0e08e0ad55d688b2a6c450cd7b16c', '{}'),
     (
         'dispatch.pending_windows', '6fb3b4931868969cd07f518ef3f4ecc9',
         '{enable_sort=off}'
@@ -146,8 +146,8 @@ from (
     ('dispatch.priority_window', '384891b63568145d44d421d25c4fcfe3', '{}'),
     ('dispatch.refusal', '9900e5a0dc76659fe631df2126567f1c', '{}'),
     ('dispatch.release_windows', '82536e2e7ff7e207fa50064c19d5758c', '{}'),
-    ('dispatch.remove_steps', '73eaed861b1b5c347c9cf79f277afa78', '{}'),
-    ('dispatch.route_request', 'ee62637d5ef70abc97cede5e4cf9285f', '{}'),
+    ('dispatch.remove_steps', '46e038d8e1fc324fffd8f6746ebed8f7', '{}'),
+    ('dispatch.route_request', 'bd594f1167ab678976b97fc2e7ee4125', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
     ('dispatch.take_steps', '9f90ced590ea78b02e919176bf1b88a2', '{}'),
@@ -156,6 +156,7 @@ from (
     ('dispatch.ways_to_match', 'eccaca3cfbed2f40f94eedd66d52b194', '{}'),
     ('dispatch.why_not_asked', '82b723641183a8b4410b1d58a5c7d047', '{}'),
     ('dispatch.wished_mechanics', '6bbbf4a6e1fd0c4004110fd2401255a0', '{}'),
+    ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
     ('dispatch.announce_fallbacks', 'c1ce258523449990f0f9d12d15559cea', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',

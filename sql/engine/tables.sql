@@ -84,10 +84,10 @@ with (fillfactor = 80);
 -- columns; who comes after stands here, until their turn.
 create table if not exists dispatch.steps (
     request_id uuid not null,
-    position integer not null,
+    turn integer not null,
     mechanic_id uuid not null,
     window_minutes integer not null,
-    constraint steps_pkey primary key (request_id, position)
+    constraint steps_pkey primary key (request_id, turn)
 );
 
 -- Web Push: whose browser is reached at which address, and what is to be sent there.
@@ -132,7 +132,7 @@ comment on column dispatch.windows.closed_at is
 'When the request stopped being pending; null: it is. The engine is done with it, unless it '
 'becomes pending again.';
 comment on table dispatch.steps is
-'The favourites who are asked after the one whose window is open, in the order of position, each for '
+'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';

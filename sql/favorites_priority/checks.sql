@@ -301,7 +301,8 @@ begin
 end;
 $$;
 
--- Whoever is not approved any more, or gone, loses the windows, those to come too, by the columns that the binding names.
+-- Whoever is not approved any more, or gone, loses the windows, those to come too; by the columns
+-- that the binding names.
 select
     set_config(
         'favorites_priority.checks',

@@ -302,10 +302,10 @@ with (fillfactor = 80);
 -- columns; who comes after stands here, until their turn.
 create table if not exists dispatch.steps (
     request_id uuid not null,
-    position integer not null,
+    turn integer not null,
     mechanic_id uuid not null,
     window_minutes integer not null,
-    constraint steps_pkey primary key (request_id, position)
+    constraint steps_pkey primary key (request_id, turn)
 );
 
 -- Web Push: whose browser is reached at which address, and what is to be sent there.
@@ -350,7 +350,7 @@ comment on column dispatch.windows.closed_at is
 'When the request stopped being pending; null: it is. The engine is done with it, unless it '
 'becomes pending again.';
 comment on table dispatch.steps is
-'The favourites who are asked after the one whose window is open, in the order of position, each for '
+'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
@@ -2255,7 +2255,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.requests;
-    v_lives_longer interval;
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
@@ -2265,13 +2264,10 @@ begin
     if not found then
         return null;
     end if;
-    -- It lives as long after its broadcast as it would have after its booking.
-    v_lives_longer := new.announced_at - old.window_ends_at;
     -- It is the next favourite's before it is everyone's.
     if exists (select from dispatch.steps as s where s.request_id = old.id) then
         v_step := dispatch.take_steps(old, new.announced_at, true);
         new.announced_at := v_step.announced_at;
-        v_lives_longer := coalesce(v_step.announced_at, v_step.window_ends_at) - old.window_ends_at;
         if v_step.window_began_at is distinct from old.window_began_at then
             old := v_step;
             -- In this order: dispatch.guard_reservation lets pass what stands here.
@@ -2285,10 +2281,12 @@ begin
         end if;
     end if;
     update dispatch.windows set announced_at = new.announced_at where request_id = old.id;
-    if old.expires_at is not null then
+    -- It lives as long after its broadcast as it would have after its booking. (While a window is
+    -- open, the guard sees to that.)
+    if old.expires_at is not null and new.announced_at is not null then
         begin
             update public.session_requests
-            set expires_at = expires_at + v_lives_longer
+            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
             where id = old.id;
         exception
             when generated_always then null;  -- theirs to compute
@@ -2482,7 +2480,7 @@ create or replace function dispatch.due_steps(
     p_now timestamptz
 )
 returns table (
-    step integer, mechanic_id uuid, user_id uuid, skipped text, window_minutes integer,
+    turn integer, mechanic_id uuid, user_id uuid, skipped text, window_minutes integer,
     began_at timestamptz, ends_at timestamptz
 )
 language plpgsql
@@ -2496,11 +2494,11 @@ declare
 begin
     ends_at := p_over_at;
     for v_step in
-        select * from dispatch.steps as s where s.request_id = p_request.id order by s.position
+        select * from dispatch.steps as s where s.request_id = p_request.id order by s.turn
     loop
         exit when ends_at > p_now;
         select * into v_mechanic from dispatch.mechanics as m where m.id = v_step.mechanic_id;
-        step := v_step.position;
+        turn := v_step.turn;
         mechanic_id := v_step.mechanic_id;
         user_id := v_mechanic.user_id;
         skipped := dispatch.why_not_asked(v_mechanic, p_request.customer_id);
@@ -3014,8 +3012,8 @@ end;
 $$;
 
 comment on function dispatch.note_turns() is
-'Trigger: before it changes whether a mechanic can be asked, whose turn came by the clock until now '
-'is written, so that it stays what it was.';
+'Trigger: before it changes whether a mechanic can be asked, whose turn came by the clock until '
+'now is written, so that it stays what it was.';
 revoke all on function dispatch.note_turns() from public, anon, authenticated, service_role;
 
 -- The words of a mechanic: what a way to match asks for, all of it in one word, so that a look-up
@@ -3099,7 +3097,7 @@ declare
 begin
     for v_step in select * from dispatch.due_steps(p_request, p_over_at, p_at) loop
         delete from dispatch.steps as s
-        where s.request_id = p_request.id and s.position = v_step.step;
+        where s.request_id = p_request.id and s.turn = v_step.turn;
         if v_step.skipped is not null then
             perform dispatch.log_skipped(
                 p_request,
@@ -3322,7 +3320,7 @@ begin
         delete from dispatch.steps as s where s.request_id = p_request_id returning *
     )
 
-    select array_agg(r.mechanic_id order by r.position) into v_ids from removed as r;
+    select array_agg(r.mechanic_id order by r.turn) into v_ids from removed as r;
     return v_ids;
 end;
 $$;
@@ -3463,7 +3461,7 @@ begin
             elsif v_granted_id is null then
                 v_granted_id := v_wanted_id;
             else
-                insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+                insert into dispatch.steps (request_id, turn, mechanic_id, window_minutes)
                 values (new.id, v_number, v_wanted_id, v_window_minutes);
             end if;
         end loop;
@@ -3624,8 +3622,8 @@ comment on function dispatch.score_match(dispatch.mechanics, text, text, text, t
 revoke all on function dispatch.score_match(dispatch.mechanics, text, text, text, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: the
--- guard on ours does so within the statement, on a marketplace that was there first its triggers do.
+-- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: on
+-- ours the guard does so within the statement, on a marketplace that was there first its triggers.
 create or replace function dispatch.take_steps(
     p_request dispatch.requests,
     p_at timestamptz,
@@ -3875,6 +3873,31 @@ $$;
 comment on function dispatch.wished_mechanics(jsonb) is
 'The favourites that Stripe''s metadata asks for, in their order; null for what is no id.';
 revoke all on function dispatch.wished_mechanics(jsonb)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.with_window_of(
+    p_request dispatch.requests,
+    p_other dispatch.requests
+)
+returns dispatch.requests
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    p_request.preferred_mechanic_id := p_other.preferred_mechanic_id;
+    p_request.preferred_user_id := p_other.preferred_user_id;
+    p_request.window_minutes := p_other.window_minutes;
+    p_request.window_began_at := p_other.window_began_at;
+    p_request.window_ends_at := p_other.window_ends_at;
+    return p_request;
+end;
+$$;
+
+comment on function dispatch.with_window_of(dispatch.requests, dispatch.requests) is
+'A request with the window that it had in another state of it.';
+revoke all on function dispatch.with_window_of(dispatch.requests, dispatch.requests)
 from public, anon, authenticated, service_role;
 
 -- What becomes of a request: accept, decline, complete, cancel, and the guards on the table.
@@ -4547,7 +4570,7 @@ declare
     v_assigned_id uuid;
     v_window record;
     v_ends_at timestamptz;
-    v_step dispatch.requests;
+    v_is_due boolean := false;
     v_is_step boolean;
 begin
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
@@ -4573,37 +4596,26 @@ begin
     v_old := dispatch.as_request(old);
     v_new := dispatch.as_request(new);
     -- Whose turn it is by the clock, told or not.
-    if
-        tg_name = '00_dispatch_guard' and v_old.window_ends_at <= now()
-        and v_ends_at = v_old.window_ends_at and v_old.is_pending
-    then
-        if exists (select from dispatch.steps as s where s.request_id = old.id) then
-            v_step := dispatch.take_steps(v_old, now(), false);
-            v_ends_at := v_step.window_ends_at;
-            update dispatch.windows set ends_at = v_ends_at where request_id = old.id;
-            if v_old.expires_at between '2000-01-01' and '9999-12-31' then
-                new.expires_at := new.expires_at + (v_ends_at - v_old.window_ends_at);
-            end if;
-            -- (The foreign key sets null.)
-            if
-                coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
-                = old.preferred_mechanic_id
-            then
-                new.preferred_mechanic_id := v_step.preferred_mechanic_id;
-                new.priority_window_minutes := v_step.window_minutes;
-                new.priority_notified_at := v_step.window_began_at;
-            end if;
+    if v_old.window_ends_at <= now() and v_ends_at = v_old.window_ends_at and v_old.is_pending then
+        v_window := dispatch.priority_window(v_old);
+        v_is_due := v_window.ends_at > v_ends_at;
+        if
+            v_is_due
+            and coalesce(new.preferred_mechanic_id, old.preferred_mechanic_id)
+            in (old.preferred_mechanic_id, v_window.mechanic_id)
+        then
+            v_ends_at := v_window.ends_at;
+            new.preferred_mechanic_id := v_window.mechanic_id;
+            new.priority_window_minutes := v_window.window_minutes;
+            new.priority_notified_at
+            := v_ends_at - make_interval(mins => v_window.window_minutes);
             v_new := dispatch.as_request(new);
         end if;
     end if;
-    -- The next favourite's window, which the engine has just written of.
+    -- Or as the engine has just written of it.
     v_is_step := v_ends_at <> v_old.window_ends_at and v_ends_at = v_new.window_ends_at;
     if v_is_step then
-        v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
-        v_old.preferred_user_id := v_new.preferred_user_id;
-        v_old.window_minutes := v_new.window_minutes;
-        v_old.window_began_at := v_new.window_began_at;
-        v_old.window_ends_at := v_new.window_ends_at;
+        v_old := dispatch.with_window_of(v_old, v_new);
     end if;
     v_window := dispatch.priority_window(v_old);
 
@@ -4653,6 +4665,19 @@ begin
             and coalesce(v_old.expires_at < v_window.ends_at, true)
         then
             return null;
+        end if;
+    end if;
+    if tg_name = 'zzz_dispatch_guard' and v_is_step then
+        if v_is_due then
+            perform dispatch.take_steps(dispatch.as_request(old), now(), false);
+            update dispatch.windows set ends_at = v_ends_at where request_id = old.id;
+        end if;
+        -- It lives as long after this window as it would have after that one.
+        if
+            v_new.expires_at between '2000-01-01' and '9999-12-31'
+            and v_new.expires_at = v_old.expires_at
+        then
+            new.expires_at := new.expires_at + (v_ends_at - (dispatch.as_request(old)).window_ends_at);
         end if;
     end if;
     return new;
@@ -4705,12 +4730,7 @@ begin
             -- Another favourite's turn came with this statement.
             if v_is_unannounced and v_old.window_began_at is not null then
                 if new.preferred_mechanic_id <> old.preferred_mechanic_id then
-                    v_new := dispatch.as_request(new);
-                    v_old.preferred_mechanic_id := v_new.preferred_mechanic_id;
-                    v_old.preferred_user_id := v_new.preferred_user_id;
-                    v_old.window_minutes := v_new.window_minutes;
-                    v_old.window_began_at := v_new.window_began_at;
-                    v_old.window_ends_at := v_new.window_ends_at;
+                    v_old := dispatch.with_window_of(v_old, dispatch.as_request(new));
                 end if;
             end if;
             if new.notification_sent_at is not null and new.status = 'pending' then
@@ -4761,6 +4781,9 @@ begin
         v_created_at := v_old.created_at;
         v_taken_by := v_new.mechanic_user_id;
         v_is_unannounced := v_old.is_pending and v_old.announced_at is null;
+        if v_is_unannounced and v_new.preferred_mechanic_id <> v_old.preferred_mechanic_id then
+            v_old := dispatch.with_window_of(v_old, v_new);
+        end if;
     end if;
 
     if v_is_unannounced then
@@ -5484,7 +5507,7 @@ begin
         from unnest(v_wanted_ids) with ordinality as w (id, number)
         left join dispatch.mechanics as m on m.id = w.id;
         -- For dispatch.route_request, as their row has a column for the first alone.
-        insert into dispatch.steps (request_id, position, mechanic_id, window_minutes)
+        insert into dispatch.steps (request_id, turn, mechanic_id, window_minutes)
         select p_id, w.number, w.id, 0
         from unnest(v_known_ids) with ordinality as w (id, number)
         where w.number > 1;

@@ -268,7 +268,7 @@ isOneToOne: false
             }[]
                            },
 "prepare_checkout":
-{ Args: { "notes"?: string,"plan_code": string,"preferred_mechanic_id"?: string,"priority_window_minutes"?: number,"routing_type"?: string,"skip_if_offline"?: boolean }; Returns: Json
+{ Args: { "notes"?: string,"plan_code": string,"preferred_mechanic_id"?: string,"preferred_mechanic_ids"?: (string)[],"priority_window_minutes"?: number,"routing_type"?: string,"skip_if_offline"?: boolean }; Returns: Json
                            },
 "process_stripe_event":
 { Args: { "event": Json }; Returns: Json
@@ -277,7 +277,7 @@ isOneToOne: false
 { Args: { "auth": string,"endpoint": string,"p256dh": string }; Returns: undefined
                            },
 "request_free_session":
-{ Args: { "attempt"?: string,"notes"?: string,"plan_code": string,"preferred_mechanic_id"?: string,"routing_type"?: string }; Returns: {
+{ Args: { "attempt"?: string,"notes"?: string,"plan_code": string,"preferred_mechanic_id"?: string,"preferred_mechanic_ids"?: (string)[],"routing_type"?: string }; Returns: {
               "accepted_at": string | null,
 "created_at": string,
 "customer_city": string | null,

@@ -427,7 +427,8 @@ EARLIER_INDEX = (
 REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
 TABLES = (
-    "request_events", "stripe_events", "windows", "presence", "found_before", "devices", "pushes"
+    "request_events", "stripe_events", "windows", "presence", "found_before", "devices", "pushes",
+    "steps",
 )  # fmt: skip
 FOREIGN_KEY = "session_requests_preferred_mechanic_id_fkey"
 ADD_KEY = (
@@ -803,6 +804,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "dispatch.stripe_events_received_at_idx",
             "dispatch.stripe_events_subject_idx",
             "dispatch.windows_ends_at_idx",
+            "dispatch.steps_mechanic_id_idx",
             "dispatch.devices_user_id_idx",
             "dispatch.pushes_due_idx",
             "dispatch.pushes_event_id_idx",

@@ -32,9 +32,9 @@ CLIENT_RPCS = [
     "list_open_session_requests()",
     "list_session_request_events(bigint,integer)",
     "list_session_request_payments(uuid[])",
-    "prepare_checkout(text,uuid,text,integer,boolean,text)",
+    "prepare_checkout(text,uuid,text,integer,boolean,text,uuid[])",
     "register_device(text,text,text)",
-    "request_free_session(text,uuid,text,text,uuid)",
+    "request_free_session(text,uuid,text,text,uuid,uuid[])",
     "set_presence(text)",
     "unregister_device(text)",
 ]
@@ -47,7 +47,7 @@ BEHIND_THEM = [
     "dispatch.cancel_request(uuid)",
     "dispatch.checkout_status(text)",
     "dispatch.complete_request(uuid)",
-    "dispatch.create_free_request(text,uuid,text,text,uuid)",
+    "dispatch.create_free_request(text,uuid,text,text,uuid,uuid[])",
     "dispatch.decline_request(uuid,text)",
     "dispatch.get_request_by_checkout(text)",
     "dispatch.get_request_timeline(uuid)",
@@ -55,7 +55,7 @@ BEHIND_THEM = [
     "dispatch.list_open_requests()",
     "dispatch.list_payments(uuid[])",
     "dispatch.list_request_events(bigint,integer)",
-    "dispatch.make_checkout(text,uuid,text,integer,boolean,text)",
+    "dispatch.make_checkout(text,uuid,text,integer,boolean,text,uuid[])",
     "dispatch.may_see_request(session_requests)",
     "dispatch.may_use_topic(text,text,text)",
     "dispatch.mechanic_status(uuid)",
@@ -225,7 +225,7 @@ def test_every_table_has_row_level_security(installed: Database) -> None:
         f"select relname, relrowsecurity from pg_class"
         f" where relkind = 'r' and relnamespace in {OURS}"
     )
-    assert len(tables) == 11 and all(row["relrowsecurity"] for row in tables)
+    assert len(tables) == 12 and all(row["relrowsecurity"] for row in tables)
 
 
 DENIED = [

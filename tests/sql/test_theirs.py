@@ -1086,3 +1086,83 @@ def test_each_flow_of_the_garage_answers_as_before(cluster: Cluster) -> None:
                 rows(db.connect(role="service_role"), booking)
                 assert len(db.events()) == (state == "on")
     assert found["off"] == found["before"] and found["on"] == found["before"]
+
+
+# --- More favourites than one ---
+
+
+def book_chain(theirs: Theirs, *favourites: str, **metadata: str) -> str:
+    event = checkout(
+        theirs.customer,
+        favourites[0],
+        plan="chat10",
+        preferred_mechanic_ids=",".join(favourites),
+        **metadata,
+    )
+    return str(rpc(theirs.backend, "process_stripe_event", event=event)["request_id"])
+
+
+def pass_time(theirs: Theirs, request: str, minutes: int) -> None:
+    theirs.update(
+        request, "priority_notified_at = priority_notified_at - make_interval(mins => %s)", minutes
+    )
+
+
+@pytest.mark.parametrize("swept", [True, False])
+def test_favourites_are_asked_in_turn_by_the_clock(theirs: Theirs, swept: bool) -> None:
+    first, second, other = theirs.favourite, theirs.mechanic(), theirs.other
+    request = book_chain(theirs, first.id, str(uuid.uuid4()), second.id)
+    assert theirs.db.log(request) == ["priority_request", "priority_skipped:unknown_mechanic"]
+    pass_time(theirs, request, 11)
+    if swept:
+        assert theirs.sweep() == 1 and theirs.sweep() == 0
+    for mechanic in (first, other):
+        assert theirs.listed(mechanic) == [] and not theirs.sees(mechanic, request)
+        assert theirs.accept(mechanic, request) == []
+        with refused("PT404", "request_not_found"):
+            rpc(theirs.as_(mechanic), "accept_session_request", request_id=request)
+    assert theirs.listed(second) == [request] and theirs.sees(second, request)
+    if theirs.shape.lives and swept:
+        window = theirs.db.sql(
+            "select ends_at from dispatch.windows where request_id = %s", request
+        )
+        assert theirs.db.request(request)["expires_at"] - window[0]["ends_at"] == theirs.shape.lives
+    assert theirs.accept(second, request)
+    assert theirs.db.log(request)[2:] == ["priority_request:window_ended", "request_accepted"]
+
+
+def test_of_theirs_each_answer_moves_on(theirs: Theirs) -> None:
+    first, second, third = theirs.favourite, theirs.mechanic(), theirs.mechanic()
+    request = book_chain(theirs, first.id, second.id, third.id)
+    rpc(theirs.as_(first), "decline_session_request", request_id=request)
+    assert theirs.listed(second) == [request] and theirs.listed(third) == []
+    theirs.db.sql(theirs.shape.suspend, second.id)
+    assert theirs.listed(third) == [request] and theirs.listed(theirs.other) == []
+    theirs.gone(third)
+    assert theirs.listed(theirs.other) == [request]
+    assert theirs.db.log(request) == [
+        "priority_request",
+        "request_declined",
+        "priority_request:declined",
+        "priority_request:mechanic_gone",
+        "new_request:mechanic_gone",
+    ]
+    row = theirs.db.sql("select * from dispatch.windows where request_id = %s", request)
+    assert row[0]["announced_at"] is not None
+    assert theirs.db.sql("select * from dispatch.steps") == []
+
+
+def test_of_theirs_the_turns_that_were_slept_through_are_told_once(theirs: Theirs) -> None:
+    second = theirs.mechanic()
+    request = book_chain(theirs, theirs.favourite.id, second.id)
+    assert theirs.sweep(25) == 1
+    assert theirs.db.log(request) == [
+        "priority_request",
+        "priority_request:window_ended",
+        "new_request:window_ended",
+    ]
+    assert theirs.listed(theirs.other) == [request]
+    if theirs.shape.lives:
+        window = theirs.db.sql("select * from dispatch.windows where request_id = %s", request)
+        announced = window[0]["announced_at"]
+        assert theirs.db.request(request)["expires_at"] - announced == theirs.shape.lives
