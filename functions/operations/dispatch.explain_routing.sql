@@ -19,9 +19,6 @@ as $$
 declare
     v_request dispatch.requests;
     v_window record;
-    -- Whose the request was first; when they, and when everyone, were told.
-    v_first text;
-    v_first_at timestamptz;
     v_broadcast_at timestamptz;
     v_skipped text;
 begin
@@ -29,24 +26,44 @@ begin
     if v_request.id is null then
         perform dispatch.raise_error('request_not_found');
     end if;
-    v_window := dispatch.priority_window(v_request);
+    v_window := dispatch.priority_window(v_request, p_now);
 
     -- The customer's topic, which comes first, is indexed.
     select
-        min(e.topics[2]) filter (where e.event = 'priority_request'),
-        min(e.created_at) filter (where e.event = 'priority_request'),
         min(e.created_at) filter (where e.event = 'new_request'),
-        min(e.payload ->> 'reason') filter (where e.event = 'priority_skipped')
-    into v_first, v_first_at, v_broadcast_at, v_skipped
+        string_agg(e.payload ->> 'reason', ', ' order by e.id)
+        filter (where e.event = 'priority_skipped')
+    into v_broadcast_at, v_skipped
     from dispatch.request_events as e
     where e.topics[1] = 'customer:' || v_request.customer_id and e.request_id = p_request_id;
 
     return query
+    -- Whose the request was in turn, when they were told, and why it went on.
+    with turns as (
+        select
+            e.event,
+            e.created_at,
+            substring(e.topics[2] from '^mechanic:(.*)$') as user_id,
+            e.payload ->> 'mechanic_id' as mechanic_id,
+            e.payload ->> 'reason' as reason,
+            case
+                when e.event = 'priority_request'
+                    then count(*) filter (where e.event = 'priority_request') over (order by e.id)
+            end as number,
+            lead(e.payload ->> 'reason') over (
+                partition by e.event = 'priority_skipped' order by e.id
+            ) as ended_by
+        from dispatch.request_events as e
+        where
+            e.topics[1] = 'customer:' || v_request.customer_id and e.request_id = p_request_id
+            and e.event in ('priority_request', 'priority_skipped', 'new_request')
+    )
+
     select
         m.id,
         m.display_name,
         case
-            when f.was_first then v_first_at
+            when t.number is not null then t.created_at
             when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
         end,
         m.is_approved and m.user_id is not null and f.refusal is null,
@@ -72,7 +89,10 @@ begin
                     'open to everyone since '
                     || coalesce(v_request.announced_at, v_request.created_at)
             end,
-            case when f.was_first then 'was told first' end,
+            case when t.number = 1 then 'was told first' else 'was told in turn ' || t.number end,
+            'it went on: ' || t.ended_by,
+            'was passed over: ' || k.reason,
+            'is to be asked in turn ' || n.turn,
             'a favourite was asked for and skipped: ' || v_skipped,
             case when not dispatch.is_online(m, p_now) then 'offline' end,
             nullif(array_to_string(s.reasons, ', '), '')
@@ -84,17 +104,19 @@ begin
         ) as s
     cross join
         lateral (
-            select
-                dispatch.refusal(v_request, m.id, m.user_id, p_now) as refusal,
-                v_first is not distinct from 'mechanic:' || m.user_id as was_first
+            select dispatch.refusal(v_request, m.id, m.user_id, p_now) as refusal
         ) as f
+    left join turns as t on t.event = 'priority_request' and t.user_id = m.user_id::text
+    left join turns as k on k.event = 'priority_skipped' and k.mechanic_id = m.id::text
+    left join dispatch.steps as n
+        on n.request_id = v_request.id and n.mechanic_id = m.id and v_request.announced_at is null
     left join lateral (
         select min(e.created_at) as declined_at from dispatch.request_events as e
         where
             e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.user_id
     ) as d on true
     order by
-        f.was_first desc, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
+        t.number, n.turn, k.event, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
         s.score desc, m.id
     limit p_limit;
 end;

@@ -1,4 +1,4 @@
--- Changes dispatch.windows, which has rows on a marketplace that was there first.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first, and dispatch.steps.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -27,12 +27,25 @@ begin
             for update of old skip locked
         ));
     get diagnostics v_count = row_count;
+    -- Whoever accepts, or ends it otherwise, does not look for them.
+    delete from dispatch.steps as s
+    where
+        s.request_id = any(array(
+            select old.request_id from dispatch.steps as old
+            where
+                not exists (
+                    select from dispatch.requests as r
+                    where
+                        r.id = old.request_id and r.is_pending and r.announced_at is null
+                )
+            limit p_limit
+        ));
     return v_count;
 end;
 $$;
 
 comment on function dispatch.prune_windows(interval, integer, timestamptz) is
-'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. '
-'Returns how many.';
+'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone, and '
+'as many steps that nobody will take any more. Returns how many windows.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

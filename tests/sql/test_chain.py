@@ -377,3 +377,41 @@ def test_a_sweep_and_an_answer_at_once_move_on_once(db: Database) -> None:
             ("priority_request", "declined"),
         ]
         assert at(db, request, *people) == [False, False, True]
+
+
+def test_what_nobody_will_take_any_more_is_pruned(shared: Database, people: list[str]) -> None:
+    gone, open_ = book(shared, *people[:3]), book(shared, *people[:3])
+    rpc(shared.connect(people[ONE]), "accept_session_request", request_id=gone)
+    shared.sql("select dispatch.prune_windows('1 day')")
+    left = {str(row["request_id"]) for row in shared.sql("select * from dispatch.steps")}
+    assert gone not in left and open_ in left
+
+
+def test_explained(shared: Database, people: list[str]) -> None:
+    away = shared.make_mechanic("pending")
+    request = book(shared, people[ONE], away, people[TWO])
+
+    def why(mechanic: str) -> str:
+        explained = "select why from dispatch.explain_routing(%s) where mechanic_id = %s"
+        return str(shared.value(explained, request, mechanic))
+
+    assert "was told first" in why(people[ONE]) and "theirs alone until" in why(people[ONE])
+    assert "is to be asked in turn 3" in why(people[TWO])
+    assert "was passed over: not_approved" in why(away)
+    rpc(shared.connect(people[ONE]), "decline_session_request", request_id=request)
+    assert "was told first; it went on: declined" in why(people[ONE])
+    assert "was told in turn 2" in why(people[TWO]) and "it went on" not in why(people[TWO])
+    assert "reserved for another mechanic" in why(people[OTHER])
+
+
+def test_the_customer_reads_each_turn(shared: Database, people: list[str]) -> None:
+    customer = shared.make_customer()
+    request = book(shared, *people[:3], customer=customer)
+    pass_time(shared, request, 21)
+    shared.sweep()
+    timeline = rpc(shared.connect(customer), "get_session_request_timeline", request_id=request)
+    assert [(event["event"], event["reason"]) for event in timeline] == [
+        ("priority_request", None),
+        ("priority_request", "window_ended"),
+        ("priority_request", "window_ended"),
+    ]
