@@ -98,7 +98,7 @@ function drawFavourites() {
   const shown = isAll ? matching : matching.slice(0, FEW);
   drawList(find("#favourites"), "favourite", shown, (each) => each.mechanic_id, drawFavourite);
   find("#filter").hidden = !isMany;
-  find("#all").hidden = !isMany || Boolean(isAll);
+  find("#all").hidden = shown.length === matching.length;
   find("#all").textContent = `Show all ${favourites.length}`;
   find("#no-favourites").hidden = favourites.length > 0;
   find("#no-match").hidden = favourites.length === 0 || matching.length > 0;

@@ -1,12 +1,20 @@
 """A stack of its own, so that no other test's requests are on the screens; and the browsers."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
 
 from stack import ROOT
 from stack.clients import Env, add_mechanic, add_user
@@ -16,10 +24,17 @@ from stack.temporary import temporary_stack
 from tests.api.world import Person, World
 
 CHROMIUM = ROOT / "stack/node_modules/@sparticuz/chromium/bin/chromium"
+FIREFOX = shutil.which("firefox-esr")
+# Playwright cannot make a Firefox that it has not built itself look dark, still or in few colours,
+# and must not be asked to.
+MEDIA = ("color_scheme", "reduced_motion", "forced_colors", "contrast")
 AXE = ROOT / "stack/node_modules/axe-core/axe.min.js"
 SESSION_KEY = "sb-127-auth-token"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+
+# A journey that is made in each browser, whichever the others are made in.
+in_both_browsers = pytest.mark.parametrize("browser", ["chromium", "firefox"], indirect=True)
 
 expect.set_options(timeout=15_000)
 
@@ -41,6 +56,25 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(executable_path=CHROMIUM)
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def firefox(playwright: Playwright) -> Iterator[Browser]:
+    """The distribution's, by WebDriver BiDi."""
+    if not FIREFOX:
+        pytest.skip("Firefox is not installed here: this distribution has no firefox-esr")
+    browser = playwright.firefox.launch(channel="moz-firefox", executable_path=FIREFOX)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    name = getattr(request, "param", request.config.getoption("--browser"))
+    browser: Browser = request.getfixturevalue(name)
+    yield browser
+    for context in browser.contexts:
+        context.close()
 
 
 @pytest.fixture(scope="session")
@@ -69,12 +103,16 @@ class Stage:
     mona: Person
 
     def open(self, person: Person, path: str = "", **context: Any) -> Page:
-        page = self.browser.new_context(
-            base_url=self.env["DASHBOARD_URL"], **{"viewport": DESKTOP, **context}
-        ).new_page()
+        page = self.device(**{"viewport": DESKTOP, **context}).new_page()
         self.sign_in(page, person)
         page.goto(f"/{path}")
         return page
+
+    def device(self, **context: Any) -> BrowserContext:
+        """Nobody is signed in there yet."""
+        if self.browser.browser_type.name == "firefox":
+            context |= dict.fromkeys(MEDIA, "null")
+        return self.browser.new_context(base_url=self.env["DASHBOARD_URL"], **context)
 
     def session(self, person: Person) -> dict[str, Any]:
         names = {self.carla.id: "Carla", self.frank.id: "Frank", self.mona.id: "Mona"}
@@ -87,7 +125,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(stack: Stack, world: World, chromium: Browser) -> Iterator[Stage]:
+def stage(stack: Stack, world: World, browser: Browser) -> Stage:
     def mechanic(name: str) -> Person:
         user_id = add_mechanic(world.owner, name)
         return world.person(user_id, f"mechanic:{user_id}", "session_requests_feed")
@@ -100,6 +138,4 @@ def stage(stack: Stack, world: World, chromium: Browser) -> Iterator[Stage]:
             carla.id,
             favourite.id,
         )
-    yield Stage(stack.env, world, chromium, carla, frank, mona)
-    for context in chromium.contexts:
-        context.close()
+    return Stage(stack.env, world, browser, carla, frank, mona)

@@ -480,6 +480,6 @@ def test_errors_are_words(stage: Stage) -> None:
 
 
 def test_nobody_signed_in_is_sent_to_the_sign_in_page(stage: Stage) -> None:
-    page = stage.browser.new_page(base_url=stage.env["DASHBOARD_URL"])
+    page = stage.device().new_page()
     page.goto("/mechanic.html")
     expect(page).to_have_url(re.compile(r"/sign-in/\?next=%2Fmechanic\.html$"))

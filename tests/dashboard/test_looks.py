@@ -132,7 +132,7 @@ def test_sign_in_page_of_the_local_stack(
 ) -> None:
     add_demo_people(stack.env)
     write_demo_people(stack.env, stack.directory / "people.json")
-    page = stage.browser.new_context(base_url=stack.env["DASHBOARD_URL"], **look).new_page()
+    page = stage.device(**look).new_page()
     page.goto("/")
     expect(page.get_by_role("button", name="Carla")).to_be_visible()
     check(page, "sign-in")
