@@ -33,14 +33,28 @@ function beginPresence(isOnline) {
   presence = keepPresence(supabase, {
     userId: me.id,
     status: isOnline ? "online" : "offline",
-    onStatus: (status) => (find("#online").checked = status === "online"),
+    onStatus: (status) => drawPresence(status === "online"),
     onError: showReadError,
   });
-  find("#online").checked = isOnline;
+  drawPresence(isOnline);
   find("#online").disabled = false;
 }
 
-find("#online").onchange = ({ target }) => presence.setStatus(target.checked ? "online" : "offline");
+function drawPresence(isOnline) {
+  find("#online").checked = isOnline;
+  find("#go-online").hidden = find("#unseen").hidden = isOnline;
+}
+
+function setOnline(isOnline) {
+  presence.setStatus(isOnline ? "online" : "offline");
+  drawPresence(isOnline);
+}
+
+find("#online").onchange = ({ target }) => setOnline(target.checked);
+find("#go-online").onclick = () => {
+  setOnline(true);
+  find("#online").focus(); // the button is gone
+};
 
 // --- Open requests ---
 

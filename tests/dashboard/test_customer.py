@@ -329,6 +329,16 @@ def test_fifty_favourites_leave_the_launcher_on_the_screen(stage: Stage) -> None
     assert len(set(colours)) == 2
 
 
+def test_three_favourites_on_a_phone_are_all_within_reach(stage: Stage) -> None:
+    mechanic(stage, "Aïcha Benali")
+    page = stage.open(stage.carla, viewport=PHONE)
+    cards = page.locator("#favourites > li")
+    expect(cards).to_have_count(2)
+    page.get_by_role("button", name="Show all 3").click()
+    expect(cards).to_have_count(3)
+    expect(page.get_by_role("button", name="Show all 3")).to_be_hidden()
+
+
 def test_a_favourite_who_cannot_be_booked_is_not_dropped_without_a_word(stage: Stage) -> None:
     nameless, gone = mechanic(stage, None), mechanic(stage, "Gina")
     stage.world.sql("update public.mechanics set status = 'suspended' where id = %s", gone)
@@ -425,3 +435,55 @@ def test_accepted_and_booked_again(stage: Stage) -> None:
     expect(page.locator(".like-before")).to_contain_text("Free diagnostic")
     page.get_by_role("button", name="Sign out").click()
     expect(headline(page)).to_have_text("Who are you?")
+
+
+def primary(page: Page) -> Locator:
+    """The buttons that stand out: filled, not outlined."""
+    accent = page.evaluate(
+        "() => {"
+        " const probe = document.body.appendChild(document.createElement('i'));"
+        " probe.style.background = 'var(--accent)';"
+        " const found = getComputedStyle(probe).backgroundColor;"
+        " probe.remove();"
+        " return found;"
+        "}"
+    )
+    page.evaluate(
+        "accent => document.querySelectorAll('main :is(button, .button)').forEach(each =>"
+        " each.toggleAttribute('data-primary', getComputedStyle(each).backgroundColor === accent))",
+        accent,
+    )
+    return page.locator("[data-primary]:visible")
+
+
+def test_each_past_session_can_be_booked_again_with_one_press(stage: Stage) -> None:
+    """Also one that nobody took; and what was booked then is what stands out."""
+    chat = book_paid(stage, 999, "usd", stage.mona)
+    stage.mona.rpc("accept_session_request", request_id=chat)
+    stage.mona.rpc("complete_session_request", request_id=chat)
+    for preferred in (stage.frank, None):
+        asked = book_paid(stage, 999, "usd", preferred)
+        stage.carla.rpc("cancel_session_request", request_id=asked)
+    stage.frank.rpc("set_presence", status="online")
+    page = stage.open(stage.carla)
+    past = page.locator("#history > li")
+    expect(past).to_have_count(3)
+    expect(primary(page)).to_have_text(["Book again"] * 2)  # the favourites' cards
+
+    past.nth(0).get_by_role("button", name="Book again as on").click()
+    expect(page.get_by_role("heading", name="Start a session")).to_be_focused()
+    expect(page.locator(".like-before")).to_contain_text("Quick chat")
+    expect(page.locator("#banner > *")).to_have_count(0)
+    expect(primary(page)).to_have_text(["Continue to payment"])
+
+    expect(past.nth(1)).not_to_contain_text("Frank")  # he did not come
+    past.nth(1).get_by_role("button", name="Book again as on").click()
+    expect(banner(page)).to_be_visible()  # he is online: nothing to ask
+    expect(primary(page)).to_have_text(["Continue to payment"])
+
+    # From the card, too, it is known what was booked with her.
+    page.reload()
+    book_again(page, "Mona", "Continue with Mona")
+    expect(page.get_by_text("Booking with Mona Ricci (Priority)")).to_be_visible()
+    expect(page.locator(".like-before")).to_contain_text("Quick chat")
+    expect(primary(page)).to_have_text(["Continue to payment"])

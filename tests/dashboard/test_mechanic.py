@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.dashboard.conftest import Stage
+from tests.dashboard.conftest import PHONE, Stage
 from tests.dashboard.test_dashboard import offer
 from tests.database import eventually
 
@@ -174,3 +174,39 @@ def test_offline_in_one_tab_is_offline_in_all(stage: Stage) -> None:
     assert last.value.post_data_json == {"status": "offline"}
     assert last.value.response()
     assert not stage.carla.rpc("get_mechanic_status", **status)["is_online"]
+
+
+def test_an_empty_list_says_what_to_do(stage: Stage) -> None:
+    page = open_mechanic(stage)
+    expect(page.get_by_text("Your customers see that you are offline.")).to_be_visible()
+    page.get_by_role("button", name="Go online").click()
+    switch = page.get_by_role("switch", name="Online")
+    expect(switch).to_be_checked()
+    expect(switch).to_be_focused()
+    expect(page.get_by_role("button", name="Go online")).to_be_hidden()
+    status = {"mechanic_id": stage.frank.id}
+    eventually(lambda: stage.carla.rpc("get_mechanic_status", **status)["is_online"])
+    switch.uncheck()
+    expect(page.get_by_role("button", name="Go online")).to_be_visible()
+
+
+def test_a_key_held_down_declines_nothing(stage: Stage) -> None:
+    booked = stage.world.book(stage.carla, stage.frank)
+    page = stage.open(stage.frank, "mechanic.html", viewport=PHONE)
+    card = offer(page)
+    expect(card).to_have_count(1)
+    heights = [
+        button.bounding_box()["height"]  # type: ignore[index]
+        for button in card.get_by_role("button").all()
+    ]
+    assert heights == [44, 44]  # a thumb's, and no more
+    decline = card.get_by_role("button", name="Decline")
+    decline.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Decline this request?")
+    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(decline).to_be_focused()
+    open_now = stage.frank.rpc("list_open_session_requests")
+    assert [each["request_id"] for each in open_now] == [booked]
