@@ -21,6 +21,7 @@ from stack.clients import Env, add_mechanic, add_user
 from stack.demo_people import session_of
 from stack.services import Stack
 from stack.temporary import temporary_stack
+from tests.api.realtime import realtime
 from tests.api.world import Person, World
 
 CHROMIUM = ROOT / "stack/node_modules/@sparticuz/chromium/bin/chromium"
@@ -33,8 +34,34 @@ SESSION_KEY = "sb-127-auth-token"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
-# A journey that is made in each browser, whichever the others are made in.
-in_both_browsers = pytest.mark.parametrize("browser", ["chromium", "firefox"], indirect=True)
+# Realtime is not behind the stack's front door; and which channels the page has joined.
+HEAR = """{
+    const Socket = WebSocket;
+    window.joined = [];
+    window.WebSocket = class extends Socket {
+        constructor(address, ...rest) {
+            super(address.replace(/^.*?(?=\\/realtime\\/v1)/, "SERVER"), ...rest);
+            this.addEventListener("message", ({ data }) => {
+                const [, , topic, event, { status }] = JSON.parse(data);
+                if (event === "phx_reply" && status === "ok") joined.push(topic);
+            });
+        }
+    };
+}"""
+# What was sent and where to, for WebDriver BiDi does not tell; kept from one page to the next.
+KEEP_SENT = """{
+    const ask = fetch;
+    window.fetch = (url, init) => {
+        const sent = JSON.parse(sessionStorage.sent ?? "[]");
+        if (init?.body) sessionStorage.sent = JSON.stringify([...sent, [url, init.body]]);
+        return ask(url, init);
+    };
+}"""
+
+# A journey that is made in Firefox too, whichever browser the others are made in.
+in_firefox_too = pytest.mark.parametrize(
+    "browser", [None, "firefox"], ids=["here", "firefox"], indirect=True
+)
 
 expect.set_options(timeout=15_000)
 
@@ -70,7 +97,7 @@ def firefox(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    name = getattr(request, "param", request.config.getoption("--browser"))
+    name = getattr(request, "param", None) or request.config.getoption("--browser")
     browser: Browser = request.getfixturevalue(name)
     yield browser
     for context in browser.contexts:
@@ -101,10 +128,13 @@ class Stage:
     carla: Person
     frank: Person
     mona: Person
+    realtime: str | None = None
 
     def open(self, person: Person, path: str = "", **context: Any) -> Page:
         page = self.device(**{"viewport": DESKTOP, **context}).new_page()
         self.sign_in(page, person)
+        if self.realtime:
+            page.add_init_script(HEAR.replace("SERVER", self.realtime))
         page.goto(f"/{path}")
         return page
 
@@ -139,3 +169,22 @@ def stage(stack: Stack, world: World, browser: Browser) -> Stage:
             favourite.id,
         )
     return Stage(stack.env, world, browser, carla, frank, mona)
+
+
+@pytest.fixture
+def hearing_stage(stage: Stage) -> Iterator[Stage]:
+    """The same with Realtime: what a page shows then it was told, for it reads once a minute."""
+    with realtime(stage.env) as stage.realtime:
+        yield stage
+
+
+def wait_to_hear(page: Page, *topics: str) -> None:
+    """Until the page has joined these channels, which it does each time it is loaded."""
+    names = [f"realtime:{topic}" for topic in topics]
+    page.wait_for_function("names => names.every(name => joined.includes(name))", arg=names)
+
+
+def sent(page: Page, name: str) -> list[Any]:
+    """What the pages of this tab have sent to a function of that name; see KEEP_SENT."""
+    kept = json.loads(page.evaluate("sessionStorage.sent ?? '[]'"))
+    return [json.loads(body) for url, body in kept if url.endswith(f"/{name}")]

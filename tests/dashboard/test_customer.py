@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from stack.clients import add_mechanic, paid_checkout, post_event, stripe_event
 from tests.api.world import Person
-from tests.dashboard.conftest import PHONE, Stage
+from tests.dashboard.conftest import KEEP_SENT, PHONE, Stage, in_firefox_too, sent
 from tests.dashboard.test_dashboard import (
     WAITING,
     banner,
@@ -177,6 +177,8 @@ def test_paid_in_another_browser(stage: Stage) -> None:
 
 
 def test_a_free_booking_whose_answer_is_lost_is_one(stage: Stage) -> None:
+    if stage.browser.browser_type.name == "firefox":
+        pytest.skip("WebDriver BiDi has no body to send in the page's place")
     page = stage.open(stage.carla)
     rpc = "**/rpc/request_free_session"
 
@@ -220,28 +222,32 @@ def test_a_free_booking_whose_answer_is_lost_is_one(stage: Stage) -> None:
 
 def test_a_checkout_that_failed_is_another_the_next_time(stage: Stage) -> None:
     page = stage.open(stage.carla)
-    attempts: list[str] = []
-
-    def fail(route: Route) -> None:
-        attempts.append(str(route.request.post_data))
-        if len(attempts) > 1:
-            route.continue_()
-        else:
-            route.fulfill(status=502, json={"message": "Stripe did not answer as it should"})
-
-    page.route("**/functions/v1/create-checkout", fail)
+    page.add_init_script(KEEP_SENT)
+    page.reload()
+    function = "**/functions/v1/create-checkout"
+    failed = {"message": "Stripe did not answer as it should"}
+    page.route(function, lambda route: route.fulfill(status=502, json=failed))
     start(page).click()
     expect(page.get_by_role("alert")).to_contain_text("does not answer as it should")
     expect(start(page)).to_have_text("Continue to payment")
+    page.unroute(function)
     start(page).click()
     page.wait_for_url("**/pay/**")
-    assert len(set(attempts)) == 2  # they differ in the attempt alone
+    page.go_back()
+    first, second = sent(page, "create-checkout")
+    assert first.pop("attempt") != second.pop("attempt")
+    assert first == second
 
 
 # --- The time ---
 
 
-@pytest.mark.parametrize("hours", [1, -3], ids=["fast", "slow"])
+@pytest.mark.parametrize(
+    ("hours", "browser"),
+    [(1, None), (-3, None), (-3, "firefox")],
+    ids=["fast", "slow", "firefox"],
+    indirect=["browser"],
+)
 def test_a_device_s_clock_may_be_wrong(stage: Stage, hours: int) -> None:
     booked = stage.world.book(stage.carla, stage.frank)
     page = stage.open(stage.carla)
@@ -294,6 +300,7 @@ def test_favourites_are_found_added_and_removed(stage: Stage) -> None:
     assert len(stage.carla.rpc("list_favorite_mechanics")) == 1
 
 
+@in_firefox_too
 def test_fifty_favourites_leave_the_launcher_on_the_screen(stage: Stage) -> None:
     for number in range(48):
         mechanic(stage, f"Mechanic {number:02}")
@@ -373,7 +380,8 @@ def test_notes_and_skipping_an_offline_favourite_reach_the_booking(stage: Stage)
     dialog.get_by_role("button", name="Continue with Mona").click()
     expect(page.locator("#banner")).to_contain_text("up to 10 minutes")
     notes = page.get_by_role("textbox", name="What is the trouble?")
-    notes.fill("It squeals. " + "x" * 2000)
+    notes.fill("It squeals. " + "x" * 480)
+    notes.press_sequentially("x" * 20)
     expect(page.get_by_text("0 left")).to_be_visible()
     assert fits(page)
     start(page).click()

@@ -57,7 +57,11 @@ def person_of(stage: Stage, path: str) -> Person:
     return stage.frank if "mechanic" in path else stage.carla
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    ("path", "browser"),
+    [*((path, None) for path in PAGES), ("request.html", "firefox")],
+    indirect=["browser"],
+)
 def test_whatever_the_server_says_is_put_into_words(stage: Stage, path: str) -> None:
     booked = stage.world.book(stage.carla)
     page = stage.open(person_of(stage, path), f"{path}?id={booked}")
