@@ -22,6 +22,7 @@ from tests.dashboard.test_dashboard import (
 
 LONG_NAME = "Wolfeschlegelsteinhausenbergerdorff" * 2 + "und Söhne"
 assert len(LONG_NAME) == 79
+HELP = "mailto:help@marketplace.example"
 
 
 def book_paid(
@@ -139,11 +140,18 @@ def test_the_page_after_a_checkout_waits_for_that_payment(stage: Stage) -> None:
     page = stage.open(stage.carla)
     expect(start(page)).to_be_visible()
     page.clock.install()
+    with_help = httpx.get(f"{stage.env['DASHBOARD_URL']}/config.js").text.replace(
+        'HELP_URL = ""', f'HELP_URL = "{HELP}"'
+    )
+    page.route(
+        "**/config.js", lambda route: route.fulfill(body=with_help, content_type="text/javascript")
+    )
     page.goto(f"/request.html?checkout={session}")
     expect(headline(page)).to_have_text("Confirming your payment…")
     page.clock.fast_forward(31_000)
     expect(headline(page)).to_have_text("Your payment is not here yet")
     expect(page.locator("#session")).to_contain_text(session)
+    expect(page.get_by_role("link", name="Ask for help")).to_have_attribute("href", HELP)
     page.get_by_role("link", name="Back to the start").click()
     row = page.locator("#payments > li")
     expect(row).to_contain_text("Your payment is not here yet")
