@@ -4,7 +4,7 @@ import {
   mechanicTopics, timeLeft,
 } from "./favorites_priority.js";
 import {
-  LANGUAGE, ago, drawList, fill, find, isCurrent, keepUp, me, money, part, run, showConnected,
+  LANGUAGE, ago, drawJoin, drawList, fill, find, isCurrent, keepUp, me, money, part, run, showConnected,
   showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { drawTitle, forget, ring } from "./ring.js";
@@ -206,6 +206,7 @@ function drawJob(card, job) {
   });
   part(card, "email").href = `mailto:${customer_email ?? ""}`;
   part(card, "email").hidden = !customer_email;
+  drawJoin(part(card, "join"), id);
   drawEnding(card, id);
 }
 

@@ -1,11 +1,13 @@
 """A stack of its own, so that no other test's requests are on the screens; and the browsers."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
@@ -176,6 +178,17 @@ def hearing_stage(stage: Stage) -> Iterator[Stage]:
     """The same with Realtime: what a page shows then it was told, for it reads once a minute."""
     with realtime(stage.env) as stage.realtime:
         yield stage
+
+
+def configure(page: Page, stage: Stage, **settings: str) -> None:
+    """The page is as where config.js has these settings too."""
+    config = httpx.get(f"{stage.env['DASHBOARD_URL']}/config.js").text
+    for name, value in settings.items():
+        config, count = re.subn(rf'{name} = ".*"', f'{name} = "{value}"', config)
+        assert count == 1
+    page.route(
+        "**/config.js", lambda route: route.fulfill(body=config, content_type="text/javascript")
+    )
 
 
 def wait_to_hear(page: Page, *topics: str) -> None:

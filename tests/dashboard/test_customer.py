@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from stack.clients import add_mechanic, paid_checkout, post_event, stripe_event
 from tests.api.world import Person
-from tests.dashboard.conftest import KEEP_SENT, PHONE, Stage, in_firefox_too, sent
+from tests.dashboard.conftest import KEEP_SENT, PHONE, Stage, configure, in_firefox_too, sent
 from tests.dashboard.test_dashboard import (
     WAITING,
     banner,
@@ -140,12 +140,7 @@ def test_the_page_after_a_checkout_waits_for_that_payment(stage: Stage) -> None:
     page = stage.open(stage.carla)
     expect(start(page)).to_be_visible()
     page.clock.install()
-    with_help = httpx.get(f"{stage.env['DASHBOARD_URL']}/config.js").text.replace(
-        'HELP_URL = ""', f'HELP_URL = "{HELP}"'
-    )
-    page.route(
-        "**/config.js", lambda route: route.fulfill(body=with_help, content_type="text/javascript")
-    )
+    configure(page, stage, HELP_URL=HELP)
     page.goto(f"/request.html?checkout={session}")
     expect(headline(page)).to_have_text("Confirming your payment…")
     page.clock.fast_forward(31_000)

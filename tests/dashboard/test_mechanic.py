@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.dashboard.conftest import PHONE, Stage
+from tests.dashboard.conftest import PHONE, Stage, configure
 from tests.dashboard.test_dashboard import offer
 from tests.database import eventually
 
@@ -120,6 +120,19 @@ def accepted(stage: Stage) -> tuple[Page, str]:
     page = stage.open(stage.frank, "mechanic.html")
     expect(page.locator("#accepted > li")).to_have_count(1)
     return page, booked
+
+
+def test_the_mechanic_joins_the_session_too(stage: Stage) -> None:
+    page, booked = accepted(stage)
+    join = page.get_by_role("link", name="Join the session")
+    join.click()
+    expect(page).to_have_url(re.compile(f"session.html\\?id={booked}$"))
+    page.get_by_role("link", name="Back").click()
+    expect(join).to_be_visible()
+    configure(page, stage, SESSION_URL="")
+    page.reload()
+    expect(page.get_by_role("button", name="Session complete")).to_be_visible()
+    expect(join).to_be_hidden()
 
 
 def test_complete_can_be_taken_back_for_some_seconds(stage: Stage) -> None:
