@@ -39,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         help="how many random inputs tests/fuzz tries in all; else a few, always the same",
     )
+    parser.addoption(
+        "--browser",
+        choices=["chromium", "firefox"],
+        default="chromium",
+        help="what tests/dashboard looks at the pages in; the main journeys are made in both",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,8 +9,8 @@ import {
   wasBooked, whatBecameOf,
 } from "./bookings.js";
 import {
-  LANGUAGE, ago, drawList, fill, find, initials, isCurrent, keepUp, me, part, run, showConnected,
-  showReadError, signOut, supabase, tell, tellError,
+  LANGUAGE, ago, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, part, run,
+  showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { serverNow } from "./server_clock.js";
 
@@ -308,9 +308,7 @@ function drawButtons(isWindow, winner) {
   const { request, names, isKept } = known;
   const { status, mechanic_id, preferred_mechanic_id, plan_code } = request;
   const isOver = ["cancelled", "expired", "completed"].includes(status);
-  const isJoinable = status === "accepted" && !isStranded(request) && config.SESSION_URL;
-  find("#join").hidden = !isJoinable;
-  if (isJoinable) find("#join").href = config.SESSION_URL.replace("{id}", requestId);
+  drawJoin(find("#join"), status === "accepted" && !isStranded(request) ? requestId : null);
   const whom = mechanic_id ?? preferred_mechanic_id;
   const again = new URLSearchParams({ plan: plan_code ?? "" });
   if (whom && names[whom]) again.set("book", whom);

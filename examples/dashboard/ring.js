@@ -15,7 +15,7 @@ function wake() {
   speaker ??= new AudioContext();
   speaker.resume().catch(console.debug);
 }
-addEventListener("pointerdown", wake);
+addEventListener("click", wake); // a finger that was only put down is none to Safari
 addEventListener("keydown", wake);
 
 find("#sound").checked = wantsSound();
