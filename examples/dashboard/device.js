@@ -10,7 +10,7 @@ const PATH = "session";
 // --- The session of whoever lets this device ring; null when nobody does ---
 
 export async function readSession() {
-  const kept = await (await caches.open(NAME)).match(PATH);
+  const kept = await caches.match(PATH, { cacheName: NAME });
   return kept ? kept.json() : null;
 }
 

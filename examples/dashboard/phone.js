@@ -15,7 +15,8 @@ const isIos =
 
 let worker; // while this device rings for whoever is signed in here
 
-const isOurs = async () => isPossible && (await readSession())?.user.id === me.id;
+const isOurs = async () =>
+  isPossible && (await readSession().catch(console.debug))?.user.id === me.id;
 
 // off, on, denied; or why it cannot be.
 export async function phoneState() {

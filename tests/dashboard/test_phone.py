@@ -8,21 +8,25 @@ the press, which is an event of our own.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from playwright.sync_api import BrowserContext, CDPSession, Page, Route, Worker, expect
 
 from stack.push_service import Device, base64url
 from stack.tokens import sign
 from tests.api.world import Person
-from tests.dashboard.conftest import Stage
+from tests.dashboard.conftest import SESSION_KEY, Stage
 from tests.dashboard.test_dashboard import offer
 from tests.dashboard.test_mechanic import read_now
 from tests.database import eventually
 
 DEVICE = Device("https://fcm.googleapis.com/fcm/send/one")
+
+ANYWHERE = {"Access-Control-Allow-Origin": "*"}
 
 PAGE = """
     window.asked = [];
@@ -72,6 +76,12 @@ WORKER = """() => {
         await done;
     };
 }"""
+
+
+@pytest.fixture(autouse=True)
+def _devtools(stage: Stage) -> None:
+    if stage.browser.browser_type.name != "chromium":
+        pytest.skip("pushes come by Chromium's DevTools")
 
 
 def subscribed(device: Device) -> str:
@@ -267,17 +277,18 @@ def test_a_session_that_expired_meanwhile_is_renewed_for_the_page_too(stage: Sta
     def renew(route: Route) -> None:
         asked.append(route.request.post_data_json)
         renewed = {"refresh_token": "next", "expires_at": 2**31 + len(asked)}
-        route.fulfill(json=session | renewed)
+        route.fulfill(json=session | renewed, headers=ANYWHERE)
 
     phone.context.route("**/auth/v1/token?grant_type=refresh_token", renew)
     kept = "() => caches.match('session').then((kept) => kept.json())"
-    stored = "JSON.parse(sessionStorage['sb-127-auth-token']).refresh_token"
+    stored = f"JSON.parse(sessionStorage['{SESSION_KEY}']).refresh_token"
     phone.page.evaluate(keep, json.dumps(session | {"access_token": expired}))
     stage.world.book(stage.carla, stage.frank)
     payload = claimed(stage)
     phone.push(payload)
     seen = "select id from dispatch.pushes where event_id = %s and outcome = 'acknowledged'"
-    eventually(lambda: stage.world.sql(seen, json.loads(payload)["event_id"]))
+    event = json.loads(payload)["event_id"]
+    eventually(lambda: phone.page.title() and stage.world.sql(seen, event))
     assert asked == [{"refresh_token": "unused"}]
     assert phone.page.evaluate(kept)["refresh_token"] == "next"
     # The page that is open; and, as the init script puts the old one back, the page that opens.
@@ -288,7 +299,8 @@ def test_a_session_that_expired_meanwhile_is_renewed_for_the_page_too(stage: Sta
 
     # Signed out for good: it says so, and takes nobody's word.
     phone.context.route(
-        "**/auth/v1/token?grant_type=refresh_token", lambda route: route.fulfill(status=400)
+        "**/auth/v1/token?grant_type=refresh_token",
+        lambda route: route.fulfill(status=400, headers=ANYWHERE),
     )
     phone.page.evaluate(keep, json.dumps(session | {"access_token": expired}))
     phone.press("accept")
@@ -366,6 +378,52 @@ def test_a_subscription_that_the_browser_changes_is_registered(stage: Stage) -> 
         json.loads(subscribed(other)),
     )
     assert (other.endpoint, stage.frank.id) in devices(stage)
+
+
+def test_rings_for_nobody_who_is_not_signed_in_any_more(stage: Stage) -> None:
+    """However they went: their session is gone, or somebody else's is there."""
+    phone = a_mechanic(stage)
+    phone.context.route(
+        "**/rest/v1/**",
+        lambda route: route.fulfill(status=401, json={"code": "PGRST301"}, headers=ANYWHERE),
+    )
+    read_now(phone.page)
+    expect(phone.page.get_by_text("You are signed out")).to_be_visible()
+    is_dropped = "caches.keys().then((all) => all.length === 0 && !localStorage.subscribed)"
+    phone.page.wait_for_function(is_dropped)
+
+    def with_one_session_for_all_tabs(route: Route) -> None:
+        text = re.sub(r"storage: globalThis\.sessionStorage", "", route.fetch().text())
+        route.fulfill(body=text, content_type="text/javascript")
+
+    def sign_in(person: Person) -> None:
+        page.goto("/sign-in/")
+        session = json.dumps(stage.session(person))
+        page.evaluate("([key, value]) => (localStorage[key] = value)", [SESSION_KEY, session])
+        page.goto("/mechanic.html")
+
+    page = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"]).new_page()
+    page.context.add_init_script(PAGE % subscribed(DEVICE))
+    page.context.route("**/config.js", with_one_session_for_all_tabs)
+    sign_in(stage.frank)
+    page.get_by_role("button", name="Let your phone ring").click()
+    expect(page.get_by_role("button", name="Stop ringing")).to_be_visible()
+    sign_in(stage.mona)
+    expect(page.get_by_role("button", name="Let your phone ring")).to_be_visible()
+    assert page.evaluate(is_dropped)
+
+
+def test_the_customer_reads_that_a_phone_will_ring(stage: Stage) -> None:
+    page = open_page(stage, stage.carla, "")
+    stage.mona.rpc("register_device", **DEVICE.subscription())
+    page.reload()
+    for name, words in (("Mona", "their phone will ring"), ("Frank", "not seen yet)")):
+        page.get_by_role("button", name=f"Book again: {name}").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.locator("#rebook-status")).to_have_text(re.compile(rf"{re.escape(words)}$"))
+        # Who can be reached is waited for, whatever is ticked.
+        expect(dialog.get_by_role("checkbox")).to_be_visible(visible=name == "Frank")
+        page.keyboard.press("Escape")
 
 
 def test_what_cannot_ring_says_why(stage: Stage) -> None:
