@@ -12,7 +12,7 @@ const CANNOT = {
     "Notifications are turned off for this page. Allow them in your browser's settings for this " +
     "site, then load the page again.",
 };
-const FAILED = "Your browser could not set this up. Please try again.";
+const FAILED = "This browser could not set it up. Please try again, or use another one.";
 
 const box = find("#phone");
 const turn = part(box, "turn");

@@ -454,7 +454,7 @@ def test_what_cannot_ring_says_why(stage: Stage) -> None:
         (
             allowed,
             {"permissions": ["notifications"]},
-            "Your browser could not set this up. Please try again.",
+            "This browser could not set it up.",
             lambda page: page.get_by_role("button", name="Let your phone ring").click(),
         ),
     ]
