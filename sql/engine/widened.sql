@@ -1,5 +1,5 @@
--- An engine of an earlier version lists with fewer columns, and none can be added to what a function
--- returns.
+-- An engine of an earlier version lists with fewer columns, and none can be added to what a
+-- function returns.
 do $$
 declare
     v_found record;

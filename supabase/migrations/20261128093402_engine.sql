@@ -1409,8 +1409,8 @@ begin
 end;
 $$;
 
--- An engine of an earlier version lists with fewer columns, and none can be added to what a function
--- returns.
+-- An engine of an earlier version lists with fewer columns, and none can be added to what a
+-- function returns.
 do $$
 declare
     v_found record;
