@@ -18,12 +18,17 @@ let worker; // while this device rings for whoever is signed in here
 const isOurs = async () =>
   isPossible && (await readSession().catch(console.debug))?.user.id === me.id;
 
+async function readSubscription() {
+  const registration = await navigator.serviceWorker.getRegistration();
+  return registration?.pushManager.getSubscription();
+}
+
 // off, on, denied; or why it cannot be.
 export async function phoneState() {
   if (!KEY) return "absent";
   if (!isPossible) return isIos && !navigator.standalone ? "uninstalled" : "unsupported";
   if (Notification.permission === "denied") return "denied";
-  return (await isOurs()) ? "on" : "off";
+  return (await isOurs()) && (await readSubscription()) ? "on" : "off";
 }
 
 // To be called at a press: browsers ask for nothing before one.
@@ -51,11 +56,10 @@ export async function keepRinging() {
 export async function silence() {
   if (!(await isOurs())) return;
   worker = undefined;
-  const registration = await navigator.serviceWorker.getRegistration();
-  const subscription = await registration?.pushManager.getSubscription();
-  const { endpoint } = subscription ?? {};
+  const { endpoint } = (await readSubscription()) ?? {};
   // Unheard it is gone nevertheless, as the push service will say.
   if (endpoint) await call(supabase, "unregister_device", { endpoint }).catch(console.debug);
+  const registration = await navigator.serviceWorker.getRegistration();
   await dropDevice(registration);
   registration?.active?.postMessage({ over: true });
 }

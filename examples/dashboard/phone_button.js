@@ -39,6 +39,10 @@ export async function offerPhone(words) {
   }
 
   let failure;
-  await keepRinging().catch((error) => (failure = reason(error)));
+  await keepRinging().catch((error) => {
+    // What the database was not told now, it knows from before.
+    const words = reason(error);
+    if (words === FAILED) failure = words;
+  });
   return draw(failure);
 }

@@ -1,5 +1,6 @@
 """`make up`, `down`, `verify` and `clean` in a checkout of their own, and `make demo`."""
 
+import json
 import os
 import shutil
 import stat
@@ -13,6 +14,7 @@ import pytest
 
 from stack import ROOT
 from stack.clients import paid_checkout
+from stack.services import load_secrets
 from tests.api.world import World
 from tests.database import eventually
 
@@ -79,6 +81,16 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     checkout = Checkout(tmp_path / "checkout")
     yield checkout
     checkout.make("clean")
+
+
+def test_secrets_of_an_older_stack_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    made = load_secrets(path)
+    older = {name: each for name, each in made.items() if not name.startswith("VAPID")}
+    path.write_text(json.dumps(older))
+    now = load_secrets(path)
+    assert now.keys() == made.keys() and now == now | older
+    assert load_secrets(path) == now
 
 
 def test_up_and_down(checkout: Checkout) -> None:

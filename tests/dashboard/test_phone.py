@@ -272,8 +272,13 @@ def test_declined_on_the_notification_and_the_loser_is_told_why(stage: Stage) ->
     )
     assert shown["data"]["event"] == "priority_request"
     phone.context.unroute("**/rpc/accept_session_request")
+    phone.page.goto("/mechanic.html")
+    expect(offer(phone.page)).to_have_count(1)
     phone.press("accept")
     assert str(stage.world.request(again)["mechanic_id"]) == stage.frank.id
+    read_now(phone.page)
+    expect(phone.page.locator("#accepted")).to_contain_text("Carla Customer")
+    expect(phone.page.locator("#news")).to_be_empty()
 
 
 def test_a_session_that_expired_meanwhile_is_renewed_for_the_page_too(stage: Stage) -> None:
@@ -341,6 +346,16 @@ def test_who_looks_at_the_page_is_not_rung_and_what_is_over_is_closed(stage: Sta
     assert [each["silent"] for each in phone.shown()] == [True]
     phone.push(json.dumps(news))  # once more, as at half time
     eventually(lambda: phone.shown()[0]["renotify"])
+
+    # Pushed first, the page has nothing to add.
+    told = len(phone.worker.evaluate("told"))
+    again = news | {"title": "By the page", "fromPage": True}
+    post = "async (news) => (await navigator.serviceWorker.ready).active.postMessage({ news })"
+    phone.page.evaluate(post, again)
+    phone.push(json.dumps(news))
+    eventually(lambda: len(phone.worker.evaluate("told")) > told)
+    assert phone.worker.evaluate("told.at(-1)") == news["title"]
+    assert len(phone.worker.evaluate("told")) == told + 1
 
     stage.mona.rpc("accept_session_request", request_id=everyones)
     read_now(phone.page)
@@ -444,13 +459,13 @@ def test_what_cannot_ring_says_why(stage: Stage) -> None:
     """Failing is Chromium's own: it refuses here."""
     denied = "Object.defineProperty(Notification, 'permission', { get: () => 'denied' });"
     allowed = denied.replace("denied", "granted")
-    phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1"
+    iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1"
     no_push = "delete window.PushManager;"
     stage.world.sql("delete from dispatch.devices")
     cases: list[tuple[str, dict[str, Any], str, Callable[[Page], None] | None]] = [
         (denied, {}, "Notifications are turned off for this page.", None),
         (no_push, {}, "This browser cannot tell you once this page is closed.", None),
-        (no_push, {"user_agent": phone}, "add this page to your Home Screen", None),
+        (no_push, {"user_agent": iphone}, "add this page to your Home Screen", None),
         (
             allowed,
             {"permissions": ["notifications"]},
@@ -467,6 +482,13 @@ def test_what_cannot_ring_says_why(stage: Stage) -> None:
         expect(page.locator("#phone")).to_contain_text(words)
         expect(page.locator("#phone button")).to_be_visible(visible=act is not None)
         assert devices(stage) == []
+    # It rang once; the browser has lost the subscription, and gives no other.
+    phone = a_mechanic(stage).page
+    phone.add_init_script("PushManager.prototype.subscribe = () => Promise.reject(new Error())")
+    phone.evaluate("localStorage.removeItem('subscribed')")
+    phone.reload()
+    expect(phone.locator("#phone")).to_contain_text("This browser could not set it up.")
+    expect(phone.get_by_role("button", name="Let your phone ring")).to_be_visible()
     # Without the sender's key nothing is offered.
     page = stage.open(stage.frank, "sign-in/")
     page.route(
