@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, CDPSession, Page, Route, Worker, expect
 
+from push_app.keys import new_keys
 from stack.push_service import Device, base64url
 from stack.tokens import sign
 from tests.api.world import Person
@@ -40,9 +41,15 @@ PAGE = """
     const fields = %s;
     const subscription = {
         endpoint: fields.endpoint,
-        options: {},
+        get options() {
+            const bytes = atob(localStorage.subscribed.replace(/-/g, "+").replace(/_/g, "/"));
+            return { applicationServerKey: Uint8Array.from(bytes, (c) => c.charCodeAt(0)).buffer };
+        },
         toJSON: () => fields,
-        unsubscribe: async () => localStorage.removeItem("subscribed"),
+        unsubscribe: async () => {
+            localStorage.removeItem("subscribed");
+            localStorage.givenUp = 1 + Number(localStorage.givenUp ?? 0);
+        },
     };
     PushManager.prototype.getSubscription = async () =>
         localStorage.subscribed ? subscription : null;
@@ -204,6 +211,13 @@ def test_asked_at_a_press_and_gone_with_the_sign_out(stage: Stage) -> None:
     expect(page.get_by_role("button", name="Stop ringing")).to_be_visible()
     assert devices(stage) == [(DEVICE.endpoint, stage.frank.id)]
     assert page.evaluate("asked") == []
+    # The same subscription, until the sender has another key.
+    assert page.evaluate("localStorage.givenUp ?? null") is None
+    page.evaluate("(key) => (localStorage.subscribed = key)", new_keys()[0])
+    page.reload()
+    expect(page.get_by_role("button", name="Stop ringing")).to_be_visible()
+    assert page.evaluate("localStorage.subscribed") == stage.env["VAPID_PUBLIC_KEY"]
+    assert page.evaluate("localStorage.givenUp") == "1"
 
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/sign-in/**")
@@ -436,6 +450,8 @@ def test_rings_for_nobody_who_is_not_signed_in_any_more(stage: Stage) -> None:
     page.context.route("**/config.js", with_one_session_for_all_tabs)
     sign_in(stage.frank)
     page.get_by_role("button", name="Let your phone ring").click()
+    expect(page.get_by_role("button", name="Stop ringing")).to_be_visible()
+    page.reload()
     expect(page.get_by_role("button", name="Stop ringing")).to_be_visible()
     sign_in(stage.mona)
     expect(page.get_by_role("button", name="Let your phone ring")).to_be_visible()
