@@ -9,5 +9,9 @@ export const SESSION_URL = "";
 // Where to ask when a payment does not arrive: a page, or mailto: with an address.
 export const HELP_URL = "";
 
-// Options of supabase-js's createClient.
+// The public key of `python -m push_app keys`. Empty: no device is rung when no page is open.
+export const VAPID_PUBLIC_KEY = "";
+
+// Options of supabase-js's createClient. The service worker reads this file too, where there is no
+// `window` and no `localStorage`.
 export const OPTIONS = {};

@@ -11,6 +11,7 @@ import {
   LANGUAGE, ago, drawList, fill, find, initials, keepUp, lastSeen, leave, me, money, part, run,
   showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
+import { keepRinging } from "./phone.js";
 
 const ABOUT = {
   diagnostic: "Describe the trouble and hear what it may be.",
@@ -210,15 +211,21 @@ async function readStatus(mechanicId) {
   }
 }
 
-function ask(mechanicId, name, { is_online, last_seen }) {
+// As skip_if_offline takes it: their phone rings. Of one who is no favourite it is not known.
+const isReachable = (mechanicId, { is_online }) =>
+  is_online || favourites.some((each) => each.mechanic_id === mechanicId && each.is_reachable);
+
+function ask(mechanicId, name, status) {
+  const { is_online, last_seen } = status;
   const dialog = find("#rebook");
   find("#rebook-title").textContent = `Book ${name} again`;
   find("#rebook-continue").textContent = `Continue with ${name}`;
   find("#rebook-status").textContent = is_online
     ? "Available now"
-    : `Currently offline (${lastSeen(seenAt(mechanicId, last_seen))})`;
+    : `Currently offline (${lastSeen(seenAt(mechanicId, last_seen))})` +
+      (isReachable(mechanicId, status) ? "; their phone will ring" : "");
   find("#rebook-status").classList.toggle("online", is_online);
-  find("#rebook-offline").hidden = is_online;
+  find("#rebook-offline").hidden = isReachable(mechanicId, status);
   find("#rebook-skip").checked = false;
   dialog.returnValue = "";
   dialog.showModal();
@@ -320,7 +327,7 @@ function drawPlan(card, { code, title, session_type, price_cents, currency }) {
 
 async function startFree(planCode) {
   const wish = favourite();
-  const isSkipped = wish?.skipIfOffline && !(await readStatus(wish.id)).is_online;
+  const isSkipped = wish?.skipIfOffline && !isReachable(wish.id, await readStatus(wish.id));
   const book = () =>
     requestFreeSession(supabase, planCode, isSkipped ? undefined : wish?.id, {
       notes: notes.value,
@@ -505,6 +512,8 @@ if (new URLSearchParams(location.search).has("cancelled")) {
   tell("Nothing was paid. Choose again when you are ready.");
   history.replaceState(null, "", location.pathname);
 }
+keepRinging().catch(console.debug);
+
 catchUp = await keepUp(
   followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {
     handle: draw,

@@ -146,6 +146,8 @@ function tellWhatLeft(openIds, events) {
   for (const id of shown ?? []) {
     if (mine.has(id) || openIds.has(id)) continue;
     const last = events.findLast((event) => event.request_id === id);
+    // Answered by this mechanic elsewhere: in another tab, or on a notification.
+    if (jobs.has(id) || last?.event === "request_declined") continue;
     tell(LEFT[last?.event] ?? "A request is no longer open: taken or withdrawn.");
   }
 }
@@ -156,6 +158,7 @@ function ringFor(open) {
   ring(
     open.filter(isNew).map((request) => ({
       id: request.request_id,
+      event: request.is_priority ? "priority_request" : "new_request",
       title: `${request.is_priority ? "You first" : "New request"}: ${titleOf(request)}`,
       about: [priceOf(request), ...factsOf(request)].filter(Boolean).join(" · "),
     })),

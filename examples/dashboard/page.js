@@ -1,6 +1,7 @@
 // What the pages share: drawing, words, and staying up to date.
 import * as config from "./config.js";
 import { WORDS, explain, wordOf } from "./favorites_priority.js";
+import { silence } from "./phone.js";
 import { serverNow } from "./server_clock.js";
 import {
   isSignedOut, keptSession, me, showBroken, showSignedOut, showTold, supabase,
@@ -202,7 +203,10 @@ export function leave(url) {
 
 // On this device alone, and whether or not the server hears of it.
 export async function signOut() {
-  const isHeard = supabase.auth.signOut({ scope: "local" }).catch(console.debug);
+  const isHeard = silence()
+    .catch(console.debug)
+    .then(() => supabase.auth.signOut({ scope: "local" }))
+    .catch(console.debug);
   await Promise.race([isHeard, new Promise((resolve) => setTimeout(resolve, 3000))]);
   (config.OPTIONS.auth?.storage ?? localStorage).removeItem(supabase.auth.storageKey);
   await leave(config.SIGN_IN_URL);

@@ -12,6 +12,8 @@ import {
   LANGUAGE, ago, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, part, run,
   showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
+import { tellWorker } from "./phone.js";
+import { offerPhone } from "./phone_button.js";
 import { serverNow } from "./server_clock.js";
 
 const address = new URLSearchParams(location.search);
@@ -111,9 +113,11 @@ const ASKED_EVERYONE = {
   customer: () => "As you wished.",
   flag_off: () => "Favourites are not asked first at the moment.",
   mechanic_gone: (favourite) => `${favourite} is not available any more.`,
+  unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
 };
 const SKIPPED = {
   offline: (favourite) => `${favourite} is offline.`,
+  unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",
@@ -289,6 +293,8 @@ function drawRequest() {
   drawList(find("#steps"), "step", steps, (step) => step.id, drawStep);
   find("#session").dataset.status = status;
   drawButtons(isWindow, winner);
+  find("#telling").hidden = status !== "pending";
+  if (document.hasFocus()) tellWorker({ seen: request.id });
   fill(find("#sure"), { money: wouldReturn(payment) });
 }
 
@@ -348,6 +354,12 @@ find("#sure").onclose = () => {
 };
 find("#sign-out").onclick = () => run(find("#sign-out"), "Signing out…", signOut);
 find("#help").href = config.HELP_URL ?? "";
+
+offerPhone({
+  offer: "Tell me when somebody takes it",
+  on: "You are told on this device, with this page closed too.",
+  stop: "Stop telling me",
+}).catch(tellError);
 
 catchUp = await keepUp(
   followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {

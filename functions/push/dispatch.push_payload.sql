@@ -44,6 +44,7 @@ begin
     return jsonb_strip_nulls(jsonb_build_object(
         'event_id', p_event_id,
         'event', p_event,
+        'audience', p_audience,
         'request_id', p_payload -> 'request_id',
         'window_ends_at', case when p_event = 'priority_request' then v_ends_at end,
         'title', v_title,
@@ -53,6 +54,6 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now: ids, and a title and a body to show.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;

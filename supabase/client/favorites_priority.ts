@@ -502,6 +502,7 @@ export interface Favourite {
   is_online: boolean;
   last_seen: string | null;
   favorited_at: string;
+  is_reachable: boolean;
 }
 
 export function addFavourite(supabase: Client, userId: string, mechanicId: string): Promise<void> {

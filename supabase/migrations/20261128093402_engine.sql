@@ -1429,6 +1429,33 @@ begin
 end;
 $$;
 
+-- An engine of an earlier version lists with fewer columns, and none can be added to what a
+-- function returns.
+do $$
+declare
+    v_found record;
+begin
+    for v_found in
+        select w.behind, w.rpc
+        from (
+            values
+            ('list_open_requests', 'list_open_session_requests', 'is_returning_customer'),
+            ('list_favorites', 'list_favorite_mechanics', 'is_reachable')
+        ) as w (behind, rpc, last_column)
+        where
+            not exists (
+                select from pg_catalog.pg_proc as p
+                where
+                    p.oid = to_regprocedure(format('dispatch.%I()', w.behind))
+                    and w.last_column = any(p.proargnames)
+            )
+    loop
+        execute format('drop function if exists public.%I()', v_found.rpc);
+        execute format('drop function if exists dispatch.%I()', v_found.behind);
+    end loop;
+end;
+$$;
+
 -- The log of what happened, and its delivery.
 -- Changes dispatch.last_delivery.
 -- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
@@ -2023,7 +2050,7 @@ from public, anon, authenticated, service_role;
 create or replace function dispatch.list_favorites()
 returns table (
     mechanic_id uuid, display_name text, is_online boolean, last_seen timestamptz,
-    favorited_at timestamptz
+    favorited_at timestamptz, is_reachable boolean
 )
 language plpgsql
 stable
@@ -2041,7 +2068,12 @@ begin
         case when b.is_bookable then left(m.display_name, 200) end,
         b.is_bookable and dispatch.is_online(m, now()),
         case when b.is_bookable then m.last_seen_at end,
-        f.favorited_at
+        f.favorited_at,
+        -- As dispatch.route_request takes it for skip_if_offline. By which of the two is not told.
+        b.is_bookable and (
+            dispatch.is_online(m, now())
+            or exists (select from dispatch.devices as d where d.user_id = m.user_id)
+        )
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
     cross join lateral (select m.is_approved and m.user_id is not null as is_bookable) as b
@@ -2225,22 +2257,6 @@ comment on function dispatch.silent_since(timestamptz) is
 'A mechanic last heard from at this time, or before, counts as offline at p_now.';
 revoke all on function dispatch.silent_since(timestamptz)
 from public, anon, authenticated, service_role;
-
--- An engine of an earlier version lists open requests with fewer columns, and none can be added to
--- what a function returns.
-do $$
-begin
-    if not exists (
-        select from pg_catalog.pg_proc as p
-        where
-            p.oid = to_regprocedure('dispatch.list_open_requests()')
-            and 'is_returning_customer' = any(p.proargnames)
-    ) then
-        drop function if exists public.list_open_session_requests();
-        drop function if exists dispatch.list_open_requests();
-    end if;
-end;
-$$;
 
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
 -- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
@@ -5171,6 +5187,7 @@ begin
     return jsonb_strip_nulls(jsonb_build_object(
         'event_id', p_event_id,
         'event', p_event,
+        'audience', p_audience,
         'request_id', p_payload -> 'request_id',
         'window_ends_at', case when p_event = 'priority_request' then v_ends_at end,
         'title', v_title,
@@ -5180,7 +5197,7 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now: ids, and a title and a body to show.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -8722,14 +8739,14 @@ grant execute on function public.get_session_request_timeline(uuid) to authentic
 create or replace function public.list_favorite_mechanics()
 returns table (
     mechanic_id uuid, display_name text, is_online boolean, last_seen timestamptz,
-    favorited_at timestamptz
+    favorited_at timestamptz, is_reachable boolean
 )
 language sql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-    select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at
+    select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at, f.is_reachable
     from dispatch.list_favorites() as f;
 $$;
 

@@ -249,7 +249,7 @@ isOneToOne: false
                            },
 "list_favorite_mechanics":
 { Args: Record<PropertyKey, never>; Returns: {
-              "display_name": string,"favorited_at": string,"is_online": boolean,"last_seen": string,"mechanic_id": string
+              "display_name": string,"favorited_at": string,"is_online": boolean,"is_reachable": boolean,"last_seen": string,"mechanic_id": string
             }[]
                            },
 "list_open_session_requests":

@@ -153,4 +153,5 @@ def test_sign_in_page_of_the_local_stack(
     page.get_by_role("button", name="Nina").click()
     expect(headline(page)).to_have_text("Only approved mechanics can do this.")
     expect(page.get_by_role("switch")).to_be_hidden()
+    expect(page.locator("#phone")).to_be_hidden()
     check(page, "not-a-mechanic")

@@ -230,6 +230,7 @@ def test_a_favourite_is_told_at_once_and_again_at_half_time(shared: Database) ->
     assert datetime.fromisoformat(payload.pop("window_ends_at")) == ends_at
     assert payload == {
         "event": "priority_request",
+        "audience": "mechanic",
         "request_id": request,
         "title": "A customer asks for you",
         "body": "Chat session, yours alone for 10 minutes.",
@@ -361,7 +362,9 @@ def test_a_customer_is_told_what_they_wait_for(
     elif end == "cancelled":
         rpc(shared.connect(customer), "cancel_session_request", request_id=request)
     queued(shared)
-    assert titles(take(shared)) == ([(phone.endpoint, title)] if title else [])
+    given = take(shared)
+    assert titles(given) == ([(phone.endpoint, title)] if title else [])
+    assert all(json.loads(each["payload"])["audience"] == "customer" for each in given)
 
 
 def test_no_payload_names_anybody(shared: Database) -> None:
@@ -504,6 +507,25 @@ def test_skip_if_offline_knows_whose_phone_can_ring(shared: Database) -> None:
     assert book(with_phone) == ["priority_request"]
     assert book(online) == ["priority_request"]
     assert book(without) == ["priority_skipped:unreachable", "new_request"]
+
+
+def test_a_favourites_list_says_who_can_be_reached_and_not_how(shared: Database) -> None:
+    customer, gone = shared.make_customer(), shared.make_mechanic("suspended")
+    with_phone, without, online = (
+        shared.make_mechanic(online=each) for each in (False, False, True)
+    )
+    device(shared, with_phone)
+    device(shared, gone)
+    shared.sql(
+        "insert into public.customer_favorites select %s, id from public.mechanics", customer
+    )
+    listed = rpc(shared.connect(customer), "list_favorite_mechanics")
+    assert {each["mechanic_id"]: each["is_reachable"] for each in listed} == {
+        with_phone: True,
+        online: True,
+        without: False,
+        gone: False,
+    }
 
 
 # What is kept, and watched.

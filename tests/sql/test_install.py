@@ -184,12 +184,19 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
 
 def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database) -> None:
     db = engine_db
-    for name in ("public.list_open_session_requests()", "dispatch.list_open_requests()"):
+    for name in (
+        "public.list_open_session_requests()",
+        "dispatch.list_open_requests()",
+        "public.list_favorite_mechanics()",
+        "dispatch.list_favorites()",
+    ):
         db.sql(f"drop function {name}")
         body = "select dispatch.caller_id()"
         db.sql(f"create function {name} returns setof uuid language sql as '{body}'")
     install(db.dsn(), ENGINE)
-    assert rpc(db.connect(db.make_mechanic()), "list_open_session_requests") == []
+    mechanic = db.connect(db.make_mechanic())
+    assert rpc(mechanic, "list_open_session_requests") == []
+    assert rpc(mechanic, "list_favorite_mechanics") == []
 
 
 def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
