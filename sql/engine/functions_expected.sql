@@ -122,7 +122,7 @@ from (
         'dispatch.choose_recipients', 'dd67422ec381650270a6516aa9901425',
         '{plan_cache_mode=force_generic_plan}'
     ),
-    ('dispatch.due_steps', '5cd419cc3c407590070afd7c5abefda3', '{}'),
+    ('dispatch.due_steps', '6988d500cae51a753cac29dd523b139c', '{}'),
     ('dispatch.fallback_reason', 'f0bc60b7b2ac1005686c2556f933d4bd', '{}'),
     ('dispatch.is_reserved_for_another', '3b29b8fdafad9013ed97981f094c65b3', '{}'),
     (
@@ -130,7 +130,7 @@ from (
         '{enable_nestloop=off,jit=off}'
     ),
     ('dispatch.log_broadcast', 'bb58d2300b66fa3623a42a3ef502bb05', '{}'),
-    ('dispatch.log_new_request', '185637f76662435ea837b6be821c95c9', '{}'),
+    ('dispatch.log_new_request', '251f3b27ed356cb42d7dfb18dec78dab', '{}'),
     ('dispatch.log_skipped', '3cde96635924fa4b872a8cc273460528', '{}'),
     ('dispatch.log_window', '06ad40ce4c657c2d96d98ad5a66b5f09', '{}'),
     ('dispatch.match_points', '125c6471a5c3492d8e4d059414ec53af', '{}'),
@@ -147,15 +147,15 @@ from (
     ('dispatch.refusal', '9900e5a0dc76659fe631df2126567f1c', '{}'),
     ('dispatch.release_windows', '82536e2e7ff7e207fa50064c19d5758c', '{}'),
     ('dispatch.remove_steps', '46e038d8e1fc324fffd8f6746ebed8f7', '{}'),
-    ('dispatch.route_request', 'bd594f1167ab678976b97fc2e7ee4125', '{}'),
+    ('dispatch.route_request', 'a0d378e4723ecb923d80fc022372a641', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
     ('dispatch.take_steps', '9f90ced590ea78b02e919176bf1b88a2', '{}'),
     ('dispatch.unannounced_requests', '152aad9685ead63c824aa97c6346791c', '{}'),
     ('dispatch.wants_priority', '139fd511c5fe328013948e6ec5f9d5a6', '{}'),
     ('dispatch.ways_to_match', 'eccaca3cfbed2f40f94eedd66d52b194', '{}'),
-    ('dispatch.why_not_asked', '82b723641183a8b4410b1d58a5c7d047', '{}'),
-    ('dispatch.wished_mechanics', '6bbbf4a6e1fd0c4004110fd2401255a0', '{}'),
+    ('dispatch.why_not_asked', '6624b40b5f7ad193b060125e66a93d2d', '{}'),
+    ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
     ('dispatch.announce_fallbacks', 'c1ce258523449990f0f9d12d15559cea', '{}'),
     (

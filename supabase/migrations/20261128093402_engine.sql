@@ -2506,18 +2506,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.steps;
-    v_mechanic dispatch.mechanics;
+    v_mechanic record;
 begin
     ends_at := p_over_at;
     for v_step in
         select * from dispatch.steps as s where s.request_id = p_request.id order by s.turn
     loop
         exit when ends_at > p_now;
-        select * into v_mechanic from dispatch.mechanics as m where m.id = v_step.mechanic_id;
+        select m.user_id, m.is_approved into v_mechanic
+        from dispatch.mechanics as m
+        where m.id = v_step.mechanic_id;
         turn := v_step.turn;
         mechanic_id := v_step.mechanic_id;
         user_id := v_mechanic.user_id;
-        skipped := dispatch.why_not_asked(v_mechanic, p_request.customer_id);
+        skipped := dispatch.why_not_asked(
+            v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
+        );
         window_minutes := v_step.window_minutes;
         began_at := ends_at;
         if skipped is null then
@@ -2776,13 +2780,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
-    v_reason text := new.metadata ->> 'routing_reason';
+    v_routing jsonb := new.metadata -> 'routing';
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
     end if;
-    if new.metadata ? 'routing_skipped' then
-        perform dispatch.log_skipped(dispatch.as_request(new), new.metadata -> 'routing_skipped');
+    if v_routing is not null then
+        perform dispatch.log_skipped(
+            dispatch.as_request(new), jsonb_path_query_array(v_routing, '$.skipped[*]')
+        );
     end if;
 
     -- Not broadcast: the columns of the window are there, and filled.
@@ -2797,7 +2803,7 @@ begin
                 'priority_request',
                 array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
                 case
-                    when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
+                    when v_routing is null then '{}' else jsonb_strip_nulls(v_routing - 'skipped')
                 end,
                 new.priority_window_minutes,
                 new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
@@ -3369,11 +3375,10 @@ declare
     v_minutes text;
     v_window_minutes integer := 10;
     v_granted_id uuid;
-    v_mechanic dispatch.mechanics;
-    v_is_offline_skipped boolean;
+    v_mechanic record;
     v_reason text;
     v_skip text;
-    v_skipped jsonb := '[]'::jsonb;
+    v_skipped jsonb;
     v_theirs text[];
 begin
     if new.status <> 'pending' then
@@ -3391,7 +3396,7 @@ begin
         new.metadata := case jsonb_typeof(new.metadata)
             when 'object' then new.metadata - array[
                 'checkout', 'routing_type', 'preferred_mechanic_id', 'preferred_mechanic_ids',
-                'priority_window_minutes', 'skip_if_offline', 'routing_reason', 'routing_skipped'
+                'priority_window_minutes', 'skip_if_offline', 'routing'
             ]
             else '{}'
         end;
@@ -3439,40 +3444,49 @@ begin
                 v_reason := 'invalid_window';
             end if;
         end if;
-        v_is_offline_skipped := v_wish ->> 'skip_if_offline' = 'true'
-        -- Theirs has no metadata that it would stand in.
-        or (
-            not dispatch.governs_all()
-            and dispatch.routing_note(new.id) = 'skip_if_offline'
-        );
 
         foreach v_wanted_id in array v_wanted_ids loop
             v_number := v_number + 1;
-            continue when v_wanted_id = any(v_wanted_ids[:v_number - 1]);
             -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
             -- this request and announces it.
-            select * into v_mechanic
+            select m.user_id, m.is_approved into v_mechanic
             from dispatch.mechanics as m
             where m.id = v_wanted_id
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
-                else dispatch.why_not_asked(v_mechanic, new.customer_id)
+                else
+                    dispatch.why_not_asked(
+                        v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
+                    )
             end;
-            if v_skip is null and v_is_offline_skipped then
+            if
+                v_skip is null
+                and (
+                    v_wish ->> 'skip_if_offline' = 'true'
+                    -- Theirs has no metadata that it would stand in.
+                    or (
+                        not dispatch.governs_all()
+                        and dispatch.routing_note(new.id) = 'skip_if_offline'
+                    )
+                )
+            then
                 -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
-                v_skip := case
-                    when
-                        dispatch.is_online(v_mechanic, now())
-                        or exists (
-                            select from dispatch.devices as d where d.user_id = v_mechanic.user_id
-                        ) then null
-                    when exists (select from dispatch.devices) then 'unreachable'
-                    else 'offline'
-                end;
+                select
+                    case
+                        when
+                            dispatch.is_online(m, now())
+                            or exists (
+                                select from dispatch.devices as d where d.user_id = m.user_id
+                            ) then null
+                        when exists (select from dispatch.devices) then 'unreachable'
+                        else 'offline'
+                    end into v_skip
+                from dispatch.mechanics as m
+                where m.id = v_wanted_id;
             end if;
             if v_skip is not null then
-                v_skipped := v_skipped
+                v_skipped := coalesce(v_skipped, '[]')
                     || jsonb_build_object('mechanic_id', v_wanted_id, 'reason', v_skip);
             elsif v_granted_id is null then
                 v_granted_id := v_wanted_id;
@@ -3515,13 +3529,15 @@ begin
             end if;
         end if;
         if dispatch.governs_all() then
-            if v_granted_id is not null and v_reason is not null then
-                new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
+            if v_reason is not null or v_skipped is not null then
+                -- For dispatch.log_new_request.
+                new.metadata := new.metadata || jsonb_strip_nulls(
+                    jsonb_build_object(
+                        'routing', jsonb_build_object('reason', v_reason, 'skipped', v_skipped)
+                    )
+                );
             end if;
-            if v_skipped <> '[]' then
-                new.metadata := new.metadata || jsonb_build_object('routing_skipped', v_skipped);
-            end if;
-        elsif v_skipped <> '[]' then
+        elsif v_skipped is not null then
             -- Not by the trigger after the insert, which only a window makes run: that it looked for
             -- such a wish would cost every booking of theirs.
             perform dispatch.log_skipped(dispatch.as_request(new), v_skipped);
@@ -3838,7 +3854,8 @@ revoke all on function dispatch.ways_to_match(dispatch.requests)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.why_not_asked(
-    p_mechanic dispatch.mechanics,
+    p_user_id uuid,
+    p_is_approved boolean,
     p_customer_id uuid
 )
 returns text
@@ -3850,17 +3867,17 @@ as $$
 begin
     return case
         -- One who cannot sign in cannot be told.
-        when p_mechanic.user_id is null then 'unknown_mechanic'
-        when p_mechanic.user_id = p_customer_id then 'own_request'
-        when not p_mechanic.is_approved then 'not_approved'
+        when p_user_id is null then 'unknown_mechanic'
+        when p_user_id = p_customer_id then 'own_request'
+        when not p_is_approved then 'not_approved'
     end;
 end;
 $$;
 
-comment on function dispatch.why_not_asked(dispatch.mechanics, uuid) is
-'Why no window can be opened for this favourite (nulls: there is no such mechanic) of this '
-'customer; null: it can.';
-revoke all on function dispatch.why_not_asked(dispatch.mechanics, uuid)
+comment on function dispatch.why_not_asked(uuid, boolean, uuid) is
+'Why no window can be opened for a favourite, who is this user (null: there is no such mechanic) '
+'and may be approved, of this customer; null: it can.';
+revoke all on function dispatch.why_not_asked(uuid, boolean, uuid)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.wished_mechanics(p_wish jsonb)
@@ -3872,7 +3889,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return array(
-        select dispatch.to_uuid(btrim(i.id))
+        select w.mechanic_id
         from unnest(
             string_to_array(
                 coalesce(
@@ -3881,13 +3898,16 @@ begin
                 ','
             )
         ) with ordinality as i (id, number)
-        order by i.number
+        cross join lateral (select dispatch.to_uuid(btrim(i.id)) as mechanic_id) as w
+        group by w.mechanic_id
+        order by min(i.number)
     );
 end;
 $$;
 
 comment on function dispatch.wished_mechanics(jsonb) is
-'The favourites that Stripe''s metadata asks for, in their order; null for what is no id.';
+'The favourites that Stripe''s metadata asks for, each once, in their order; null for what is no '
+'id.';
 revoke all on function dispatch.wished_mechanics(jsonb)
 from public, anon, authenticated, service_role;
 
