@@ -9,9 +9,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
+    v_is_put_back boolean := false;
     v_old dispatch.requests;
     v_new dispatch.requests;
-    v_has_declined boolean;
+    v_is_out boolean;
     v_is_told boolean;
     v_refusal text;
     v_old_window record;
@@ -24,7 +25,17 @@ begin
         new.accepted_at := now();
         new.updated_at := new.accepted_at;
     elsif new.status <> old.status then
-        if
+        -- From whoever gave it back or did not come, as the log says by now: a writer that puts back
+        -- what it read before takes it from nobody.
+        v_is_put_back := old.status = 'accepted' and new.status = 'pending' and exists (
+            select from dispatch.exclusions as x
+            where
+                x.request_id = old.id and x.user_id = coalesce(old.mechanic_id, old.customer_id)
+        );
+        if v_is_put_back then
+            new.mechanic_id := null;
+            new.accepted_at := null;
+        elsif
             (old.status, new.status) not in (
                 ('pending', 'cancelled'), ('pending', 'expired'),
                 ('accepted', 'completed'), ('accepted', 'cancelled')
@@ -49,11 +60,9 @@ begin
         -- under way is waited for by the foreign key.)
         select
             exists (
-                select from dispatch.request_events as e
-                where
-                    e.request_id = old.id and e.event = 'request_declined'
-                    and e.actor_id = new.mechanic_id
-            ) into v_has_declined
+                select from dispatch.exclusions as x
+                where x.request_id = old.id and x.user_id = new.mechanic_id
+            ) into v_is_out
         from dispatch.mechanics as m
         where m.user_id = new.mechanic_id and m.is_approved;
         if not found then
@@ -64,7 +73,7 @@ begin
         else
             v_refusal := dispatch.broadcast_refusal(
                 old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_has_declined, now()
+                v_is_out, now()
             );
         end if;
         if v_refusal is not null then
@@ -80,9 +89,14 @@ begin
         end if;
     end if;
 
+    -- Back again, it is broadcast anew and lives as long as a new one.
+    if v_is_put_back then
+        new.notification_sent_at := now();
+        new.expires_at := now() + interval '24 hours';
+        v_is_told := true;
     -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
     -- before does not reserve it again, nor for another. The window that it had, if any, stays told.
-    if old.notification_sent_at is not null then
+    elsif old.notification_sent_at is not null then
         new.notification_sent_at := case
             when isfinite(new.notification_sent_at)
                 then least(new.notification_sent_at, old.notification_sent_at)

@@ -51,8 +51,17 @@ begin
             when 'customer new_request'
                 then not k.is_reminder and n.payload @> '{"is_fallback_broadcast": true}'
             when 'customer request_accepted' then not k.is_reminder
+            -- Who did it themselves knows.
+            when 'customer request_released'
+                then not k.is_reminder and n.payload ->> 'reason' = 'released'
             when 'customer request_cancelled'
-                then not k.is_reminder and n.payload ->> 'reason' <> 'cancelled'
+                then
+                    not k.is_reminder
+                    and not exists (
+                        select from dispatch.request_events as e
+                        where
+                            e.id = (n.payload ->> 'event_id')::bigint and e.actor_id = n.user_id
+                    )
             else false
         end
     order by 1, k.is_reminder;

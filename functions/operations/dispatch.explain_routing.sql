@@ -60,7 +60,7 @@ begin
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
-                when d.declined_at is not null then 'declined at ' || d.declined_at
+                when x.how is not null then x.how || ' at ' || x.created_at
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
                 when f.refusal is not null
                     then 'reserved for another mechanic until ' || v_window.ends_at
@@ -89,10 +89,18 @@ begin
                 v_first is not distinct from 'mechanic:' || m.user_id as was_first
         ) as f
     left join lateral (
-        select min(e.created_at) as declined_at from dispatch.request_events as e
-        where
-            e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.user_id
-    ) as d on true
+        select
+            case
+                when x.event = 'request_declined' then 'declined'
+                when x.reason = 'no_show' then 'did not come, as the customer said'
+                else 'gave it back'
+            end as how,
+            x.created_at
+        from dispatch.exclusions as x
+        where x.request_id = p_request_id and x.user_id = m.user_id
+        order by x.created_at
+        limit 1
+    ) as x on true
     order by
         f.was_first desc, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
         s.score desc, m.id

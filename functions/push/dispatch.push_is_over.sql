@@ -20,6 +20,7 @@ begin
     elsif v_request.customer_id = p_push.user_id then
         return case p_event
             when 'new_request' then not v_request.is_pending
+            when 'request_released' then not v_request.is_pending
             when 'request_accepted' then v_request.status <> 'accepted'
             else false
         end;

@@ -19,16 +19,7 @@ begin
     end if;
     -- It lives as long after its broadcast as it would have after its booking.
     if old.expires_at is not null then
-        begin
-            update public.session_requests
-            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
-            where id = old.id;
-        exception
-            when generated_always then null;  -- theirs to compute
-            -- Some trigger of theirs does not let it: the broadcast must not wait for that.
-            when others then
-                raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
-        end;
+        perform dispatch.live_on(old.id, new.announced_at - old.window_ends_at);
     end if;
     perform dispatch.log_broadcast(
         new,

@@ -36,6 +36,7 @@ select
 \ir ../../functions/caller/room.sql
 \ir ../../functions/binding/room.sql
 \ir bind.sql
+\ir exclusions.sql
 \ir ../../functions/events/room.sql
 \ir ../../functions/presence/room.sql
 \ir widened.sql

@@ -17,6 +17,7 @@ MECHANIC_RPCS = (
     "accept_session_request",
     "decline_session_request",
     "complete_session_request",
+    "release_session_request",
 )
 # Their parameter, and something to give for it.
 USER_RPCS: dict[str, dict[str, object]] = {
@@ -37,6 +38,8 @@ USER_RPCS: dict[str, dict[str, object]] = {
     "accept_session_request": {"request_id": str(uuid.uuid4())},
     "decline_session_request": {"request_id": str(uuid.uuid4())},
     "complete_session_request": {"request_id": str(uuid.uuid4())},
+    "release_session_request": {"request_id": str(uuid.uuid4())},
+    "reopen_session_request": {"request_id": str(uuid.uuid4())},
     "list_session_request_events": {},
     "list_session_request_payments": {"request_ids": []},
 }

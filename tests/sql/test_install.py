@@ -796,7 +796,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     *(
         (f"drop index {name}", {f"index {name}"})
         for name in (
-            "dispatch.request_events_declined_idx",
+            "dispatch.request_events_exclusions_idx",
             "dispatch.request_events_first_topic_idx",
             "dispatch.request_events_undelivered_idx",
             "dispatch.stripe_events_unprocessed_idx",
@@ -1535,7 +1535,12 @@ def test_verify_fails_on_the_engine_alone_and_after_down(engine_db: Database, db
 FILES = sorted((ROOT / "functions").glob("*/*.*.sql"))
 CREATED = re.compile(r"^ *create or replace function (\w+\.\w+)\s*\(", re.MULTILINE)
 # What has no file: dispatch.bind_requests makes these, for the columns that there are.
-GENERATED = {"dispatch.as_request", "dispatch.insert_request", "dispatch.assign_request"}
+GENERATED = {
+    "dispatch.as_request",
+    "dispatch.insert_request",
+    "dispatch.assign_request",
+    "dispatch.unassign_request",
+}
 BINDING = {
     f"dispatch.{name}"
     for name in ("governs_all", "assigns_user_id", "approval_columns", "feed_is_private")
