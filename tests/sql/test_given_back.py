@@ -100,7 +100,9 @@ class Job:
     def is_refund_due(self) -> bool:
         """By health, by the owner's list and by the customer's, which must agree."""
         health = "select not ok from dispatch.health() where check_name = 'refunds_due'"
-        unsettled = "select exists (select from dispatch.unsettled_requests() where request_id = %s)"
+        unsettled = (
+            "select exists (select from dispatch.unsettled_requests() where request_id = %s)"
+        )
         found = {
             self.db.value(health),
             self.db.value(unsettled, self.request),
@@ -118,8 +120,11 @@ def fixture_job(shared: Database) -> Job:
 def test_given_back_it_is_everyones_but_theirs(job: Job) -> None:
     job.db.sql("update session_requests set expires_at = now() - interval '1 hour'")
     answer = job.release(reason="a flat tyre " * 20)
-    assert job.log() == ["new_request", "request_accepted", "request_released:released"] + [
-        "new_request"
+    assert job.log() == [
+        "new_request",
+        "request_accepted",
+        "request_released:released",
+        "new_request",
     ]
     released, broadcast = job.db.events(job.request)[2:]
     assert answer == {
@@ -156,9 +161,7 @@ def test_nobody_hears_why_it_was_given_back(job: Job) -> None:
     for act in job.act.values():
         for event in rpc(act, "list_session_request_events"):
             assert "secret" not in str(event)
-    timeline = rpc(
-        job.act[job.customer], "get_session_request_timeline", request_id=job.request
-    )
+    timeline = rpc(job.act[job.customer], "get_session_request_timeline", request_id=job.request)
     assert [(each["event"], each["actor"], each["reason"]) for each in timeline][-2:] == [
         ("request_released", "mechanic", "released"),
         ("new_request", "mechanic", None),
@@ -348,9 +351,8 @@ def test_the_customers_cancel_stops_all_of_it(job: Job) -> None:
     ]
     assert job.is_refund_due() and job.db.sweep() == 0
     assert not any(job.is_open_to(each) for each in range(3))
-    with job.db.unchanged():
-        with refused("PT410", "request_cancelled"):
-            job.reopen()
+    with job.db.unchanged(), refused("PT410", "request_cancelled"):
+        job.reopen()
 
 
 def test_nobody_else_puts_it_back(job: Job) -> None:
@@ -396,7 +398,9 @@ def test_it_expires_a_day_after_it_went_out_again(job: Job) -> None:
 def test_it_is_counted_as_one_request(job: Job) -> None:
     job.release()
     job.accept(1)
-    (today,) = job.db.sql("select * from dispatch.metrics where day = (now() at time zone 'UTC')::date")
+    (today,) = job.db.sql(
+        "select * from dispatch.metrics where day = (now() at time zone 'UTC')::date"
+    )
     assert (today["requests_total"], today["accepts_total"]) == (1, 2)
 
 
@@ -450,9 +454,7 @@ def racer(job: Job, action: str) -> tuple[Connection, Callable[[], Any]]:
     """A connection of its own, and what is done there."""
     if action == "refund":
         connection = job.db.connect(role="service_role")
-        return connection, partial(
-            rpc, connection, "process_stripe_event", event=refund(PAYMENT)
-        )
+        return connection, partial(rpc, connection, "process_stripe_event", event=refund(PAYMENT))
     person = {"reopen": job.customer, "cancel": job.customer, "accept": job.mechanics[1]}
     connection = job.db.connect(person.get(action, job.mechanics[0]))
     return connection, partial(rpc, connection, FUNCTIONS[action], request_id=job.request)
@@ -477,11 +479,10 @@ def test_who_waits_is_told_what_the_other_did(shared: Database, first: str, seco
     job = Job(shared)
     job.wait()
     (holder, act), (waiting, react) = racer(job, first), racer(job, second)
-    with ThreadPoolExecutor() as pool:
-        with holder.transaction():
-            act()
-            later = pool.submit(at_once, react)
-            shared.wait_until_blocked(waiting)
+    with ThreadPoolExecutor() as pool, holder.transaction():
+        act()
+        later = pool.submit(at_once, react)
+        shared.wait_until_blocked(waiting)
     (answer,) = later.result()
     if told := TOLD[first, second]:
         assert answer.diag.message_detail == told, answer

@@ -1178,9 +1178,7 @@ def test_what_is_given_back_lives_as_long_as_after_its_broadcast(theirs: Theirs)
     theirs.db.sql("update session_requests set expires_at = expires_at - interval '2 hours'")
     rpc(theirs.as_(theirs.other), "release_session_request", request_id=request)
     (window,) = theirs.db.sql("select * from dispatch.windows")
-    assert (
-        theirs.db.request(request)["expires_at"] - window["announced_at"] == theirs.shape.lives
-    )
+    assert theirs.db.request(request)["expires_at"] - window["announced_at"] == theirs.shape.lives
     assert request in theirs.listed(theirs.favourite)
 
 
@@ -1199,7 +1197,9 @@ def test_what_was_paid_is_given_back_twice(theirs: Theirs) -> None:
                 break
         reason = "refunded" if is_refunded else "cancelled"
         assert theirs.db.log(request)[-1] == f"request_cancelled:{reason}"
-        due = theirs.db.sql("select * from dispatch.unsettled_requests() where request_id = %s", request)
+        due = theirs.db.sql(
+            "select * from dispatch.unsettled_requests() where request_id = %s", request
+        )
         assert bool(due) != is_refunded
 
 
