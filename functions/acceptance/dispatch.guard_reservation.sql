@@ -118,7 +118,7 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window or by who gave '
-'it back, and an update that hands the reservation on or makes it longer, find no row.';
+'Trigger on a marketplace that was there first: an accept by another inside the window or by who '
+'gave it back, and an update that hands the reservation on or makes it longer, find no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;

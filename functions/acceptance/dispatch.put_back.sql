@@ -93,7 +93,7 @@ end;
 $$;
 
 comment on function dispatch.put_back(dispatch.requests, text, text) is
-'Takes an accepted request from its mechanic, who does not get it again: released or no_show. It is '
-'broadcast at once; cancelled, if that was so once before or it was paid back meanwhile.';
+'Takes an accepted request from its mechanic, who does not get it again: released or no_show. It '
+'is broadcast at once; cancelled, if that was so once before or it was paid back meanwhile.';
 revoke all on function dispatch.put_back(dispatch.requests, text, text)
 from public, anon, authenticated, service_role;

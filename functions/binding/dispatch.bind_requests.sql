@@ -406,8 +406,8 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns that '
-'session_requests has; those of the priority window only if p_with_windows. up.sql and down.sql call '
-'it.';
+'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
+'that session_requests has; those of the priority window only if p_with_windows. up.sql and down.sql '
+'call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;

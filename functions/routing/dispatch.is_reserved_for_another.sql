@@ -37,7 +37,7 @@ $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
-'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave it '
-'back, or did not come.';
+'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
+'it back, or did not come.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;

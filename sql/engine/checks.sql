@@ -761,7 +761,8 @@ from (
                 'list_payments', 'list_request_events', 'log_new_request', 'log_request_change',
                 'log_window', 'make_checkout', 'may_see_request', 'may_use_topic',
                 'mechanic_status', 'process_stripe_event', 'record_answers', 'release_request',
-                'release_windows', 'remove_device', 'reopen_request', 'route_request', 'set_mechanic_presence', 'take_pushes'
+                'release_windows', 'remove_device', 'reopen_request', 'route_request',
+                'set_mechanic_presence', 'take_pushes'
             ]
         ),
         ('functions open to anon', 'anon', array['mechanic_words']),

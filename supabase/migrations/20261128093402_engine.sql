@@ -1265,9 +1265,9 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns that '
-'session_requests has; those of the priority window only if p_with_windows. up.sql and down.sql call '
-'it.';
+'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
+'that session_requests has; those of the priority window only if p_with_windows. up.sql and down.sql '
+'call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;
 
@@ -2560,8 +2560,8 @@ $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
-'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave it '
-'back, or did not come.';
+'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
+'it back, or did not come.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;
 
@@ -4322,8 +4322,8 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window or by who gave '
-'it back, and an update that hands the reservation on or makes it longer, find no row.';
+'Trigger on a marketplace that was there first: an accept by another inside the window or by who '
+'gave it back, and an update that hands the reservation on or makes it longer, find no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;
 
@@ -4615,8 +4615,8 @@ end;
 $$;
 
 comment on function dispatch.put_back(dispatch.requests, text, text) is
-'Takes an accepted request from its mechanic, who does not get it again: released or no_show. It is '
-'broadcast at once; cancelled, if that was so once before or it was paid back meanwhile.';
+'Takes an accepted request from its mechanic, who does not get it again: released or no_show. It '
+'is broadcast at once; cancelled, if that was so once before or it was paid back meanwhile.';
 revoke all on function dispatch.put_back(dispatch.requests, text, text)
 from public, anon, authenticated, service_role;
 
@@ -8694,8 +8694,8 @@ $$;
 
 comment on function public.release_session_request(uuid, text) is
 'The mechanic who accepted a request gives it back: everyone but them is asked at once, and the '
-'customer is told. Given back twice, or by a mechanic who did not come before, it is cancelled, and '
-'its refund is due. The reason (its first 100 characters) is kept for the operators only. Returns '
+'customer is told. The second time, or if nobody came before, it is cancelled, and its refund is '
+'due. The reason (its first 100 characters) is kept for the operators only. Returns '
 '{"request_id", "released_at"}; again: the same answer. Raises PT401 not_signed_in, PT403 '
 'not_a_mechanic, not_yours, PT404 request_not_found, PT409 request_not_pending, PT410 '
 'request_cancelled, request_expired.';
@@ -8717,9 +8717,9 @@ $$;
 
 comment on function public.reopen_session_request(uuid) is
 'The mechanic who accepted the customer''s request did not come: from 10 minutes after the accept '
-'everyone but them is asked, and nothing is charged again. The second time, or after a mechanic gave '
-'it back, it is cancelled, and its refund is due. Again, while it is pending: the same answer. Raises '
-'PT401 not_signed_in, PT403 not_yours, PT404 request_not_found, PT409 too_early, '
+'everyone but them is asked, and nothing is charged again. The second time, or if it was given back '
+'before, it is cancelled, and its refund is due. Again, while it is pending: the same answer. '
+'Raises PT401 not_signed_in, PT403 not_yours, PT404 request_not_found, PT409 too_early, '
 'request_not_pending, PT410 request_cancelled, request_expired.';
 revoke all on function public.reopen_session_request(uuid)
 from public, anon, authenticated, service_role;

@@ -91,7 +91,7 @@ class Job:
             self.db.value(words, self.request, user),
         }
         assert len(found) == 1, found
-        return found.pop()
+        return bool(found.pop())
 
     def payment(self) -> str:
         listed = "select status from public.list_session_request_payments(array[%s::uuid])"
