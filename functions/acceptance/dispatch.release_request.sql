@@ -13,10 +13,14 @@ declare
 begin
     perform dispatch.require_mechanic();
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    -- Before, and it is not theirs again since: another's marketplace may hand out what was accepted.
     select x.reason, x.created_at into v_before
     from dispatch.exclusions as x
     where
-        x.request_id = p_request_id and x.user_id = auth.uid() and x.event = 'request_released';
+        x.request_id = p_request_id and x.user_id = auth.uid() and x.event = 'request_released'
+        and v_request.mechanic_user_id is distinct from x.user_id
+    order by x.created_at desc
+    limit 1;
     -- The customer was faster, and said that they did not come.
     if v_before.reason = 'no_show' then
         perform dispatch.raise_error('request_not_pending');

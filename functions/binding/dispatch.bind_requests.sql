@@ -334,8 +334,8 @@ as %L
         )
     );
     comment on function dispatch.unassign_request(uuid) is
-    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was none '
-    'to write.';
+    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was '
+    'none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -407,7 +407,7 @@ $$;
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
 'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
-'that session_requests has; those of the priority window only if p_with_windows. up.sql and down.sql '
-'call it.';
+'that session_requests has; those of the priority window only if p_with_windows. up.sql and '
+'down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;

@@ -289,6 +289,16 @@ from (
                         then
                             w.name || ': alter sequence … increment 1 cache 1 no cycle minvalue '
                             || w.least || ' no maxvalue'
+                    -- Who is out. (Some versions write the table's alias and more parentheses.)
+                    when
+                        w.name = 'exclusions'
+                        and regexp_replace(
+                            translate(pg_get_viewdef(c.oid), '()', ''), '\me\.|\s', '', 'g'
+                        ) <> 'SELECTrequest_id,split_parttopics[cardinalitytopics],'':''::text,2'
+                        '::uuidASuser_id,event,payload->>''reason''::textASreason,created_at'
+                        'FROMdispatch.request_eventseWHEREevent=ANYARRAY['
+                        '''request_declined''::text,''request_released''::text];'
+                        then w.name || ' is another view: run sql/engine/up.sql'
                 end as fault
         ) as f
     union all

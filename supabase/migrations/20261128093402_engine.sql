@@ -1193,8 +1193,8 @@ as %L
         )
     );
     comment on function dispatch.unassign_request(uuid) is
-    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was none '
-    'to write.';
+    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was '
+    'none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -1266,8 +1266,8 @@ $$;
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
 'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
-'that session_requests has; those of the priority window only if p_with_windows. up.sql and down.sql '
-'call it.';
+'that session_requests has; those of the priority window only if p_with_windows. up.sql and '
+'down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;
 
@@ -4635,10 +4635,14 @@ declare
 begin
     perform dispatch.require_mechanic();
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    -- Before, and it is not theirs again since: another's marketplace may hand out what was accepted.
     select x.reason, x.created_at into v_before
     from dispatch.exclusions as x
     where
-        x.request_id = p_request_id and x.user_id = auth.uid() and x.event = 'request_released';
+        x.request_id = p_request_id and x.user_id = auth.uid() and x.event = 'request_released'
+        and v_request.mechanic_user_id is distinct from x.user_id
+    order by x.created_at desc
+    limit 1;
     -- The customer was faster, and said that they did not come.
     if v_before.reason = 'no_show' then
         perform dispatch.raise_error('request_not_pending');
@@ -8717,8 +8721,8 @@ $$;
 
 comment on function public.reopen_session_request(uuid) is
 'The mechanic who accepted the customer''s request did not come: from 10 minutes after the accept '
-'everyone but them is asked, and nothing is charged again. The second time, or if it was given back '
-'before, it is cancelled, and its refund is due. Again, while it is pending: the same answer. '
+'everyone but them is asked, and nothing is charged again. The second time, or if it was given '
+'back before, it is cancelled, and its refund is due. Again, while it is pending: the same answer. '
 'Raises PT401 not_signed_in, PT403 not_yours, PT404 request_not_found, PT409 too_early, '
 'request_not_pending, PT410 request_cancelled, request_expired.';
 revoke all on function public.reopen_session_request(uuid)

@@ -744,12 +744,16 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         {"storage of dispatch"},
     ),
     *(
-        (breakage, {"sequences and metrics of dispatch"})
+        (breakage, {"sequences and views of dispatch"})
         for breakage in (
             "drop sequence dispatch.scheduled_at",
             "drop sequence dispatch.last_delivery",
             "drop sequence dispatch.last_refusal",
             "drop view dispatch.metrics",
+            "drop view dispatch.exclusions",
+            "create or replace view dispatch.exclusions as select request_id,"
+            " actor_id as user_id, event, payload ->> 'reason' as reason, created_at"
+            " from dispatch.request_events where event = 'request_declined'",
             *(
                 f"alter sequence dispatch.request_events_id_seq {change}"
                 for change in ("cache 32", "increment 5", "cycle", "maxvalue 2147483647")
@@ -772,7 +776,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         "alter table dispatch.request_events alter id drop identity",
-        {"table dispatch.request_events", "sequences and metrics of dispatch"},
+        {"table dispatch.request_events", "sequences and views of dispatch"},
     ),
     *(
         (f"alter table dispatch.{table} {change}", {f"table dispatch.{table}"})

@@ -1244,6 +1244,19 @@ def test_with_the_flag_off_who_gave_it_back_is_as_any_other(theirs: Theirs) -> N
     assert theirs.accept(theirs.favourite, request)
 
 
+def test_what_they_hand_out_again_is_given_back_again(theirs: Theirs) -> None:
+    """What comes after an accept is theirs: also to give it to who gave it back before."""
+    request = theirs.book()
+    favourite = theirs.as_(theirs.favourite)
+    rpc(favourite, "accept_session_request", request_id=request)
+    rpc(favourite, "release_session_request", request_id=request)
+    assert theirs.accept(theirs.other, request)
+    assert theirs.update(request, "mechanic_id = %s", theirs.favourite.assigned)
+    rpc(favourite, "release_session_request", request_id=request)
+    assert theirs.db.log(request)[-1] == "request_cancelled:cancelled"
+    assert theirs.db.request(request)["status"] == "cancelled"
+
+
 def test_what_their_table_refuses_is_not_given_back(theirs: Theirs) -> None:
     request = theirs.book()
     rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
