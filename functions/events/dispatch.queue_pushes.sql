@@ -51,17 +51,8 @@ begin
             when 'customer new_request'
                 then not k.is_reminder and n.payload @> '{"is_fallback_broadcast": true}'
             when 'customer request_accepted' then not k.is_reminder
-            -- Who did it themselves knows.
-            when 'customer request_released'
-                then not k.is_reminder and n.payload ->> 'reason' = 'released'
-            when 'customer request_cancelled'
-                then
-                    not k.is_reminder
-                    and not exists (
-                        select from dispatch.request_events as e
-                        where
-                            e.id = (n.payload ->> 'event_id')::bigint and e.actor_id = n.user_id
-                    )
+            when 'customer request_released' then not k.is_reminder
+            when 'customer request_cancelled' then not k.is_reminder
             else false
         end
     order by 1, k.is_reminder;

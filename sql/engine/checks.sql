@@ -292,8 +292,8 @@ from (
                     -- Who is out. (Some versions write the table's alias and more parentheses.)
                     when
                         w.name = 'exclusions'
-                        and regexp_replace(
-                            translate(pg_get_viewdef(c.oid), '()', ''), '\me\.|\s', '', 'g'
+                        and translate(
+                            regexp_replace(pg_get_viewdef(c.oid), '\me\.|\s', '', 'g'), '()', ''
                         ) <> 'SELECTrequest_id,split_parttopics[cardinalitytopics],'':''::text,2'
                         '::uuidASuser_id,event,payload->>''reason''::textASreason,created_at'
                         'FROMdispatch.request_eventseWHEREevent=ANYARRAY['

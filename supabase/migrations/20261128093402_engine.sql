@@ -1857,17 +1857,8 @@ begin
             when 'customer new_request'
                 then not k.is_reminder and n.payload @> '{"is_fallback_broadcast": true}'
             when 'customer request_accepted' then not k.is_reminder
-            -- Who did it themselves knows.
-            when 'customer request_released'
-                then not k.is_reminder and n.payload ->> 'reason' = 'released'
-            when 'customer request_cancelled'
-                then
-                    not k.is_reminder
-                    and not exists (
-                        select from dispatch.request_events as e
-                        where
-                            e.id = (n.payload ->> 'event_id')::bigint and e.actor_id = n.user_id
-                    )
+            when 'customer request_released' then not k.is_reminder
+            when 'customer request_cancelled' then not k.is_reminder
             else false
         end
     order by 1, k.is_reminder;
@@ -4024,7 +4015,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
-    v_is_put_back boolean := false;
     v_old dispatch.requests;
     v_new dispatch.requests;
     v_is_out boolean;
@@ -4040,17 +4030,25 @@ begin
         new.accepted_at := now();
         new.updated_at := new.accepted_at;
     elsif new.status <> old.status then
-        -- From whoever gave it back or did not come, as the log says by now: a writer that puts back
-        -- what it read before takes it from nobody.
-        v_is_put_back := old.status = 'accepted' and new.status = 'pending' and exists (
-            select from dispatch.exclusions as x
-            where
-                x.request_id = old.id and x.user_id = coalesce(old.mechanic_id, old.customer_id)
-        );
-        if v_is_put_back then
-            new.mechanic_id := null;
-            new.accepted_at := null;
-        elsif
+        -- From whoever gave it back or did not come, as dispatch.put_back has logged: a writer that puts
+        -- back what it read before takes it from nobody. It is broadcast anew, and lives as long as a
+        -- new one; the window that it had, if any, stays told.
+        if old.status = 'accepted' and new.status = 'pending' then
+            if exists (
+                select from dispatch.exclusions as x
+                where
+                    x.request_id = old.id
+                    and x.user_id = coalesce(old.mechanic_id, old.customer_id)
+            ) then
+                new.mechanic_id := null;
+                new.accepted_at := null;
+                new.notification_sent_at := now();
+                new.expires_at := now() + interval '24 hours';
+                new.updated_at := now();
+                return new;
+            end if;
+        end if;
+        if
             (old.status, new.status) not in (
                 ('pending', 'cancelled'), ('pending', 'expired'),
                 ('accepted', 'completed'), ('accepted', 'cancelled')
@@ -4104,14 +4102,9 @@ begin
         end if;
     end if;
 
-    -- Back again, it is broadcast anew and lives as long as a new one.
-    if v_is_put_back then
-        new.notification_sent_at := now();
-        new.expires_at := now() + interval '24 hours';
-        v_is_told := true;
     -- What was broadcast stays so, and ends when it would have: a writer that puts back what it read
     -- before does not reserve it again, nor for another. The window that it had, if any, stays told.
-    elsif old.notification_sent_at is not null then
+    if old.notification_sent_at is not null then
         new.notification_sent_at := case
             when isfinite(new.notification_sent_at)
                 then least(new.notification_sent_at, old.notification_sent_at)
@@ -5052,7 +5045,14 @@ begin
             when 'request_released' then not v_request.is_pending
             when 'request_accepted' then v_request.status <> 'accepted'
             else false
-        end;
+        end
+        -- Who did it themselves knows.
+        or exists (
+            select from dispatch.request_events as e
+            where
+                e.id = p_push.event_id and e.actor_id = p_push.user_id
+                and e.event in ('request_released', 'request_cancelled')
+        );
     end if;
     select m.id, m.is_approved into v_mechanic
     from dispatch.mechanics as m
