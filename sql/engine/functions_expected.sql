@@ -11,7 +11,7 @@ from (
     ('dispatch.decline_request', '751338a91b7dd99290cd6cf9c2a3e559', '{}'),
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
-    ('dispatch.guard_request', 'e00b0e167800d74947f1b1bd54a1090c', '{}'),
+    ('dispatch.guard_request', '00ade57b90d96a859af3fbcc025ab3ec', '{}'),
     ('dispatch.guard_reservation', 'e525d7cac912a5d1a00af27233c7c769', '{}'),
     ('dispatch.log_request_change', '5216c74514428bd3547d6d8a5b8cbef1', '{}'),
     ('dispatch.not_pending', '489d859c9a1261edcb2489012d7434ce', '{}'),

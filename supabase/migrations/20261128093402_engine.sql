@@ -4070,11 +4070,15 @@ begin
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
         -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A deletion
-        -- under way is waited for by the foreign key.)
+        -- under way is waited for by the foreign key.) So dispatch.exclusions, whose lock and
+        -- privileges each execution would ask for.
         select
             exists (
-                select from dispatch.exclusions as x
-                where x.request_id = old.id and x.user_id = new.mechanic_id
+                select from dispatch.request_events as e
+                where
+                    e.request_id = old.id
+                    and split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid = new.mechanic_id
+                    and e.event in ('request_declined', 'request_released')
             ) into v_is_out
         from dispatch.mechanics as m
         where m.user_id = new.mechanic_id and m.is_approved;

@@ -750,7 +750,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "drop sequence dispatch.last_delivery",
             "drop sequence dispatch.last_refusal",
             "drop view dispatch.metrics",
-            "drop view dispatch.exclusions",
+            "drop view dispatch.exclusions cascade",
             "create or replace view dispatch.exclusions as select request_id,"
             " actor_id as user_id, event, payload ->> 'reason' as reason, created_at"
             " from dispatch.request_events where event = 'request_declined'",
