@@ -10,6 +10,7 @@ export const WORDS = {
   request_not_found: "This request is not open to you.",
   request_taken: "Another mechanic was faster.",
   request_not_pending: "It is too late for that. Look at the booking again.",
+  too_early: "Please give them ten minutes first.",
   booking_refused: "This could not be booked. Please try another plan.",
   request_cancelled: "This request has been cancelled.",
   request_expired: "This request has expired.",
@@ -368,6 +369,7 @@ const NEWS = {
   priority_skipped: "Your favourite is not available for this one.",
   new_request: "Every mechanic is being asked.",
   request_accepted: "A mechanic has taken your request.",
+  request_released: "Finding another mechanic.",
   request_cancelled: "Your request is closed.",
   request_completed: "Your session is complete.",
   request_refunded: "Your payment was refunded.",
@@ -497,6 +499,10 @@ export const cancelRequest = (supabase, requestId) =>
 export const askEveryoneNow = (supabase, requestId) =>
   call(supabase, "broadcast_session_request_now", { request_id: requestId });
 
+// The mechanic did not come; from ten minutes after the accept.
+export const reopenRequest = (supabase, requestId) =>
+  call(supabase, "reopen_session_request", { request_id: requestId });
+
 export const readTimeline = (supabase, requestId) =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
 
@@ -537,6 +543,12 @@ export const declineRequest = (
 
 export const completeRequest = (supabase, requestId) =>
   call(supabase, "complete_session_request", { request_id: requestId });
+
+export const releaseRequest = (
+  supabase,
+  requestId,
+  reason,
+) => call(supabase, "release_session_request", { request_id: requestId, reason });
 
 export function keepPresence(supabase, options = {}) {
   const { onStatus = () => {}, onError = console.error, every = 30_000 } = options;

@@ -122,6 +122,10 @@ const SKIPPED = {
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",
 };
+const GIVEN_BACK = {
+  released: "Your mechanic cannot come.",
+  no_show: "Your mechanic did not come.",
+};
 const CLOSED = {
   cancelled: "It was cancelled.",
   refunded: "Your payment was refunded.",
@@ -139,6 +143,8 @@ function describe({ event, reason }, favourite, winner) {
       return ["We asked everyone", ASKED_EVERYONE[reason]?.(favourite) ?? ""];
     case "request_accepted":
       return [`${winner} accepted`, ""];
+    case "request_released":
+      return ["Finding another mechanic", GIVEN_BACK[reason] ?? ""];
     case "request_completed":
       return ["Session complete", ""];
     case "request_refunded":

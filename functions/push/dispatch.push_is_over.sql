@@ -20,9 +20,17 @@ begin
     elsif v_request.customer_id = p_push.user_id then
         return case p_event
             when 'new_request' then not v_request.is_pending
+            when 'request_released' then not v_request.is_pending
             when 'request_accepted' then v_request.status <> 'accepted'
             else false
-        end;
+        end
+        -- Who did it themselves knows.
+        or exists (
+            select from dispatch.request_events as e
+            where
+                e.id = p_push.event_id and e.actor_id = p_push.user_id
+                and e.event in ('request_released', 'request_cancelled')
+        );
     end if;
     select m.id, m.is_approved into v_mechanic
     from dispatch.mechanics as m

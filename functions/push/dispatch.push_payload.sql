@@ -35,9 +35,14 @@ begin
         when 'customer request_accepted' then
             v_title := 'A mechanic took your request';
             v_body := v_session || ': it can begin.';
+        when 'customer request_released' then
+            v_title := 'Finding another mechanic';
+            v_body := 'Yours cannot come. Every other mechanic is asked now.';
         when 'customer request_cancelled' then
             v_title := case p_payload ->> 'reason'
-                when 'expired' then 'Nobody took your request' else 'Your payment was refunded'
+                when 'expired' then 'Nobody took your request'
+                when 'refunded' then 'Your payment was refunded'
+                else 'Your request was cancelled'
             end;
             v_body := 'The request is closed.';
     end case;

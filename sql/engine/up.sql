@@ -37,6 +37,7 @@ select
 \ir ../../functions/binding/room.sql
 \ir bind.sql
 \ir widened.sql
+\ir exclusions.sql
 \ir ../../functions/events/room.sql
 \ir ../../functions/presence/room.sql
 \ir ../../functions/routing/room.sql

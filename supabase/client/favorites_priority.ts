@@ -13,6 +13,7 @@ export const WORDS = {
   request_not_found: "This request is not open to you.",
   request_taken: "Another mechanic was faster.",
   request_not_pending: "It is too late for that. Look at the booking again.",
+  too_early: "Please give them ten minutes first.",
   booking_refused: "This could not be booked. Please try another plan.",
   request_cancelled: "This request has been cancelled.",
   request_expired: "This request has expired.",
@@ -438,6 +439,7 @@ const NEWS: Record<string, string> = {
   priority_skipped: "Your favourite is not available for this one.",
   new_request: "Every mechanic is being asked.",
   request_accepted: "A mechanic has taken your request.",
+  request_released: "Finding another mechanic.",
   request_cancelled: "Your request is closed.",
   request_completed: "Your session is complete.",
   request_refunded: "Your payment was refunded.",
@@ -611,6 +613,10 @@ export const cancelRequest = (supabase: Client, requestId: string): Promise<Sess
 export const askEveryoneNow = (supabase: Client, requestId: string): Promise<SessionRequest> =>
   call(supabase, "broadcast_session_request_now", { request_id: requestId });
 
+// The mechanic did not come; from ten minutes after the accept.
+export const reopenRequest = (supabase: Client, requestId: string): Promise<SessionRequest> =>
+  call(supabase, "reopen_session_request", { request_id: requestId });
+
 export interface Transition {
   event_id: number;
   event: string;
@@ -690,6 +696,13 @@ export const declineRequest = (
 
 export const completeRequest = (supabase: Client, requestId: string): Promise<SessionRequest> =>
   call(supabase, "complete_session_request", { request_id: requestId });
+
+export const releaseRequest = (
+  supabase: Client,
+  requestId: string,
+  reason?: string,
+): Promise<object> =>
+  call(supabase, "release_session_request", { request_id: requestId, reason });
 
 export type PresenceStatus = "online" | "busy" | "away" | "offline";
 

@@ -124,7 +124,8 @@ where
         'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
         'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
-        'register_device', 'request_free_session', 'set_presence', 'unregister_device'
+        'register_device', 'release_session_request', 'reopen_session_request',
+        'request_free_session', 'set_presence', 'unregister_device'
     )
 union all
 select
@@ -448,6 +449,7 @@ declare
             values
             (1, 'dispatch.requests'),
             (2, 'dispatch.payments'),
+            (2, 'dispatch.exclusions'),
             (3, 'dispatch.mechanics'),
             (4, 'public.session_requests'),
             (5, 'public.mechanics'),
@@ -716,6 +718,10 @@ begin
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';
             v_hint := 'Read the request again; see get_session_request_timeline(request_id).';
+        when 'too_early' then
+            v_status := 'PT409';
+            v_message := 'It is too early to say that the mechanic did not come';
+            v_hint := 'Call it from 10 minutes after the accept (accepted_at).';
         when 'booking_refused' then
             v_status := 'PT409';
             v_message := 'The marketplace refused the booking';
@@ -894,6 +900,8 @@ declare
     v_of_view text;
     v_inserted text;
     v_values text;
+    -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
+    v_accepted text;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
     -- may be another expression. Null where the marketplace has no such column, or one of the name
@@ -1147,6 +1155,19 @@ as %L
     'Books: inserts a request, as far as the marketplace has columns for it. Returns whether it is '
     'there; the marketplace may refuse it, with an error or (a trigger) without.';
 
+    v_accepted := coalesce(
+        (
+            select ', accepted_at = %s'
+            from pg_catalog.pg_attribute as a
+            inner join pg_catalog.pg_type as x on x.oid = a.atttypid
+            where
+                a.attrelid = 'public.session_requests'::regclass
+                and a.attname = 'accepted_at' and a.attgenerated = ''
+                and coalesce(nullif(x.typbasetype, 0), x.oid)
+                in ('timestamptz'::regtype, 'timestamp'::regtype)
+        ),
+        ''
+    );
     execute format(
         $f$
 create or replace function dispatch.assign_request(p_id uuid, p_mechanic_id uuid)
@@ -1164,21 +1185,36 @@ as %L
             '    where id = p_id and status = ''pending''\n'
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
-            (
-                select ', accepted_at = now()'
-                from pg_catalog.pg_attribute as a
-                inner join pg_catalog.pg_type as x on x.oid = a.atttypid
-                where
-                    a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at' and a.attgenerated = ''
-                    and coalesce(nullif(x.typbasetype, 0), x.oid)
-                    in ('timestamptz'::regtype, 'timestamp'::regtype)
-            )
+            format(v_accepted, 'now()')
         )
     );
     comment on function dispatch.assign_request(uuid, uuid) is
     'On a marketplace that was there first: accepts a pending request for this mechanic (the id '
     'that the marketplace keeps). Returns the row; nulls: there was none to write.';
+
+    execute format(
+        $f$
+create or replace function dispatch.unassign_request(p_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(
+            E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+            '    update public.session_requests\n'
+            '    set status = ''pending'', mechanic_id = null%s\n'
+            '    where id = p_id and status = ''accepted''\n'
+            '    returning * into v_request;\n'
+            '    return v_request;\nend;\n',
+            format(v_accepted, 'null')
+        )
+    );
+    comment on function dispatch.unassign_request(uuid) is
+    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was '
+    'none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -1239,6 +1275,8 @@ as %L
     from public, anon, authenticated, service_role;
     revoke all on function dispatch.assign_request(uuid, uuid)
     from public, anon, authenticated, service_role;
+    revoke all on function dispatch.unassign_request(uuid)
+    from public, anon, authenticated, service_role;
     revoke all on function dispatch.insert_request(
         uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
     ) from public, anon, authenticated, service_role;
@@ -1247,8 +1285,9 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; '
-'those of the priority window only if p_with_windows. up.sql and down.sql call it.';
+'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
+'that session_requests has; those of the priority window only if p_with_windows. up.sql and '
+'down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;
 
@@ -1455,6 +1494,24 @@ begin
     end loop;
 end;
 $$;
+
+-- Who is out of a request for good, by the event log: the last of the topics is theirs. A view and
+-- no function, so that whoever asks it pays for one look into an index.
+create or replace view dispatch.exclusions as
+select
+    e.request_id,
+    split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid as user_id,
+    e.event,
+    e.payload ->> 'reason' as reason,
+    e.created_at
+from dispatch.request_events as e
+where e.event in ('request_declined', 'request_released');
+
+comment on view dispatch.exclusions is
+'Who does not get a request any more: they declined it, gave it back, or did not come.';
+comment on column dispatch.exclusions.user_id is
+'The mechanic''s user; the customer, where the mechanic''s account was gone by then.';
+revoke all on dispatch.exclusions from public, anon, authenticated, service_role;
 
 -- The log of what happened, and its delivery.
 -- Changes dispatch.last_delivery.
@@ -1847,8 +1904,8 @@ begin
             when 'customer new_request'
                 then not k.is_reminder and n.payload @> '{"is_fallback_broadcast": true}'
             when 'customer request_accepted' then not k.is_reminder
-            when 'customer request_cancelled'
-                then not k.is_reminder and n.payload ->> 'reason' <> 'cancelled'
+            when 'customer request_released' then not k.is_reminder
+            when 'customer request_cancelled' then not k.is_reminder
             else false
         end
     order by 1, k.is_reminder;
@@ -2300,16 +2357,7 @@ begin
     -- It lives as long after its broadcast as it would have after its booking. (While a window is
     -- open, the guard sees to that.)
     if old.expires_at is not null and new.announced_at is not null then
-        begin
-            update public.session_requests
-            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
-            where id = old.id;
-        exception
-            when generated_always then null;  -- theirs to compute
-            -- Some trigger of theirs does not let it: the broadcast must not wait for that.
-            when others then
-                raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
-        end;
+        perform dispatch.live_on(old.id, new.announced_at - old.window_ends_at);
     end if;
     if new.announced_at is not null then
         perform dispatch.log_broadcast(
@@ -2335,7 +2383,7 @@ create or replace function dispatch.broadcast_refusal(
     p_status text,
     p_expires_at timestamptz,
     p_user_id uuid,
-    p_has_declined boolean,
+    p_is_out boolean,
     p_now timestamptz
 )
 returns text
@@ -2352,7 +2400,7 @@ begin
         when p_status in ('accepted', 'completed') then 'request_taken'
         when p_status <> 'pending' then 'request_not_pending'  -- a word of the marketplace's own
         when p_expires_at <= p_now then 'request_expired'
-        when p_has_declined then 'request_not_found'
+        when p_is_out then 'request_not_found'
     end;
 end;
 $$;
@@ -2435,8 +2483,7 @@ begin
     -- A look-up also finds those who match better. They stand in an earlier tier, which was read
     -- to its end: else there were enough. So what is new in a tier matches just so.
     v_besides := array(
-        select e.actor_id from dispatch.request_events as e
-        where e.request_id = p_request_id and e.event = 'request_declined'
+        select x.user_id from dispatch.exclusions as x where x.request_id = p_request_id
     ) || v_request.customer_id;
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
@@ -2485,7 +2532,8 @@ $$;
 
 comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 'The mechanics who may take a request at p_now, best first: the preferred one alone in the '
-'window, else every approved one who did not decline and is not the customer.';
+'window, else every approved one who is not out (dispatch.exclusions) and is not the '
+'customer.';
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -2590,9 +2638,20 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and v_window.ends_at > now()
         and v_user_id is distinct from v_request.customer_id
-        and v_user_id is distinct from v_window.user_id,
+        and case
+            when v_request.announced_at is null
+                then v_window.ends_at > now() and v_user_id is distinct from v_window.user_id
+            -- Everyone's, but for who gave it back or did not come.
+            else
+                exists (
+                    select from dispatch.exclusions as x
+                    where
+                        x.request_id = p_request_id and x.user_id = v_user_id
+                        and x.event = 'request_released'
+                )
+                and dispatch.favorites_priority_enabled()
+        end,
         false
     );
 end;
@@ -2600,7 +2659,8 @@ $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
-'window is open, and the caller is neither its customer nor its preferred mechanic.';
+'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
+'it back, or did not come.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;
 
@@ -2666,8 +2726,7 @@ begin
             p.customer_id <> v_user_id
             and (p.expires_at <= now()) is not true
             and p.id not in (
-                select e.request_id from dispatch.request_events as e
-                where e.event = 'request_declined' and e.actor_id = v_user_id
+                select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
             )
     ),
 
@@ -2726,6 +2785,32 @@ comment on function dispatch.list_open_requests() is 'Behind public.list_open_se
 revoke all on function dispatch.list_open_requests()
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.list_open_requests() to authenticated;
+
+-- Changes public.session_requests.expires_at, of a marketplace that was there first: what they say
+-- of when it ends is said from the broadcast on.
+create or replace function dispatch.live_on(p_request_id uuid, p_for interval)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update public.session_requests as r set expires_at = r.expires_at + p_for
+    where r.id = p_request_id;
+exception
+    when generated_always then null;  -- theirs to compute
+    -- Some trigger of theirs does not let it: the broadcast must not wait for that.
+    when others then
+        raise warning 'the expiry of request % was not moved: %', p_request_id, sqlerrm;
+end;
+$$;
+
+comment on function dispatch.live_on(uuid, interval) is
+'On a marketplace that was there first: moves the end of a request''s life, if it is not theirs '
+'alone to say.';
+revoke all on function dispatch.live_on(uuid, interval)
+from public, anon, authenticated, service_role;
 
 -- On a marketplace that was there first. (Of ours dispatch.log_request_change logs it.)
 create or replace function dispatch.log_broadcast(
@@ -2963,10 +3048,8 @@ begin
         p_request.expires_at,
         v_user_id,
         exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = v_user_id
+            select from dispatch.exclusions as x
+            where x.request_id = p_request.id and x.user_id = v_user_id
         ),
         now()
     ) is null;
@@ -3285,10 +3368,8 @@ begin
         p_request.expires_at,
         p_user_id,
         exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = p_user_id
+            select from dispatch.exclusions as x
+            where x.request_id = p_request.id and x.user_id = p_user_id
         ),
         p_now
     );
@@ -3936,7 +4017,8 @@ comment on function dispatch.with_window_of(dispatch.requests, dispatch.requests
 revoke all on function dispatch.with_window_of(dispatch.requests, dispatch.requests)
 from public, anon, authenticated, service_role;
 
--- What becomes of a request: accept, decline, complete, cancel, and the guards on the table.
+-- What becomes of a request: accept, decline, give back, complete, cancel, and the guards on the
+-- table.
 -- Changes public.session_requests. Who may accept is decided by the guard on the table, which sees
 -- the row as locked: of many at once one wins, and the others then find it taken.
 create or replace function dispatch.accept_request(p_request_id uuid)
@@ -4230,11 +4312,10 @@ begin
     -- The lock keeps accept, cancel, expiry and broadcast out until this is decided.
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
 
-    select e.created_at into v_declined_at
-    from dispatch.request_events as e
+    select x.created_at into v_declined_at
+    from dispatch.exclusions as x
     where
-        e.request_id = p_request_id and e.event = 'request_declined'
-        and e.actor_id = v_user_id;
+        x.request_id = p_request_id and x.user_id = v_user_id and x.event = 'request_declined';
     if v_declined_at is null then
         v_refusal := case
             when v_request.mechanic_user_id = v_user_id and not v_request.is_pending
@@ -4393,7 +4474,7 @@ declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_old dispatch.requests;
     v_new dispatch.requests;
-    v_has_declined boolean;
+    v_is_out boolean;
     v_is_told boolean;
     v_refusal text;
     v_window record;
@@ -4405,6 +4486,24 @@ begin
         new.accepted_at := now();
         new.updated_at := new.accepted_at;
     elsif new.status <> old.status then
+        -- From whoever gave it back or did not come, as dispatch.put_back has logged: a writer that puts
+        -- back what it read before takes it from nobody. It is broadcast anew, and lives as long as a
+        -- new one; the window that it had, if any, stays told.
+        if old.status = 'accepted' and new.status = 'pending' then
+            if exists (
+                select from dispatch.exclusions as x
+                where
+                    x.request_id = old.id
+                    and x.user_id = coalesce(old.mechanic_id, old.customer_id)
+            ) then
+                new.mechanic_id := null;
+                new.accepted_at := null;
+                new.notification_sent_at := now();
+                new.expires_at := now() + interval '24 hours';
+                new.updated_at := now();
+                return new;
+            end if;
+        end if;
         if
             (old.status, new.status) not in (
                 ('pending', 'cancelled'), ('pending', 'expired'),
@@ -4445,14 +4544,16 @@ begin
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
         -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A deletion
-        -- under way is waited for by the foreign key.)
+        -- under way is waited for by the foreign key.) So dispatch.exclusions, whose lock and
+        -- privileges each execution would ask for.
         select
             exists (
                 select from dispatch.request_events as e
                 where
-                    e.request_id = old.id and e.event = 'request_declined'
-                    and e.actor_id = new.mechanic_id
-            ) into v_has_declined
+                    e.request_id = old.id
+                    and split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid = new.mechanic_id
+                    and e.event in ('request_declined', 'request_released')
+            ) into v_is_out
         from dispatch.mechanics as m
         where m.user_id = new.mechanic_id and m.is_approved;
         if not found then
@@ -4463,7 +4564,7 @@ begin
         else
             v_refusal := dispatch.broadcast_refusal(
                 old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_has_declined, now()
+                v_is_out, now()
             );
         end if;
         if v_refusal is not null then
@@ -4609,6 +4710,27 @@ declare
     v_is_due boolean := false;
     v_is_step boolean;
 begin
+    -- Who gave it back, or did not come, does not get it again.
+    if new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and w.closed_at is null
+            )
+            and exists (
+                select from dispatch.exclusions as x
+                inner join dispatch.mechanics as m on x.user_id = m.user_id
+                where
+                    x.request_id = old.id and x.event = 'request_released'
+                    and new.mechanic_id
+                    = case when dispatch.assigns_user_id() then m.user_id else m.id end
+            )
+            and dispatch.favorites_priority_enabled()
+        then
+            return null;
+        end if;
+    end if;
+
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
     -- that there is no window any more.
     if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
@@ -4721,8 +4843,8 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window, and an '
-'update that hands the reservation on or makes it longer, find no row.';
+'Trigger on a marketplace that was there first: an accept by another inside the window or by who '
+'gave it back, and an update that hands the reservation on or makes it longer, find no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;
 
@@ -4769,7 +4891,10 @@ begin
                     v_old := dispatch.with_window_of(v_old, dispatch.as_request(new));
                 end if;
             end if;
-            if new.notification_sent_at is not null and new.status = 'pending' then
+            if
+                new.notification_sent_at is not null and new.status = 'pending'
+                and v_is_unannounced
+            then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
                 perform dispatch.record_event(
@@ -4846,6 +4971,14 @@ begin
         end if;
     end if;
 
+    if tg_op = 'UPDATE' and new.status = 'pending' then
+        -- Back again (of ours; dispatch.follow_change logs it of another's), and no fallback.
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'new_request',
+            array[v_customer, v_told], '{"is_fallback_broadcast": false}'
+        );
+        return null;
+    end if;
     if old.status = 'accepted' then
         v_told := 'mechanic:' || v_taken_by;
     end if;
@@ -4917,6 +5050,197 @@ comment on function dispatch.not_pending(dispatch.requests, timestamptz) is
 revoke all on function dispatch.not_pending(dispatch.requests, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes dispatch.request_events, public.session_requests; dispatch.windows.
+create or replace function dispatch.put_back(
+    p_request dispatch.requests,
+    p_reason text,
+    p_in_their_words text default null
+)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer constant text := 'customer:' || p_request.customer_id;
+    v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id;
+    v_is_refunded constant boolean := exists (
+        select from dispatch.payments as p
+        where p.request_id = p_request.id and p.is_refunded
+    );
+    -- Once it goes out again; a second time nobody is asked any more. Nor is anybody to work for
+    -- what was paid back.
+    v_is_over constant boolean := v_is_refunded or exists (
+        select from dispatch.exclusions as x
+        where x.request_id = p_request.id and x.event = 'request_released'
+    );
+    v_request public.session_requests;
+begin
+    -- With the flag off, theirs are not the engine's.
+    if not dispatch.governs_all() and not dispatch.favorites_priority_enabled() then
+        perform dispatch.raise_error('request_not_found');
+    end if;
+    -- First, as the guard on the table asks the log.
+    perform dispatch.record_event(
+        p_request.id,
+        p_request.session_type,
+        p_request.plan_code,
+        p_request.created_at,
+        'request_released',
+        array[v_customer, v_mechanic],
+        jsonb_strip_nulls(
+            jsonb_build_object(
+                'reason', p_reason, 'decline_reason', left(p_in_their_words, 100)
+            )
+        )
+    );
+    begin
+        if v_is_over then
+            update public.session_requests
+            set status = 'cancelled', mechanic_id = null
+            where id = p_request.id
+            returning * into v_request;
+        else
+            v_request := dispatch.unassign_request(p_request.id);
+        end if;
+        -- By a trigger of the marketplace's own.
+        if v_request.id is null or v_request.status = 'accepted' then
+            perform dispatch.raise_error('request_not_pending');
+        end if;
+    exception
+        when others then
+            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+            raise;
+    end;
+
+    -- Of theirs the engine's triggers are done with a request that was accepted.
+    if not dispatch.governs_all() then
+        if v_is_over then
+            perform dispatch.record_event(
+                p_request.id,
+                p_request.session_type,
+                p_request.plan_code,
+                p_request.created_at,
+                'request_cancelled',
+                array[v_customer, v_mechanic],
+                jsonb_build_object(
+                    'reason', case when v_is_refunded then 'refunded' else 'cancelled' end
+                )
+            );
+        else
+            -- It lives as long after this broadcast as after the one before.
+            if p_request.expires_at is not null then
+                perform dispatch.live_on(
+                    p_request.id,
+                    now() - coalesce(p_request.announced_at, p_request.window_ends_at)
+                );
+            end if;
+            update dispatch.windows set announced_at = now() where request_id = p_request.id;
+            select * into v_request from public.session_requests as r where r.id = p_request.id;
+        end if;
+    end if;
+    return dispatch.shown_request(v_request);
+end;
+$$;
+
+comment on function dispatch.put_back(dispatch.requests, text, text) is
+'Takes an accepted request from its mechanic, who does not get it again: released or no_show. It '
+'is broadcast at once; cancelled, if that was so once before or it was paid back meanwhile.';
+revoke all on function dispatch.put_back(dispatch.requests, text, text)
+from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, dispatch.request_events; dispatch.windows.
+create or replace function dispatch.release_request(p_request_id uuid, p_reason text)
+returns jsonb
+language plpgsql
+volatile
+-- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_before record;
+begin
+    perform dispatch.require_mechanic();
+    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    -- Before, and it is not theirs again since: another's marketplace may hand out what was accepted.
+    select x.reason, x.created_at into v_before
+    from dispatch.exclusions as x
+    where
+        x.request_id = p_request_id and x.user_id = auth.uid() and x.event = 'request_released'
+        and v_request.mechanic_user_id is distinct from x.user_id
+    order by x.created_at desc
+    limit 1;
+    -- The customer was faster, and said that they did not come.
+    if v_before.reason = 'no_show' then
+        perform dispatch.raise_error('request_not_pending');
+    elsif v_before.reason is null then
+        perform dispatch.require_own_request(v_request, 'mechanic');
+        if v_request.status <> 'accepted' then
+            perform dispatch.raise_error(
+                coalesce(dispatch.not_pending(v_request), 'request_not_pending')
+            );
+        end if;
+        perform dispatch.put_back(v_request, 'released', p_reason);
+        v_before.created_at := now();
+    end if;
+    return jsonb_build_object(
+        'request_id', p_request_id, 'released_at', v_before.created_at
+    );
+end;
+$$;
+
+comment on function dispatch.release_request(uuid, text) is
+'Behind public.release_session_request.';
+revoke all on function dispatch.release_request(uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.release_request(uuid, text) to authenticated;
+
+-- Changes public.session_requests, dispatch.request_events; dispatch.windows.
+create or replace function dispatch.reopen_request(p_request_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+-- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_reopened public.session_requests;
+begin
+    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    perform dispatch.require_own_request(v_request, 'customer');
+    if v_request.status = 'accepted' then
+        -- The later of the two: of theirs either may be older than the accept.
+        if greatest(v_request.accepted_at, v_request.ended_at) > now() - interval '10 minutes' then
+            perform dispatch.raise_error('too_early');
+        end if;
+        return dispatch.put_back(v_request, 'no_show');
+    elsif
+        not v_request.is_pending
+        -- Out again already: because the customer said so, or the mechanic was faster.
+        or not exists (
+            select from dispatch.exclusions as x
+            where x.request_id = p_request_id and x.reason = 'no_show'
+        )
+    then
+        perform dispatch.raise_error(
+            coalesce(dispatch.not_pending(v_request), 'request_not_pending')
+        );
+    end if;
+    select * into v_reopened from public.session_requests as r where r.id = p_request_id;
+    return dispatch.shown_request(v_reopened);
+end;
+$$;
+
+comment on function dispatch.reopen_request(uuid) is 'Behind public.reopen_session_request.';
+revoke all on function dispatch.reopen_request(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.reopen_request(uuid) to authenticated;
+
 create or replace function dispatch.require_own_request(p_request dispatch.requests, p_role text)
 returns void
 language plpgsql
@@ -4941,6 +5265,14 @@ begin
     perform dispatch.raise_error(
         case
             when v_user_id in (p_request.customer_id, p_request.mechanic_user_id) then 'not_yours'
+            -- It was, until they gave it back or did not come.
+            when
+                exists (
+                    select from dispatch.exclusions as x
+                    where
+                        x.request_id = p_request.id and x.user_id = v_user_id
+                        and x.event = 'request_released'
+                ) then 'not_yours'
             when
                 dispatch.refusal(p_request, dispatch.approved_mechanic_of(v_user_id), v_user_id)
                 = 'request_not_found' then 'request_not_found'
@@ -5198,9 +5530,14 @@ begin
         when 'customer request_accepted' then
             v_title := 'A mechanic took your request';
             v_body := v_session || ': it can begin.';
+        when 'customer request_released' then
+            v_title := 'Finding another mechanic';
+            v_body := 'Yours cannot come. Every other mechanic is asked now.';
         when 'customer request_cancelled' then
             v_title := case p_payload ->> 'reason'
-                when 'expired' then 'Nobody took your request' else 'Your payment was refunded'
+                when 'expired' then 'Nobody took your request'
+                when 'refunded' then 'Your payment was refunded'
+                else 'Your request was cancelled'
             end;
             v_body := 'The request is closed.';
     end case;
@@ -5243,9 +5580,17 @@ begin
     elsif v_request.customer_id = p_push.user_id then
         return case p_event
             when 'new_request' then not v_request.is_pending
+            when 'request_released' then not v_request.is_pending
             when 'request_accepted' then v_request.status <> 'accepted'
             else false
-        end;
+        end
+        -- Who did it themselves knows.
+        or exists (
+            select from dispatch.request_events as e
+            where
+                e.id = p_push.event_id and e.actor_id = p_push.user_id
+                and e.event in ('request_released', 'request_cancelled')
+        );
     end if;
     select m.id, m.is_approved into v_mechanic
     from dispatch.mechanics as m
@@ -7203,7 +7548,7 @@ begin
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
-                when d.declined_at is not null then 'declined at ' || d.declined_at
+                when x.how is not null then x.how || ' at ' || x.created_at
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
                 when f.refusal is not null
                     then 'reserved for another mechanic until ' || v_window.ends_at
@@ -7237,10 +7582,18 @@ begin
     left join dispatch.steps as n
         on n.request_id = v_request.id and n.mechanic_id = m.id and v_request.announced_at is null
     left join lateral (
-        select min(e.created_at) as declined_at from dispatch.request_events as e
-        where
-            e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.user_id
-    ) as d on true
+        select
+            case
+                when x.event = 'request_declined' then 'declined'
+                when x.reason = 'no_show' then 'did not come, as the customer said'
+                else 'gave it back'
+            end as how,
+            x.created_at
+        from dispatch.exclusions as x
+        where x.request_id = p_request_id and x.user_id = m.user_id
+        order by x.created_at
+        limit 1
+    ) as x on true
     order by
         t.number, n.turn, k.event, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
         s.score desc, m.id
@@ -8924,6 +9277,54 @@ revoke all on function public.register_device(text, text, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.register_device(text, text, text) to authenticated;
 
+create or replace function public.release_session_request(
+    request_id uuid,
+    reason text default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.release_request(request_id, reason);
+end;
+$$;
+
+comment on function public.release_session_request(uuid, text) is
+'The mechanic who accepted a request gives it back: everyone but them is asked at once, and the '
+'customer is told. The second time, or if nobody came before, it is cancelled, and its refund is '
+'due. The reason (its first 100 characters) is kept for the operators only. Returns '
+'{"request_id", "released_at"}; again: the same answer. Raises PT401 not_signed_in, PT403 '
+'not_a_mechanic, not_yours, PT404 request_not_found, PT409 request_not_pending, PT410 '
+'request_cancelled, request_expired.';
+revoke all on function public.release_session_request(uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function public.release_session_request(uuid, text) to authenticated;
+
+create or replace function public.reopen_session_request(request_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.reopen_request(request_id);
+end;
+$$;
+
+comment on function public.reopen_session_request(uuid) is
+'The mechanic who accepted the customer''s request did not come: from 10 minutes after the accept '
+'everyone but them is asked, and nothing is charged again. The second time, or if it was given '
+'back before, it is cancelled, and its refund is due. Again, while it is pending: the same answer. '
+'Raises PT401 not_signed_in, PT403 not_yours, PT404 request_not_found, PT409 too_early, '
+'request_not_pending, PT410 request_cancelled, request_expired.';
+revoke all on function public.reopen_session_request(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function public.reopen_session_request(uuid) to authenticated;
+
 create or replace function public.request_free_session(
     plan_code text,
     preferred_mechanic_id uuid default null,
@@ -9060,6 +9461,13 @@ cross join
                 or (
                     e.event = 'new_request'
                     and not (e.payload ->> 'is_fallback_broadcast')::boolean
+                    -- One that was given back is none that was made.
+                    and not exists (
+                        select from dispatch.exclusions as x
+                        where
+                            x.request_id = e.request_id and x.event = 'request_released'
+                            and x.created_at <= e.created_at
+                    )
                 )
             ) as requests_total,
             count(*) filter (where e.event = 'priority_request') as priority_requests_total,
@@ -9148,9 +9556,14 @@ revoke all on dispatch.metrics from public, anon, authenticated, service_role;
 
 -- Built while others write: see sql/marketplace/indexes.sql.
 
--- Who declined a request. Few do, so that most events do not touch this index.
-create index if not exists request_events_declined_idx
-on dispatch.request_events (request_id, actor_id) where event = 'request_declined';
+-- dispatch.exclusions. Of few requests there is one, so that most events do not touch this index.
+create index if not exists request_events_exclusions_idx
+on dispatch.request_events (
+    request_id, ((split_part(topics[cardinality(topics)], ':', 2))::uuid)
+) where event in ('request_declined', 'request_released');
+
+-- The one that it took the place of.
+drop index if exists dispatch.request_events_declined_idx;
 
 -- A customer's catch-up and timelines: the customer's topic always comes first in topics.
 create index if not exists request_events_first_topic_idx
@@ -9468,6 +9881,7 @@ declare
             values
             (1, 'dispatch.requests'),
             (2, 'dispatch.payments'),
+            (2, 'dispatch.exclusions'),
             (3, 'dispatch.mechanics'),
             (4, 'public.session_requests'),
             (5, 'public.mechanics'),

@@ -367,6 +367,48 @@ def test_a_customer_is_told_what_they_wait_for(
     assert all(json.loads(each["payload"])["audience"] == "customer" for each in given)
 
 
+def test_a_customer_is_told_that_another_is_looked_for(shared: Database) -> None:
+    """And not of what they did themselves; the second time, that it is over."""
+    customer, others = shared.make_customer(), [shared.make_mechanic() for _ in range(2)]
+    phone = device(shared, customer)
+    request = shared.make_request(customer)
+    told = []
+    for mechanic in others:
+        rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
+        queued(shared)
+        rpc(shared.connect(mechanic), "release_session_request", request_id=request)
+        queued(shared)
+        told += titles(take(shared))
+    # That one took it is over by then; in the end so is that another is looked for.
+    words = ["Finding another mechanic", "Your request was cancelled"]
+    assert told == [(phone.endpoint, title) for title in words]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_customer_is_not_told_that_nobody_came(shared: Database, times: int) -> None:
+    customer, others = shared.make_customer(), [shared.make_mechanic() for _ in range(times)]
+    device(shared, customer)
+    request = shared.make_request(customer)
+    for mechanic in others:
+        rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
+        shared.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
+        rpc(shared.connect(customer), "reopen_session_request", request_id=request)
+    queued(shared)
+    assert titles(take(shared)) == []
+
+
+def test_who_gave_it_back_is_not_told_that_it_is_everyones(shared: Database) -> None:
+    mechanics = [shared.make_mechanic(online=False) for _ in range(2)]
+    phones = [device(shared, mechanic) for mechanic in mechanics]
+    request = shared.make_request()
+    rpc(shared.connect(mechanics[0]), "accept_session_request", request_id=request)
+    queued(shared)
+    assert take(shared) == []
+    rpc(shared.connect(mechanics[0]), "release_session_request", request_id=request)
+    queued(shared)
+    assert titles(take(shared)) == [(phones[1].endpoint, "A customer is waiting")]
+
+
 def test_no_payload_names_anybody(shared: Database) -> None:
     favourite, customer = shared.make_mechanic(), shared.make_customer()
     device(shared, favourite)

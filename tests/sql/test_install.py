@@ -752,12 +752,16 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         {"storage of dispatch"},
     ),
     *(
-        (breakage, {"sequences and metrics of dispatch"})
+        (breakage, {"sequences and views of dispatch"})
         for breakage in (
             "drop sequence dispatch.scheduled_at",
             "drop sequence dispatch.last_delivery",
             "drop sequence dispatch.last_refusal",
             "drop view dispatch.metrics",
+            "drop view dispatch.exclusions cascade",
+            "create or replace view dispatch.exclusions as select request_id,"
+            " actor_id as user_id, event, payload ->> 'reason' as reason, created_at"
+            " from dispatch.request_events where event = 'request_declined'",
             *(
                 f"alter sequence dispatch.request_events_id_seq {change}"
                 for change in ("cache 32", "increment 5", "cycle", "maxvalue 2147483647")
@@ -780,7 +784,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         "alter table dispatch.request_events alter id drop identity",
-        {"table dispatch.request_events", "sequences and metrics of dispatch"},
+        {"table dispatch.request_events", "sequences and views of dispatch"},
     ),
     *(
         (f"alter table dispatch.{table} {change}", {f"table dispatch.{table}"})
@@ -804,7 +808,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     *(
         (f"drop index {name}", {f"index {name}"})
         for name in (
-            "dispatch.request_events_declined_idx",
+            "dispatch.request_events_exclusions_idx",
             "dispatch.request_events_first_topic_idx",
             "dispatch.request_events_undelivered_idx",
             "dispatch.stripe_events_unprocessed_idx",
@@ -1544,7 +1548,12 @@ def test_verify_fails_on_the_engine_alone_and_after_down(engine_db: Database, db
 FILES = sorted((ROOT / "functions").glob("*/*.*.sql"))
 CREATED = re.compile(r"^ *create or replace function (\w+\.\w+)\s*\(", re.MULTILINE)
 # What has no file: dispatch.bind_requests makes these, for the columns that there are.
-GENERATED = {"dispatch.as_request", "dispatch.insert_request", "dispatch.assign_request"}
+GENERATED = {
+    "dispatch.as_request",
+    "dispatch.insert_request",
+    "dispatch.assign_request",
+    "dispatch.unassign_request",
+}
 BINDING = {
     f"dispatch.{name}"
     for name in ("governs_all", "assigns_user_id", "approval_columns", "feed_is_private")

@@ -620,6 +620,8 @@ def test_what_a_trigger_says_to_the_caller_and_what_passes_are_not_hidden(db: Da
         ("cancel_session_request", "cancelled"),
         ("broadcast_session_request_now", None),
         ("complete_session_request", "completed"),
+        ("release_session_request", "pending"),
+        ("reopen_session_request", "pending"),
     ],
 )
 def test_no_write_that_is_refused_shows_its_row(
@@ -628,11 +630,12 @@ def test_no_write_that_is_refused_shows_its_row(
     """The mechanic who accepts has not even been told the customer's name."""
     mechanic = db.make_mechanic()
     request = db.make_request(preferred=mechanic)
-    if status == "completed":
+    if status in ("completed", "pending"):
         rpc(db.connect(mechanic), "accept_session_request", request_id=request)
+        db.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
     broken = f"status <> '{status}'" if status else "notification_sent_at is null"
     db.sql(f"alter table session_requests add constraint no check ({broken}) not valid")
-    of_customer = function.startswith(("cancel", "broadcast"))
+    of_customer = function.startswith(("cancel", "broadcast", "reopen"))
     caller = db.request(request)["customer_id"] if of_customer else mechanic
     with db.unchanged(), pytest.raises(psycopg.Error) as raised:
         rpc(db.connect(caller), function, request_id=request)

@@ -185,7 +185,7 @@ PATHS = [
     Path(
         "list",
         "select * from public.list_open_session_requests()",
-        *("authenticated", MECHANIC, 9, 220, 240, {"request_events_declined_idx"}),
+        *("authenticated", MECHANIC, 9, 220, 240, {"request_events_exclusions_idx"}),
         rows_when_surprised=820,
     ),
     Path(
@@ -224,7 +224,7 @@ PATHS = [
     Path(
         "accept",
         "select public.accept_session_request(%s)",
-        *("authenticated", MECHANIC, 18, 12, 100, {"request_events_declined_idx"}),
+        *("authenticated", MECHANIC, 18, 12, 100, {"request_events_exclusions_idx"}),
         notifying=1,
         given=[SOUGHT],
     ),

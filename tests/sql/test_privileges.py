@@ -34,6 +34,8 @@ CLIENT_RPCS = [
     "list_session_request_payments(uuid[])",
     "prepare_checkout(text,uuid,text,integer,boolean,text,uuid[])",
     "register_device(text,text,text)",
+    "release_session_request(uuid,text)",
+    "reopen_session_request(uuid)",
     "request_free_session(text,uuid,text,text,uuid,uuid[])",
     "set_presence(text)",
     "unregister_device(text)",
@@ -59,7 +61,9 @@ BEHIND_THEM = [
     "dispatch.may_see_request(session_requests)",
     "dispatch.may_use_topic(text,text,text)",
     "dispatch.mechanic_status(uuid)",
+    "dispatch.release_request(uuid,text)",
     "dispatch.remove_device(text)",
+    "dispatch.reopen_request(uuid)",
     "dispatch.set_mechanic_presence(text)",
 ]
 WEBHOOK = ["process_stripe_event(jsonb)", "dispatch.process_stripe_event(jsonb)"]
