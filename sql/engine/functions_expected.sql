@@ -95,7 +95,7 @@ from (
     ('dispatch.make_checkout', '80c607f95e5a56d0ac471ff4eec5ea45', '{}'),
     ('dispatch.marketplace_error', '9ce61079dee72a7d2db757ce742de49d', '{}'),
     ('dispatch.price_difference', 'e094c5bc4ebb7a3710eb03726fd6852e', '{}'),
-    ('dispatch.process_stripe_event', '09102cbd2858275e67facfd38335b811', '{}'),
+    ('dispatch.process_stripe_event', 'b3a3c431d58428a92d8399c504e78a23', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.tidy_notes', 'fd440a78030f130c33d35ae643a43407', '{}'),
