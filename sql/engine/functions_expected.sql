@@ -89,7 +89,7 @@ from (
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', '8667558639c505990993f5c0ae0f40ce', '{}'),
     ('dispatch.create_free_request', 'b33542fe28839006fdb4a3e7e710c398', '{}'),
-    ('dispatch.follow_payment', 'c67a14a380d1824bf5d53e1db1f06f5c', '{}'),
+    ('dispatch.follow_payment', 'e1ea215f30fcc28679a4058bdc9b4abd', '{}'),
     ('dispatch.get_request_by_checkout', 'c9593a1314fb3b960c8e1a5529a644ba', '{}'),
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
     ('dispatch.make_checkout', '80c607f95e5a56d0ac471ff4eec5ea45', '{}'),
