@@ -63,7 +63,7 @@ from (
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', 'ac1ee6892ac69792fe62258e7830dc56', '{}'),
     ('dispatch.explain_routing', 'd283b78c3c20d53221aac2db0816430b', '{}'),
-    ('dispatch.health', '4141b36114467332aa0fd4d6dd5ba39d', '{}'),
+    ('dispatch.health', '8458fc07129cd3e29e0f50afcf08c96a', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
     ('dispatch.payment_checks', 'bc4dcd7d320f96ad1242c17afe479b82', '{}'),
     (
