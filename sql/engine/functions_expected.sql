@@ -59,7 +59,7 @@ from (
     ('dispatch.queue_pushes', '9bdc06370752e3f518f6897665e7e79c', '{}'),
     ('dispatch.record_event', 'fbd614eb64a785d4e6a5252c82ef1cc4', '{}'),
     ('dispatch.send_notices', 'fc4786daa8e855487e9e590a04a01341', '{}'),
-    ('dispatch.cron_checks', 'bb05b19e10c53578405e6995d607b267', '{}'),
+    ('dispatch.cron_checks', 'f26854419c4a24e444d2ea33bcedbcb5', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', 'ac1ee6892ac69792fe62258e7830dc56', '{}'),
     ('dispatch.explain_routing', 'd283b78c3c20d53221aac2db0816430b', '{}'),

@@ -366,6 +366,20 @@ def test_without_pg_cron_it_says_so(shared: Database) -> None:
     assert found == dict.fromkeys(SCHEDULE, "pg_cron is not in this database")
 
 
+def test_another_scheduler_runs_the_jobs(shared: Database) -> None:
+    worker = shared.open()
+    worker.execute("set application_name = 'our_timer'")
+    shared.make_request()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(shared.run_sweep, 60, worker)
+        eventually(lambda: failing(shared.owner) == {})
+        query = "select detail from dispatch.health() where check_name = 'sweep_runs'"
+        assert "our_timer" in shared.value(query)
+        shared.superuser().execute("select pg_cancel_backend(%s)", (worker.info.backend_pid,))
+        assert isinstance(running.exception(), psycopg.errors.QueryCanceled)
+    assert set(failing(shared.owner)) == SCHEDULE
+
+
 def test_a_full_queue_of_notices(db: Database) -> None:
     """To fill the real one takes 4 GB of notices that nobody reads."""
     superuser = db.superuser()
