@@ -1181,7 +1181,12 @@ from (
                         union
                         select 'member of ' || m.roleid::regrole
                         from pg_catalog.pg_auth_members as m
-                        where m.member = r.oid
+                        where
+                            m.member = r.oid
+                            -- For an exporter of the server's own figures: they show no row.
+                            and m.roleid::regrole::text not in (
+                                'pg_monitor', 'pg_read_all_settings', 'pg_read_all_stats'
+                            )
                         union
                         select a.what
                         from pg_catalog.pg_roles as o

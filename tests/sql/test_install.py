@@ -1473,6 +1473,7 @@ def test_verify_sees_what_an_exporter_lacks(db: Database, revoked: str) -> None:
     [
         f"select on {TABLE}",
         "select (name) on vault",
+        "pg_read_all_data",
         "delete on dispatch.windows",
         "usage on sequence dispatch.last_refusal",
         "execute on function accept_session_request",
@@ -1481,7 +1482,12 @@ def test_verify_sees_what_an_exporter_lacks(db: Database, revoked: str) -> None:
 def test_verify_sees_what_an_exporter_has_too_much(db: Database, granted: str) -> None:
     run_psql(db.dsn(), "-f", str(ROOT / "sql/monitor_role.sql"))
     breakage = f"create table vault (name text); grant {granted} to dispatch_monitor"
-    assert failed(verify(db.dsn(), breakage)) == {"role dispatch_monitor"}
+    assert failed(verify(db.cluster.dsn(SUPERUSER, db.name), breakage)) == {"role dispatch_monitor"}
+
+
+def test_an_exporter_of_the_servers_own_figures_is_none_too_much(db: Database) -> None:
+    run_psql(db.dsn(), "-f", str(ROOT / "sql/monitor_role.sql"))
+    passed(verify(db.cluster.dsn(SUPERUSER, db.name), "grant pg_monitor to dispatch_monitor"))
 
 
 FLAG = "dispatch.favorites_priority_enabled()"
