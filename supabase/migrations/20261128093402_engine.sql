@@ -3536,6 +3536,8 @@ begin
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
+                -- Almost always, and then without the price of a call.
+                when v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id then null
                 else
                     dispatch.why_not_asked(
                         v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
@@ -5373,7 +5375,11 @@ declare
     v_origin text := substring(p_endpoint from '^(https?://[^/?#@\\[:space:]]+)/[!-~]+$');
     v_host text := substring(v_origin from '^https://([a-z0-9.-]+)$');
 begin
-    return length(p_endpoint) <= 2000 and coalesce(
+    return length(p_endpoint) <= 2000
+    -- No host that a sender's libraries would choke on: each label has 1 to 63 characters, begins and
+    -- ends with none that is a hyphen, and is not in Punycode.
+    and (v_host ~ '(^|[.])([.-]|..--|[^.]{64})|-[.]') is not true
+    and coalesce(
         (
             select
                 bool_or(
@@ -5796,7 +5802,7 @@ begin
     for v_answer in
         -- In the order of ids, so that two senders never wait for each other.
         select a.push_id, a.status, a.retry_after
-        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after integer)
+        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after numeric)
         order by a.push_id
     loop
         select * into v_push from dispatch.pushes as p
@@ -5815,7 +5821,8 @@ begin
             v_due_at := p_now + make_interval(
                 secs => greatest(
                     least(coalesce(v_answer.retry_after, 0), 86400),
-                    least(power(2, v_push.attempts), 60) * (0.75 + random() / 2)
+                    -- (No sum is out of range, however often and for how long.)
+                    least(power(2, least(v_push.attempts, 6)), 60) * (0.75 + random() / 2)
                 )
             );
             if v_due_at >= v_push.expires_at then
@@ -6242,6 +6249,7 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
+    v_outcome text := p_outcome;
     v_is_taken_back boolean := false;
 begin
     case p_outcome
@@ -6271,15 +6279,33 @@ begin
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
+            -- Of a part alone: what is left was paid, and is to be worked for or refunded.
+            if p_outcome = 'dispute_lost' then
+                if
+                    exists (
+                        select from dispatch.payments as p
+                        where
+                            p.payment_intent = v_payment
+                            and p.currency = v_object ->> 'currency'
+                            and jsonb_typeof(p.amount_total) = 'number'
+                            and jsonb_typeof(v_object -> 'amount') = 'number'
+                            and v_object -> 'amount' < p.amount_total
+                    )
+                then
+                    v_outcome := 'dispute_lost_in_part';
+                end if;
+            end if;
             -- A bank may take back what it decided.
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id'
                 and e.payload -> 'created' > v_created
             order by e.payload -> 'created' desc
@@ -6294,13 +6320,15 @@ begin
                     and e.payload #> '{data,object,id}' = v_object -> 'id'
             );
             update dispatch.stripe_events as e
-            set outcome = p_outcome
+            set outcome = v_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome in ('disputed', 'dispute_won', 'dispute_lost')
-                        and f.outcome <> p_outcome and f.subject = v_payment
+                        f.outcome in (
+                            'disputed', 'dispute_won', 'dispute_lost', 'dispute_lost_in_part'
+                        )
+                        and f.outcome <> v_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
@@ -6316,13 +6344,14 @@ begin
         set metadata = r.metadata - 'refunded_at'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
-    return p_outcome;
+    return v_outcome;
 end;
 $$;
 
 comment on function dispatch.follow_payment(jsonb, text) is
 'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
-'other events. Returns the outcome, which may be another if a later one came before.';
+'other events. Returns the outcome: another if a later one came before, or if a dispute that was '
+'lost is over a part of what was paid.';
 revoke all on function dispatch.follow_payment(jsonb, text)
 from public, anon, authenticated, service_role;
 
@@ -6664,8 +6693,13 @@ begin
     -- table does, which is asked by the insert.)
     if v_outcome = 'request_created' and not dispatch.governs_all() then
         v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
-        v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-        if v_booked_id is not null then
+        -- Also of a request that is gone since, with its customer's account.
+        select e.request_id into v_booked_id
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created'
+            and (e.payload #>> '{data,object,id}') = v_object ->> 'id';
+        if found then
             v_outcome := 'duplicate';
         end if;
     end if;
@@ -7236,6 +7270,7 @@ declare
     v_sweep_is_active boolean := false;
     v_user text := current_user::text;
     v_max_time interval;
+    v_stand_in text;
 begin
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
@@ -7244,6 +7279,22 @@ begin
     limit 1;
     -- After a crash it begins anew, and the server does not.
     v_since := greatest(v_since, v_launcher.backend_start);
+
+    -- Another scheduler may run the same commands. The sweep's is seen, nearly all of the time; the
+    -- other takes a moment of each day (what it leaves is seen by event_log_size).
+    if not v_has_cron then
+        select
+            format(
+                'session %s (%s) runs the sweep',
+                a.pid, coalesce(nullif(a.application_name, ''), a.usename)
+            )
+        into v_stand_in
+        from pg_catalog.pg_stat_activity as a
+        where
+            a.datname = current_database() and a.state = 'active' and a.pid <> pg_backend_pid()
+            and a.query ~ '\mdispatch\.sweep_round\('
+        limit 1;
+    end if;
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
@@ -7296,9 +7347,9 @@ begin
         end if;
 
         check_name := v_job.name || '_scheduled';
-        ok := v_has_cron and coalesce(v_job.is_active, false);
+        ok := coalesce(v_job.is_active, v_stand_in is not null);
         detail := case
-            when not v_has_cron then v_absent
+            when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             else
                 case when ok then 'job' else 'no active job' end || ' dispatch-' || v_job.name
                 || case
@@ -7311,16 +7362,19 @@ begin
         return next;
 
         check_name := v_job.name || '_runs';
-        ok := v_has_cron
-        and v_job.error is null
-        and (
-            coalesce(v_job.began_at > p_now - v_job.max_age, false)
-            or v_since > p_now - v_job.max_age
-            -- Retention is daily: on the first day it has not run yet.
-            or (v_job.began_at is null and v_job.name = 'retention')
-        );
+        ok := case
+            when not v_has_cron then v_stand_in is not null
+            else
+                v_job.error is null
+                and (
+                    coalesce(v_job.began_at > p_now - v_job.max_age, false)
+                    or v_since > p_now - v_job.max_age
+                    -- Retention is daily: on the first day it has not run yet.
+                    or (v_job.began_at is null and v_job.name = 'retention')
+                )
+        end;
         detail := case
-            when not v_has_cron then v_absent
+            when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             else
                 coalesce('last run began at ' || v_job.began_at, 'has not run yet')
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
@@ -7730,6 +7784,25 @@ begin
             count(*),
             ', the oldest ended at ' || min(w.ends_at)
         from dispatch.pending_windows(p_now - v_grace, v_enough) as w
+        union all
+        -- Nothing else sees these: no window of theirs is ever over, and none may last so long.
+        select
+            'requests_routed',
+            'requests that no trigger routed, and of which nobody is told',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at is null and r.created_at < p_now - v_grace
+            union all
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at > greatest(p_now, now()) + interval '61 minutes'
+            limit v_enough
+        ) as u
         union all
         select
             'windows_on_time',
@@ -9250,8 +9323,9 @@ $$;
 comment on function public.process_stripe_event(jsonb) is
 'Takes a verified Stripe event; the same again is harmless. Returns {"outcome", "request_id", '
 '"created"}; outcome: request_created, duplicate, waiting_for_payment, payment_failed, refunded, '
-'refund_failed, disputed, dispute_won, dispute_lost, ignored, or error (kept in '
-'dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 invalid_event.';
+'refund_failed, disputed, dispute_won, dispute_lost, dispute_lost_in_part, ignored, or error '
+'(kept in dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 '
+'invalid_event.';
 revoke all on function public.process_stripe_event(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.process_stripe_event(jsonb) to service_role;
