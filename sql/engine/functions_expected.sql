@@ -108,14 +108,18 @@ from (
     ('dispatch.acknowledge_event', '36d9a1e38966b248cb9008a07581da80', '{}'),
     ('dispatch.add_device', '166d4a44cc7beb8e3123dfc036660686', '{}'),
     ('dispatch.choose_devices', '847ff3437fd97cd8f9d2aca9d6f1807b', '{}'),
+    (
+        'dispatch.due_pushes', 'dc4758f3341763e3946d905df7c416fa',
+        '{enable_sort=off}'
+    ),
     ('dispatch.end_unreachable_window', '1a7f3388b8f6fcdf0bb3ed92a7868acb', '{}'),
     ('dispatch.is_push_endpoint', '7bc6e30293fa04219b45f9889197b045', '{}'),
-    ('dispatch.push_is_over', '342485568330516179a9cffc5beba29b', '{}'),
+    ('dispatch.push_is_over', '3e7e67aacecd643867b389769ba451da', '{}'),
     ('dispatch.push_payload', '84515c33287dd400504e1501117d9ef0', '{}'),
-    ('dispatch.record_answers', '844e0350dffab5356aee0af56f95597c', '{}'),
+    ('dispatch.record_answers', 'f96f3e8c54ff06f2164ab871778c7692', '{}'),
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
-    ('dispatch.take_pushes', '6c54b84f04e2b57da579e88c6b6e10e1', '{}'),
+    ('dispatch.take_pushes', 'ad867ad0b8fcc0d2909970e50f508cdf', '{}'),
     ('dispatch.announce_window', '9e7ce750b2f06d4aaebd452927861765', '{}'),
     ('dispatch.broadcast_refusal', 'af02ad5c016fb8446f934ffa0e098291', '{}'),
     (

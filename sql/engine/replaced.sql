@@ -12,7 +12,8 @@ begin
             ('public', 'prepare_checkout', 5),
             ('public', 'request_free_session', 3),
             ('dispatch', 'make_checkout', 5),
-            ('dispatch', 'create_free_request', 3)
+            ('dispatch', 'create_free_request', 3),
+            ('dispatch', 'push_is_over', 3)
         ) as w (namespace, name, arguments)
             on
                 p.pronamespace = to_regnamespace(w.namespace)
