@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,23 +50,38 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
 
 
-class Folders(LoadScopeScheduling):
-    """For the two processes of `make test`: each takes a folder's tests, then the next folder.
+def unit(nodeid: str) -> str:
+    """What one process runs from end to end: a folder's tests, which share what is started once and
+    stay in order; but a file's in tests/sql, which share the cluster alone."""
+    file = nodeid.partition("::")[0]
+    folder = file.rpartition("/")[0]
+    return file if folder == "tests/sql" else folder
 
-    So what a folder's tests share is started once, and they stay in order.
-    """
+
+class Units(LoadScopeScheduling):
+    """For the two processes of `make test`: each takes a unit, then the next."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0].rpartition("/")[0]
+        return unit(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Folders | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units | None:
     """None of our own for `make fuzz`, whose few long tests go to whichever process is free."""
-    return None if config.getoption("inputs") else Folders(config, log)
+    config.option.loadscopereorder = False  # as sorted below
+    return None if config.getoption("inputs") else Units(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("late") is not None)
+    """Folders first, then the files of tests/sql, the small ones last: so that neither process ends
+    long before the other."""
+    sizes = Counter(unit(item.nodeid) for item in items)
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        found = unit(item.nodeid)
+        by_file = found.endswith(".py")
+        return item.get_closest_marker("late") is not None, by_file, by_file * -sizes[found]
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
