@@ -47,7 +47,17 @@ def pytest_configure(config: pytest.Config) -> None:
         # The processes of `make test` inherit it, and what they start.
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # look again
-    config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
+    config.addinivalue_line(
+        "markers", "late: runs after its unit's others, so that pg_cron gets going"
+    )
+
+
+# What takes long, or waits for a minute of pg_cron's, begins first, so that others run meanwhile;
+# then the largest, and at the end the small ones: no process is the last one for long.
+FIRST = [
+    "tests/api", "tests/dashboard", "tests/sql/test_sweep.py", "tests/fuzz", "tests/cli",
+    "tests/bench", "tests/sql/test_runbook.py",
+]  # fmt: skip
 
 
 def unit(nodeid: str) -> str:
@@ -59,7 +69,7 @@ def unit(nodeid: str) -> str:
 
 
 class Units(LoadScopeScheduling):
-    """For the two processes of `make test`: each takes a unit, then the next."""
+    """For the processes of `make test`: each takes a unit, then the next."""
 
     def _split_scope(self, nodeid: str) -> str:
         return unit(nodeid)
@@ -72,14 +82,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units |
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders first, then the files of tests/sql, the small ones last: so that neither process ends
-    long before the other."""
     sizes = Counter(unit(item.nodeid) for item in items)
+    places = {name: place for place, name in enumerate(FIRST)}
 
-    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+    def place(item: pytest.Item) -> tuple[bool, int, int]:
         found = unit(item.nodeid)
-        by_file = found.endswith(".py")
-        return item.get_closest_marker("late") is not None, by_file, by_file * -sizes[found]
+        return (
+            item.get_closest_marker("late") is not None,
+            places.get(found, len(FIRST)),
+            -sizes[found],
+        )
 
     items.sort(key=place)
 
