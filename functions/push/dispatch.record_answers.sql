@@ -23,10 +23,9 @@ begin
         from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after numeric)
         order by a.push_id
     loop
-        select * into v_push from dispatch.pushes as p
-        where p.id = v_answer.push_id and p.finished_at is null
-        for update;
-        continue when not found;
+        -- Found by id alone: with the filter, a plan made while little was queued reads all of it.
+        select * into v_push from dispatch.pushes as p where p.id = v_answer.push_id for update;
+        continue when v_push.id is null or v_push.finished_at is not null;
         v_count := v_count + 1;
         v_outcome := case
             when v_answer.status between 200 and 299 then 'sent'

@@ -113,14 +113,18 @@ from (
     ('dispatch.acknowledge_event', '36d9a1e38966b248cb9008a07581da80', '{}'),
     ('dispatch.add_device', '166d4a44cc7beb8e3123dfc036660686', '{}'),
     ('dispatch.choose_devices', '847ff3437fd97cd8f9d2aca9d6f1807b', '{}'),
+    (
+        'dispatch.due_pushes', 'dc4758f3341763e3946d905df7c416fa',
+        '{enable_sort=off}'
+    ),
     ('dispatch.end_unreachable_window', 'f9ecb8246493f836befeac446d141770', '{}'),
     ('dispatch.is_push_endpoint', '440512be149d34d0e3d1e37b6c829213', '{}'),
-    ('dispatch.push_is_over', '36e4f5195e308e39159c604c5894e0c2', '{}'),
+    ('dispatch.push_is_over', '5f8fc839ab8818c1100f5181630516a8', '{}'),
     ('dispatch.push_payload', '56ec3193f11711e2d35bf950d1ce9679', '{}'),
-    ('dispatch.record_answers', '673a6cf154137f9ddfd949c7b31b90a2', '{}'),
+    ('dispatch.record_answers', 'a305b9dd5d6ad92453621e9f7198ea71', '{}'),
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
-    ('dispatch.take_pushes', '6c54b84f04e2b57da579e88c6b6e10e1', '{}'),
+    ('dispatch.take_pushes', 'ad867ad0b8fcc0d2909970e50f508cdf', '{}'),
     ('dispatch.announce_window', '9cc9ae9e81e647db10dd42ee3bed3b2c', '{}'),
     ('dispatch.broadcast_refusal', 'fad35657ac7898bbaef67f2c8de246d1', '{}'),
     (

@@ -5567,6 +5567,7 @@ from public, anon, authenticated, service_role;
 -- Asked when a push is about to leave, so that nothing is told of what is not so any more.
 create or replace function dispatch.push_is_over(
     p_push dispatch.pushes,
+    p_request dispatch.requests,
     p_event text,
     p_now timestamptz
 )
@@ -5577,17 +5578,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request dispatch.requests;
     v_mechanic record;
 begin
-    select * into v_request from dispatch.requests as r where r.id = p_push.request_id;
-    if v_request.id is null or p_push.expires_at <= p_now then
+    if p_request.id is null or p_push.expires_at <= p_now then
         return true;
-    elsif v_request.customer_id = p_push.user_id then
+    elsif p_request.customer_id = p_push.user_id then
         return case p_event
-            when 'new_request' then not v_request.is_pending
-            when 'request_released' then not v_request.is_pending
-            when 'request_accepted' then v_request.status <> 'accepted'
+            when 'new_request' then not p_request.is_pending
+            when 'request_released' then not p_request.is_pending
+            when 'request_accepted' then p_request.status <> 'accepted'
             else false
         end
         -- Who did it themselves knows.
@@ -5604,14 +5603,14 @@ begin
     order by m.is_approved desc
     limit 1;
     return v_mechanic.is_approved is not true
-        or dispatch.refusal(v_request, v_mechanic.id, p_push.user_id, p_now) is not null;
+        or dispatch.refusal(p_request, v_mechanic.id, p_push.user_id, p_now) is not null;
 end;
 $$;
 
-comment on function dispatch.push_is_over(dispatch.pushes, text, timestamptz) is
+comment on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz) is
 'Whether what a push says of an event does not hold any more at p_now: the request is not open to '
 'that mechanic, or the customer waits for it no more.';
-revoke all on function dispatch.push_is_over(dispatch.pushes, text, timestamptz)
+revoke all on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Changes dispatch.pushes: in place of the one of a broadcast, one for each device of the best.
@@ -5687,6 +5686,32 @@ comment on function dispatch.end_unreachable_window(uuid, uuid, timestamptz) is
 revoke all on function dispatch.end_unreachable_window(uuid, uuid, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes nothing, but locks what it returns.
+create or replace function dispatch.due_pushes(p_limit integer, p_now timestamptz)
+returns setof dispatch.pushes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+-- The index has the order already: a plan made while little was queued would sort all of it.
+set enable_sort = off
+as $$
+begin
+    return query
+    select * from dispatch.pushes as p
+    where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
+    order by p.due_at, p.id
+    limit p_limit
+    for update skip locked;
+end;
+$$;
+
+comment on function dispatch.due_pushes(integer, timestamptz) is
+'Up to p_limit pushes to a device that are due at p_now, the longest due first, for this '
+'transaction alone.';
+revoke all on function dispatch.due_pushes(integer, timestamptz)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.pushes.
 create or replace function dispatch.take_pushes(
     p_limit integer default 100,
@@ -5708,6 +5733,7 @@ declare
     v_push dispatch.pushes;
     v_device dispatch.devices;
     v_event record;
+    v_request dispatch.requests;
     v_outcome text;
 begin
     for v_push in
@@ -5721,11 +5747,7 @@ begin
     end loop;
 
     for v_push in
-        select * from dispatch.pushes as p
-        where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
-        order by p.due_at, p.id
-        limit least(greatest(p_limit, 0), 1000)
-        for update skip locked
+        select * from dispatch.due_pushes(least(greatest(p_limit, 0), 1000), p_now)
     loop
         select * into v_device from dispatch.devices as d
         -- Another's by now: not told what was for the one before.
@@ -5733,9 +5755,12 @@ begin
         select e.event, e.payload into v_event
         from dispatch.request_events as e
         where e.id = v_push.event_id;
+        select * into v_request from dispatch.requests as r where r.id = v_push.request_id;
         v_outcome := case
             when v_device.endpoint is null then 'gone'
-            when v_event.event is null or dispatch.push_is_over(v_push, v_event.event, p_now)
+            when
+                v_event.event is null
+                or dispatch.push_is_over(v_push, v_request, v_event.event, p_now)
                 then 'over'
         end;
         if v_outcome is not null then
@@ -5755,13 +5780,7 @@ begin
         payload := dispatch.push_payload(
             v_push.event_id,
             v_event.event,
-            case
-                when exists (
-                    select from dispatch.requests as r
-                    where r.id = v_push.request_id and r.customer_id = v_push.user_id
-                ) then 'customer'
-                else 'mechanic'
-            end,
+            case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
             v_event.payload,
             p_now
         )::text;
@@ -5805,10 +5824,9 @@ begin
         from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after numeric)
         order by a.push_id
     loop
-        select * into v_push from dispatch.pushes as p
-        where p.id = v_answer.push_id and p.finished_at is null
-        for update;
-        continue when not found;
+        -- Found by id alone: with the filter, a plan made while little was queued reads all of it.
+        select * into v_push from dispatch.pushes as p where p.id = v_answer.push_id for update;
+        continue when v_push.id is null or v_push.finished_at is not null;
         v_count := v_count + 1;
         v_outcome := case
             when v_answer.status between 200 and 299 then 'sent'
@@ -8923,7 +8941,8 @@ begin
             ('public', 'request_free_session', 6),
             ('dispatch', 'make_checkout', 7),
             ('dispatch', 'create_free_request', 6),
-            ('dispatch', 'priority_window', 2)
+            ('dispatch', 'priority_window', 2),
+            ('dispatch', 'push_is_over', 4)
         ) as w (namespace, name, arguments)
             on
                 p.pronamespace = to_regnamespace(w.namespace)
@@ -8934,6 +8953,7 @@ begin
     end loop;
 end;
 $$;
+drop function if exists dispatch.wants_priority(text, uuid);
 
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)

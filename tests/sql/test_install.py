@@ -648,7 +648,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
         for name, others in (
             ("assigns_user_id", ()),
-            ("approval_columns", ("trigger mechanics_release_windows",)),
+            (
+                "approval_columns",
+                ("trigger mechanics_note_turns", "trigger mechanics_release_windows"),
+            ),
             ("feed_is_private", ()),
         )
     ),
@@ -817,6 +820,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("windows", "alter column ends_at type timestamp"),
             ("presence", "rename column is_online to other"),
             ("found_before", "alter column what type varchar"),
+            ("steps", "rename column turn to other"),
             ("devices", "rename column auth to other"),
             ("pushes", "rename column outcome to other"),
             ("windows", "add column more integer not null"),
@@ -1087,6 +1091,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("session_requests_log_update", TABLE),
             ("session_requests_log_delete", TABLE),
             ("mechanics_release_windows", "mechanics"),
+            ("mechanics_note_turns", "mechanics"),
+            ("mechanics_note_last_turns", "mechanics"),
         )
         for pattern, to in (
             ("ROW (WHEN .* )?EXECUTE", "ROW WHEN (false) EXECUTE"),
