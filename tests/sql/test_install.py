@@ -820,7 +820,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("windows", "alter column ends_at type timestamp"),
             ("presence", "rename column is_online to other"),
             ("found_before", "alter column what type varchar"),
-            ("steps", "rename column turn to other"),
+            ("steps", "alter column window_minutes type bigint"),
             ("devices", "rename column auth to other"),
             ("pushes", "rename column outcome to other"),
             ("windows", "add column more integer not null"),
