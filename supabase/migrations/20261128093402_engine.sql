@@ -6146,7 +6146,7 @@ declare
     v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_wish jsonb := '{}'::jsonb;
     v_notes text;
@@ -6474,7 +6474,7 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_notes text;
     v_is_priority boolean;
@@ -8312,7 +8312,7 @@ comment on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, which has rows on a marketplace that was there first, and dispatch.steps.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -9575,7 +9575,11 @@ cross join
                     )
                 )
             ) as requests_total,
-            count(*) filter (where e.event = 'priority_request') as priority_requests_total,
+            count(*) filter (
+                where e.event = 'priority_request'
+                -- Not of a favourite who was asked after another.
+                and coalesce(e.payload ->> 'reason', 'invalid_window') = 'invalid_window'
+            ) as priority_requests_total,
             count(*) filter (
                 where e.event = 'request_accepted' and (e.payload ->> 'priority')::boolean
             ) as favourite_accepts_total,

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from chaos import checks, record
-from tests.database import Database, become, checkout, refund, rpc
+from tests.database import Connection, Database, become, checkout, refund, rpc
 from tests.fuzz.model import Model, Request
 
 STEPS = 40
@@ -44,6 +44,8 @@ COMMANDS: dict[str, Callable[[Model, str, str], str | None]] = {
 class Marketplace(RuleBasedStateMachine):
     # Set by the test.
     db: Database
+    client: Connection
+    clock: Connection
     tried: Callable[[], int]
 
     users = Bundle("users")
@@ -57,17 +59,10 @@ class Marketplace(RuleBasedStateMachine):
         self.model = Model()
         self.gone: set[str] = set()
         self.steps = 0
-        self.client = self.db.open()
-        self.clock = self.db.superuser()
-        self.clock.execute("set session_replication_role = replica")
 
     def teardown(self) -> None:
-        try:
-            found = record.Database.read(self.db.dsn())
-            assert list(checks.transitions_make_sense(record.Record(), found)) == []
-        finally:
-            self.client.close()
-            self.clock.close()
+        found = record.Database.read(self.db.dsn())
+        assert list(checks.transitions_make_sense(record.Record(), found)) == []
 
     def call(self, user: str, function: str, **arguments: object) -> Any:
         """The answer, or the error's detail as (word,); neither has another person's text."""
@@ -284,6 +279,8 @@ class Marketplace(RuleBasedStateMachine):
 @pytest.fixture
 def marketplace(db: Database, tried: Callable[[], int]) -> type[Marketplace]:
     Marketplace.db, Marketplace.tried = db, staticmethod(tried)
+    Marketplace.client, Marketplace.clock = db.open(), db.superuser()
+    Marketplace.clock.execute("set session_replication_role = replica")
     return Marketplace
 
 
