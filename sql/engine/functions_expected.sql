@@ -155,7 +155,7 @@ from (
     ),
     ('dispatch.priority_window', '6335cd959b5a41531d9e77041ffd4965', '{}'),
     ('dispatch.refusal', '7a73372fd0068bf24b0409f55d6314d3', '{}'),
-    ('dispatch.release_windows', '82536e2e7ff7e207fa50064c19d5758c', '{}'),
+    ('dispatch.release_windows', '006562d964dc86a833fd63f7b06c3e47', '{}'),
     ('dispatch.remove_steps', '46e038d8e1fc324fffd8f6746ebed8f7', '{}'),
     ('dispatch.route_request', '5a9ecda3bbd7388c1441ee7fee962e3e', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
