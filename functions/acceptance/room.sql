@@ -12,3 +12,6 @@
 \ir dispatch.log_request_change.sql
 \ir dispatch.not_pending.sql
 \ir dispatch.require_own_request.sql
+\ir dispatch.set_block.sql
+\ir dispatch.set_customer_block.sql
+\ir dispatch.set_mechanic_block.sql

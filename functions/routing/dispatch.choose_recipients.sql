@@ -69,7 +69,7 @@ begin
     v_besides := array(
         select e.actor_id from dispatch.request_events as e
         where e.request_id = p_request_id and e.event = 'request_declined'
-    ) || v_request.customer_id;
+    ) || v_request.customer_id || dispatch.blocked_users(v_request.customer_id);
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
@@ -117,6 +117,6 @@ $$;
 
 comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 'The mechanics who may take a request at p_now, best first: the preferred one alone in the '
-'window, else every approved one who did not decline and is not the customer.';
+'window, else every approved one who did not decline, is not the customer, and not blocked.';
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -16,9 +16,17 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and v_window.ends_at > now()
-        and v_user_id is distinct from v_request.customer_id
-        and v_user_id is distinct from v_window.user_id,
+        and (
+            (
+                v_window.ends_at > now()
+                and v_user_id is distinct from v_request.customer_id
+                and v_user_id is distinct from v_window.user_id
+            )
+            or (
+                dispatch.favorites_priority_enabled()
+                and dispatch.is_blocked(v_user_id, v_request.customer_id)
+            )
+        ),
         false
     );
 end;
@@ -26,6 +34,7 @@ $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
-'window is open, and the caller is neither its customer nor its preferred mechanic.';
+'window is open, and the caller is neither its customer nor its preferred mechanic; or the caller '
+'and its customer are not to hear of each other.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;

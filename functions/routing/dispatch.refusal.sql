@@ -19,6 +19,15 @@ begin
     if p_request.id is null or p_request.customer_id = p_user_id then
         return 'request_not_found';
     end if;
+    -- Whoever is blocked does not hear that there is such a request, nor what became of it.
+    if
+        exists (
+            select from dispatch.blocks as b
+            where b.user_id = p_user_id and b.other_id = p_request.customer_id
+        )
+    then
+        return 'request_not_found';
+    end if;
 
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.

@@ -46,8 +46,11 @@ begin
                 where
                     p.oid = d.objid and p.polname !~ '^dispatch_topics_'
                     and not (
-                        p.polname = 'session_requests_select' and dispatch.governs_all()
-                        and p.polrelid = 'public.session_requests'::regclass
+                        dispatch.governs_all()
+                        and (p.polname, p.polrelid::regclass) in (
+                            ('session_requests_select', 'public.session_requests'::regclass),
+                            ('mechanics_select', 'public.mechanics'::regclass)
+                        )
                     )
             )
         )

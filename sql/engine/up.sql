@@ -36,6 +36,7 @@ select
 \ir ../../functions/caller/room.sql
 \ir ../../functions/binding/room.sql
 \ir bind.sql
+\ir ../../functions/blocks/room.sql
 \ir ../../functions/events/room.sql
 \ir ../../functions/presence/room.sql
 \ir widened.sql
@@ -66,6 +67,7 @@ begin;
 \ir publication.sql
 \ir locks.sql
 \ir see_open_requests.sql
+\ir hide_blocked.sql
 \ir triggers.sql
 \endif
 notify pgrst, 'reload schema';

@@ -17,6 +17,8 @@ MECHANIC_RPCS = (
     "accept_session_request",
     "decline_session_request",
     "complete_session_request",
+    "block_customer",
+    "unblock_customer",
 )
 # Their parameter, and something to give for it.
 USER_RPCS: dict[str, dict[str, object]] = {
@@ -37,6 +39,10 @@ USER_RPCS: dict[str, dict[str, object]] = {
     "accept_session_request": {"request_id": str(uuid.uuid4())},
     "decline_session_request": {"request_id": str(uuid.uuid4())},
     "complete_session_request": {"request_id": str(uuid.uuid4())},
+    "block_mechanic": {"mechanic_id": str(uuid.uuid4())},
+    "unblock_mechanic": {"mechanic_id": str(uuid.uuid4())},
+    "block_customer": {"request_id": str(uuid.uuid4())},
+    "unblock_customer": {"request_id": str(uuid.uuid4())},
     "list_session_request_events": {},
     "list_session_request_payments": {"request_ids": []},
 }

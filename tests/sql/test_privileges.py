@@ -20,6 +20,8 @@ ROLES = ["anon", "authenticated", "service_role", "webhook_app", "push_app"]
 CLIENT_RPCS = [
     "accept_session_request(uuid)",
     "acknowledge_notice(bigint)",
+    "block_customer(uuid)",
+    "block_mechanic(uuid)",
     "broadcast_session_request_now(uuid)",
     "cancel_session_request(uuid)",
     "complete_session_request(uuid)",
@@ -36,6 +38,8 @@ CLIENT_RPCS = [
     "register_device(text,text,text)",
     "request_free_session(text,uuid,text,text,uuid,uuid[])",
     "set_presence(text)",
+    "unblock_customer(uuid)",
+    "unblock_mechanic(uuid)",
     "unregister_device(text)",
 ]
 BEHIND_THEM = [
@@ -51,6 +55,7 @@ BEHIND_THEM = [
     "dispatch.decline_request(uuid,text)",
     "dispatch.get_request_by_checkout(text)",
     "dispatch.get_request_timeline(uuid)",
+    "dispatch.hidden_from_caller()",
     "dispatch.list_favorites()",
     "dispatch.list_open_requests()",
     "dispatch.list_payments(uuid[])",
@@ -60,6 +65,8 @@ BEHIND_THEM = [
     "dispatch.may_use_topic(text,text,text)",
     "dispatch.mechanic_status(uuid)",
     "dispatch.remove_device(text)",
+    "dispatch.set_customer_block(uuid,boolean)",
+    "dispatch.set_mechanic_block(uuid,boolean)",
     "dispatch.set_mechanic_presence(text)",
 ]
 WEBHOOK = ["process_stripe_event(jsonb)", "dispatch.process_stripe_event(jsonb)"]

@@ -61,6 +61,8 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
     its_id: dict[str, object] = {"request_id": request}
     calls: dict[str, tuple[str | None, dict[str, object]]] = {
         "accept_session_request": (mechanic, its_id),
+        "block_customer": (mechanic, its_id),
+        "block_mechanic": (customer, {"mechanic_id": mechanic}),
         "broadcast_session_request_now": (customer, its_id),
         "cancel_session_request": (customer, its_id),
         "complete_session_request": (mechanic, its_id),
@@ -78,6 +80,8 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         "request_free_session": (customer, {"plan_code": "free-diagnostic"}),
         "set_presence": (mechanic, {"status": "away"}),
         "register_device": (mechanic, {**Device("https://web.push.apple.com/x").subscription()}),
+        "unblock_customer": (mechanic, its_id),
+        "unblock_mechanic": (customer, {"mechanic_id": mechanic}),
         "unregister_device": (mechanic, {"endpoint": "https://web.push.apple.com/x"}),
         "acknowledge_notice": (mechanic, {"event_id": 1}),
         "claim_pushes": (None, {"max_rows": 1}),

@@ -1,0 +1,19 @@
+create or replace function dispatch.is_blocked(p_user_id uuid, p_other_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from dispatch.blocks as b
+        where b.user_id = p_user_id and b.other_id = p_other_id
+    );
+end;
+$$;
+
+comment on function dispatch.is_blocked(uuid, uuid) is
+'Whether one of these two users has blocked the other.';
+revoke all on function dispatch.is_blocked(uuid, uuid)
+from public, anon, authenticated, service_role;
