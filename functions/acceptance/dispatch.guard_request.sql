@@ -12,7 +12,6 @@ declare
     v_old dispatch.requests;
     v_new dispatch.requests;
     v_has_declined boolean;
-    v_is_blocked boolean;
     v_is_told boolean;
     v_refusal text;
     v_window record;
@@ -71,20 +70,18 @@ begin
                 where
                     e.request_id = old.id and e.event = 'request_declined'
                     and e.actor_id = new.mechanic_id
-            ),
-            exists (
-                select from dispatch.blocks as b
-                where b.user_id = new.mechanic_id and b.other_id = old.customer_id
-            )
-        into v_has_declined, v_is_blocked
+            ) into v_has_declined
         from dispatch.mechanics as m
         where m.user_id = new.mechanic_id and m.is_approved;
         if not found then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
-        if v_is_blocked then
-            v_refusal := 'request_not_found';
-        elsif old.notification_sent_at is null then
+        if pg_relation_size('dispatch.blocks') > 0 then
+            if dispatch.is_blocked(new.mechanic_id, old.customer_id) then
+                perform dispatch.raise_error('request_not_found');
+            end if;
+        end if;
+        if old.notification_sent_at is null then
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := dispatch.broadcast_refusal(

@@ -27,12 +27,7 @@ begin
         order by m.id
         for no key update
     );
-    if
-        p_is_blocked = exists (
-            select from dispatch.blocks as b
-            where b.user_id = p_user_id and b.other_id = p_other_id and b.is_theirs
-        )
-    then
+    if p_is_blocked = dispatch.has_blocked(p_user_id, p_other_id) then
         return;
     end if;
 

@@ -18,7 +18,7 @@ begin
     end if;
 
     -- The feed has everyone. On a marketplace that was there first it is theirs, and stays so.
-    if exists (select from dispatch.blocks) and dispatch.governs_all() then
+    if pg_relation_size('dispatch.blocks') > 0 and dispatch.governs_all() then
         v_notices := dispatch.spread_feed(p_topics, p_events, p_payloads);
         p_topics := v_notices.topics;
         p_events := v_notices.events;

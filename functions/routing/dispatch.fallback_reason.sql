@@ -22,12 +22,8 @@ begin
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
         -- By dispatch.set_block. The customer is not told that the mechanic did it.
         when
-            exists (
-                select from dispatch.blocks as b
-                where
-                    b.user_id = p_request.preferred_user_id
-                    and b.other_id = p_request.customer_id and b.is_theirs
-            ) then 'mechanic_gone'
+            dispatch.has_blocked(p_request.preferred_user_id, p_request.customer_id)
+                then 'mechanic_gone'
         when auth.uid() = p_request.preferred_user_id then 'declined'
         else 'customer'
     end;

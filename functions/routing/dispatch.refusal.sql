@@ -20,13 +20,10 @@ begin
         return 'request_not_found';
     end if;
     -- Whoever is blocked does not hear that there is such a request, nor what became of it.
-    if
-        exists (
-            select from dispatch.blocks as b
-            where b.user_id = p_user_id and b.other_id = p_request.customer_id
-        )
-    then
-        return 'request_not_found';
+    if pg_relation_size('dispatch.blocks') > 0 then
+        if dispatch.is_blocked(p_user_id, p_request.customer_id) then
+            return 'request_not_found';
+        end if;
     end if;
 
     -- Only a request that was not broadcast can have a window. What ended inside its window was
