@@ -47,9 +47,15 @@ begin
                     p.oid = d.objid and p.polname !~ '^dispatch_topics_'
                     and not (
                         dispatch.governs_all()
-                        and (p.polname, p.polrelid::regclass) in (
-                            ('session_requests_select', 'public.session_requests'::regclass),
-                            ('mechanics_select', 'public.mechanics'::regclass)
+                        and (
+                            (
+                                p.polname = 'session_requests_select'
+                                and p.polrelid = 'public.session_requests'::regclass
+                            )
+                            or (
+                                p.polname = 'mechanics_select'
+                                and p.polrelid = 'public.mechanics'::regclass
+                            )
                         )
                     )
             )
