@@ -19,8 +19,9 @@ from typing import Self
 
 import psycopg
 
+from push_app.keys import new_keys
 from stack import ROOT
-from stack.install import cron_command, install, install_webhook_role
+from stack.install import cron_command, install, install_push_role, install_webhook_role
 from stack.network import answers, free_ports, listens
 from stack.postgres import Cluster
 from stack.proxy import Proxy
@@ -172,7 +173,9 @@ http {{
             text/css css;
             text/javascript js;
             application/json json;
+            application/manifest+json webmanifest;
             image/svg+xml svg;
+            image/png png;
         }}
         add_header Cache-Control no-cache;
         root {root}/examples/dashboard;
@@ -200,9 +203,10 @@ export const SUPABASE_ANON_KEY = {key};
 export const SIGN_IN_URL = "/sign-in/";
 export const SESSION_URL = "/sign-in/session.html?id={{id}}";
 export const HELP_URL = "";
+export const VAPID_PUBLIC_KEY = {vapid_key};
 
-// Each tab has a person of its own.
-export const OPTIONS = {{ auth: {{ storage: sessionStorage }} }};
+// Each tab has a person of its own; the service worker has no tab.
+export const OPTIONS = {{ auth: {{ storage: globalThis.sessionStorage }} }};
 """
 
 
@@ -223,11 +227,14 @@ def nginx(
     function_port: int,
     webhook_app_port: int,
     anon_key: str,
+    vapid_key: str = "",
 ) -> Service:
     """The front doors: on 127.0.0.1:`port` as Supabase's is, the dashboard's, the webhook app's."""
     url = f"http://127.0.0.1:{port}"
     (directory / "config.js").write_text(
-        DASHBOARD_CONFIG.format(url=json.dumps(url), key=json.dumps(anon_key))
+        DASHBOARD_CONFIG.format(
+            url=json.dumps(url), key=json.dumps(anon_key), vapid_key=json.dumps(vapid_key)
+        )
     )
     config = directory / "nginx.conf"
     config.write_text(
@@ -327,12 +334,25 @@ def create_checkout(
     return edge_function("create-checkout", directory, port, environment)
 
 
+def push_app(directory: Path, db_uri: str, private_key: str) -> Service:
+    """The sender of Web Push, which calls the browser makers' push services."""
+    environment = {
+        "DATABASE_URL": db_uri,
+        "VAPID_PRIVATE_KEY": private_key,
+        "VAPID_SUBJECT": "mailto:local-stack@example.com",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    argv = [sys.executable, "-m", "push_app"]
+    return Service("push_app", directory, argv, lambda: True, environment)
+
+
 class Stack:
     """All of it in one directory, on free ports; `env` says where, once it is started.
 
     The data and the secrets stay in the directory. With `fixed_ports` the well-known ones are
     taken when they are free. With `proxied` the services and `env` find the database through
-    `network`, which may fail. `settings` are PostgreSQL's.
+    `network`, which may fail. `settings` are PostgreSQL's. With `pushing` the push app runs too.
     """
 
     def __init__(
@@ -342,12 +362,14 @@ class Stack:
         fsync: bool = False,
         fixed_ports: bool = False,
         proxied: bool = False,
+        pushing: bool = False,
         settings: Mapping[str, str] | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self.fsync = fsync
         self.proxied = proxied
+        self.pushing = pushing
         self.settings = settings
         self.report = report
         self.env: dict[str, str] = {}
@@ -406,6 +428,7 @@ class Stack:
                 function_port=function_port,
                 webhook_app_port=webhook_app_port,
                 anon_key=anon_key,
+                vapid_key=keys["VAPID_PUBLIC_KEY"],
             ),
             webhook(
                 here,
@@ -423,6 +446,10 @@ class Stack:
                 stripe_url=stripe_url,
             ),
         ]
+        if self.pushing:
+            install_push_role(dsn)
+            push_uri = self.cluster.dsn("push_app", port=db_port)
+            self.services.append(push_app(here, push_uri, keys["VAPID_PRIVATE_KEY"]))
         for service in self.services:
             self.report(f"Starting {service.name}")
             service.start()
@@ -480,16 +507,20 @@ class Stack:
 
 def load_secrets(path: Path) -> dict[str, str]:
     """The stack's secrets and keys, made at the first call."""
-    if not path.exists():
+    stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if "VAPID_PRIVATE_KEY" not in stored:  # none of them, or a directory of an older stack
         jwt_secret = secrets.token_hex(32)
+        public_key, private_key = new_keys()
         keys = {
             "SUPABASE_ANON_KEY": sign("anon", secret=jwt_secret, seconds=TEN_YEARS),
             "SUPABASE_SERVICE_ROLE_KEY": sign("service_role", secret=jwt_secret, seconds=TEN_YEARS),
             "JWT_SECRET": jwt_secret,
             "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_hex(24)}",
+            "VAPID_PUBLIC_KEY": public_key,
+            "VAPID_PRIVATE_KEY": private_key,
         }
-        write_private(path, json.dumps(keys, indent=4) + "\n")
-    stored: dict[str, str] = json.loads(path.read_text())
+        stored = keys | stored
+        write_private(path, json.dumps(stored, indent=4) + "\n")
     return stored
 
 

@@ -10,6 +10,7 @@ purpose=${1:-}
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 have() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
+offers() { [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -67,6 +68,8 @@ list_missing() {
     [ -e /usr/lib/x86_64-linux-gnu/libatomic.so.1 ] || missing+=(libatomic1)
     [ -e /usr/lib/x86_64-linux-gnu/libnss3.so ] || missing+=(libnss3)
     [ -e /usr/share/fonts/truetype/liberation ] || missing+=(fonts-liberation)
+    # Ubuntu has Firefox as a snap only, which Playwright cannot start: there its tests are skipped.
+    have firefox-esr || ! offers firefox-esr || missing+=(firefox-esr)
 }
 
 # Only the programs are wanted: no cluster of Debian's own, no service started or enabled. What
@@ -122,9 +125,10 @@ fi
 
 list_missing "$server"
 if [ "${#missing[@]}" -gt 0 ]; then
-    say "Installing ${missing[*]}"
     as_root true
     apt_get update
+    list_missing "$server" # a new machine has had no lists to look in
+    say "Installing ${missing[*]}"
     install_packages
 fi
 [ -z "$purpose" ] || exit 0

@@ -11,6 +11,7 @@ import {
   LANGUAGE, ago, drawList, fill, find, initials, keepUp, lastSeen, leave, me, money, part, run,
   showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
+import { keepRinging } from "./phone.js";
 
 const ABOUT = {
   diagnostic: "Describe the trouble and hear what it may be.",
@@ -66,7 +67,8 @@ function drawFavourite(card, favourite) {
   const [book, remove] = [part(card, "book"), part(card, "remove")];
   book.hidden = isRemoved || !profiles.has(mechanic_id);
   book.setAttribute("aria-label", `Book again: ${name}`);
-  book.onclick = () => bookAgain(book, mechanic_id, name);
+  const planCode = past.find((session) => session.mechanic_id === mechanic_id)?.plan_code;
+  book.onclick = () => bookAgain(book, mechanic_id, name, { planCode });
   remove.classList.toggle("off", isRemoved);
   remove.title = isRemoved ? "Add again" : "Remove";
   remove.setAttribute("aria-pressed", String(!isRemoved));
@@ -92,13 +94,13 @@ const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLocaleLow
 
 function drawFavourites() {
   const isMany = favourites.length > 3;
-  const wanted = isMany ? plain(find("#filter").value.trim()) : "";
-  const isAll = find("#all").dataset.isOpen || wanted;
-  const matching = favourites.filter((each) => plain(nameOf(each)).includes(wanted));
+  const typed = isMany ? plain(find("#filter").value.trim()) : "";
+  const isAll = find("#all").dataset.isOpen || typed;
+  const matching = favourites.filter((each) => plain(nameOf(each)).includes(typed));
   const shown = isAll ? matching : matching.slice(0, FEW);
   drawList(find("#favourites"), "favourite", shown, (each) => each.mechanic_id, drawFavourite);
   find("#filter").hidden = !isMany;
-  find("#all").hidden = !isMany || Boolean(isAll);
+  find("#all").hidden = shown.length === matching.length;
   find("#all").textContent = `Show all ${favourites.length}`;
   find("#no-favourites").hidden = favourites.length > 0;
   find("#no-match").hidden = favourites.length === 0 || matching.length > 0;
@@ -196,10 +198,8 @@ async function bookAgain(button, mechanicId, name, { planCode, isOneTap = false 
   const answer = status.isOff ? "anyone" : isSure ? "continue" : await ask(mechanicId, name, status);
   if (!answer) return;
   const wish = { id: mechanicId, name, skipIfOffline: find("#rebook-skip").checked };
-  find("#launcher").dataset.plan = planCode ?? "";
   await run(button, "Checking…", () => setFavourite(answer === "continue" ? wish : null));
-  drawPlans();
-  goToLauncher();
+  goToLauncher(planCode);
 }
 
 async function readStatus(mechanicId) {
@@ -211,15 +211,21 @@ async function readStatus(mechanicId) {
   }
 }
 
-function ask(mechanicId, name, { is_online, last_seen }) {
+// As skip_if_offline takes it: their phone rings. Of one who is no favourite it is not known.
+const isReachable = (mechanicId, { is_online }) =>
+  is_online || favourites.some((each) => each.mechanic_id === mechanicId && each.is_reachable);
+
+function ask(mechanicId, name, status) {
+  const { is_online, last_seen } = status;
   const dialog = find("#rebook");
   find("#rebook-title").textContent = `Book ${name} again`;
   find("#rebook-continue").textContent = `Continue with ${name}`;
   find("#rebook-status").textContent = is_online
     ? "Available now"
-    : `Currently offline (${lastSeen(seenAt(mechanicId, last_seen))})`;
+    : `Currently offline (${lastSeen(seenAt(mechanicId, last_seen))})` +
+      (isReachable(mechanicId, status) ? "; their phone will ring" : "");
   find("#rebook-status").classList.toggle("online", is_online);
-  find("#rebook-offline").hidden = is_online;
+  find("#rebook-offline").hidden = isReachable(mechanicId, status);
   find("#rebook-skip").checked = false;
   dialog.returnValue = "";
   dialog.showModal();
@@ -228,7 +234,10 @@ function ask(mechanicId, name, { is_online, last_seen }) {
   });
 }
 
-function goToLauncher() {
+// With the plan that was booked the last time, where there was one.
+function goToLauncher(planCode = "") {
+  find("#launcher").dataset.plan = planCode;
+  drawPlans();
   const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
   find("#launcher").scrollIntoView({ behavior: isStill ? "auto" : "smooth" });
   find("#launcher-title").focus({ preventScroll: true });
@@ -318,7 +327,7 @@ function drawPlan(card, { code, title, session_type, price_cents, currency }) {
 
 async function startFree(planCode) {
   const wish = favourite();
-  const isSkipped = wish?.skipIfOffline && !(await readStatus(wish.id)).is_online;
+  const isSkipped = wish?.skipIfOffline && !isReachable(wish.id, await readStatus(wish.id));
   const book = () =>
     requestFreeSession(supabase, planCode, isSkipped ? undefined : wish?.id, {
       notes: notes.value,
@@ -405,24 +414,28 @@ function drawUnderWay(row, checkout) {
 
 const date = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium" });
 
-function drawPast(row, { id, plan_code, created_at, status, mechanic_id, payment }) {
-  const mechanic = profiles.get(mechanic_id);
-  const name = mechanic && nameOf({ mechanic_id, ...mechanic });
+// Whom it was for, if nobody came.
+const wanted = ({ mechanic_id, preferred_mechanic_id }) => mechanic_id ?? preferred_mechanic_id;
+
+function drawPast(row, session) {
+  const { id, plan_code, created_at, status, mechanic_id, payment } = session;
+  const mechanicId = wanted(session);
+  const mechanic = profiles.get(mechanicId);
+  const name = mechanic && nameOf({ mechanic_id: mechanicId, ...mechanic });
   const when = date.format(new Date(created_at));
   const refund = {
     refund_due: `${amountOf(payment ?? {}) ?? "refund"} on its way back`,
     refunded: `${amountOf(payment ?? {}) ?? "payment"} refunded`,
   }[payment?.status];
   fill(row, {
-    plan: titleOf(plan_code) + (name ? ` with ${name}` : ""),
+    plan: titleOf(plan_code) + (name && mechanic_id ? ` with ${name}` : ""),
     when: [when, CLOSED[status], refund].filter(Boolean).join(" · "),
   });
   part(row, "link").href = `request.html?id=${id}`;
   const book = part(row, "book");
-  book.hidden = !mechanic;
-  book.setAttribute("aria-label", `Book again as on ${when}: ${name}`);
-  book.onclick = () =>
-    bookAgain(book, mechanic_id, name, { planCode: plan_code, isOneTap: true });
+  book.setAttribute("aria-label", `Book again as on ${when}: ${name ?? titleOf(plan_code)}`);
+  const again = { planCode: plan_code, isOneTap: true };
+  book.onclick = () => (mechanic ? bookAgain(book, mechanicId, name, again) : goToLauncher(plan_code));
 }
 
 function drawHistory() {
@@ -462,7 +475,7 @@ async function draw() {
     readFavourites(),
   ]);
   past = requests.filter((request) => request.status in CLOSED);
-  const unknown = requests.map((request) => request.mechanic_id).filter((id) => !profiles.has(id));
+  const unknown = requests.map(wanted).filter((id) => !profiles.has(id));
   const [payments] = await Promise.all([
     readPayments(past.map((request) => request.id)),
     readProfiles([...new Set(unknown.filter(Boolean))]),
@@ -480,17 +493,15 @@ async function draw() {
 
 // From a session's page: book that mechanic, or that plan, again.
 async function followLink() {
-  const wanted = new URLSearchParams(location.search);
-  if (!wanted.has("plan")) return;
+  const asked = new URLSearchParams(location.search);
+  if (!asked.has("plan")) return;
   history.replaceState(null, "", location.pathname);
-  const mechanicId = wanted.get("book");
-  find("#launcher").dataset.plan = wanted.get("plan");
-  drawPlans();
+  const [mechanicId, planCode] = [asked.get("book"), asked.get("plan")];
   if (mechanicId && !profiles.has(mechanicId)) await readProfiles([mechanicId]);
   const profile = profiles.get(mechanicId);
-  if (!profile) return goToLauncher();
+  if (!profile) return goToLauncher(planCode);
   const name = nameOf({ mechanic_id: mechanicId, ...profile });
-  const options = { planCode: wanted.get("plan"), isOneTap: true };
+  const options = { planCode, isOneTap: true };
   // Not waited for: the customer may take their time over the dialog.
   bookAgain(find("#find"), mechanicId, name, options).catch(tellError);
 }
@@ -501,6 +512,8 @@ if (new URLSearchParams(location.search).has("cancelled")) {
   tell("Nothing was paid. Choose again when you are ready.");
   history.replaceState(null, "", location.pathname);
 }
+keepRinging().catch(console.debug);
+
 catchUp = await keepUp(
   followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {
     handle: draw,

@@ -10,12 +10,14 @@ export const WORDS = {
   request_not_found: "This request is not open to you.",
   request_taken: "Another mechanic was faster.",
   request_not_pending: "It is too late for that. Look at the booking again.",
+  too_early: "Please give them ten minutes first.",
   booking_refused: "This could not be booked. Please try another plan.",
   request_cancelled: "This request has been cancelled.",
   request_expired: "This request has expired.",
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
+  invalid_mechanics: "Please choose one to three favourites.",
   invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
   invalid_event: "This payment could not be read.",
@@ -368,6 +370,7 @@ const NEWS = {
   priority_skipped: "Your favourite is not available for this one.",
   new_request: "Every mechanic is being asked.",
   request_accepted: "A mechanic has taken your request.",
+  request_released: "Finding another mechanic.",
   request_cancelled: "Your request is closed.",
   request_completed: "Your session is complete.",
   request_refunded: "Your payment was refunded.",
@@ -497,6 +500,10 @@ export const cancelRequest = (supabase, requestId) =>
 export const askEveryoneNow = (supabase, requestId) =>
   call(supabase, "broadcast_session_request_now", { request_id: requestId });
 
+// The mechanic did not come; from ten minutes after the accept.
+export const reopenRequest = (supabase, requestId) =>
+  call(supabase, "reopen_session_request", { request_id: requestId });
+
 export const readTimeline = (supabase, requestId) =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
 
@@ -543,6 +550,12 @@ export const declineRequest = (
 
 export const completeRequest = (supabase, requestId) =>
   call(supabase, "complete_session_request", { request_id: requestId });
+
+export const releaseRequest = (
+  supabase,
+  requestId,
+  reason,
+) => call(supabase, "release_session_request", { request_id: requestId, reason });
 
 // Who the customer is, the request says: one that this mechanic accepted, now or once.
 export const blockCustomer = (supabase, requestId) =>

@@ -4,7 +4,7 @@ import {
   mechanicTopics, timeLeft,
 } from "./favorites_priority.js";
 import {
-  LANGUAGE, ago, drawList, fill, find, isCurrent, keepUp, me, money, part, run, showConnected,
+  LANGUAGE, ago, drawJoin, drawList, fill, find, isCurrent, keepUp, me, money, part, run, showConnected,
   showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { drawTitle, forget, ring } from "./ring.js";
@@ -33,14 +33,28 @@ function beginPresence(isOnline) {
   presence = keepPresence(supabase, {
     userId: me.id,
     status: isOnline ? "online" : "offline",
-    onStatus: (status) => (find("#online").checked = status === "online"),
+    onStatus: (status) => drawPresence(status === "online"),
     onError: showReadError,
   });
-  find("#online").checked = isOnline;
+  drawPresence(isOnline);
   find("#online").disabled = false;
 }
 
-find("#online").onchange = ({ target }) => presence.setStatus(target.checked ? "online" : "offline");
+function drawPresence(isOnline) {
+  find("#online").checked = isOnline;
+  find("#go-online").hidden = find("#unseen").hidden = isOnline;
+}
+
+function setOnline(isOnline) {
+  presence.setStatus(isOnline ? "online" : "offline");
+  drawPresence(isOnline);
+}
+
+find("#online").onchange = ({ target }) => setOnline(target.checked);
+find("#go-online").onclick = () => {
+  setOnline(true);
+  find("#online").focus(); // the button is gone
+};
 
 // --- Open requests ---
 
@@ -132,6 +146,8 @@ function tellWhatLeft(openIds, events) {
   for (const id of shown ?? []) {
     if (mine.has(id) || openIds.has(id)) continue;
     const last = events.findLast((event) => event.request_id === id);
+    // Answered by this mechanic elsewhere: in another tab, or on a notification.
+    if (jobs.has(id) || last?.event === "request_declined") continue;
     tell(LEFT[last?.event] ?? "A request is no longer open: taken or withdrawn.");
   }
 }
@@ -142,6 +158,7 @@ function ringFor(open) {
   ring(
     open.filter(isNew).map((request) => ({
       id: request.request_id,
+      event: request.is_priority ? "priority_request" : "new_request",
       title: `${request.is_priority ? "You first" : "New request"}: ${titleOf(request)}`,
       about: [priceOf(request), ...factsOf(request)].filter(Boolean).join(" · "),
     })),
@@ -192,6 +209,7 @@ function drawJob(card, job) {
   });
   part(card, "email").href = `mailto:${customer_email ?? ""}`;
   part(card, "email").hidden = !customer_email;
+  drawJoin(part(card, "join"), id);
   drawEnding(card, id);
 }
 

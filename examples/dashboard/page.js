@@ -1,6 +1,7 @@
 // What the pages share: drawing, words, and staying up to date.
-import { OPTIONS, SIGN_IN_URL } from "./config.js";
+import * as config from "./config.js";
 import { WORDS, explain, wordOf } from "./favorites_priority.js";
+import { silence } from "./phone.js";
 import { serverNow } from "./server_clock.js";
 import {
   isSignedOut, keptSession, me, showBroken, showSignedOut, showTold, supabase,
@@ -9,7 +10,7 @@ import {
 export { keptSession, me, supabase } from "./session.js";
 
 export const find = (selector) => document.querySelector(selector);
-for (const link of document.querySelectorAll("#account")) link.href = SIGN_IN_URL;
+for (const link of document.querySelectorAll("#account")) link.href = config.SIGN_IN_URL;
 
 // A page kept for the back button would show what was true when it was left.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
@@ -187,6 +188,12 @@ export async function keepUp(following) {
 
 // --- Leaving ---
 
+// To where the two talk; no link where the marketplace names no such place.
+export function drawJoin(link, requestId) {
+  link.hidden = !requestId || !config.SESSION_URL;
+  if (!link.hidden) link.href = config.SESSION_URL.replace("{id}", requestId);
+}
+
 // To another page. The button that leads there stays busy until this one is gone: it must not be
 // pressed again.
 export function leave(url) {
@@ -196,8 +203,11 @@ export function leave(url) {
 
 // On this device alone, and whether or not the server hears of it.
 export async function signOut() {
-  const isHeard = supabase.auth.signOut({ scope: "local" }).catch(console.debug);
+  const isHeard = silence()
+    .catch(console.debug)
+    .then(() => supabase.auth.signOut({ scope: "local" }))
+    .catch(console.debug);
   await Promise.race([isHeard, new Promise((resolve) => setTimeout(resolve, 3000))]);
-  (OPTIONS.auth?.storage ?? localStorage).removeItem(supabase.auth.storageKey);
-  await leave(SIGN_IN_URL);
+  (config.OPTIONS.auth?.storage ?? localStorage).removeItem(supabase.auth.storageKey);
+  await leave(config.SIGN_IN_URL);
 }

@@ -9,9 +9,11 @@ import {
   wasBooked, whatBecameOf,
 } from "./bookings.js";
 import {
-  LANGUAGE, ago, drawList, fill, find, initials, isCurrent, keepUp, me, part, run, showConnected,
-  showReadError, signOut, supabase, tell, tellError,
+  LANGUAGE, ago, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, part, run,
+  showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
+import { tellWorker } from "./phone.js";
+import { offerPhone } from "./phone_button.js";
 import { serverNow } from "./server_clock.js";
 
 const address = new URLSearchParams(location.search);
@@ -111,12 +113,18 @@ const ASKED_EVERYONE = {
   customer: () => "As you wished.",
   flag_off: () => "Favourites are not asked first at the moment.",
   mechanic_gone: (favourite) => `${favourite} is not available any more.`,
+  unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
 };
 const SKIPPED = {
   offline: (favourite) => `${favourite} is offline.`,
+  unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",
+};
+const GIVEN_BACK = {
+  released: "Your mechanic cannot come.",
+  no_show: "Your mechanic did not come.",
 };
 const CLOSED = {
   cancelled: "It was cancelled.",
@@ -135,6 +143,8 @@ function describe({ event, reason }, favourite, winner) {
       return ["We asked everyone", ASKED_EVERYONE[reason]?.(favourite) ?? ""];
     case "request_accepted":
       return [`${winner} accepted`, ""];
+    case "request_released":
+      return ["Finding another mechanic", GIVEN_BACK[reason] ?? ""];
     case "request_completed":
       return ["Session complete", ""];
     case "request_refunded":
@@ -289,6 +299,8 @@ function drawRequest() {
   drawList(find("#steps"), "step", steps, (step) => step.id, drawStep);
   find("#session").dataset.status = status;
   drawButtons(isWindow, winner);
+  find("#telling").hidden = status !== "pending";
+  if (document.hasFocus()) tellWorker({ seen: request.id });
   fill(find("#sure"), { money: wouldReturn(payment) });
 }
 
@@ -308,9 +320,7 @@ function drawButtons(isWindow, winner) {
   const { request, names, isKept } = known;
   const { status, mechanic_id, preferred_mechanic_id, plan_code } = request;
   const isOver = ["cancelled", "expired", "completed"].includes(status);
-  const isJoinable = status === "accepted" && !isStranded(request) && config.SESSION_URL;
-  find("#join").hidden = !isJoinable;
-  if (isJoinable) find("#join").href = config.SESSION_URL.replace("{id}", requestId);
+  drawJoin(find("#join"), status === "accepted" && !isStranded(request) ? requestId : null);
   const whom = mechanic_id ?? preferred_mechanic_id;
   const again = new URLSearchParams({ plan: plan_code ?? "" });
   if (whom && names[whom]) again.set("book", whom);
@@ -350,6 +360,12 @@ find("#sure").onclose = () => {
 };
 find("#sign-out").onclick = () => run(find("#sign-out"), "Signing out…", signOut);
 find("#help").href = config.HELP_URL ?? "";
+
+offerPhone({
+  offer: "Tell me when somebody takes it",
+  on: "You are told on this device, with this page closed too.",
+  stop: "Stop telling me",
+}).catch(tellError);
 
 catchUp = await keepUp(
   followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {

@@ -1,5 +1,7 @@
 // Tells a mechanic who looks elsewhere: a sound, the tab's title, a notification of the system.
 import { find, tell } from "./page.js";
+import { tellWorker } from "./phone.js";
+import { offerPhone } from "./phone_button.js";
 
 const isSupported = "Notification" in globalThis;
 
@@ -15,7 +17,7 @@ function wake() {
   speaker ??= new AudioContext();
   speaker.resume().catch(console.debug);
 }
-addEventListener("pointerdown", wake);
+addEventListener("click", wake); // a finger that was only put down is none to Safari
 addEventListener("keydown", wake);
 
 find("#sound").checked = wantsSound();
@@ -42,8 +44,17 @@ function chime() {
 
 // --- Notifications, asked for at a press only ---
 
-const offerNotifications = () =>
-  (find("#notify").hidden = !isSupported || Notification.permission !== "default");
+const canRing = offerPhone({
+  offer: "Let your phone ring",
+  on: "This device rings when a customer asks for you, with this page closed too.",
+  stop: "Stop ringing",
+});
+
+// The next best, where this device cannot ring once the page is closed.
+async function offerNotifications() {
+  const isOpen = isSupported && Notification.permission === "default";
+  find("#notify").hidden = (await canRing) || !isOpen;
+}
 offerNotifications();
 
 find("#notify").onclick = async () => {
@@ -53,8 +64,10 @@ find("#notify").onclick = async () => {
   else if (answer === "denied") tell("Your browser keeps notifications off for this page.");
 };
 
-function notify({ id, title, about }) {
+function notify({ id, title, about, event }) {
   if (!isSupported || Notification.permission !== "granted" || document.hasFocus()) return;
+  const news = { title, body: about, request_id: id, event, audience: "mechanic", fromPage: true };
+  if (tellWorker({ news })) return;
   try {
     // Of one request once, from however many tabs.
     const shown = new Notification(title, { body: about, tag: id });
@@ -86,7 +99,7 @@ function see() {
 addEventListener("focus", see);
 document.addEventListener("visibilitychange", see);
 
-// These have come: `id`, `title` and `about` of each.
+// These have come: `id`, `title`, `about` and the `event` of each.
 export function ring(requests) {
   if (requests.length === 0) return;
   chime();
@@ -97,4 +110,5 @@ export function ring(requests) {
 // What is not open any more need not be seen.
 export function forget(openIds) {
   unseen = new Set([...unseen].filter((id) => openIds.has(id)));
+  tellWorker({ open: [...openIds] });
 }

@@ -1,5 +1,6 @@
 // Who is signed in, and what the page says when nobody is any more.
 import { OPTIONS, SIGN_IN_URL, SUPABASE_ANON_KEY, SUPABASE_URL } from "./config.js";
+import { dropDevice, keepSession, readSession, send } from "./device.js";
 import { watchClock } from "./server_clock.js";
 
 const LIMIT = 15_000;
@@ -23,6 +24,24 @@ addEventListener("unhandledrejection", (event) => notice(event.reason));
 const inTime = (ask) => (url, init) =>
   ask(url, { ...init, signal: init?.signal ?? AbortSignal.timeout(LIMIT) });
 
+const STORAGE = OPTIONS.auth?.storage ?? localStorage;
+// The name that supabase-js gives it.
+const KEY =
+  OPTIONS.auth?.storageKey ?? `sb-${new URL(SUPABASE_URL).hostname.split(".")[0]}-auth-token`;
+
+// The service worker renews the session while no page does. The page's own refresh token is used up
+// then, so what was kept later counts.
+function adopt(session) {
+  const kept = keptSession();
+  const isLater = kept?.user?.id === session?.user.id && kept?.expires_at < session?.expires_at;
+  if (isLater) STORAGE.setItem(KEY, JSON.stringify(session));
+}
+
+// Before supabase-js looks. Where there are no service workers nothing is kept.
+const device = await readSession().catch(console.debug);
+if (device) adopt(device);
+navigator.serviceWorker?.addEventListener("message", ({ data }) => adopt(data.session));
+
 export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, {
   ...OPTIONS,
   global: { ...OPTIONS.global, fetch: watchClock(inTime(OPTIONS.global?.fetch ?? fetch)) },
@@ -34,8 +53,7 @@ export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_
 // there again with it. Undefined where it is kept in a way of the app's own.
 export function keptSession() {
   try {
-    const storage = OPTIONS.auth?.storage ?? localStorage;
-    return JSON.parse(storage.getItem(supabase.auth.storageKey));
+    return JSON.parse(STORAGE.getItem(KEY));
   } catch {
     return undefined;
   }
@@ -49,6 +67,16 @@ export function signInUrl() {
 }
 
 export const me = keptSession()?.user ?? (await supabase.auth.getSession()).data.session?.user;
+
+// This device is to ring for nobody who is not signed in here any more, however that came.
+async function dropIf(isGone) {
+  const session = await readSession().catch(console.debug);
+  if (!session || !isGone(session.user.id)) return;
+  await dropDevice(await navigator.serviceWorker.getRegistration()).catch(console.debug);
+}
+
+// Where all tabs are one person's; else another tab may be that of whoever it rings for.
+if (STORAGE === globalThis.localStorage) await dropIf((id) => id !== me?.id);
 if (!me) {
   location.replace(signInUrl());
   await new Promise(() => {}); // nothing of this page may run any more
@@ -60,6 +88,7 @@ export const isSignedOut = () => document.querySelector("#signed-out") !== null;
 export function showSignedOut() {
   if (isSignedOut()) return;
   showTold();
+  dropIf((id) => id === me.id);
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   document.querySelectorAll("main, .notes, .away").forEach((node) => (node.hidden = true));
   document.title = "Signed out";
@@ -78,24 +107,20 @@ export function showSignedOut() {
 // In this tab or another. Each tab may have a person of its own, so what is kept here decides.
 supabase.auth.onAuthStateChange((event, session) => {
   if (event === "INITIAL_SESSION") return;
+  if (event === "TOKEN_REFRESHED") keepForDevice(session).catch(console.debug);
   const kept = keptSession();
   const user = kept === undefined ? session?.user : kept?.user;
   if (!user) showSignedOut();
   else if (user.id !== me.id || isSignedOut()) location.reload();
 });
 
+async function keepForDevice(session) {
+  if ((await readSession())?.user.id === session.user.id) await keepSession(session);
+}
+
 // A last word from a page that goes away: no answer can be waited for, nor a token renewed.
 export function sendOnLeaving(name, args) {
   const token = keptSession()?.access_token;
   if (!token) return;
-  fetch(`${SUPABASE_URL}/rest/v1/rpc/${name}`, {
-    method: "POST",
-    keepalive: true,
-    headers: {
-      "Content-Type": "application/json",
-      apikey: SUPABASE_ANON_KEY,
-      Authorization: `Bearer ${token}`,
-    },
-    body: JSON.stringify(args),
-  }).catch(console.debug);
+  send(name, args, token, { keepalive: true }).catch(console.debug);
 }

@@ -19,11 +19,10 @@ begin
     -- The lock keeps accept, cancel, expiry and broadcast out until this is decided.
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
 
-    select e.created_at into v_declined_at
-    from dispatch.request_events as e
+    select x.created_at into v_declined_at
+    from dispatch.exclusions as x
     where
-        e.request_id = p_request_id and e.event = 'request_declined'
-        and e.actor_id = v_user_id;
+        x.request_id = p_request_id and x.user_id = v_user_id and x.event = 'request_declined';
     if v_declined_at is null then
         v_refusal := case
             when v_request.mechanic_user_id = v_user_id and not v_request.is_pending

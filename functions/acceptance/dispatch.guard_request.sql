@@ -11,7 +11,7 @@ declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_old dispatch.requests;
     v_new dispatch.requests;
-    v_has_declined boolean;
+    v_is_out boolean;
     v_is_told boolean;
     v_refusal text;
     v_window record;
@@ -23,6 +23,24 @@ begin
         new.accepted_at := now();
         new.updated_at := new.accepted_at;
     elsif new.status <> old.status then
+        -- From whoever gave it back or did not come, as dispatch.put_back has logged: a writer that puts
+        -- back what it read before takes it from nobody. It is broadcast anew, and lives as long as a
+        -- new one; the window that it had, if any, stays told.
+        if old.status = 'accepted' and new.status = 'pending' then
+            if exists (
+                select from dispatch.exclusions as x
+                where
+                    x.request_id = old.id
+                    and x.user_id = coalesce(old.mechanic_id, old.customer_id)
+            ) then
+                new.mechanic_id := null;
+                new.accepted_at := null;
+                new.notification_sent_at := now();
+                new.expires_at := now() + interval '24 hours';
+                new.updated_at := now();
+                return new;
+            end if;
+        end if;
         if
             (old.status, new.status) not in (
                 ('pending', 'cancelled'), ('pending', 'expired'),
@@ -63,14 +81,16 @@ begin
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
         -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A deletion
-        -- under way is waited for by the foreign key.)
+        -- under way is waited for by the foreign key.) So dispatch.exclusions, whose lock and
+        -- privileges each execution would ask for.
         select
             exists (
                 select from dispatch.request_events as e
                 where
-                    e.request_id = old.id and e.event = 'request_declined'
-                    and e.actor_id = new.mechanic_id
-            ) into v_has_declined
+                    e.request_id = old.id
+                    and split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid = new.mechanic_id
+                    and e.event in ('request_declined', 'request_released')
+            ) into v_is_out
         from dispatch.mechanics as m
         where m.user_id = new.mechanic_id and m.is_approved;
         if not found then
@@ -86,7 +106,7 @@ begin
         else
             v_refusal := dispatch.broadcast_refusal(
                 old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_has_declined, now()
+                v_is_out, now()
             );
         end if;
         if v_refusal is not null then

@@ -20,6 +20,27 @@ declare
     v_is_due boolean := false;
     v_is_step boolean;
 begin
+    -- Who gave it back, or did not come, does not get it again.
+    if new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and w.closed_at is null
+            )
+            and exists (
+                select from dispatch.exclusions as x
+                inner join dispatch.mechanics as m on x.user_id = m.user_id
+                where
+                    x.request_id = old.id and x.event = 'request_released'
+                    and new.mechanic_id
+                    = case when dispatch.assigns_user_id() then m.user_id else m.id end
+            )
+            and dispatch.favorites_priority_enabled()
+        then
+            return null;
+        end if;
+    end if;
+
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
     -- that there is no window any more.
     if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
@@ -143,8 +164,8 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window, and an '
-'update that hands the reservation on or makes it longer, find no row; nor does an accept by one '
-'who is blocked, as long as the engine governs the request.';
+'Trigger on a marketplace that was there first: an accept by another inside the window, or by who '
+'gave it back or is blocked, and an update that hands the reservation on or makes it longer, find '
+'no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;

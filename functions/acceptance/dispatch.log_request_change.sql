@@ -41,7 +41,10 @@ begin
                     v_old := dispatch.with_window_of(v_old, dispatch.as_request(new));
                 end if;
             end if;
-            if new.notification_sent_at is not null and new.status = 'pending' then
+            if
+                new.notification_sent_at is not null and new.status = 'pending'
+                and v_is_unannounced
+            then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
                 perform dispatch.record_event(
@@ -118,6 +121,14 @@ begin
         end if;
     end if;
 
+    if tg_op = 'UPDATE' and new.status = 'pending' then
+        -- Back again (of ours; dispatch.follow_change logs it of another's), and no fallback.
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'new_request',
+            array[v_customer, v_told], '{"is_fallback_broadcast": false}'
+        );
+        return null;
+    end if;
     if old.status = 'accepted' then
         v_told := 'mechanic:' || v_taken_by;
     end if;

@@ -22,6 +22,14 @@ begin
     perform dispatch.raise_error(
         case
             when v_user_id in (p_request.customer_id, p_request.mechanic_user_id) then 'not_yours'
+            -- It was, until they gave it back or did not come.
+            when
+                exists (
+                    select from dispatch.exclusions as x
+                    where
+                        x.request_id = p_request.id and x.user_id = v_user_id
+                        and x.event = 'request_released'
+                ) then 'not_yours'
             when
                 dispatch.refusal(p_request, dispatch.approved_mechanic_of(v_user_id), v_user_id)
                 = 'request_not_found' then 'request_not_found'

@@ -1,4 +1,5 @@
--- What becomes of a request: accept, decline, complete, cancel, and the guards on the table.
+-- What becomes of a request: accept, decline, give back, complete, cancel, and the guards on the
+-- table.
 \ir dispatch.accept_request.sql
 \ir dispatch.accepted_before.sql
 \ir dispatch.broadcast_request_now.sql
@@ -11,6 +12,9 @@
 \ir dispatch.guard_reservation.sql
 \ir dispatch.log_request_change.sql
 \ir dispatch.not_pending.sql
+\ir dispatch.put_back.sql
+\ir dispatch.release_request.sql
+\ir dispatch.reopen_request.sql
 \ir dispatch.require_own_request.sql
 \ir dispatch.set_block.sql
 \ir dispatch.set_customer_block.sql

@@ -1,14 +1,14 @@
 create or replace function public.list_favorite_mechanics()
 returns table (
     mechanic_id uuid, display_name text, is_online boolean, last_seen timestamptz,
-    favorited_at timestamptz
+    favorited_at timestamptz, is_reachable boolean
 )
 language sql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-    select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at
+    select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at, f.is_reachable
     from dispatch.list_favorites() as f;
 $$;
 

@@ -20,6 +20,8 @@
 \ir public.prepare_checkout.sql
 \ir public.process_stripe_event.sql
 \ir public.register_device.sql
+\ir public.release_session_request.sql
+\ir public.reopen_session_request.sql
 \ir public.request_free_session.sql
 \ir public.set_presence.sql
 \ir public.unblock_customer.sql

@@ -21,6 +21,8 @@ declare
     v_of_view text;
     v_inserted text;
     v_values text;
+    -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
+    v_accepted text;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
     -- may be another expression. Null where the marketplace has no such column, or one of the name
@@ -274,6 +276,19 @@ as %L
     'Books: inserts a request, as far as the marketplace has columns for it. Returns whether it is '
     'there; the marketplace may refuse it, with an error or (a trigger) without.';
 
+    v_accepted := coalesce(
+        (
+            select ', accepted_at = %s'
+            from pg_catalog.pg_attribute as a
+            inner join pg_catalog.pg_type as x on x.oid = a.atttypid
+            where
+                a.attrelid = 'public.session_requests'::regclass
+                and a.attname = 'accepted_at' and a.attgenerated = ''
+                and coalesce(nullif(x.typbasetype, 0), x.oid)
+                in ('timestamptz'::regtype, 'timestamp'::regtype)
+        ),
+        ''
+    );
     execute format(
         $f$
 create or replace function dispatch.assign_request(p_id uuid, p_mechanic_id uuid)
@@ -291,21 +306,36 @@ as %L
             '    where id = p_id and status = ''pending''\n'
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
-            (
-                select ', accepted_at = now()'
-                from pg_catalog.pg_attribute as a
-                inner join pg_catalog.pg_type as x on x.oid = a.atttypid
-                where
-                    a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at' and a.attgenerated = ''
-                    and coalesce(nullif(x.typbasetype, 0), x.oid)
-                    in ('timestamptz'::regtype, 'timestamp'::regtype)
-            )
+            format(v_accepted, 'now()')
         )
     );
     comment on function dispatch.assign_request(uuid, uuid) is
     'On a marketplace that was there first: accepts a pending request for this mechanic (the id '
     'that the marketplace keeps). Returns the row; nulls: there was none to write.';
+
+    execute format(
+        $f$
+create or replace function dispatch.unassign_request(p_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(
+            E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+            '    update public.session_requests\n'
+            '    set status = ''pending'', mechanic_id = null%s\n'
+            '    where id = p_id and status = ''accepted''\n'
+            '    returning * into v_request;\n'
+            '    return v_request;\nend;\n',
+            format(v_accepted, 'null')
+        )
+    );
+    comment on function dispatch.unassign_request(uuid) is
+    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was '
+    'none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -366,6 +396,8 @@ as %L
     from public, anon, authenticated, service_role;
     revoke all on function dispatch.assign_request(uuid, uuid)
     from public, anon, authenticated, service_role;
+    revoke all on function dispatch.unassign_request(uuid)
+    from public, anon, authenticated, service_role;
     revoke all on function dispatch.insert_request(
         uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
     ) from public, anon, authenticated, service_role;
@@ -374,7 +406,8 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; '
-'those of the priority window only if p_with_windows. up.sql and down.sql call it.';
+'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
+'that session_requests has; those of the priority window only if p_with_windows. up.sql and '
+'down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;

@@ -42,6 +42,10 @@ begin
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';
             v_hint := 'Read the request again; see get_session_request_timeline(request_id).';
+        when 'too_early' then
+            v_status := 'PT409';
+            v_message := 'It is too early to say that the mechanic did not come';
+            v_hint := 'Call it from 10 minutes after the accept (accepted_at).';
         when 'booking_refused' then
             v_status := 'PT409';
             v_message := 'The marketplace refused the booking';

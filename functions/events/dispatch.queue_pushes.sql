@@ -51,8 +51,8 @@ begin
             when 'customer new_request'
                 then not k.is_reminder and n.payload @> '{"is_fallback_broadcast": true}'
             when 'customer request_accepted' then not k.is_reminder
-            when 'customer request_cancelled'
-                then not k.is_reminder and n.payload ->> 'reason' <> 'cancelled'
+            when 'customer request_released' then not k.is_reminder
+            when 'customer request_cancelled' then not k.is_reminder
             else false
         end
     order by 1, k.is_reminder;

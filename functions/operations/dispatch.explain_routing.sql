@@ -81,7 +81,7 @@ begin
                 when b.blocked_at is not null then 'blocked at ' || b.blocked_at
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
-                when d.declined_at is not null then 'declined at ' || d.declined_at
+                when x.how is not null then x.how || ' at ' || x.created_at
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
                 when f.refusal is not null
                     then 'reserved for another mechanic until ' || v_window.ends_at
@@ -115,13 +115,21 @@ begin
     left join dispatch.steps as n
         on n.request_id = v_request.id and n.mechanic_id = m.id and v_request.announced_at is null
     left join lateral (
-        select min(e.created_at) as declined_at from dispatch.request_events as e
-        where
-            e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.user_id
-    ) as d on true
+        select
+            case
+                when x.event = 'request_declined' then 'declined'
+                when x.reason = 'no_show' then 'did not come, as the customer said'
+                else 'gave it back'
+            end as how,
+            x.created_at
+        from dispatch.exclusions as x
+        where x.request_id = p_request_id and x.user_id = m.user_id
+        order by x.created_at
+        limit 1
+    ) as x on true
     left join lateral (
-        select min(x.created_at) as blocked_at from dispatch.blocks as x
-        where x.user_id = m.user_id and x.other_id = v_request.customer_id
+        select min(o.created_at) as blocked_at from dispatch.blocks as o
+        where o.user_id = m.user_id and o.other_id = v_request.customer_id
     ) as b on true
     order by
         t.number, n.turn, k.event, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,

@@ -1,7 +1,7 @@
 create or replace function dispatch.list_favorites()
 returns table (
     mechanic_id uuid, display_name text, is_online boolean, last_seen timestamptz,
-    favorited_at timestamptz
+    favorited_at timestamptz, is_reachable boolean
 )
 language plpgsql
 stable
@@ -19,7 +19,12 @@ begin
         case when b.is_bookable then left(m.display_name, 200) end,
         b.is_bookable and dispatch.is_online(m, now()),
         case when b.is_bookable then m.last_seen_at end,
-        f.favorited_at
+        f.favorited_at,
+        -- As dispatch.route_request takes it for skip_if_offline. By which of the two is not told.
+        b.is_bookable and (
+            dispatch.is_online(m, now())
+            or exists (select from dispatch.devices as d where d.user_id = m.user_id)
+        )
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
     cross join

@@ -35,15 +35,21 @@ begin
         when 'customer request_accepted' then
             v_title := 'A mechanic took your request';
             v_body := v_session || ': it can begin.';
+        when 'customer request_released' then
+            v_title := 'Finding another mechanic';
+            v_body := 'Yours cannot come. Every other mechanic is asked now.';
         when 'customer request_cancelled' then
             v_title := case p_payload ->> 'reason'
-                when 'expired' then 'Nobody took your request' else 'Your payment was refunded'
+                when 'expired' then 'Nobody took your request'
+                when 'refunded' then 'Your payment was refunded'
+                else 'Your request was cancelled'
             end;
             v_body := 'The request is closed.';
     end case;
     return jsonb_strip_nulls(jsonb_build_object(
         'event_id', p_event_id,
         'event', p_event,
+        'audience', p_audience,
         'request_id', p_payload -> 'request_id',
         'window_ends_at', case when p_event = 'priority_request' then v_ends_at end,
         'title', v_title,
@@ -53,6 +59,6 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now: ids, and a title and a body to show.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;

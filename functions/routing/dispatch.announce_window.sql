@@ -39,16 +39,7 @@ begin
     -- It lives as long after its broadcast as it would have after its booking. (While a window is
     -- open, the guard sees to that.)
     if old.expires_at is not null and new.announced_at is not null then
-        begin
-            update public.session_requests
-            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
-            where id = old.id;
-        exception
-            when generated_always then null;  -- theirs to compute
-            -- Some trigger of theirs does not let it: the broadcast must not wait for that.
-            when others then
-                raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
-        end;
+        perform dispatch.live_on(old.id, new.announced_at - old.window_ends_at);
     end if;
     if new.announced_at is not null then
         perform dispatch.log_broadcast(

@@ -4,7 +4,7 @@ create or replace function dispatch.broadcast_refusal(
     p_status text,
     p_expires_at timestamptz,
     p_user_id uuid,
-    p_has_declined boolean,
+    p_is_out boolean,
     p_now timestamptz
 )
 returns text
@@ -21,7 +21,7 @@ begin
         when p_status in ('accepted', 'completed') then 'request_taken'
         when p_status <> 'pending' then 'request_not_pending'  -- a word of the marketplace's own
         when p_expires_at <= p_now then 'request_expired'
-        when p_has_declined then 'request_not_found'
+        when p_is_out then 'request_not_found'
     end;
 end;
 $$;

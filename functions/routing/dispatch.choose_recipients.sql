@@ -67,8 +67,7 @@ begin
     -- A look-up also finds those who match better. They stand in an earlier tier, which was read
     -- to its end: else there were enough. So what is new in a tier matches just so.
     v_besides := array(
-        select e.actor_id from dispatch.request_events as e
-        where e.request_id = p_request_id and e.event = 'request_declined'
+        select x.user_id from dispatch.exclusions as x where x.request_id = p_request_id
     ) || v_request.customer_id || dispatch.blocked_users(v_request.customer_id);
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
@@ -117,6 +116,7 @@ $$;
 
 comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 'The mechanics who may take a request at p_now, best first: the preferred one alone in the '
-'window, else every approved one who did not decline, is not the customer, and not blocked.';
+'window, else every approved one who is not out (dispatch.exclusions), not blocked and not the '
+'customer.';
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -15,18 +15,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.steps;
-    v_mechanic dispatch.mechanics;
+    v_mechanic record;
 begin
     ends_at := p_over_at;
     for v_step in
         select * from dispatch.steps as s where s.request_id = p_request.id order by s.turn
     loop
         exit when ends_at > p_now;
-        select * into v_mechanic from dispatch.mechanics as m where m.id = v_step.mechanic_id;
+        select m.user_id, m.is_approved into v_mechanic
+        from dispatch.mechanics as m
+        where m.id = v_step.mechanic_id;
         turn := v_step.turn;
         mechanic_id := v_step.mechanic_id;
         user_id := v_mechanic.user_id;
-        skipped := dispatch.why_not_asked(v_mechanic, p_request.customer_id);
+        skipped := dispatch.why_not_asked(
+            v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
+        );
         window_minutes := v_step.window_minutes;
         began_at := ends_at;
         if skipped is null then

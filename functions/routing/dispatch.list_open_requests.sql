@@ -62,8 +62,7 @@ begin
             and p.customer_id <> all(v_blocked)
             and (p.expires_at <= now()) is not true
             and p.id not in (
-                select e.request_id from dispatch.request_events as e
-                where e.event = 'request_declined' and e.actor_id = v_user_id
+                select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
             )
     ),
 

@@ -10,13 +10,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
-    v_reason text := new.metadata ->> 'routing_reason';
+    v_routing jsonb := new.metadata -> 'routing';
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
     end if;
-    if new.metadata ? 'routing_skipped' then
-        perform dispatch.log_skipped(dispatch.as_request(new), new.metadata -> 'routing_skipped');
+    if v_routing is not null then
+        perform dispatch.log_skipped(
+            dispatch.as_request(new), jsonb_path_query_array(v_routing, '$.skipped[*]')
+        );
     end if;
 
     -- Not broadcast: the columns of the window are there, and filled.
@@ -31,7 +33,7 @@ begin
                 'priority_request',
                 array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
                 case
-                    when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
+                    when v_routing is null then '{}' else jsonb_strip_nulls(v_routing - 'skipped')
                 end,
                 new.priority_window_minutes,
                 new.priority_notified_at + make_interval(mins => new.priority_window_minutes)

@@ -31,10 +31,8 @@ begin
         p_request.expires_at,
         v_user_id,
         exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = v_user_id
+            select from dispatch.exclusions as x
+            where x.request_id = p_request.id and x.user_id = v_user_id
         ),
         now()
     ) is null;

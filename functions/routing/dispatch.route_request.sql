@@ -21,11 +21,10 @@ declare
     v_minutes text;
     v_window_minutes integer := 10;
     v_granted_id uuid;
-    v_mechanic dispatch.mechanics;
-    v_is_offline_skipped boolean;
+    v_mechanic record;
     v_reason text;
     v_skip text;
-    v_skipped jsonb := '[]'::jsonb;
+    v_skipped jsonb;
     v_theirs text[];
 begin
     if new.status <> 'pending' then
@@ -43,7 +42,7 @@ begin
         new.metadata := case jsonb_typeof(new.metadata)
             when 'object' then new.metadata - array[
                 'checkout', 'routing_type', 'preferred_mechanic_id', 'preferred_mechanic_ids',
-                'priority_window_minutes', 'skip_if_offline', 'routing_reason', 'routing_skipped'
+                'priority_window_minutes', 'skip_if_offline', 'routing'
             ]
             else '{}'
         end;
@@ -91,40 +90,51 @@ begin
                 v_reason := 'invalid_window';
             end if;
         end if;
-        v_is_offline_skipped := v_wish ->> 'skip_if_offline' = 'true'
-        -- Theirs has no metadata that it would stand in.
-        or (
-            not dispatch.governs_all()
-            and dispatch.routing_note(new.id) = 'skip_if_offline'
-        );
 
         foreach v_wanted_id in array v_wanted_ids loop
             v_number := v_number + 1;
-            continue when v_wanted_id = any(v_wanted_ids[:v_number - 1]);
             -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
             -- this request and announces it.
-            select * into v_mechanic
+            select m.user_id, m.is_approved into v_mechanic
             from dispatch.mechanics as m
             where m.id = v_wanted_id
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
-                else dispatch.why_not_asked(v_mechanic, new.customer_id)
+                -- Almost always, and then without the price of a call.
+                when v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id then null
+                else
+                    dispatch.why_not_asked(
+                        v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
+                    )
             end;
-            if v_skip is null and v_is_offline_skipped then
+            if
+                v_skip is null
+                and (
+                    v_wish ->> 'skip_if_offline' = 'true'
+                    -- Theirs has no metadata that it would stand in.
+                    or (
+                        not dispatch.governs_all()
+                        and dispatch.routing_note(new.id) = 'skip_if_offline'
+                    )
+                )
+            then
                 -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
-                v_skip := case
-                    when
-                        dispatch.is_online(v_mechanic, now())
-                        or exists (
-                            select from dispatch.devices as d where d.user_id = v_mechanic.user_id
-                        ) then null
-                    when exists (select from dispatch.devices) then 'unreachable'
-                    else 'offline'
-                end;
+                select
+                    case
+                        when
+                            dispatch.is_online(m, now())
+                            or exists (
+                                select from dispatch.devices as d where d.user_id = m.user_id
+                            ) then null
+                        when exists (select from dispatch.devices) then 'unreachable'
+                        else 'offline'
+                    end into v_skip
+                from dispatch.mechanics as m
+                where m.id = v_wanted_id;
             end if;
             if v_skip is not null then
-                v_skipped := v_skipped
+                v_skipped := coalesce(v_skipped, '[]')
                     || jsonb_build_object('mechanic_id', v_wanted_id, 'reason', v_skip);
             elsif v_granted_id is null then
                 v_granted_id := v_wanted_id;
@@ -167,13 +177,15 @@ begin
             end if;
         end if;
         if dispatch.governs_all() then
-            if v_granted_id is not null and v_reason is not null then
-                new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
+            if v_reason is not null or v_skipped is not null then
+                -- For dispatch.log_new_request.
+                new.metadata := new.metadata || jsonb_strip_nulls(
+                    jsonb_build_object(
+                        'routing', jsonb_build_object('reason', v_reason, 'skipped', v_skipped)
+                    )
+                );
             end if;
-            if v_skipped <> '[]' then
-                new.metadata := new.metadata || jsonb_build_object('routing_skipped', v_skipped);
-            end if;
-        elsif v_skipped <> '[]' then
+        elsif v_skipped is not null then
             -- Not by the trigger after the insert, which only a window makes run: that it looked for
             -- such a wish would cost every booking of theirs.
             perform dispatch.log_skipped(dispatch.as_request(new), v_skipped);

@@ -1,5 +1,6 @@
 create or replace function dispatch.why_not_asked(
-    p_mechanic dispatch.mechanics,
+    p_user_id uuid,
+    p_is_approved boolean,
     p_customer_id uuid
 )
 returns text
@@ -17,15 +18,15 @@ begin
     end if;
     return case
         -- One who cannot sign in cannot be told.
-        when p_mechanic.user_id is null then 'unknown_mechanic'
-        when p_mechanic.user_id = p_customer_id then 'own_request'
-        when not p_mechanic.is_approved then 'not_approved'
+        when p_user_id is null then 'unknown_mechanic'
+        when p_user_id = p_customer_id then 'own_request'
+        when not p_is_approved then 'not_approved'
     end;
 end;
 $$;
 
-comment on function dispatch.why_not_asked(dispatch.mechanics, uuid) is
-'Why no window can be opened for this favourite (nulls: there is no such mechanic) of this '
-'customer; null: it can.';
-revoke all on function dispatch.why_not_asked(dispatch.mechanics, uuid)
+comment on function dispatch.why_not_asked(uuid, boolean, uuid) is
+'Why no window can be opened for a favourite, who is this user (null: there is no such mechanic) '
+'and may be approved, of this customer; null: it can.';
+revoke all on function dispatch.why_not_asked(uuid, boolean, uuid)
 from public, anon, authenticated, service_role;

@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return array(
-        select dispatch.to_uuid(btrim(i.id))
+        select w.mechanic_id
         from unnest(
             string_to_array(
                 coalesce(
@@ -16,12 +16,15 @@ begin
                 ','
             )
         ) with ordinality as i (id, number)
-        order by i.number
+        cross join lateral (select dispatch.to_uuid(btrim(i.id)) as mechanic_id) as w
+        group by w.mechanic_id
+        order by min(i.number)
     );
 end;
 $$;
 
 comment on function dispatch.wished_mechanics(jsonb) is
-'The favourites that Stripe''s metadata asks for, in their order; null for what is no id.';
+'The favourites that Stripe''s metadata asks for, each once, in their order; null for what is no '
+'id.';
 revoke all on function dispatch.wished_mechanics(jsonb)
 from public, anon, authenticated, service_role;

@@ -6,6 +6,7 @@
 \ir dispatch.fallback_reason.sql
 \ir dispatch.is_reserved_for_another.sql
 \ir dispatch.list_open_requests.sql
+\ir dispatch.live_on.sql
 \ir dispatch.log_broadcast.sql
 \ir dispatch.log_new_request.sql
 \ir dispatch.log_skipped.sql

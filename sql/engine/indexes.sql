@@ -1,8 +1,13 @@
 -- Built while others write: see sql/marketplace/indexes.sql.
 
--- Who declined a request. Few do, so that most events do not touch this index.
-create index concurrently if not exists request_events_declined_idx
-on dispatch.request_events (request_id, actor_id) where event = 'request_declined';
+-- dispatch.exclusions. Of few requests there is one, so that most events do not touch this index.
+create index concurrently if not exists request_events_exclusions_idx
+on dispatch.request_events (
+    request_id, ((split_part(topics[cardinality(topics)], ':', 2))::uuid)
+) where event in ('request_declined', 'request_released');
+
+-- The one that it took the place of.
+drop index concurrently if exists dispatch.request_events_declined_idx;
 
 -- A customer's catch-up and timelines: the customer's topic always comes first in topics.
 create index concurrently if not exists request_events_first_topic_idx

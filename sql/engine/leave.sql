@@ -51,8 +51,9 @@ begin
                 'get_session_request_timeline', 'list_favorite_mechanics',
                 'list_open_session_requests', 'list_session_request_events',
                 'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
-                'register_device', 'request_free_session', 'set_presence', 'unblock_customer',
-                'unblock_mechanic', 'unregister_device'
+                'register_device', 'release_session_request', 'reopen_session_request',
+                'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
+                'unregister_device'
             )
     loop
         execute format('drop function %s', v_found.signature);

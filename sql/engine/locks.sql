@@ -17,6 +17,7 @@ declare
             values
             (1, 'dispatch.requests'),
             (2, 'dispatch.payments'),
+            (2, 'dispatch.exclusions'),
             (3, 'dispatch.mechanics'),
             (4, 'public.session_requests'),
             (5, 'public.mechanics'),

@@ -40,9 +40,20 @@ cross join
                 or (
                     e.event = 'new_request'
                     and not (e.payload ->> 'is_fallback_broadcast')::boolean
+                    -- One that was given back is none that was made.
+                    and not exists (
+                        select from dispatch.exclusions as x
+                        where
+                            x.request_id = e.request_id and x.event = 'request_released'
+                            and x.created_at <= e.created_at
+                    )
                 )
             ) as requests_total,
-            count(*) filter (where e.event = 'priority_request') as priority_requests_total,
+            count(*) filter (
+                where e.event = 'priority_request'
+                -- Not of a favourite who was asked after another.
+                and coalesce(e.payload ->> 'reason', 'invalid_window') = 'invalid_window'
+            ) as priority_requests_total,
             count(*) filter (
                 where e.event = 'request_accepted' and (e.payload ->> 'priority')::boolean
             ) as favourite_accepts_total,

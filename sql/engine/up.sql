@@ -36,10 +36,11 @@ select
 \ir ../../functions/caller/room.sql
 \ir ../../functions/binding/room.sql
 \ir bind.sql
+\ir widened.sql
+\ir exclusions.sql
 \ir ../../functions/blocks/room.sql
 \ir ../../functions/events/room.sql
 \ir ../../functions/presence/room.sql
-\ir widened.sql
 \ir ../../functions/routing/room.sql
 \ir ../../functions/acceptance/room.sql
 \ir ../../functions/push/room.sql

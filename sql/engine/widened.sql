@@ -1,15 +1,26 @@
--- An engine of an earlier version lists open requests with fewer columns, and none can be added to
--- what a function returns.
+-- An engine of an earlier version lists with fewer columns, and none can be added to what a
+-- function returns.
 do $$
+declare
+    v_found record;
 begin
-    if not exists (
-        select from pg_catalog.pg_proc as p
+    for v_found in
+        select w.behind, w.rpc
+        from (
+            values
+            ('list_open_requests', 'list_open_session_requests', 'is_returning_customer'),
+            ('list_favorites', 'list_favorite_mechanics', 'is_reachable')
+        ) as w (behind, rpc, last_column)
         where
-            p.oid = to_regprocedure('dispatch.list_open_requests()')
-            and 'is_returning_customer' = any(p.proargnames)
-    ) then
-        drop function if exists public.list_open_session_requests();
-        drop function if exists dispatch.list_open_requests();
-    end if;
+            not exists (
+                select from pg_catalog.pg_proc as p
+                where
+                    p.oid = to_regprocedure(format('dispatch.%I()', w.behind))
+                    and w.last_column = any(p.proargnames)
+            )
+    loop
+        execute format('drop function if exists public.%I()', v_found.rpc);
+        execute format('drop function if exists dispatch.%I()', v_found.behind);
+    end loop;
 end;
 $$;

@@ -1,6 +1,6 @@
 -- The one policy of the feature's own, on a marketplace that was there first: whatever theirs show,
--- a request inside its window is shown to its customer and its favourite alone. Every other row
--- passes.
+-- a request inside its window is shown to its customer and its favourite alone, and one that was
+-- given back not to who gave it back. Every other row passes.
 do $$
 begin
     if not exists (
@@ -18,7 +18,7 @@ begin
         with check (true);
         comment on policy dispatch_reserved on public.session_requests is
         'Requests inside their priority window are hidden from all but their customer and their '
-        'favourite; every other row passes.';
+        'favourite, and those given back from who gave them back; every other row passes.';
     end if;
 end;
 $$;

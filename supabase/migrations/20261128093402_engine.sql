@@ -125,8 +125,9 @@ where
         'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
         'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
-        'register_device', 'request_free_session', 'set_presence', 'unblock_customer',
-        'unblock_mechanic', 'unregister_device'
+        'register_device', 'release_session_request', 'reopen_session_request',
+        'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
+        'unregister_device'
     )
 union all
 select
@@ -464,6 +465,7 @@ declare
             values
             (1, 'dispatch.requests'),
             (2, 'dispatch.payments'),
+            (2, 'dispatch.exclusions'),
             (3, 'dispatch.mechanics'),
             (4, 'public.session_requests'),
             (5, 'public.mechanics'),
@@ -732,6 +734,10 @@ begin
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';
             v_hint := 'Read the request again; see get_session_request_timeline(request_id).';
+        when 'too_early' then
+            v_status := 'PT409';
+            v_message := 'It is too early to say that the mechanic did not come';
+            v_hint := 'Call it from 10 minutes after the accept (accepted_at).';
         when 'booking_refused' then
             v_status := 'PT409';
             v_message := 'The marketplace refused the booking';
@@ -910,6 +916,8 @@ declare
     v_of_view text;
     v_inserted text;
     v_values text;
+    -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
+    v_accepted text;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
     -- may be another expression. Null where the marketplace has no such column, or one of the name
@@ -1163,6 +1171,19 @@ as %L
     'Books: inserts a request, as far as the marketplace has columns for it. Returns whether it is '
     'there; the marketplace may refuse it, with an error or (a trigger) without.';
 
+    v_accepted := coalesce(
+        (
+            select ', accepted_at = %s'
+            from pg_catalog.pg_attribute as a
+            inner join pg_catalog.pg_type as x on x.oid = a.atttypid
+            where
+                a.attrelid = 'public.session_requests'::regclass
+                and a.attname = 'accepted_at' and a.attgenerated = ''
+                and coalesce(nullif(x.typbasetype, 0), x.oid)
+                in ('timestamptz'::regtype, 'timestamp'::regtype)
+        ),
+        ''
+    );
     execute format(
         $f$
 create or replace function dispatch.assign_request(p_id uuid, p_mechanic_id uuid)
@@ -1180,21 +1201,36 @@ as %L
             '    where id = p_id and status = ''pending''\n'
             '    returning * into v_request;\n'
             '    return v_request;\nend;\n',
-            (
-                select ', accepted_at = now()'
-                from pg_catalog.pg_attribute as a
-                inner join pg_catalog.pg_type as x on x.oid = a.atttypid
-                where
-                    a.attrelid = 'public.session_requests'::regclass
-                    and a.attname = 'accepted_at' and a.attgenerated = ''
-                    and coalesce(nullif(x.typbasetype, 0), x.oid)
-                    in ('timestamptz'::regtype, 'timestamp'::regtype)
-            )
+            format(v_accepted, 'now()')
         )
     );
     comment on function dispatch.assign_request(uuid, uuid) is
     'On a marketplace that was there first: accepts a pending request for this mechanic (the id '
     'that the marketplace keeps). Returns the row; nulls: there was none to write.';
+
+    execute format(
+        $f$
+create or replace function dispatch.unassign_request(p_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(
+            E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+            '    update public.session_requests\n'
+            '    set status = ''pending'', mechanic_id = null%s\n'
+            '    where id = p_id and status = ''accepted''\n'
+            '    returning * into v_request;\n'
+            '    return v_request;\nend;\n',
+            format(v_accepted, 'null')
+        )
+    );
+    comment on function dispatch.unassign_request(uuid) is
+    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was '
+    'none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
     execute 'create or replace view dispatch.payments as ' || case
@@ -1255,6 +1291,8 @@ as %L
     from public, anon, authenticated, service_role;
     revoke all on function dispatch.assign_request(uuid, uuid)
     from public, anon, authenticated, service_role;
+    revoke all on function dispatch.unassign_request(uuid)
+    from public, anon, authenticated, service_role;
     revoke all on function dispatch.insert_request(
         uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
     ) from public, anon, authenticated, service_role;
@@ -1263,8 +1301,9 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request and dispatch.assign_request for the columns that session_requests has; '
-'those of the priority window only if p_with_windows. up.sql and down.sql call it.';
+'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
+'that session_requests has; those of the priority window only if p_with_windows. up.sql and '
+'down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;
 
@@ -1444,6 +1483,51 @@ begin
     );
 end;
 $$;
+
+-- An engine of an earlier version lists with fewer columns, and none can be added to what a
+-- function returns.
+do $$
+declare
+    v_found record;
+begin
+    for v_found in
+        select w.behind, w.rpc
+        from (
+            values
+            ('list_open_requests', 'list_open_session_requests', 'is_returning_customer'),
+            ('list_favorites', 'list_favorite_mechanics', 'is_reachable')
+        ) as w (behind, rpc, last_column)
+        where
+            not exists (
+                select from pg_catalog.pg_proc as p
+                where
+                    p.oid = to_regprocedure(format('dispatch.%I()', w.behind))
+                    and w.last_column = any(p.proargnames)
+            )
+    loop
+        execute format('drop function if exists public.%I()', v_found.rpc);
+        execute format('drop function if exists dispatch.%I()', v_found.behind);
+    end loop;
+end;
+$$;
+
+-- Who is out of a request for good, by the event log: the last of the topics is theirs. A view and
+-- no function, so that whoever asks it pays for one look into an index.
+create or replace view dispatch.exclusions as
+select
+    e.request_id,
+    split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid as user_id,
+    e.event,
+    e.payload ->> 'reason' as reason,
+    e.created_at
+from dispatch.request_events as e
+where e.event in ('request_declined', 'request_released');
+
+comment on view dispatch.exclusions is
+'Who does not get a request any more: they declined it, gave it back, or did not come.';
+comment on column dispatch.exclusions.user_id is
+'The mechanic''s user; the customer, where the mechanic''s account was gone by then.';
+revoke all on dispatch.exclusions from public, anon, authenticated, service_role;
 
 -- Who is never to hear of whom.
 create or replace function dispatch.blocked_users(p_user_id uuid)
@@ -1950,8 +2034,8 @@ begin
             when 'customer new_request'
                 then not k.is_reminder and n.payload @> '{"is_fallback_broadcast": true}'
             when 'customer request_accepted' then not k.is_reminder
-            when 'customer request_cancelled'
-                then not k.is_reminder and n.payload ->> 'reason' <> 'cancelled'
+            when 'customer request_released' then not k.is_reminder
+            when 'customer request_cancelled' then not k.is_reminder
             else false
         end
     order by 1, k.is_reminder;
@@ -2219,7 +2303,7 @@ from public, anon, authenticated, service_role;
 create or replace function dispatch.list_favorites()
 returns table (
     mechanic_id uuid, display_name text, is_online boolean, last_seen timestamptz,
-    favorited_at timestamptz
+    favorited_at timestamptz, is_reachable boolean
 )
 language plpgsql
 stable
@@ -2237,7 +2321,12 @@ begin
         case when b.is_bookable then left(m.display_name, 200) end,
         b.is_bookable and dispatch.is_online(m, now()),
         case when b.is_bookable then m.last_seen_at end,
-        f.favorited_at
+        f.favorited_at,
+        -- As dispatch.route_request takes it for skip_if_offline. By which of the two is not told.
+        b.is_bookable and (
+            dispatch.is_online(m, now())
+            or exists (select from dispatch.devices as d where d.user_id = m.user_id)
+        )
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
     cross join
@@ -2430,22 +2519,6 @@ comment on function dispatch.silent_since(timestamptz) is
 revoke all on function dispatch.silent_since(timestamptz)
 from public, anon, authenticated, service_role;
 
--- An engine of an earlier version lists open requests with fewer columns, and none can be added to
--- what a function returns.
-do $$
-begin
-    if not exists (
-        select from pg_catalog.pg_proc as p
-        where
-            p.oid = to_regprocedure('dispatch.list_open_requests()')
-            and 'is_returning_customer' = any(p.proargnames)
-    ) then
-        drop function if exists public.list_open_session_requests();
-        drop function if exists dispatch.list_open_requests();
-    end if;
-end;
-$$;
-
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
 -- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
 -- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
@@ -2488,16 +2561,7 @@ begin
     -- It lives as long after its broadcast as it would have after its booking. (While a window is
     -- open, the guard sees to that.)
     if old.expires_at is not null and new.announced_at is not null then
-        begin
-            update public.session_requests
-            set expires_at = expires_at + (new.announced_at - old.window_ends_at)
-            where id = old.id;
-        exception
-            when generated_always then null;  -- theirs to compute
-            -- Some trigger of theirs does not let it: the broadcast must not wait for that.
-            when others then
-                raise warning 'the expiry of request % was not moved: %', old.id, sqlerrm;
-        end;
+        perform dispatch.live_on(old.id, new.announced_at - old.window_ends_at);
     end if;
     if new.announced_at is not null then
         perform dispatch.log_broadcast(
@@ -2523,7 +2587,7 @@ create or replace function dispatch.broadcast_refusal(
     p_status text,
     p_expires_at timestamptz,
     p_user_id uuid,
-    p_has_declined boolean,
+    p_is_out boolean,
     p_now timestamptz
 )
 returns text
@@ -2540,7 +2604,7 @@ begin
         when p_status in ('accepted', 'completed') then 'request_taken'
         when p_status <> 'pending' then 'request_not_pending'  -- a word of the marketplace's own
         when p_expires_at <= p_now then 'request_expired'
-        when p_has_declined then 'request_not_found'
+        when p_is_out then 'request_not_found'
     end;
 end;
 $$;
@@ -2623,8 +2687,7 @@ begin
     -- A look-up also finds those who match better. They stand in an earlier tier, which was read
     -- to its end: else there were enough. So what is new in a tier matches just so.
     v_besides := array(
-        select e.actor_id from dispatch.request_events as e
-        where e.request_id = p_request_id and e.event = 'request_declined'
+        select x.user_id from dispatch.exclusions as x where x.request_id = p_request_id
     ) || v_request.customer_id || dispatch.blocked_users(v_request.customer_id);
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
@@ -2673,7 +2736,8 @@ $$;
 
 comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 'The mechanics who may take a request at p_now, best first: the preferred one alone in the '
-'window, else every approved one who did not decline, is not the customer, and not blocked.';
+'window, else every approved one who is not out (dispatch.exclusions), not blocked and not the '
+'customer.';
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -2694,18 +2758,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.steps;
-    v_mechanic dispatch.mechanics;
+    v_mechanic record;
 begin
     ends_at := p_over_at;
     for v_step in
         select * from dispatch.steps as s where s.request_id = p_request.id order by s.turn
     loop
         exit when ends_at > p_now;
-        select * into v_mechanic from dispatch.mechanics as m where m.id = v_step.mechanic_id;
+        select m.user_id, m.is_approved into v_mechanic
+        from dispatch.mechanics as m
+        where m.id = v_step.mechanic_id;
         turn := v_step.turn;
         mechanic_id := v_step.mechanic_id;
         user_id := v_mechanic.user_id;
-        skipped := dispatch.why_not_asked(v_mechanic, p_request.customer_id);
+        skipped := dispatch.why_not_asked(
+            v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
+        );
         window_minutes := v_step.window_minutes;
         began_at := ends_at;
         if skipped is null then
@@ -2778,16 +2846,23 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and (
-            (
-                v_window.ends_at > now()
-                and v_user_id is distinct from v_request.customer_id
-                and v_user_id is distinct from v_window.user_id
-            )
-            or (
-                dispatch.favorites_priority_enabled()
-                and dispatch.is_blocked(v_user_id, v_request.customer_id)
-            )
+        and v_user_id is distinct from v_request.customer_id
+        and case
+            when v_request.announced_at is null
+                then v_window.ends_at > now() and v_user_id is distinct from v_window.user_id
+            -- Everyone's, but for who gave it back or did not come.
+            else
+                exists (
+                    select from dispatch.exclusions as x
+                    where
+                        x.request_id = p_request_id and x.user_id = v_user_id
+                        and x.event = 'request_released'
+                )
+                and dispatch.favorites_priority_enabled()
+        end
+        or (
+            v_request.is_pending and dispatch.favorites_priority_enabled()
+            and dispatch.is_blocked(v_user_id, v_request.customer_id)
         ),
         false
     );
@@ -2796,8 +2871,8 @@ $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
-'window is open, and the caller is neither its customer nor its preferred mechanic; or the caller '
-'and its customer are not to hear of each other.';
+'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
+'it back, or did not come; or one of the caller and its customer has blocked the other.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;
 
@@ -2865,8 +2940,7 @@ begin
             and p.customer_id <> all(v_blocked)
             and (p.expires_at <= now()) is not true
             and p.id not in (
-                select e.request_id from dispatch.request_events as e
-                where e.event = 'request_declined' and e.actor_id = v_user_id
+                select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
             )
     ),
 
@@ -2926,6 +3000,32 @@ revoke all on function dispatch.list_open_requests()
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.list_open_requests() to authenticated;
 
+-- Changes public.session_requests.expires_at, of a marketplace that was there first: what they say
+-- of when it ends is said from the broadcast on.
+create or replace function dispatch.live_on(p_request_id uuid, p_for interval)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update public.session_requests as r set expires_at = r.expires_at + p_for
+    where r.id = p_request_id;
+exception
+    when generated_always then null;  -- theirs to compute
+    -- Some trigger of theirs does not let it: the broadcast must not wait for that.
+    when others then
+        raise warning 'the expiry of request % was not moved: %', p_request_id, sqlerrm;
+end;
+$$;
+
+comment on function dispatch.live_on(uuid, interval) is
+'On a marketplace that was there first: moves the end of a request''s life, if it is not theirs '
+'alone to say.';
+revoke all on function dispatch.live_on(uuid, interval)
+from public, anon, authenticated, service_role;
+
 -- On a marketplace that was there first. (Of ours dispatch.log_request_change logs it.)
 create or replace function dispatch.log_broadcast(
     p_request dispatch.requests,
@@ -2979,13 +3079,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_customer text := 'customer:' || new.customer_id;
-    v_reason text := new.metadata ->> 'routing_reason';
+    v_routing jsonb := new.metadata -> 'routing';
 begin
     if new.status <> 'pending' then
         return null;  -- imported: no transition
     end if;
-    if new.metadata ? 'routing_skipped' then
-        perform dispatch.log_skipped(dispatch.as_request(new), new.metadata -> 'routing_skipped');
+    if v_routing is not null then
+        perform dispatch.log_skipped(
+            dispatch.as_request(new), jsonb_path_query_array(v_routing, '$.skipped[*]')
+        );
     end if;
 
     -- Not broadcast: the columns of the window are there, and filled.
@@ -3000,7 +3102,7 @@ begin
                 'priority_request',
                 array[v_customer, 'mechanic:' || new.preferred_mechanic_id],
                 case
-                    when v_reason is null then '{}' else jsonb_build_object('reason', v_reason)
+                    when v_routing is null then '{}' else jsonb_strip_nulls(v_routing - 'skipped')
                 end,
                 new.priority_window_minutes,
                 new.priority_notified_at + make_interval(mins => new.priority_window_minutes)
@@ -3165,10 +3267,8 @@ begin
         p_request.expires_at,
         v_user_id,
         exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = v_user_id
+            select from dispatch.exclusions as x
+            where x.request_id = p_request.id and x.user_id = v_user_id
         ),
         now()
     ) is null;
@@ -3415,9 +3515,19 @@ begin
             return;
         end if;
     end if;
+    if not p_request.is_pending then
+        return;
+    end if;
     for v_step in
         select * from dispatch.due_steps(
-            p_request, coalesce(ends_at, p_request.window_began_at), p_now
+            p_request,
+            case
+                when p_request.window_ends_at <= p_now or mechanic_id is not null
+                    then p_request.window_ends_at
+                -- Gone meanwhile.
+                else p_request.window_began_at
+            end,
+            p_now
         )
     loop
         if v_step.skipped is null then
@@ -3480,10 +3590,8 @@ begin
         p_request.expires_at,
         p_user_id,
         exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = p_user_id
+            select from dispatch.exclusions as x
+            where x.request_id = p_request.id and x.user_id = p_user_id
         ),
         p_now
     );
@@ -3570,11 +3678,10 @@ declare
     v_minutes text;
     v_window_minutes integer := 10;
     v_granted_id uuid;
-    v_mechanic dispatch.mechanics;
-    v_is_offline_skipped boolean;
+    v_mechanic record;
     v_reason text;
     v_skip text;
-    v_skipped jsonb := '[]'::jsonb;
+    v_skipped jsonb;
     v_theirs text[];
 begin
     if new.status <> 'pending' then
@@ -3592,7 +3699,7 @@ begin
         new.metadata := case jsonb_typeof(new.metadata)
             when 'object' then new.metadata - array[
                 'checkout', 'routing_type', 'preferred_mechanic_id', 'preferred_mechanic_ids',
-                'priority_window_minutes', 'skip_if_offline', 'routing_reason', 'routing_skipped'
+                'priority_window_minutes', 'skip_if_offline', 'routing'
             ]
             else '{}'
         end;
@@ -3640,40 +3747,51 @@ begin
                 v_reason := 'invalid_window';
             end if;
         end if;
-        v_is_offline_skipped := v_wish ->> 'skip_if_offline' = 'true'
-        -- Theirs has no metadata that it would stand in.
-        or (
-            not dispatch.governs_all()
-            and dispatch.routing_note(new.id) = 'skip_if_offline'
-        );
 
         foreach v_wanted_id in array v_wanted_ids loop
             v_number := v_number + 1;
-            continue when v_wanted_id = any(v_wanted_ids[:v_number - 1]);
             -- Locked, so that a suspension or deletion under way is waited for, and a later one sees
             -- this request and announces it.
-            select * into v_mechanic
+            select m.user_id, m.is_approved into v_mechanic
             from dispatch.mechanics as m
             where m.id = v_wanted_id
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
-                else dispatch.why_not_asked(v_mechanic, new.customer_id)
+                -- Almost always, and then without the price of a call.
+                when v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id then null
+                else
+                    dispatch.why_not_asked(
+                        v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
+                    )
             end;
-            if v_skip is null and v_is_offline_skipped then
+            if
+                v_skip is null
+                and (
+                    v_wish ->> 'skip_if_offline' = 'true'
+                    -- Theirs has no metadata that it would stand in.
+                    or (
+                        not dispatch.governs_all()
+                        and dispatch.routing_note(new.id) = 'skip_if_offline'
+                    )
+                )
+            then
                 -- Whose phone can ring is reached; nobody's can where Web Push is not in use.
-                v_skip := case
-                    when
-                        dispatch.is_online(v_mechanic, now())
-                        or exists (
-                            select from dispatch.devices as d where d.user_id = v_mechanic.user_id
-                        ) then null
-                    when exists (select from dispatch.devices) then 'unreachable'
-                    else 'offline'
-                end;
+                select
+                    case
+                        when
+                            dispatch.is_online(m, now())
+                            or exists (
+                                select from dispatch.devices as d where d.user_id = m.user_id
+                            ) then null
+                        when exists (select from dispatch.devices) then 'unreachable'
+                        else 'offline'
+                    end into v_skip
+                from dispatch.mechanics as m
+                where m.id = v_wanted_id;
             end if;
             if v_skip is not null then
-                v_skipped := v_skipped
+                v_skipped := coalesce(v_skipped, '[]')
                     || jsonb_build_object('mechanic_id', v_wanted_id, 'reason', v_skip);
             elsif v_granted_id is null then
                 v_granted_id := v_wanted_id;
@@ -3716,13 +3834,15 @@ begin
             end if;
         end if;
         if dispatch.governs_all() then
-            if v_granted_id is not null and v_reason is not null then
-                new.metadata := new.metadata || jsonb_build_object('routing_reason', v_reason);
+            if v_reason is not null or v_skipped is not null then
+                -- For dispatch.log_new_request.
+                new.metadata := new.metadata || jsonb_strip_nulls(
+                    jsonb_build_object(
+                        'routing', jsonb_build_object('reason', v_reason, 'skipped', v_skipped)
+                    )
+                );
             end if;
-            if v_skipped <> '[]' then
-                new.metadata := new.metadata || jsonb_build_object('routing_skipped', v_skipped);
-            end if;
-        elsif v_skipped <> '[]' then
+        elsif v_skipped is not null then
             -- Not by the trigger after the insert, which only a window makes run: that it looked for
             -- such a wish would cost every booking of theirs.
             perform dispatch.log_skipped(dispatch.as_request(new), v_skipped);
@@ -3865,17 +3985,18 @@ begin
     for share;
 
     -- What the clock says comes first, whoever asks.
-    v_reason := dispatch.fallback_reason(p_request, p_at);
-    v_is_due := v_reason = 'window_ended';
+    v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
     if v_is_due then
-        p_request := dispatch.open_steps(p_request, p_request.window_ends_at, v_reason, p_at);
-        v_reason := dispatch.fallback_reason(p_request, p_at);
+        p_request := dispatch.open_steps(
+            p_request, p_request.window_ends_at, 'window_ended', p_at
+        );
     end if;
     if not p_is_broadcast then
         return p_request;
     end if;
     -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; the
     -- sweep meant the window that it found to be over.
+    v_reason := dispatch.fallback_reason(p_request, p_at);
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if
         p_request.announced_at is null
@@ -4046,7 +4167,8 @@ revoke all on function dispatch.ways_to_match(dispatch.requests)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.why_not_asked(
-    p_mechanic dispatch.mechanics,
+    p_user_id uuid,
+    p_is_approved boolean,
     p_customer_id uuid
 )
 returns text
@@ -4064,17 +4186,17 @@ begin
     end if;
     return case
         -- One who cannot sign in cannot be told.
-        when p_mechanic.user_id is null then 'unknown_mechanic'
-        when p_mechanic.user_id = p_customer_id then 'own_request'
-        when not p_mechanic.is_approved then 'not_approved'
+        when p_user_id is null then 'unknown_mechanic'
+        when p_user_id = p_customer_id then 'own_request'
+        when not p_is_approved then 'not_approved'
     end;
 end;
 $$;
 
-comment on function dispatch.why_not_asked(dispatch.mechanics, uuid) is
-'Why no window can be opened for this favourite (nulls: there is no such mechanic) of this '
-'customer; null: it can.';
-revoke all on function dispatch.why_not_asked(dispatch.mechanics, uuid)
+comment on function dispatch.why_not_asked(uuid, boolean, uuid) is
+'Why no window can be opened for a favourite, who is this user (null: there is no such mechanic) '
+'and may be approved, of this customer; null: it can.';
+revoke all on function dispatch.why_not_asked(uuid, boolean, uuid)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.wished_mechanics(p_wish jsonb)
@@ -4086,7 +4208,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return array(
-        select dispatch.to_uuid(btrim(i.id))
+        select w.mechanic_id
         from unnest(
             string_to_array(
                 coalesce(
@@ -4095,13 +4217,16 @@ begin
                 ','
             )
         ) with ordinality as i (id, number)
-        order by i.number
+        cross join lateral (select dispatch.to_uuid(btrim(i.id)) as mechanic_id) as w
+        group by w.mechanic_id
+        order by min(i.number)
     );
 end;
 $$;
 
 comment on function dispatch.wished_mechanics(jsonb) is
-'The favourites that Stripe''s metadata asks for, in their order; null for what is no id.';
+'The favourites that Stripe''s metadata asks for, each once, in their order; null for what is no '
+'id.';
 revoke all on function dispatch.wished_mechanics(jsonb)
 from public, anon, authenticated, service_role;
 
@@ -4166,7 +4291,8 @@ comment on function dispatch.write_turns(uuid[], uuid[]) is
 revoke all on function dispatch.write_turns(uuid[], uuid[])
 from public, anon, authenticated, service_role;
 
--- What becomes of a request: accept, decline, complete, cancel, and the guards on the table.
+-- What becomes of a request: accept, decline, give back, complete, cancel, and the guards on the
+-- table.
 -- Changes public.session_requests. Who may accept is decided by the guard on the table, which sees
 -- the row as locked: of many at once one wins, and the others then find it taken.
 create or replace function dispatch.accept_request(p_request_id uuid)
@@ -4460,11 +4586,10 @@ begin
     -- The lock keeps accept, cancel, expiry and broadcast out until this is decided.
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
 
-    select e.created_at into v_declined_at
-    from dispatch.request_events as e
+    select x.created_at into v_declined_at
+    from dispatch.exclusions as x
     where
-        e.request_id = p_request_id and e.event = 'request_declined'
-        and e.actor_id = v_user_id;
+        x.request_id = p_request_id and x.user_id = v_user_id and x.event = 'request_declined';
     if v_declined_at is null then
         v_refusal := case
             when v_request.mechanic_user_id = v_user_id and not v_request.is_pending
@@ -4623,7 +4748,7 @@ declare
     v_is_accept boolean := old.status = 'pending' and new.status = 'accepted';
     v_old dispatch.requests;
     v_new dispatch.requests;
-    v_has_declined boolean;
+    v_is_out boolean;
     v_is_told boolean;
     v_refusal text;
     v_window record;
@@ -4635,6 +4760,24 @@ begin
         new.accepted_at := now();
         new.updated_at := new.accepted_at;
     elsif new.status <> old.status then
+        -- From whoever gave it back or did not come, as dispatch.put_back has logged: a writer that puts
+        -- back what it read before takes it from nobody. It is broadcast anew, and lives as long as a
+        -- new one; the window that it had, if any, stays told.
+        if old.status = 'accepted' and new.status = 'pending' then
+            if exists (
+                select from dispatch.exclusions as x
+                where
+                    x.request_id = old.id
+                    and x.user_id = coalesce(old.mechanic_id, old.customer_id)
+            ) then
+                new.mechanic_id := null;
+                new.accepted_at := null;
+                new.notification_sent_at := now();
+                new.expires_at := now() + interval '24 hours';
+                new.updated_at := now();
+                return new;
+            end if;
+        end if;
         if
             (old.status, new.status) not in (
                 ('pending', 'cancelled'), ('pending', 'expired'),
@@ -4675,14 +4818,16 @@ begin
         or (new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id)
     then
         -- As dispatch.approved_mechanic_of, without the price of a call in every accept. (A deletion
-        -- under way is waited for by the foreign key.)
+        -- under way is waited for by the foreign key.) So dispatch.exclusions, whose lock and
+        -- privileges each execution would ask for.
         select
             exists (
                 select from dispatch.request_events as e
                 where
-                    e.request_id = old.id and e.event = 'request_declined'
-                    and e.actor_id = new.mechanic_id
-            ) into v_has_declined
+                    e.request_id = old.id
+                    and split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid = new.mechanic_id
+                    and e.event in ('request_declined', 'request_released')
+            ) into v_is_out
         from dispatch.mechanics as m
         where m.user_id = new.mechanic_id and m.is_approved;
         if not found then
@@ -4698,7 +4843,7 @@ begin
         else
             v_refusal := dispatch.broadcast_refusal(
                 old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_has_declined, now()
+                v_is_out, now()
             );
         end if;
         if v_refusal is not null then
@@ -4845,6 +4990,27 @@ declare
     v_is_due boolean := false;
     v_is_step boolean;
 begin
+    -- Who gave it back, or did not come, does not get it again.
+    if new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id then
+        if
+            exists (
+                select from dispatch.windows as w
+                where w.request_id = old.id and w.closed_at is null
+            )
+            and exists (
+                select from dispatch.exclusions as x
+                inner join dispatch.mechanics as m on x.user_id = m.user_id
+                where
+                    x.request_id = old.id and x.event = 'request_released'
+                    and new.mechanic_id
+                    = case when dispatch.assigns_user_id() then m.user_id else m.id end
+            )
+            and dispatch.favorites_priority_enabled()
+        then
+            return null;
+        end if;
+    end if;
+
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
     -- that there is no window any more.
     if new.priority_notified_at is null and dispatch.favorites_priority_enabled() then
@@ -4968,9 +5134,9 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window, and an '
-'update that hands the reservation on or makes it longer, find no row; nor does an accept by one '
-'who is blocked, as long as the engine governs the request.';
+'Trigger on a marketplace that was there first: an accept by another inside the window, or by who '
+'gave it back or is blocked, and an update that hands the reservation on or makes it longer, find '
+'no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;
 
@@ -5017,7 +5183,10 @@ begin
                     v_old := dispatch.with_window_of(v_old, dispatch.as_request(new));
                 end if;
             end if;
-            if new.notification_sent_at is not null and new.status = 'pending' then
+            if
+                new.notification_sent_at is not null and new.status = 'pending'
+                and v_is_unannounced
+            then
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 -- As dispatch.log_broadcast, without the price of a call for every window of a sweep.
                 perform dispatch.record_event(
@@ -5094,6 +5263,14 @@ begin
         end if;
     end if;
 
+    if tg_op = 'UPDATE' and new.status = 'pending' then
+        -- Back again (of ours; dispatch.follow_change logs it of another's), and no fallback.
+        perform dispatch.record_event(
+            old.id, old.session_type::text, v_plan_code, v_created_at, 'new_request',
+            array[v_customer, v_told], '{"is_fallback_broadcast": false}'
+        );
+        return null;
+    end if;
     if old.status = 'accepted' then
         v_told := 'mechanic:' || v_taken_by;
     end if;
@@ -5165,6 +5342,197 @@ comment on function dispatch.not_pending(dispatch.requests, timestamptz) is
 revoke all on function dispatch.not_pending(dispatch.requests, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes dispatch.request_events, public.session_requests; dispatch.windows.
+create or replace function dispatch.put_back(
+    p_request dispatch.requests,
+    p_reason text,
+    p_in_their_words text default null
+)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_customer constant text := 'customer:' || p_request.customer_id;
+    v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id;
+    v_is_refunded constant boolean := exists (
+        select from dispatch.payments as p
+        where p.request_id = p_request.id and p.is_refunded
+    );
+    -- Once it goes out again; a second time nobody is asked any more. Nor is anybody to work for
+    -- what was paid back.
+    v_is_over constant boolean := v_is_refunded or exists (
+        select from dispatch.exclusions as x
+        where x.request_id = p_request.id and x.event = 'request_released'
+    );
+    v_request public.session_requests;
+begin
+    -- With the flag off, theirs are not the engine's.
+    if not dispatch.governs_all() and not dispatch.favorites_priority_enabled() then
+        perform dispatch.raise_error('request_not_found');
+    end if;
+    -- First, as the guard on the table asks the log.
+    perform dispatch.record_event(
+        p_request.id,
+        p_request.session_type,
+        p_request.plan_code,
+        p_request.created_at,
+        'request_released',
+        array[v_customer, v_mechanic],
+        jsonb_strip_nulls(
+            jsonb_build_object(
+                'reason', p_reason, 'decline_reason', left(p_in_their_words, 100)
+            )
+        )
+    );
+    begin
+        if v_is_over then
+            update public.session_requests
+            set status = 'cancelled', mechanic_id = null
+            where id = p_request.id
+            returning * into v_request;
+        else
+            v_request := dispatch.unassign_request(p_request.id);
+        end if;
+        -- By a trigger of the marketplace's own.
+        if v_request.id is null or v_request.status = 'accepted' then
+            perform dispatch.raise_error('request_not_pending');
+        end if;
+    exception
+        when others then
+            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+            raise;
+    end;
+
+    -- Of theirs the engine's triggers are done with a request that was accepted.
+    if not dispatch.governs_all() then
+        if v_is_over then
+            perform dispatch.record_event(
+                p_request.id,
+                p_request.session_type,
+                p_request.plan_code,
+                p_request.created_at,
+                'request_cancelled',
+                array[v_customer, v_mechanic],
+                jsonb_build_object(
+                    'reason', case when v_is_refunded then 'refunded' else 'cancelled' end
+                )
+            );
+        else
+            -- It lives as long after this broadcast as after the one before.
+            if p_request.expires_at is not null then
+                perform dispatch.live_on(
+                    p_request.id,
+                    now() - coalesce(p_request.announced_at, p_request.window_ends_at)
+                );
+            end if;
+            update dispatch.windows set announced_at = now() where request_id = p_request.id;
+            select * into v_request from public.session_requests as r where r.id = p_request.id;
+        end if;
+    end if;
+    return dispatch.shown_request(v_request);
+end;
+$$;
+
+comment on function dispatch.put_back(dispatch.requests, text, text) is
+'Takes an accepted request from its mechanic, who does not get it again: released or no_show. It '
+'is broadcast at once; cancelled, if that was so once before or it was paid back meanwhile.';
+revoke all on function dispatch.put_back(dispatch.requests, text, text)
+from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, dispatch.request_events; dispatch.windows.
+create or replace function dispatch.release_request(p_request_id uuid, p_reason text)
+returns jsonb
+language plpgsql
+volatile
+-- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_before record;
+begin
+    perform dispatch.require_mechanic();
+    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    -- Before, and it is not theirs again since: another's marketplace may hand out what was accepted.
+    select x.reason, x.created_at into v_before
+    from dispatch.exclusions as x
+    where
+        x.request_id = p_request_id and x.user_id = auth.uid() and x.event = 'request_released'
+        and v_request.mechanic_user_id is distinct from x.user_id
+    order by x.created_at desc
+    limit 1;
+    -- The customer was faster, and said that they did not come.
+    if v_before.reason = 'no_show' then
+        perform dispatch.raise_error('request_not_pending');
+    elsif v_before.reason is null then
+        perform dispatch.require_own_request(v_request, 'mechanic');
+        if v_request.status <> 'accepted' then
+            perform dispatch.raise_error(
+                coalesce(dispatch.not_pending(v_request), 'request_not_pending')
+            );
+        end if;
+        perform dispatch.put_back(v_request, 'released', p_reason);
+        v_before.created_at := now();
+    end if;
+    return jsonb_build_object(
+        'request_id', p_request_id, 'released_at', v_before.created_at
+    );
+end;
+$$;
+
+comment on function dispatch.release_request(uuid, text) is
+'Behind public.release_session_request.';
+revoke all on function dispatch.release_request(uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.release_request(uuid, text) to authenticated;
+
+-- Changes public.session_requests, dispatch.request_events; dispatch.windows.
+create or replace function dispatch.reopen_request(p_request_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+-- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_request dispatch.requests;
+    v_reopened public.session_requests;
+begin
+    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    perform dispatch.require_own_request(v_request, 'customer');
+    if v_request.status = 'accepted' then
+        -- The later of the two: of theirs either may be older than the accept.
+        if greatest(v_request.accepted_at, v_request.ended_at) > now() - interval '10 minutes' then
+            perform dispatch.raise_error('too_early');
+        end if;
+        return dispatch.put_back(v_request, 'no_show');
+    elsif
+        not v_request.is_pending
+        -- Out again already: because the customer said so, or the mechanic was faster.
+        or not exists (
+            select from dispatch.exclusions as x
+            where x.request_id = p_request_id and x.reason = 'no_show'
+        )
+    then
+        perform dispatch.raise_error(
+            coalesce(dispatch.not_pending(v_request), 'request_not_pending')
+        );
+    end if;
+    select * into v_reopened from public.session_requests as r where r.id = p_request_id;
+    return dispatch.shown_request(v_reopened);
+end;
+$$;
+
+comment on function dispatch.reopen_request(uuid) is 'Behind public.reopen_session_request.';
+revoke all on function dispatch.reopen_request(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.reopen_request(uuid) to authenticated;
+
 create or replace function dispatch.require_own_request(p_request dispatch.requests, p_role text)
 returns void
 language plpgsql
@@ -5189,6 +5557,14 @@ begin
     perform dispatch.raise_error(
         case
             when v_user_id in (p_request.customer_id, p_request.mechanic_user_id) then 'not_yours'
+            -- It was, until they gave it back or did not come.
+            when
+                exists (
+                    select from dispatch.exclusions as x
+                    where
+                        x.request_id = p_request.id and x.user_id = v_user_id
+                        and x.event = 'request_released'
+                ) then 'not_yours'
             when
                 dispatch.refusal(p_request, dispatch.approved_mechanic_of(v_user_id), v_user_id)
                 = 'request_not_found' then 'request_not_found'
@@ -5426,7 +5802,11 @@ declare
     v_origin text := substring(p_endpoint from '^(https?://[^/?#@\\[:space:]]+)/[!-~]+$');
     v_host text := substring(v_origin from '^https://([a-z0-9.-]+)$');
 begin
-    return length(p_endpoint) <= 2000 and coalesce(
+    return length(p_endpoint) <= 2000
+    -- No host that a sender's libraries would choke on: each label has 1 to 63 characters, begins and
+    -- ends with none that is a hyphen, and is not in Punycode.
+    and (v_host ~ '(^|[.])([.-]|..--|[^.]{64})|-[.]') is not true
+    and coalesce(
         (
             select
                 bool_or(
@@ -5583,15 +5963,21 @@ begin
         when 'customer request_accepted' then
             v_title := 'A mechanic took your request';
             v_body := v_session || ': it can begin.';
+        when 'customer request_released' then
+            v_title := 'Finding another mechanic';
+            v_body := 'Yours cannot come. Every other mechanic is asked now.';
         when 'customer request_cancelled' then
             v_title := case p_payload ->> 'reason'
-                when 'expired' then 'Nobody took your request' else 'Your payment was refunded'
+                when 'expired' then 'Nobody took your request'
+                when 'refunded' then 'Your payment was refunded'
+                else 'Your request was cancelled'
             end;
             v_body := 'The request is closed.';
     end case;
     return jsonb_strip_nulls(jsonb_build_object(
         'event_id', p_event_id,
         'event', p_event,
+        'audience', p_audience,
         'request_id', p_payload -> 'request_id',
         'window_ends_at', case when p_event = 'priority_request' then v_ends_at end,
         'title', v_title,
@@ -5601,13 +5987,14 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now: ids, and a title and a body to show.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Asked when a push is about to leave, so that nothing is told of what is not so any more.
 create or replace function dispatch.push_is_over(
     p_push dispatch.pushes,
+    p_request dispatch.requests,
     p_event text,
     p_now timestamptz
 )
@@ -5618,18 +6005,24 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request dispatch.requests;
     v_mechanic record;
 begin
-    select * into v_request from dispatch.requests as r where r.id = p_push.request_id;
-    if v_request.id is null or p_push.expires_at <= p_now then
+    if p_request.id is null or p_push.expires_at <= p_now then
         return true;
-    elsif v_request.customer_id = p_push.user_id then
+    elsif p_request.customer_id = p_push.user_id then
         return case p_event
-            when 'new_request' then not v_request.is_pending
-            when 'request_accepted' then v_request.status <> 'accepted'
+            when 'new_request' then not p_request.is_pending
+            when 'request_released' then not p_request.is_pending
+            when 'request_accepted' then p_request.status <> 'accepted'
             else false
-        end;
+        end
+        -- Who did it themselves knows.
+        or exists (
+            select from dispatch.request_events as e
+            where
+                e.id = p_push.event_id and e.actor_id = p_push.user_id
+                and e.event in ('request_released', 'request_cancelled')
+        );
     end if;
     select m.id, m.is_approved into v_mechanic
     from dispatch.mechanics as m
@@ -5637,14 +6030,14 @@ begin
     order by m.is_approved desc
     limit 1;
     return v_mechanic.is_approved is not true
-        or dispatch.refusal(v_request, v_mechanic.id, p_push.user_id, p_now) is not null;
+        or dispatch.refusal(p_request, v_mechanic.id, p_push.user_id, p_now) is not null;
 end;
 $$;
 
-comment on function dispatch.push_is_over(dispatch.pushes, text, timestamptz) is
+comment on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz) is
 'Whether what a push says of an event does not hold any more at p_now: the request is not open to '
 'that mechanic, or the customer waits for it no more.';
-revoke all on function dispatch.push_is_over(dispatch.pushes, text, timestamptz)
+revoke all on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Changes dispatch.pushes: in place of the one of a broadcast, one for each device of the best.
@@ -5720,6 +6113,32 @@ comment on function dispatch.end_unreachable_window(uuid, uuid, timestamptz) is
 revoke all on function dispatch.end_unreachable_window(uuid, uuid, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes nothing, but locks what it returns.
+create or replace function dispatch.due_pushes(p_limit integer, p_now timestamptz)
+returns setof dispatch.pushes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+-- The index has the order already: a plan made while little was queued would sort all of it.
+set enable_sort = off
+as $$
+begin
+    return query
+    select * from dispatch.pushes as p
+    where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
+    order by p.due_at, p.id
+    limit p_limit
+    for update skip locked;
+end;
+$$;
+
+comment on function dispatch.due_pushes(integer, timestamptz) is
+'Up to p_limit pushes to a device that are due at p_now, the longest due first, for this '
+'transaction alone.';
+revoke all on function dispatch.due_pushes(integer, timestamptz)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.pushes.
 create or replace function dispatch.take_pushes(
     p_limit integer default 100,
@@ -5741,6 +6160,7 @@ declare
     v_push dispatch.pushes;
     v_device dispatch.devices;
     v_event record;
+    v_request dispatch.requests;
     v_outcome text;
 begin
     for v_push in
@@ -5754,11 +6174,7 @@ begin
     end loop;
 
     for v_push in
-        select * from dispatch.pushes as p
-        where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
-        order by p.due_at, p.id
-        limit least(greatest(p_limit, 0), 1000)
-        for update skip locked
+        select * from dispatch.due_pushes(least(greatest(p_limit, 0), 1000), p_now)
     loop
         select * into v_device from dispatch.devices as d
         -- Another's by now: not told what was for the one before.
@@ -5766,9 +6182,12 @@ begin
         select e.event, e.payload into v_event
         from dispatch.request_events as e
         where e.id = v_push.event_id;
+        select * into v_request from dispatch.requests as r where r.id = v_push.request_id;
         v_outcome := case
             when v_device.endpoint is null then 'gone'
-            when v_event.event is null or dispatch.push_is_over(v_push, v_event.event, p_now)
+            when
+                v_event.event is null
+                or dispatch.push_is_over(v_push, v_request, v_event.event, p_now)
                 then 'over'
         end;
         if v_outcome is not null then
@@ -5788,13 +6207,7 @@ begin
         payload := dispatch.push_payload(
             v_push.event_id,
             v_event.event,
-            case
-                when exists (
-                    select from dispatch.requests as r
-                    where r.id = v_push.request_id and r.customer_id = v_push.user_id
-                ) then 'customer'
-                else 'mechanic'
-            end,
+            case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
             v_event.payload,
             p_now
         )::text;
@@ -5835,13 +6248,12 @@ begin
     for v_answer in
         -- In the order of ids, so that two senders never wait for each other.
         select a.push_id, a.status, a.retry_after
-        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after integer)
+        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after numeric)
         order by a.push_id
     loop
-        select * into v_push from dispatch.pushes as p
-        where p.id = v_answer.push_id and p.finished_at is null
-        for update;
-        continue when not found;
+        -- Found by id alone: with the filter, a plan made while little was queued reads all of it.
+        select * into v_push from dispatch.pushes as p where p.id = v_answer.push_id for update;
+        continue when v_push.id is null or v_push.finished_at is not null;
         v_count := v_count + 1;
         v_outcome := case
             when v_answer.status between 200 and 299 then 'sent'
@@ -5854,7 +6266,8 @@ begin
             v_due_at := p_now + make_interval(
                 secs => greatest(
                     least(coalesce(v_answer.retry_after, 0), 86400),
-                    least(power(2, v_push.attempts), 60) * (0.75 + random() / 2)
+                    -- (No sum is out of range, however often and for how long.)
+                    least(power(2, least(v_push.attempts, 6)), 60) * (0.75 + random() / 2)
                 )
             );
             if v_due_at >= v_push.expires_at then
@@ -6149,7 +6562,7 @@ declare
     v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_wish jsonb := '{}'::jsonb;
     v_notes text;
@@ -6281,6 +6694,7 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
+    v_outcome text := p_outcome;
     v_is_taken_back boolean := false;
 begin
     case p_outcome
@@ -6310,15 +6724,33 @@ begin
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
+            -- Of a part alone: what is left was paid, and is to be worked for or refunded.
+            if p_outcome = 'dispute_lost' then
+                if
+                    exists (
+                        select from dispatch.payments as p
+                        where
+                            p.payment_intent = v_payment
+                            and p.currency = v_object ->> 'currency'
+                            and jsonb_typeof(p.amount_total) = 'number'
+                            and jsonb_typeof(v_object -> 'amount') = 'number'
+                            and v_object -> 'amount' < p.amount_total
+                    )
+                then
+                    v_outcome := 'dispute_lost_in_part';
+                end if;
+            end if;
             -- A bank may take back what it decided.
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id'
                 and e.payload -> 'created' > v_created
             order by e.payload -> 'created' desc
@@ -6333,13 +6765,15 @@ begin
                     and e.payload #> '{data,object,id}' = v_object -> 'id'
             );
             update dispatch.stripe_events as e
-            set outcome = p_outcome
+            set outcome = v_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome in ('disputed', 'dispute_won', 'dispute_lost')
-                        and f.outcome <> p_outcome and f.subject = v_payment
+                        f.outcome in (
+                            'disputed', 'dispute_won', 'dispute_lost', 'dispute_lost_in_part'
+                        )
+                        and f.outcome <> v_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
@@ -6355,13 +6789,14 @@ begin
         set metadata = r.metadata - 'refunded_at'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
-    return p_outcome;
+    return v_outcome;
 end;
 $$;
 
 comment on function dispatch.follow_payment(jsonb, text) is
 'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
-'other events. Returns the outcome, which may be another if a later one came before.';
+'other events. Returns the outcome: another if a later one came before, or if a dispute that was '
+'lost is over a part of what was paid.';
 revoke all on function dispatch.follow_payment(jsonb, text)
 from public, anon, authenticated, service_role;
 
@@ -6455,7 +6890,7 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_notes text;
     v_is_priority boolean;
@@ -6705,8 +7140,13 @@ begin
     -- table does, which is asked by the insert.)
     if v_outcome = 'request_created' and not dispatch.governs_all() then
         v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
-        v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-        if v_booked_id is not null then
+        -- Also of a request that is gone since, with its customer's account.
+        select e.request_id into v_booked_id
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created'
+            and (e.payload #>> '{data,object,id}') = v_object ->> 'id';
+        if found then
             v_outcome := 'duplicate';
         end if;
     end if;
@@ -7277,6 +7717,7 @@ declare
     v_sweep_is_active boolean := false;
     v_user text := current_user::text;
     v_max_time interval;
+    v_stand_in text;
 begin
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
@@ -7285,6 +7726,22 @@ begin
     limit 1;
     -- After a crash it begins anew, and the server does not.
     v_since := greatest(v_since, v_launcher.backend_start);
+
+    -- Another scheduler may run the same commands. The sweep's is seen, nearly all of the time; the
+    -- other takes a moment of each day (what it leaves is seen by event_log_size).
+    if not v_has_cron then
+        select
+            format(
+                'session %s (%s) runs the sweep',
+                a.pid, coalesce(nullif(a.application_name, ''), a.usename)
+            )
+        into v_stand_in
+        from pg_catalog.pg_stat_activity as a
+        where
+            a.datname = current_database() and a.state = 'active' and a.pid <> pg_backend_pid()
+            and a.query ~ '\mdispatch\.sweep_round\('
+        limit 1;
+    end if;
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
@@ -7337,9 +7794,9 @@ begin
         end if;
 
         check_name := v_job.name || '_scheduled';
-        ok := v_has_cron and coalesce(v_job.is_active, false);
+        ok := coalesce(v_job.is_active, v_stand_in is not null);
         detail := case
-            when not v_has_cron then v_absent
+            when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             else
                 case when ok then 'job' else 'no active job' end || ' dispatch-' || v_job.name
                 || case
@@ -7352,16 +7809,19 @@ begin
         return next;
 
         check_name := v_job.name || '_runs';
-        ok := v_has_cron
-        and v_job.error is null
-        and (
-            coalesce(v_job.began_at > p_now - v_job.max_age, false)
-            or v_since > p_now - v_job.max_age
-            -- Retention is daily: on the first day it has not run yet.
-            or (v_job.began_at is null and v_job.name = 'retention')
-        );
+        ok := case
+            when not v_has_cron then v_stand_in is not null
+            else
+                v_job.error is null
+                and (
+                    coalesce(v_job.began_at > p_now - v_job.max_age, false)
+                    or v_since > p_now - v_job.max_age
+                    -- Retention is daily: on the first day it has not run yet.
+                    or (v_job.began_at is null and v_job.name = 'retention')
+                )
+        end;
         detail := case
-            when not v_has_cron then v_absent
+            when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             else
                 coalesce('last run began at ' || v_job.began_at, 'has not run yet')
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
@@ -7593,7 +8053,7 @@ begin
                 when b.blocked_at is not null then 'blocked at ' || b.blocked_at
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
-                when d.declined_at is not null then 'declined at ' || d.declined_at
+                when x.how is not null then x.how || ' at ' || x.created_at
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
                 when f.refusal is not null
                     then 'reserved for another mechanic until ' || v_window.ends_at
@@ -7627,13 +8087,21 @@ begin
     left join dispatch.steps as n
         on n.request_id = v_request.id and n.mechanic_id = m.id and v_request.announced_at is null
     left join lateral (
-        select min(e.created_at) as declined_at from dispatch.request_events as e
-        where
-            e.request_id = p_request_id and e.event = 'request_declined' and e.actor_id = m.user_id
-    ) as d on true
+        select
+            case
+                when x.event = 'request_declined' then 'declined'
+                when x.reason = 'no_show' then 'did not come, as the customer said'
+                else 'gave it back'
+            end as how,
+            x.created_at
+        from dispatch.exclusions as x
+        where x.request_id = p_request_id and x.user_id = m.user_id
+        order by x.created_at
+        limit 1
+    ) as x on true
     left join lateral (
-        select min(x.created_at) as blocked_at from dispatch.blocks as x
-        where x.user_id = m.user_id and x.other_id = v_request.customer_id
+        select min(o.created_at) as blocked_at from dispatch.blocks as o
+        where o.user_id = m.user_id and o.other_id = v_request.customer_id
     ) as b on true
     order by
         t.number, n.turn, k.event, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
@@ -7771,6 +8239,25 @@ begin
             count(*),
             ', the oldest ended at ' || min(w.ends_at)
         from dispatch.pending_windows(p_now - v_grace, v_enough) as w
+        union all
+        -- Nothing else sees these: no window of theirs is ever over, and none may last so long.
+        select
+            'requests_routed',
+            'requests that no trigger routed, and of which nobody is told',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at is null and r.created_at < p_now - v_grace
+            union all
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at > greatest(p_now, now()) + interval '61 minutes'
+            limit v_enough
+        ) as u
         union all
         select
             'windows_on_time',
@@ -8263,7 +8750,7 @@ comment on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, which has rows on a marketplace that was there first, and dispatch.steps.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -8903,7 +9390,8 @@ begin
             ('public', 'request_free_session', 6),
             ('dispatch', 'make_checkout', 7),
             ('dispatch', 'create_free_request', 6),
-            ('dispatch', 'priority_window', 2)
+            ('dispatch', 'priority_window', 2),
+            ('dispatch', 'push_is_over', 4)
         ) as w (namespace, name, arguments)
             on
                 p.pronamespace = to_regnamespace(w.namespace)
@@ -8914,6 +9402,7 @@ begin
     end loop;
 end;
 $$;
+drop function if exists dispatch.wants_priority(text, uuid);
 
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)
@@ -9205,14 +9694,14 @@ grant execute on function public.get_session_request_timeline(uuid) to authentic
 create or replace function public.list_favorite_mechanics()
 returns table (
     mechanic_id uuid, display_name text, is_online boolean, last_seen timestamptz,
-    favorited_at timestamptz
+    favorited_at timestamptz, is_reachable boolean
 )
 language sql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-    select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at
+    select f.mechanic_id, f.display_name, f.is_online, f.last_seen, f.favorited_at, f.is_reachable
     from dispatch.list_favorites() as f;
 $$;
 
@@ -9343,8 +9832,9 @@ $$;
 comment on function public.process_stripe_event(jsonb) is
 'Takes a verified Stripe event; the same again is harmless. Returns {"outcome", "request_id", '
 '"created"}; outcome: request_created, duplicate, waiting_for_payment, payment_failed, refunded, '
-'refund_failed, disputed, dispute_won, dispute_lost, ignored, or error (kept in '
-'dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 invalid_event.';
+'refund_failed, disputed, dispute_won, dispute_lost, dispute_lost_in_part, ignored, or error '
+'(kept in dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 '
+'invalid_event.';
 revoke all on function public.process_stripe_event(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.process_stripe_event(jsonb) to service_role;
@@ -9369,6 +9859,54 @@ comment on function public.register_device(text, text, text) is
 revoke all on function public.register_device(text, text, text)
 from public, anon, authenticated, service_role;
 grant execute on function public.register_device(text, text, text) to authenticated;
+
+create or replace function public.release_session_request(
+    request_id uuid,
+    reason text default null
+)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.release_request(request_id, reason);
+end;
+$$;
+
+comment on function public.release_session_request(uuid, text) is
+'The mechanic who accepted a request gives it back: everyone but them is asked at once, and the '
+'customer is told. The second time, or if nobody came before, it is cancelled, and its refund is '
+'due. The reason (its first 100 characters) is kept for the operators only. Returns '
+'{"request_id", "released_at"}; again: the same answer. Raises PT401 not_signed_in, PT403 '
+'not_a_mechanic, not_yours, PT404 request_not_found, PT409 request_not_pending, PT410 '
+'request_cancelled, request_expired.';
+revoke all on function public.release_session_request(uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function public.release_session_request(uuid, text) to authenticated;
+
+create or replace function public.reopen_session_request(request_id uuid)
+returns public.session_requests
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.reopen_request(request_id);
+end;
+$$;
+
+comment on function public.reopen_session_request(uuid) is
+'The mechanic who accepted the customer''s request did not come: from 10 minutes after the accept '
+'everyone but them is asked, and nothing is charged again. The second time, or if it was given '
+'back before, it is cancelled, and its refund is due. Again, while it is pending: the same answer. '
+'Raises PT401 not_signed_in, PT403 not_yours, PT404 request_not_found, PT409 too_early, '
+'request_not_pending, PT410 request_cancelled, request_expired.';
+revoke all on function public.reopen_session_request(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function public.reopen_session_request(uuid) to authenticated;
 
 create or replace function public.request_free_session(
     plan_code text,
@@ -9544,9 +10082,20 @@ cross join
                 or (
                     e.event = 'new_request'
                     and not (e.payload ->> 'is_fallback_broadcast')::boolean
+                    -- One that was given back is none that was made.
+                    and not exists (
+                        select from dispatch.exclusions as x
+                        where
+                            x.request_id = e.request_id and x.event = 'request_released'
+                            and x.created_at <= e.created_at
+                    )
                 )
             ) as requests_total,
-            count(*) filter (where e.event = 'priority_request') as priority_requests_total,
+            count(*) filter (
+                where e.event = 'priority_request'
+                -- Not of a favourite who was asked after another.
+                and coalesce(e.payload ->> 'reason', 'invalid_window') = 'invalid_window'
+            ) as priority_requests_total,
             count(*) filter (
                 where e.event = 'request_accepted' and (e.payload ->> 'priority')::boolean
             ) as favourite_accepts_total,
@@ -9632,9 +10181,14 @@ revoke all on dispatch.metrics from public, anon, authenticated, service_role;
 
 -- Built while others write: see sql/marketplace/indexes.sql.
 
--- Who declined a request. Few do, so that most events do not touch this index.
-create index if not exists request_events_declined_idx
-on dispatch.request_events (request_id, actor_id) where event = 'request_declined';
+-- dispatch.exclusions. Of few requests there is one, so that most events do not touch this index.
+create index if not exists request_events_exclusions_idx
+on dispatch.request_events (
+    request_id, ((split_part(topics[cardinality(topics)], ':', 2))::uuid)
+) where event in ('request_declined', 'request_released');
+
+-- The one that it took the place of.
+drop index if exists dispatch.request_events_declined_idx;
 
 -- A customer's catch-up and timelines: the customer's topic always comes first in topics.
 create index if not exists request_events_first_topic_idx
@@ -9952,6 +10506,7 @@ declare
             values
             (1, 'dispatch.requests'),
             (2, 'dispatch.payments'),
+            (2, 'dispatch.exclusions'),
             (3, 'dispatch.mechanics'),
             (4, 'public.session_requests'),
             (5, 'public.mechanics'),

@@ -123,8 +123,9 @@ where
         'get_session_request_by_checkout', 'get_session_request_timeline',
         'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
         'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
-        'register_device', 'request_free_session', 'set_presence', 'unblock_customer',
-        'unblock_mechanic', 'unregister_device'
+        'register_device', 'release_session_request', 'reopen_session_request',
+        'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
+        'unregister_device'
     )
 union all
 select
@@ -297,6 +298,7 @@ declare
             values
             (1, 'dispatch.requests'),
             (2, 'dispatch.payments'),
+            (2, 'dispatch.exclusions'),
             (3, 'dispatch.mechanics'),
             (4, 'public.session_requests'),
             (5, 'public.mechanics'),
@@ -526,6 +528,7 @@ declare
             values
             (1, 'dispatch.requests'),
             (2, 'dispatch.payments'),
+            (2, 'dispatch.exclusions'),
             (3, 'dispatch.mechanics'),
             (4, 'public.session_requests'),
             (5, 'public.mechanics'),

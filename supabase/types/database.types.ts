@@ -255,7 +255,7 @@ isOneToOne: false
                            },
 "list_favorite_mechanics":
 { Args: Record<PropertyKey, never>; Returns: {
-              "display_name": string,"favorited_at": string,"is_online": boolean,"last_seen": string,"mechanic_id": string
+              "display_name": string,"favorited_at": string,"is_online": boolean,"is_reachable": boolean,"last_seen": string,"mechanic_id": string
             }[]
                            },
 "list_open_session_requests":
@@ -282,6 +282,44 @@ isOneToOne: false
 "register_device":
 { Args: { "auth": string,"endpoint": string,"p256dh": string }; Returns: undefined
                            },
+"release_session_request":
+{ Args: { "reason"?: string,"request_id": string }; Returns: Json
+                           },
+"reopen_session_request":
+{ Args: { "request_id": string }; Returns: {
+              "accepted_at": string | null,
+"created_at": string,
+"customer_city": string | null,
+"customer_country": string | null,
+"customer_email": string | null,
+"customer_id": string,
+"customer_name": string | null,
+"expires_at": string | null,
+"extracted_keywords": (string)[] | null,
+"id": string,
+"is_follow_up": boolean,
+"is_urgent": boolean,
+"mechanic_id": string | null,
+"metadata": NonNullable<Json>,
+"notes": string | null,
+"notification_sent_at": string | null,
+"plan_code": string | null,
+"preferred_mechanic_id": string | null,
+"preferred_workshop_id": string | null,
+"priority_notified_at": string | null,
+"priority_window_minutes": number | null,
+"request_type": string | null,
+"requested_brand": string | null,
+"session_type": Database["public"]['Enums']["session_type"],
+"status": Database["public"]['Enums']["session_request_status"],
+"updated_at": string
+            }
+                          SetofOptions: {
+        from: "*"
+        to: "session_requests"
+        isOneToOne: true
+        isSetofReturn: false
+      } },
 "request_free_session":
 { Args: { "attempt"?: string,"notes"?: string,"plan_code": string,"preferred_mechanic_id"?: string,"preferred_mechanic_ids"?: (string)[],"routing_type"?: string }; Returns: {
               "accepted_at": string | null,

@@ -1,5 +1,6 @@
 """`make up`, `down`, `verify` and `clean` in a checkout of their own, and `make demo`."""
 
+import json
 import os
 import shutil
 import stat
@@ -13,7 +14,9 @@ import pytest
 
 from stack import ROOT
 from stack.clients import paid_checkout
+from stack.services import load_secrets
 from tests.api.world import World
+from tests.database import eventually
 
 NAMES = {
     "DATABASE_URL",
@@ -24,6 +27,8 @@ NAMES = {
     "WEBHOOK_URL",
     "DASHBOARD_URL",
     "STRIPE_WEBHOOK_SECRET",
+    "VAPID_PUBLIC_KEY",
+    "VAPID_PRIVATE_KEY",
 }
 
 
@@ -32,7 +37,15 @@ class Checkout:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name in ("examples", "functions", "sql", "stack", "supabase", "webhook_app"):
+        for name in (
+            "examples",
+            "functions",
+            "push_app",
+            "sql",
+            "stack",
+            "supabase",
+            "webhook_app",
+        ):
             ignored = shutil.ignore_patterns("node_modules", "__pycache__")
             shutil.copytree(ROOT / name, path / name, ignore=ignored)
         for name in ("Makefile", "requirements.lock"):
@@ -70,6 +83,16 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     checkout.make("clean")
 
 
+def test_secrets_of_an_older_stack_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    made = load_secrets(path)
+    older = {name: each for name, each in made.items() if not name.startswith("VAPID")}
+    path.write_text(json.dumps(older))
+    now = load_secrets(path)
+    assert now.keys() == made.keys() and now == now | older
+    assert load_secrets(path) == now
+
+
 def test_up_and_down(checkout: Checkout) -> None:
     assert "was not running" in checkout.make("down")
     assert "make up" in checkout.make("verify", status=2)
@@ -79,7 +102,12 @@ def test_up_and_down(checkout: Checkout) -> None:
     assert set(env) == NAMES
     for name in ("DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL", "DASHBOARD_URL"):
         assert env[name] in said
-    for name in ("SUPABASE_SERVICE_ROLE_KEY", "JWT_SECRET", "STRIPE_WEBHOOK_SECRET"):
+    for name in (
+        "SUPABASE_SERVICE_ROLE_KEY",
+        "JWT_SECRET",
+        "STRIPE_WEBHOOK_SECRET",
+        "VAPID_PRIVATE_KEY",
+    ):
         assert env[name] not in said
     for file in ("env", "people.json", "secrets.json"):
         assert stat.S_IMODE((checkout.local / file).stat().st_mode) == 0o600, file
@@ -98,6 +126,11 @@ def test_up_and_down(checkout: Checkout) -> None:
         assert role == ("postgres", False, True)
         enabled = owner.execute("select dispatch.favorites_priority_enabled()").fetchone()
         assert enabled == (False,)
+    with psycopg.connect(env["DATABASE_URL"], autocommit=True) as owner:
+        sender = "select from pg_stat_activity where usename = 'push_app'"
+        eventually(lambda: owner.execute(sender).rowcount)
+    config = httpx.get(f"{env['DASHBOARD_URL']}/config.js").text
+    assert env["VAPID_PUBLIC_KEY"] in config and env["VAPID_PRIVATE_KEY"] not in config
 
     people = httpx.get(f"{env['DASHBOARD_URL']}/sign-in/people.json").json()
     assert {"Carla", "Frank"} <= {person["name"] for person in people}

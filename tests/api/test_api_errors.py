@@ -17,6 +17,7 @@ MECHANIC_RPCS = (
     "accept_session_request",
     "decline_session_request",
     "complete_session_request",
+    "release_session_request",
     "block_customer",
     "unblock_customer",
 )
@@ -39,6 +40,8 @@ USER_RPCS: dict[str, dict[str, object]] = {
     "accept_session_request": {"request_id": str(uuid.uuid4())},
     "decline_session_request": {"request_id": str(uuid.uuid4())},
     "complete_session_request": {"request_id": str(uuid.uuid4())},
+    "release_session_request": {"request_id": str(uuid.uuid4())},
+    "reopen_session_request": {"request_id": str(uuid.uuid4())},
     "block_mechanic": {"mechanic_id": str(uuid.uuid4())},
     "unblock_mechanic": {"mechanic_id": str(uuid.uuid4())},
     "block_customer": {"request_id": str(uuid.uuid4())},
@@ -193,7 +196,11 @@ def test_state_after_broadcast(world: World, state: str) -> None:
         is_refused(world, carla, rpc, *answer, request_id=request_id)
     if state in ("taken", "completed"):
         is_refused(world, frank, "decline_session_request", *own[state], request_id=request_id)
-    is_refused(world, mona, "complete_session_request", "PT403", "not_yours", request_id=request_id)
+    for rpc in ("complete_session_request", "release_session_request"):
+        is_refused(world, mona, rpc, "PT403", "not_yours", request_id=request_id)
+    own["taken"] = ("PT409", "too_early")
+    answer = own.get(state, ("PT410", "request_expired"))
+    is_refused(world, carla, "reopen_session_request", *answer, request_id=request_id)
 
 
 @pytest.mark.parametrize("state", ["open", *STATES])
@@ -225,6 +232,8 @@ def test_not_yours(world: World) -> None:
         "broadcast_session_request_now",
         "get_session_request_timeline",
         "complete_session_request",
+        "release_session_request",
+        "reopen_session_request",
     ):
         is_refused(world, mona, rpc, "PT403", "not_yours", request_id=request_id)
     frank.rpc("accept_session_request", request_id=request_id)

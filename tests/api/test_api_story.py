@@ -93,6 +93,45 @@ def test_favourite_declines(world: World) -> None:
         assert all("holiday" not in str(event) for event in person.events())
 
 
+def test_the_winner_gives_it_back_and_the_next_does_not_come(world: World) -> None:
+    carla, frank, mona, rita = world.customer(), *(world.mechanic() for _ in range(3))
+    request_id = world.book(carla, frank)
+    frank.rpc("accept_session_request", request_id=request_id)
+    first = frank.rpc("release_session_request", request_id=request_id, reason="on holiday")
+    assert first["request_id"] == request_id and first["released_at"]
+    assert frank.rpc("release_session_request", request_id=request_id) == first
+    for person in (frank, mona, rita):
+        assert person.may_take(request_id) == person.sees(request_id) == (person is not frank)
+    with refused("PT404", "request_not_found"):
+        frank.rpc("accept_session_request", request_id=request_id)
+
+    mona.rpc("accept_session_request", request_id=request_id)
+    with refused("PT409", "too_early"):
+        carla.rpc("reopen_session_request", request_id=request_id)
+    world.sql(
+        "update public.session_requests set accepted_at = now() - interval '10 minutes'"
+        " where id = %s",
+        request_id,
+    )
+    closed = carla.rpc("reopen_session_request", request_id=request_id)
+    assert (closed["id"], closed["status"]) == (request_id, "cancelled")
+    for person in (frank, mona, rita):
+        assert not person.may_take(request_id) and not person.sees(request_id)
+    (paid,) = carla.rpc("list_session_request_payments", request_ids=[request_id])
+    assert paid["status"] == "refund_due"
+    assert timeline(carla, request_id) == [
+        "priority_request by system",
+        "request_accepted by mechanic",
+        "request_released:released by mechanic",
+        "new_request by mechanic",
+        "request_accepted by mechanic",
+        "request_released:no_show by customer",
+        "request_cancelled:cancelled by customer",
+    ]
+    for person in (carla, frank, mona, rita):
+        assert all("holiday" not in str(event) for event in person.events())
+
+
 def test_window_over_before_the_sweep_came(world: World) -> None:
     carla, frank, mona = world.customer(), world.mechanic(), world.mechanic()
     request_id = world.book(carla, frank)

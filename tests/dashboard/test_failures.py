@@ -57,7 +57,11 @@ def person_of(stage: Stage, path: str) -> Person:
     return stage.frank if "mechanic" in path else stage.carla
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    ("path", "browser"),
+    [*((path, None) for path in PAGES), ("request.html", "firefox")],
+    indirect=["browser"],
+)
 def test_whatever_the_server_says_is_put_into_words(stage: Stage, path: str) -> None:
     booked = stage.world.book(stage.carla)
     page = stage.open(person_of(stage, path), f"{path}?id={booked}")
@@ -77,7 +81,7 @@ def test_whatever_the_server_says_is_put_into_words(stage: Stage, path: str) -> 
 @pytest.mark.parametrize("missing", ["vendor/supabase.js", "favorites_priority.js", "page script"])
 def test_a_missing_script_leaves_no_skeleton_without_a_word(stage: Stage, missing: str) -> None:
     name = "mechanic.js" if missing == "page script" else missing
-    context = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"])
+    context = stage.device()
     page = context.new_page()
     stage.sign_in(page, stage.frank)
     page.route(f"**/{name}", lambda route: route.fulfill(status=404))
@@ -128,7 +132,7 @@ def test_no_countdown_runs_on_what_may_be_old(stage: Stage) -> None:
 
 
 def test_an_answer_that_never_comes_stops_nothing(stage: Stage) -> None:
-    context = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"])
+    context = stage.device()
     page = context.new_page()
     stage.sign_in(page, stage.frank)
     page.clock.install()
@@ -158,7 +162,7 @@ def keep_session_for_all_tabs(stage: Stage, page: Page, person: Person, **sessio
 
 
 def test_signed_out_in_another_tab_is_said_and_comes_back(stage: Stage) -> None:
-    context = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"])
+    context = stage.device()
     page, other = context.new_page(), context.new_page()
     booked = stage.world.book(stage.carla)
     keep_session_for_all_tabs(stage, page, stage.carla)
@@ -182,7 +186,7 @@ def test_signed_out_in_another_tab_is_said_and_comes_back(stage: Stage) -> None:
 
 
 def test_the_local_sign_in_leads_back_to_the_page_and_nowhere_else(stage: Stage) -> None:
-    page = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"]).new_page()
+    page = stage.device().new_page()
     session = stage.session(stage.frank)
     person = {"name": "Frank", "about": "mechanic", "page": "mechanic.html", "session": session}
     page.route("**/people.json", lambda route: route.fulfill(json=[person]))
@@ -196,7 +200,7 @@ def test_the_local_sign_in_leads_back_to_the_page_and_nowhere_else(stage: Stage)
 
 
 def test_offline_with_an_expired_token_nobody_is_signed_out(stage: Stage) -> None:
-    page = stage.browser.new_context(base_url=stage.env["DASHBOARD_URL"]).new_page()
+    page = stage.device().new_page()
     keep_session_for_all_tabs(stage, page, stage.frank, expires_at=1)
     for service in ("rest", "auth"):
         page.route(f"**/{service}/v1/**", lambda route: route.abort())

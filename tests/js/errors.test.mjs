@@ -53,6 +53,12 @@ const cases = {
     }
   },
 
+  async too_early() {
+    const request_id = await book(carla);
+    await call(frank, "accept_session_request", { request_id });
+    await refused(rpc(carla, "reopen_session_request", { request_id }), 409, "too_early");
+  },
+
   async request_cancelled() {
     const request_id = await book(carla);
     await call(carla, "cancel_session_request", { request_id });

@@ -69,6 +69,13 @@ def outcomes(db: Database) -> list[str | None]:
         "https://web.push.apple.com/x\nHost: y",
         "https://WEB.PUSH.APPLE.COM./x",
         APPLE + "x" * 2000,
+        # What a sender's own libraries choke on.
+        "https://.push.apple.com/x",
+        "https://a..push.apple.com/x",
+        "https://-.push.apple.com/x",
+        "https://a-.push.apple.com/x",
+        "https://xn--.push.apple.com/x",
+        f"https://a.{'x' * 64}.push.apple.com/x",
     ],
 )
 def test_an_address_that_is_no_push_services_is_refused(
@@ -230,6 +237,7 @@ def test_a_favourite_is_told_at_once_and_again_at_half_time(shared: Database) ->
     assert datetime.fromisoformat(payload.pop("window_ends_at")) == ends_at
     assert payload == {
         "event": "priority_request",
+        "audience": "mechanic",
         "request_id": request,
         "title": "A customer asks for you",
         "body": "Chat session, yours alone for 10 minutes.",
@@ -361,7 +369,51 @@ def test_a_customer_is_told_what_they_wait_for(
     elif end == "cancelled":
         rpc(shared.connect(customer), "cancel_session_request", request_id=request)
     queued(shared)
-    assert titles(take(shared)) == ([(phone.endpoint, title)] if title else [])
+    given = take(shared)
+    assert titles(given) == ([(phone.endpoint, title)] if title else [])
+    assert all(json.loads(each["payload"])["audience"] == "customer" for each in given)
+
+
+def test_a_customer_is_told_that_another_is_looked_for(shared: Database) -> None:
+    """And not of what they did themselves; the second time, that it is over."""
+    customer, others = shared.make_customer(), [shared.make_mechanic() for _ in range(2)]
+    phone = device(shared, customer)
+    request = shared.make_request(customer)
+    told = []
+    for mechanic in others:
+        rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
+        queued(shared)
+        rpc(shared.connect(mechanic), "release_session_request", request_id=request)
+        queued(shared)
+        told += titles(take(shared))
+    # That one took it is over by then; in the end so is that another is looked for.
+    words = ["Finding another mechanic", "Your request was cancelled"]
+    assert told == [(phone.endpoint, title) for title in words]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_customer_is_not_told_that_nobody_came(shared: Database, times: int) -> None:
+    customer, others = shared.make_customer(), [shared.make_mechanic() for _ in range(times)]
+    device(shared, customer)
+    request = shared.make_request(customer)
+    for mechanic in others:
+        rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
+        shared.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
+        rpc(shared.connect(customer), "reopen_session_request", request_id=request)
+    queued(shared)
+    assert titles(take(shared)) == []
+
+
+def test_who_gave_it_back_is_not_told_that_it_is_everyones(shared: Database) -> None:
+    mechanics = [shared.make_mechanic(online=False) for _ in range(2)]
+    phones = [device(shared, mechanic) for mechanic in mechanics]
+    request = shared.make_request()
+    rpc(shared.connect(mechanics[0]), "accept_session_request", request_id=request)
+    queued(shared)
+    assert take(shared) == []
+    rpc(shared.connect(mechanics[0]), "release_session_request", request_id=request)
+    queued(shared)
+    assert titles(take(shared)) == [(phones[1].endpoint, "A customer is waiting")]
 
 
 def test_no_payload_names_anybody(shared: Database) -> None:
@@ -437,6 +489,22 @@ def test_retry_after_is_kept(shared: Database) -> None:
     assert len(take(shared, after=2.1)) == 1
 
 
+def test_no_number_of_tries_and_no_wait_is_too_large(shared: Database) -> None:
+    favourite = shared.make_mechanic()
+    device(shared, favourite)
+    shared.make_request(preferred=favourite)
+    queued(shared)
+    (given,) = take(shared)
+    shared.sql("update dispatch.pushes set attempts = 2000, expires_at = 'infinity'")
+    for wait in ("null", "251606407714", "-1", "1e300"):
+        answer = f'[{{"push_id": {given["push_id"]}, "status": 503, "retry_after": {wait}}}]'
+        shared.sql("select dispatch.record_answers(%s::text::jsonb)", answer)
+        within = (
+            f"due_at between now() + '45 s' and now() + '{'1 day' if len(wait) > 4 else '75 s'}'"
+        )
+        assert shared.value(f"select {within} from dispatch.pushes where id = %s", given["push_id"])
+
+
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 413])
 def test_what_is_refused_for_good_is_not_tried_again_and_health_says_so(
     shared: Database, status: int
@@ -504,6 +572,25 @@ def test_skip_if_offline_knows_whose_phone_can_ring(shared: Database) -> None:
     assert book(with_phone) == ["priority_request"]
     assert book(online) == ["priority_request"]
     assert book(without) == ["priority_skipped:unreachable", "new_request"]
+
+
+def test_a_favourites_list_says_who_can_be_reached_and_not_how(shared: Database) -> None:
+    customer, gone = shared.make_customer(), shared.make_mechanic("suspended")
+    with_phone, without, online = (
+        shared.make_mechanic(online=each) for each in (False, False, True)
+    )
+    device(shared, with_phone)
+    device(shared, gone)
+    shared.sql(
+        "insert into public.customer_favorites select %s, id from public.mechanics", customer
+    )
+    listed = rpc(shared.connect(customer), "list_favorite_mechanics")
+    assert {each["mechanic_id"]: each["is_reachable"] for each in listed} == {
+        with_phone: True,
+        online: True,
+        without: False,
+        gone: False,
+    }
 
 
 # What is kept, and watched.

@@ -215,7 +215,12 @@ def test_of_a_favourite_whom_nobody_may_book_nothing_is_told(
     connection = shared.connect(customer)
     (found,) = rpc(connection, "list_favorite_mechanics")
     assert found.pop("mechanic_id") == mechanic and found.pop("favorited_at")
-    assert found == {"display_name": None, "is_online": False, "last_seen": None}
+    assert found == {
+        "display_name": None,
+        "is_online": False,
+        "last_seen": None,
+        "is_reachable": False,
+    }
     assert connection.execute("delete from public.customer_favorites").rowcount == 1
 
 

@@ -61,6 +61,8 @@ class Scene:
             "own": make(customer=self.people["busy_owner"]),
             "declined": make(),
             "dropped": make("accepted"),
+            "given_back": make("accepted"),
+            "not_come": make("accepted"),
             "reserved_accepted": make(preferred=favourite),
         }
         rpc(self.act("other"), "decline_session_request", request_id=self.requests["declined"])
@@ -68,6 +70,20 @@ class Scene:
             self.act("favourite"),
             "accept_session_request",
             request_id=self.requests["reserved_accepted"],
+        )
+        rpc(
+            self.act("winner"),
+            "release_session_request",
+            request_id=self.requests["given_back"],
+        )
+        db.sql(
+            "update session_requests set accepted_at = now() - interval '10 minutes' where id = %s",
+            self.requests["not_come"],
+        )
+        rpc(
+            self.act("customer"),
+            "reopen_session_request",
+            request_id=self.requests["not_come"],
         )
         db.sql(
             "update session_requests set status = 'cancelled' where id = %s",
@@ -94,6 +110,7 @@ def scene(cluster: Cluster) -> Iterator[Scene]:
 NOT_FOUND = ("PT404", "request_not_found")
 TAKEN = ("PT409", "request_taken")
 NOT_PENDING = ("PT409", "request_not_pending")
+TOO_EARLY = ("PT409", "too_early")
 CANCELLED = ("PT410", "request_cancelled")
 EXPIRED = ("PT410", "request_expired")
 NOT_YOURS = ("PT403", "not_yours")
@@ -110,6 +127,8 @@ OF_A_REQUEST = {
         ("other", "reserved_cancelled"): NOT_FOUND,
         ("other", "reserved_accepted"): NOT_FOUND,
         ("other", "declined"): NOT_FOUND,
+        ("winner", "given_back"): NOT_FOUND,
+        ("winner", "not_come"): NOT_FOUND,
         ("busy_owner", "own"): NOT_FOUND,
         ("other", "accepted"): TAKEN,
         ("favourite", "completed"): TAKEN,
@@ -179,9 +198,50 @@ OF_A_REQUEST = {
         ("other", "open"): NOT_YOURS,
         ("favourite", "reserved"): NOT_YOURS,
         ("winner", "dropped"): CANCELLED,
+        ("winner", "given_back"): NOT_YOURS,
+        ("winner", "not_come"): NOT_YOURS,
         ("customer", "accepted"): NOT_A_MECHANIC,
         ("stranger", "accepted"): NOT_A_MECHANIC,
         ("suspended", "accepted"): NOT_A_MECHANIC,
+        ("nobody", "accepted"): NOT_SIGNED_IN,
+        ("anon", "accepted"): DENIED,
+        ("service_role", "accepted"): DENIED,
+    },
+    "release_session_request": {
+        ("winner", "null"): NOT_FOUND,
+        ("winner", "unknown"): NOT_FOUND,
+        ("winner", "reserved"): NOT_FOUND,
+        ("other", "reserved_accepted"): NOT_FOUND,
+        ("other", "accepted"): NOT_YOURS,
+        ("other", "open"): NOT_YOURS,
+        ("other", "given_back"): NOT_YOURS,
+        ("favourite", "reserved"): NOT_YOURS,
+        ("winner", "not_come"): NOT_PENDING,
+        ("winner", "completed"): NOT_PENDING,
+        ("winner", "dropped"): CANCELLED,
+        ("customer", "accepted"): NOT_A_MECHANIC,
+        ("suspended", "accepted"): NOT_A_MECHANIC,
+        ("nobody", "accepted"): NOT_SIGNED_IN,
+        ("anon", "accepted"): DENIED,
+        ("service_role", "accepted"): DENIED,
+    },
+    "reopen_session_request": {
+        ("customer", "null"): NOT_FOUND,
+        ("customer", "unknown"): NOT_FOUND,
+        ("stranger", "reserved"): NOT_FOUND,
+        ("other", "reserved_accepted"): NOT_FOUND,
+        ("stranger", "open"): NOT_YOURS,
+        ("stranger", "not_come"): NOT_YOURS,
+        ("winner", "accepted"): NOT_YOURS,
+        ("winner", "not_come"): NOT_YOURS,
+        ("customer", "accepted"): TOO_EARLY,
+        ("customer", "reserved_accepted"): TOO_EARLY,
+        ("customer", "open"): NOT_PENDING,
+        ("customer", "given_back"): NOT_PENDING,
+        ("customer", "completed"): NOT_PENDING,
+        ("customer", "cancelled"): CANCELLED,
+        ("customer", "expired"): EXPIRED,
+        ("customer", "stale"): EXPIRED,
         ("nobody", "accepted"): NOT_SIGNED_IN,
         ("anon", "accepted"): DENIED,
         ("service_role", "accepted"): DENIED,

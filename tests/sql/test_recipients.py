@@ -89,8 +89,8 @@ BRANDS = [
 CITIES = ["Turku", "TURKU", "Åbo", "Saab", "fi", ""]
 COUNTRIES = ["FI", "fi", "CA", ""]
 DECLINED = """
-    insert into dispatch.request_events (request_id, event, actor_id, payload)
-    select r.id, 'request_declined', m.id, '{}'
+    insert into dispatch.request_events (request_id, event, topics, payload)
+    select r.id, 'request_declined', array['mechanic:' || m.id], '{}'
     from public.session_requests as r cross join public.mechanics as m
     where hashtext(r.id::text || m.id::text) % 7 = 0
 """

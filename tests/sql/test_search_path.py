@@ -144,12 +144,17 @@ def test_signed_in_with_sql_of_their_own(victim: Database, arm: Arm, sprung: set
         rpc(as_customer, "prepare_checkout", plan_code=plan, **wish)
         return str(rpc(as_customer, "request_free_session", plan_code=plan, **wish)["id"])
 
-    accepted, declined, opened, cancelled = (book() for _ in range(4))
+    accepted, declined, opened, cancelled, released, reopened = (book() for _ in range(6))
     rpc(as_mechanic, "set_presence", status="online")
-    assert len(rpc(as_mechanic, "list_open_session_requests")) == 4
+    assert len(rpc(as_mechanic, "list_open_session_requests")) == 6
     rpc(as_mechanic, "accept_session_request", request_id=accepted)
     rpc(as_mechanic, "complete_session_request", request_id=accepted)
     rpc(as_mechanic, "decline_session_request", request_id=declined, reason="no")
+    for request in (released, reopened):
+        rpc(as_mechanic, "accept_session_request", request_id=request)
+    victim.sql("update session_requests set accepted_at = accepted_at - interval '10 minutes'")
+    rpc(as_mechanic, "release_session_request", request_id=released, reason="no")
+    rpc(as_customer, "reopen_session_request", request_id=reopened)
     rpc(as_customer, "broadcast_session_request_now", request_id=opened)
     rpc(as_customer, "cancel_session_request", request_id=cancelled)
     rpc(as_customer, "get_session_request_timeline", request_id=accepted)

@@ -69,6 +69,8 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         "cancel_session_request": (customer, its_id),
         "complete_session_request": (mechanic, its_id),
         "decline_session_request": (mechanic, its_id),
+        "release_session_request": (mechanic, its_id),
+        "reopen_session_request": (customer, its_id),
         "get_checkout_status": (customer, its_checkout),
         "get_mechanic_status": (customer, {"mechanic_id": mechanic}),
         "get_session_request_by_checkout": (customer, its_checkout),

@@ -97,6 +97,12 @@ def swept(market: Marketplace) -> None:
     assert market.db.sweep() == 1
 
 
+def given_back(market: Marketplace) -> None:
+    market.call("favourite", "accept_session_request")
+    market.changes.poll()
+    market.call("favourite", "release_session_request")
+
+
 def suspended(market: Marketplace) -> None:
     favourite = market.clients["favourite"].user_id
     market.db.sql("update mechanics set status = 'suspended' where id = %s", favourite)
@@ -112,6 +118,7 @@ def suspended(market: Marketplace) -> None:
         (swept, ELIGIBLE),
         (suspended, {"other", "customer"}),
         (lambda m: m.call("favourite", "accept_session_request"), {"favourite", "customer"}),
+        (given_back, {"other", "customer"}),
         (lambda m: m.call("customer", "cancel_session_request"), {"customer"}),
         (lambda m: m.db.sql("update session_requests set status = 'expired'"), {"customer"}),
     ],
@@ -123,6 +130,7 @@ def suspended(market: Marketplace) -> None:
         "swept",
         "favourite suspended",
         "accepted",
+        "given back",
         "cancelled",
         "expired",
     ],

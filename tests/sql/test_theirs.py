@@ -745,6 +745,16 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     assert theirs.db.events(booked["request_id"]) == []
 
 
+def test_a_payment_whose_request_is_gone_is_not_booked_again(theirs: Theirs) -> None:
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    theirs.db.sql("delete from session_requests where id = %s", request)
+    again = event | {"id": "evt_another", "type": "checkout.session.async_payment_succeeded"}
+    answer = rpc(theirs.backend, "process_stripe_event", event=again)
+    assert answer == {"outcome": "duplicate", "request_id": request, "created": False}
+    assert theirs.db.sql("select id from session_requests") == []
+
+
 def test_a_rule_of_theirs_is_no_obstacle(theirs: Theirs) -> None:
     """PostgreSQL knows some statements that a table with a rule is not for."""
     theirs.db.sql(
@@ -1166,6 +1176,191 @@ def test_of_theirs_the_turns_that_were_slept_through_are_told_once(theirs: Their
         window = theirs.db.sql("select * from dispatch.windows where request_id = %s", request)
         announced = window[0]["announced_at"]
         assert theirs.db.request(request)["expires_at"] - announced == theirs.shape.lives
+
+
+# --- Given back ---
+
+
+def accepted_long_ago(theirs: Theirs, request: str) -> None:
+    theirs.db.sql("update dispatch.windows set closed_at = now() - interval '10 minutes'")
+    if "accepted_at" in theirs.db.request(request):
+        theirs.db.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
+
+
+@pytest.mark.parametrize("how", ["released", "no_show"])
+def test_given_back_it_is_everyones_but_theirs(theirs: Theirs, how: str) -> None:
+    """Whether the accept came by the RPC or by their route."""
+    customer, favourite = theirs.db.connect(theirs.customer), theirs.as_(theirs.favourite)
+    request = theirs.book()
+    born = theirs.db.request(request)
+
+    def give_back(mechanic: Mechanic) -> Any:
+        if how == "released":
+            return rpc(theirs.as_(mechanic), "release_session_request", request_id=request)
+        with refused("PT409", "too_early"):
+            rpc(customer, "reopen_session_request", request_id=request)
+        accepted_long_ago(theirs, request)
+        return rpc(customer, "reopen_session_request", request_id=request)
+
+    rpc(favourite, "accept_session_request", request_id=request)
+    feed = listen(theirs.db, "session_requests_feed")
+    answer = give_back(theirs.favourite)
+    theirs.db.sql("select dispatch.deliver_events()")
+    ((_, payload),) = heard(feed, 1)
+    assert payload["request"] == {"id": request} and payload["isFallbackBroadcast"] is False
+    assert theirs.db.log(request)[1:] == [
+        "request_accepted",
+        f"request_released:{how}",
+        "new_request",
+    ]
+    row = theirs.db.request(request)
+    assert (row["status"], row["mechanic_id"]) == ("pending", None)
+    assert row.get("accepted_at") is None
+    if theirs.shape.lives:
+        (window,) = theirs.db.sql("select * from dispatch.windows")
+        assert row["expires_at"] - window["announced_at"] == theirs.shape.lives
+        assert row["expires_at"] < born["expires_at"]  # it was not waited for in its window
+    if how == "released":
+        assert rpc(favourite, "release_session_request", request_id=request) == answer
+    else:
+        assert rpc(customer, "reopen_session_request", request_id=request) == answer
+
+    # By list, table, choice, RPC and their own route, as no row.
+    chosen = {
+        str(each["mechanic_id"])
+        for each in theirs.db.sql("select mechanic_id from dispatch.choose_recipients(%s)", request)
+    }
+    assert chosen == {theirs.other.id}
+    for mechanic, is_open in ((theirs.favourite, False), (theirs.other, True)):
+        assert (request in theirs.listed(mechanic)) == is_open
+        assert theirs.sees(mechanic, request) == is_open
+    with refused("PT404", "request_not_found"):
+        rpc(favourite, "accept_session_request", request_id=request)
+    with theirs.db.unchanged_row(request):
+        assert theirs.accept(theirs.favourite, request) == []
+        assert theirs.update(request, "mechanic_id = %s", theirs.favourite.assigned) == []
+    assert theirs.update(request, "session_type = session_type")
+
+    # The next one, by their route; then it is over.
+    assert theirs.accept(theirs.other, request)
+    give_back(theirs.other)
+    assert theirs.db.log(request)[4:] == [
+        "request_accepted",
+        f"request_released:{how}",
+        "request_cancelled:cancelled",
+    ]
+    assert theirs.db.events(request)[-1]["topics"] == [
+        f"customer:{theirs.customer}",
+        f"mechanic:{theirs.other.user}",
+    ]
+    assert theirs.db.request(request)["status"] == "cancelled"
+    assert theirs.listed(theirs.other) == []
+
+
+def test_what_is_given_back_lives_as_long_as_after_its_broadcast(theirs: Theirs) -> None:
+    if not theirs.shape.lives:
+        pytest.skip("without an end")
+    request = theirs.book()
+    theirs.sweep(10)
+    assert theirs.accept(theirs.other, request)
+    # Long ago: it would have ended.
+    theirs.db.sql("update dispatch.windows set announced_at = announced_at - interval '2 hours'")
+    theirs.db.sql("update session_requests set expires_at = expires_at - interval '2 hours'")
+    rpc(theirs.as_(theirs.other), "release_session_request", request_id=request)
+    (window,) = theirs.db.sql("select * from dispatch.windows")
+    assert theirs.db.request(request)["expires_at"] - window["announced_at"] == theirs.shape.lives
+    assert request in theirs.listed(theirs.favourite)
+
+
+def test_what_was_paid_is_given_back_twice(theirs: Theirs) -> None:
+    """Its refund is due; and what was refunded before does not go out again."""
+    wish = {"preferred_mechanic_id": theirs.favourite.id, "routing_type": "priority_broadcast"}
+    for is_refunded in (False, True):
+        paid = checkout(theirs.customer, plan="chat10", payment=f"pi_{is_refunded}", **wish)
+        request = str(rpc(theirs.backend, "process_stripe_event", event=paid)["request_id"])
+        for mechanic in (theirs.favourite, theirs.other):
+            rpc(theirs.as_(mechanic), "accept_session_request", request_id=request)
+            if is_refunded:
+                rpc(theirs.backend, "process_stripe_event", event=refund("pi_True"))
+            rpc(theirs.as_(mechanic), "release_session_request", request_id=request)
+            if is_refunded:
+                break
+        reason = "refunded" if is_refunded else "cancelled"
+        assert theirs.db.log(request)[-1] == f"request_cancelled:{reason}"
+        due = theirs.db.sql(
+            "select * from dispatch.unsettled_requests() where request_id = %s", request
+        )
+        assert bool(due) != is_refunded
+
+
+def test_a_refund_of_what_was_given_back_cancels_it(theirs: Theirs) -> None:
+    wish = {"preferred_mechanic_id": theirs.favourite.id, "routing_type": "priority_broadcast"}
+    paid = checkout(theirs.customer, plan="chat10", payment="pi_back", **wish)
+    request = str(rpc(theirs.backend, "process_stripe_event", event=paid)["request_id"])
+    rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    rpc(theirs.as_(theirs.favourite), "release_session_request", request_id=request)
+    rpc(theirs.backend, "process_stripe_event", event=refund("pi_back"))
+    assert theirs.db.request(request)["status"] == "cancelled"
+    assert theirs.db.log(request)[-1] == "request_cancelled:refunded"
+
+
+def test_what_is_theirs_alone_is_not_given_back(theirs: Theirs) -> None:
+    """Without a window, or with the flag off: as if it were not there."""
+    plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    assert theirs.accept(theirs.favourite, plain)
+    governed = theirs.book()
+    assert theirs.accept(theirs.favourite, governed)
+    accepted_long_ago(theirs, governed)
+    theirs.db.sql("select dispatch.set_favorites_priority(false)")
+    callers = {
+        "release": theirs.as_(theirs.favourite),
+        "reopen": theirs.db.connect(theirs.customer),
+    }
+    for request in (plain, governed):
+        logged = theirs.db.log(request)
+        for function, connection in callers.items():
+            with refused("PT404", "request_not_found"), theirs.db.unchanged_row(request):
+                rpc(connection, f"{function}_session_request", request_id=request)
+        assert theirs.db.log(request) == logged
+
+
+def test_with_the_flag_off_who_gave_it_back_is_as_any_other(theirs: Theirs) -> None:
+    """Their statements answer as before the install."""
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    rpc(theirs.as_(theirs.favourite), "release_session_request", request_id=request)
+    theirs.db.sql("select dispatch.set_favorites_priority(false)")
+    assert theirs.sees(theirs.favourite, request)
+    assert theirs.accept(theirs.favourite, request)
+
+
+def test_what_they_hand_out_again_is_given_back_again(theirs: Theirs) -> None:
+    """What comes after an accept is theirs: also to give it to who gave it back before."""
+    request = theirs.book()
+    favourite = theirs.as_(theirs.favourite)
+    rpc(favourite, "accept_session_request", request_id=request)
+    rpc(favourite, "release_session_request", request_id=request)
+    assert theirs.accept(theirs.other, request)
+    assert theirs.update(request, "mechanic_id = %s", theirs.favourite.assigned)
+    rpc(favourite, "release_session_request", request_id=request)
+    assert theirs.db.log(request)[-1] == "request_cancelled:cancelled"
+    assert theirs.db.request(request)["status"] == "cancelled"
+
+
+def test_what_their_table_refuses_is_not_given_back(theirs: Theirs) -> None:
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    theirs.db.sql(
+        "create function public.no_way_back() returns trigger language plpgsql as $$ begin"
+        " if new.mechanic_id is null then raise exception 'no'; end if; return new; end $$"
+    )
+    theirs.db.sql(
+        "create trigger no_way_back before update on session_requests"
+        " for each row execute function public.no_way_back()"
+    )
+    with refused("PT409", "request_not_pending"), theirs.db.unchanged_row(request):
+        rpc(theirs.as_(theirs.favourite), "release_session_request", request_id=request)
+    assert theirs.db.log(request)[1:] == ["request_accepted"]
 
 
 # --- A block ---
