@@ -172,6 +172,7 @@ class Database:
                 "dispatch.stripe_events",
                 "dispatch.windows",
                 "dispatch.steps",
+                "dispatch.blocks",
                 "dispatch.presence",
                 "dispatch.devices",
                 "dispatch.pushes",

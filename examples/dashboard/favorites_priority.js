@@ -507,6 +507,12 @@ export const reopenRequest = (supabase, requestId) =>
 export const readTimeline = (supabase, requestId) =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
 
+export const blockMechanic = (supabase, mechanicId) =>
+  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
+
+export const unblockMechanic = (supabase, mechanicId) =>
+  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
+
 // What the marketplace does not keep is null.
 
 export const listOpenRequests = (supabase) => call(supabase, "list_open_session_requests");
@@ -550,6 +556,13 @@ export const releaseRequest = (
   requestId,
   reason,
 ) => call(supabase, "release_session_request", { request_id: requestId, reason });
+
+// Who the customer is, the request says: one that this mechanic accepted, now or once.
+export const blockCustomer = (supabase, requestId) =>
+  call(supabase, "block_customer", { request_id: requestId });
+
+export const unblockCustomer = (supabase, requestId) =>
+  call(supabase, "unblock_customer", { request_id: requestId });
 
 export function keepPresence(supabase, options = {}) {
   const { onStatus = () => {}, onError = console.error, every = 30_000 } = options;

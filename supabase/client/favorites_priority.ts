@@ -629,6 +629,12 @@ export interface Transition {
 export const readTimeline = (supabase: Client, requestId: string): Promise<Transition[]> =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
 
+export const blockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
+  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
+
+export const unblockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
+  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
+
 // What the marketplace does not keep is null.
 export interface OpenRequest {
   request_id: string;
@@ -704,6 +710,13 @@ export const releaseRequest = (
   reason?: string,
 ): Promise<object> =>
   call(supabase, "release_session_request", { request_id: requestId, reason });
+
+// Who the customer is, the request says: one that this mechanic accepted, now or once.
+export const blockCustomer = (supabase: Client, requestId: string): Promise<void> =>
+  call(supabase, "block_customer", { request_id: requestId });
+
+export const unblockCustomer = (supabase: Client, requestId: string): Promise<void> =>
+  call(supabase, "unblock_customer", { request_id: requestId });
 
 export type PresenceStatus = "online" | "busy" | "away" | "offline";
 
