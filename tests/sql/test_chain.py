@@ -100,9 +100,10 @@ def test_however_long_the_sweep_slept_each_is_told_once(
         recipients = shared.sql("select * from dispatch.choose_recipients(%s)", request)
         assert (mechanic in [str(row["mechanic_id"]) for row in recipients]) == can
     assert shared.sweep() == 1
+    why: list[str | None] = [None, "window_ended", "window_ended"]
     told_late: list[tuple[str, str | None, str | None]] = [
         ("priority_request", reason, f"mechanic:{mechanic}")
-        for reason, mechanic in zip((None, "window_ended", "window_ended"), people[:3], strict=True)
+        for reason, mechanic in zip(why, people[:3], strict=True)
     ][: 3 if whose is None else whose + 1]
     if whose is None:
         told_late.append(("new_request", "window_ended", "session_requests_feed"))
