@@ -171,6 +171,7 @@ class Database:
                 "dispatch.stripe_events",
                 "dispatch.windows",
                 "dispatch.presence",
+                "dispatch.unanswered",
                 "dispatch.devices",
                 "dispatch.pushes",
                 "auth.users",

@@ -18,6 +18,15 @@ begin
     if v_user_id is null then
         perform dispatch.raise_error('not_signed_in');
     end if;
+    -- Before any row is: whoever moves on what this mechanic can no longer take finds it free.
+    if dispatch.max_open_sessions() is not null then
+        perform dispatch.lock_sessions(
+            case
+                when dispatch.assigns_user_id() then v_user_id
+                else dispatch.approved_mechanic_of(v_user_id)
+            end
+        );
+    end if;
     -- On a marketplace of ours the guard asks for all of this, once. Another's asks only for what it
     -- must of statements that are its own.
     if not dispatch.governs_all() then

@@ -3,5 +3,8 @@
 \ir dispatch.list_favorites.sql
 \ir dispatch.mark_silent_mechanics_offline.sql
 \ir dispatch.mechanic_status.sql
+\ir dispatch.note_answer.sql
+\ir dispatch.note_silence.sql
+\ir dispatch.set_away.sql
 \ir dispatch.set_mechanic_presence.sql
 \ir dispatch.silent_since.sql

@@ -16,9 +16,15 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and v_window.ends_at > now()
         and v_user_id is distinct from v_request.customer_id
-        and v_user_id is distinct from v_window.user_id,
+        and (
+            (v_window.ends_at > now() and v_user_id is distinct from v_window.user_id)
+            -- Whoever has their hands full is not asked.
+            or (
+                dispatch.max_open_sessions() is not null
+                and dispatch.is_at_capacity(dispatch.approved_mechanic_of(v_user_id), v_user_id)
+            )
+        ),
         false
     );
 end;
@@ -26,6 +32,7 @@ $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
-'window is open, and the caller is neither its customer nor its preferred mechanic.';
+'window is open, and the caller is neither its customer nor its preferred mechanic; or the '
+'caller is a mechanic at capacity.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;

@@ -8,19 +8,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
-            select r.id from dispatch.requests as r
-            where
-                r.id = any(array(
-                    select s.request_id from dispatch.steps as s where s.mechanic_id = old.id
-                ))
-                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
-            for update skip locked
-        ));
+    perform dispatch.note_turns_of(old.id);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;

@@ -4,7 +4,7 @@ create or replace function dispatch.why_not_asked(
 )
 returns text
 language plpgsql
-immutable
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -14,6 +14,9 @@ begin
         when p_mechanic.user_id is null then 'unknown_mechanic'
         when p_mechanic.user_id = p_customer_id then 'own_request'
         when not p_mechanic.is_approved then 'not_approved'
+        when
+            dispatch.max_open_sessions() is not null
+            and dispatch.is_at_capacity(p_mechanic.id, p_mechanic.user_id) then 'at_capacity'
     end;
 end;
 $$;

@@ -169,7 +169,7 @@ from (
         coalesce(
             string_agg(c.relname, ', ' order by c.relname)
             = 'devices, found_before, presence, pushes, request_events, steps, stripe_events, '
-            'windows',
+            'unanswered, windows',
             false
         ),
         coalesce(string_agg(c.relname, ', ' order by c.relname), 'none: run sql/engine/up.sql')
@@ -369,6 +369,11 @@ from (
             'window_minutes integer not null'
         ),
         (
+            'unanswered',
+            'mechanic_id uuid not null, windows integer not null default 0, '
+            'since timestamptz not null default ''-infinity''::timestamp with time zone'
+        ),
+        (
             'devices',
             'endpoint text not null, user_id uuid not null, p256dh text not null, '
             'auth text not null, registered_at timestamptz not null default now()'
@@ -426,6 +431,7 @@ from (
         ('windows', 'request_id'),
         ('presence', 'mechanic_id'),
         ('steps', 'request_id, turn'),
+        ('unanswered', 'mechanic_id'),
         ('devices', 'endpoint'),
         ('pushes', 'id'),
         ('found_before', 'what')
@@ -795,7 +801,7 @@ from (
                 'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
                 'due_steps', 'explain_routing', 'fallback_reason', 'first_event_id_since',
                 'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
-                'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
+                'is_at_capacity', 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'list_payments', 'make_checkout', 'may_see_request', 'may_use_topic',
                 'mechanic_status', 'next_deadline', 'pending_windows', 'policy_fingerprints',
                 'price_difference', 'priority_window', 'push_checks', 'push_is_over',
@@ -803,7 +809,7 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
                 'score_match', 'silent_since', 'tidy_notes', 'unannounced_requests',
-                'unsettled_requests', 'wants_priority'
+                'unsettled_requests', 'wants_priority', 'why_not_asked'
             ]
         ),
         (
@@ -812,8 +818,9 @@ from (
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
+                'max_open_sessions',
                 'mechanic_words', 'not_pending', 'push_services', 'scrubbed_event',
-                'shown_request', 'to_uuid', 'ways_to_match', 'why_not_asked',
+                'shown_request', 'to_uuid', 'ways_to_match',
                 'wished_mechanics', 'with_window_of'
             ]
         )

@@ -80,6 +80,14 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- What a mechanic left unanswered. Nothing of a window ended before "since" counts any more.
+create table if not exists dispatch.unanswered (
+    mechanic_id uuid not null constraint unanswered_pkey primary key,
+    windows integer not null default 0,
+    since timestamptz not null default '-infinity'
+)
+with (fillfactor = 80);
+
 -- A booking may name more favourites than one. Whoever is asked now stands in the request's own
 -- columns; who comes after stands here, until their turn.
 create table if not exists dispatch.steps (
@@ -134,6 +142,9 @@ comment on column dispatch.windows.closed_at is
 comment on table dispatch.steps is
 'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
+comment on table dispatch.unanswered is
+'How many windows in a row of a mechanic who says to be online ended by time without an answer '
+'(windows), of those that ended after their last answer, or after they last came online (since).';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -193,7 +204,7 @@ declare
 begin
     foreach v_table in array array[
         'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
-        'steps'
+        'steps', 'unanswered'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies

@@ -298,6 +298,14 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- What a mechanic left unanswered. Nothing of a window ended before "since" counts any more.
+create table if not exists dispatch.unanswered (
+    mechanic_id uuid not null constraint unanswered_pkey primary key,
+    windows integer not null default 0,
+    since timestamptz not null default '-infinity'
+)
+with (fillfactor = 80);
+
 -- A booking may name more favourites than one. Whoever is asked now stands in the request's own
 -- columns; who comes after stands here, until their turn.
 create table if not exists dispatch.steps (
@@ -352,6 +360,9 @@ comment on column dispatch.windows.closed_at is
 comment on table dispatch.steps is
 'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
+comment on table dispatch.unanswered is
+'How many windows in a row of a mechanic who says to be online ended by time without an answer '
+'(windows), of those that ended after their last answer, or after they last came online (since).';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -411,7 +422,7 @@ declare
 begin
     foreach v_table in array array[
         'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
-        'steps'
+        'steps', 'unanswered'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies
@@ -712,6 +723,10 @@ begin
             v_status := 'PT409';
             v_message := 'Another mechanic has taken this request';
             v_hint := 'Choose another one from list_open_session_requests().';
+        when 'at_capacity' then
+            v_status := 'PT409';
+            v_message := 'You have as many open sessions as allowed';
+            v_hint := 'Complete one with complete_session_request(request_id), then accept again.';
         when 'request_not_pending' then
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';
@@ -2159,6 +2174,121 @@ revoke all on function dispatch.mechanic_status(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.mechanic_status(uuid) to authenticated;
 
+-- Changes dispatch.unanswered.
+create or replace function dispatch.note_answer(p_mechanic_id uuid, p_is_answer boolean)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into dispatch.unanswered as u (mechanic_id, windows, since)
+    values (p_mechanic_id, 0, now())
+    on conflict (mechanic_id) do update
+    set windows = case when p_is_answer then 0 else u.windows end, since = now();
+end;
+$$;
+
+comment on function dispatch.note_answer(uuid, boolean) is
+'A mechanic has accepted or declined in their window (p_is_answer), or come online again: no '
+'window that ended until now counts from here on, however late that is seen. An answer also begins '
+'the count anew.';
+revoke all on function dispatch.note_answer(uuid, boolean)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.unanswered; at the second in a row the mechanic's presence, and
+-- dispatch.request_events. Each window of a sweep comes here: of whoever does not say that they are
+-- online nothing is asked but that. Nothing is waited for: what somebody holds is being answered.
+create or replace function dispatch.note_silence(p_request dispatch.requests)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mechanic_id constant uuid := p_request.preferred_mechanic_id;
+    v_windows integer;
+begin
+    if (
+        select m.is_online from dispatch.mechanics as m where m.id = v_mechanic_id
+    ) is not true
+    then
+        return;
+    end if;
+    update dispatch.unanswered
+    set windows = windows + 1
+    where
+        mechanic_id = (
+            select u.mechanic_id from dispatch.unanswered as u
+            where u.mechanic_id = v_mechanic_id and u.since < p_request.window_ends_at
+            for update skip locked
+        )
+    returning windows into v_windows;
+    if not found then
+        insert into dispatch.unanswered (mechanic_id, windows) values (v_mechanic_id, 1)
+        on conflict (mechanic_id) do nothing;
+    elsif v_windows >= 2 then
+        perform dispatch.set_away(p_request);
+    end if;
+end;
+$$;
+
+comment on function dispatch.note_silence(dispatch.requests) is
+'For a window that ended by time: counts it, unless the mechanic has answered one, or come online, '
+'since. With the second in a row they are away.';
+revoke all on function dispatch.note_silence(dispatch.requests)
+from public, anon, authenticated, service_role;
+
+-- Changes public.mechanics, or dispatch.presence, through dispatch.mechanics; dispatch.unanswered,
+-- dispatch.request_events.
+create or replace function dispatch.set_away(p_request dispatch.requests)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Nobody has seen them, so that the time of it stays. But it must be later than what their page
+    -- was told last: by that it knows, before its next heartbeat, that they are online no more, and
+    -- leaves it to them to say so again.
+    update dispatch.mechanics as m
+    set is_online = false, last_seen_at = m.last_seen_at + interval '1 millisecond'
+    where
+        m.id = (
+            select w.id from dispatch.mechanics as w
+            where w.id = p_request.preferred_mechanic_id and w.is_online
+            for update skip locked
+        );
+    if not found then
+        return;  -- the next window that ends so tries again
+    end if;
+    update dispatch.unanswered
+    set windows = 0, since = greatest(since, p_request.window_ends_at)
+    where mechanic_id = p_request.preferred_mechanic_id;
+    perform dispatch.record_event(
+        p_request.id,
+        p_request.session_type,
+        p_request.plan_code,
+        p_request.created_at,
+        'mechanic_away',
+        array['mechanic:' || p_request.preferred_user_id]
+    );
+exception
+    -- Some trigger of the marketplace's own: the announcement must not wait for that.
+    when others then
+        raise warning 'mechanic % is not set away: %', p_request.preferred_mechanic_id, sqlerrm;
+end;
+$$;
+
+comment on function dispatch.set_away(dispatch.requests) is
+'The favourite of this request says to be online and answers nothing: from now on they are away, '
+'and told so.';
+revoke all on function dispatch.set_away(dispatch.requests)
+from public, anon, authenticated, service_role;
+
 -- Changes public.mechanics, or dispatch.presence, through dispatch.mechanics.
 create or replace function dispatch.set_mechanic_presence(p_status text)
 returns jsonb
@@ -2172,6 +2302,7 @@ declare
     v_user_id uuid := auth.uid();
     v_online boolean := p_status = 'online';
     v_mechanic record;
+    v_now record;
 begin
     select m.id, m.is_approved, m.is_online, m.last_seen_at into v_mechanic
     from dispatch.mechanics as m
@@ -2196,7 +2327,13 @@ begin
         update dispatch.mechanics as m
         set is_online = v_online, last_seen_at = now()
         where m.id = v_mechanic.id
-        returning m.is_online, m.last_seen_at into v_mechanic.is_online, v_mechanic.last_seen_at;
+        returning m.is_online, m.last_seen_at into v_now;
+        -- They chose to: what they left unanswered before, seen late, does not undo it.
+        if v_online and v_mechanic.is_online is not true then
+            perform dispatch.note_answer(v_mechanic.id, false);
+        end if;
+        v_mechanic.is_online := v_now.is_online;
+        v_mechanic.last_seen_at := v_now.last_seen_at;
     end if;
     return jsonb_build_object(
         'is_online', v_mechanic.is_online, 'last_seen', v_mechanic.last_seen_at
@@ -2255,6 +2392,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.requests;
+    v_reason text;
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
@@ -2266,7 +2404,9 @@ begin
     end if;
     -- It is the next favourite's before it is everyone's.
     if exists (select from dispatch.steps as s where s.request_id = old.id) then
-        v_step := dispatch.take_steps(old, new.announced_at, true);
+        v_step := dispatch.take_steps(
+            old, coalesce(new.announced_at, now()), new.announced_at is not null
+        );
         new.announced_at := v_step.announced_at;
         if v_step.window_began_at is distinct from old.window_began_at then
             old := v_step;
@@ -2296,12 +2436,12 @@ begin
         end;
     end if;
     if new.announced_at is not null then
-        perform dispatch.log_broadcast(
-            new,
-            -- Where a writer cleared the columns, nothing says any more for whom it was.
-            coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
-            old.window_ends_at
-        );
+        -- Where a writer cleared the columns, nothing says any more for whom it was.
+        v_reason := coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone');
+        perform dispatch.log_broadcast(new, v_reason, old.window_ends_at);
+        if v_reason = 'window_ended' then
+            perform dispatch.note_silence(old);
+        end if;
     end if;
     return new;
 end;
@@ -2422,6 +2562,14 @@ begin
         select e.actor_id from dispatch.request_events as e
         where e.request_id = p_request_id and e.event = 'request_declined'
     ) || v_request.customer_id;
+    if dispatch.max_open_sessions() is not null then
+        v_besides := v_besides || array(
+            select r.mechanic_id from public.session_requests as r
+            where r.status = 'accepted' and r.mechanic_id is not null
+            group by r.mechanic_id
+            having count(*) >= dispatch.max_open_sessions()
+        );
+    end if;
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
@@ -2519,6 +2667,41 @@ comment on function dispatch.due_steps(dispatch.requests, timestamptz, timestamp
 revoke all on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.end_full_windows(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
+    -- does not wait for it either (dispatch.priority_window).
+    update dispatch.requests
+    set announced_at = now()
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.preferred_mechanic_id = p_mechanic_id
+                and r.id is distinct from p_besides_id
+                and r.is_pending and r.announced_at is null and r.window_began_at is not null
+                and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.end_full_windows(uuid, uuid) is
+'Moves on the open windows of this mechanic, if they are at capacity. Of all requests but '
+'p_besides_id.';
+revoke all on function dispatch.end_full_windows(uuid, uuid)
+from public, anon, authenticated, service_role;
+
 -- The reason is read off the row and the caller, so that a broadcast is explained the same way
 -- whichever way it came about, a plain UPDATE included.
 create or replace function dispatch.fallback_reason(
@@ -2539,6 +2722,11 @@ begin
             not dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
                 then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
+        when
+            dispatch.max_open_sessions() is not null
+            and dispatch.is_at_capacity(
+                p_request.preferred_mechanic_id, p_request.preferred_user_id, p_request.id
+            ) then 'at_capacity'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
         when auth.uid() = p_request.preferred_user_id then 'declined'
@@ -2550,6 +2738,71 @@ $$;
 comment on function dispatch.fallback_reason(dispatch.requests, timestamptz) is
 'Why a request that had a window until now is broadcast at p_announced_at; null: it had none.';
 revoke all on function dispatch.fallback_reason(dispatch.requests, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes other requests than this one, through dispatch.requests. Called before and after what may
+-- change how many sessions these mechanics have, and only where there is a limit.
+create or replace function dispatch.follow_capacity(p_request_id uuid, p_assigned_ids uuid[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mechanic_id uuid;
+begin
+    for v_mechanic_id in
+        select m.id from dispatch.mechanics as m
+        where
+            case when dispatch.assigns_user_id() then m.user_id else m.id end = any(p_assigned_ids)
+    loop
+        perform dispatch.note_turns_of(v_mechanic_id, p_request_id);
+        perform dispatch.end_full_windows(v_mechanic_id, p_request_id);
+    end loop;
+end;
+$$;
+
+comment on function dispatch.follow_capacity(uuid, uuid[]) is
+'For a change of this request that begins or ends a session of these mechanics (the ids that '
+'session_requests.mechanic_id has): what was by the clock until now is written, and who is at '
+'capacity loses the other windows.';
+revoke all on function dispatch.follow_capacity(uuid, uuid[])
+from public, anon, authenticated, service_role;
+
+-- Of all their sessions, not of those alone that the engine governs: whoever has their hands full has
+-- so by any job. The status as text, so that no index of all that is accepted fits: a plan made
+-- while little was would read all of it. Callers ask dispatch.max_open_sessions() before, which costs
+-- them nothing.
+create or replace function dispatch.is_at_capacity(
+    p_mechanic_id uuid,
+    p_user_id uuid,
+    p_besides_id uuid default null
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.max_open_sessions() is not null
+    -- On a marketplace that was there first there is no rule of ours while the flag is off.
+    and (dispatch.governs_all() or dispatch.favorites_priority_enabled())
+    and dispatch.max_open_sessions() <= (
+        select count(*) from public.session_requests as r
+        where
+            r.mechanic_id
+            = case when dispatch.assigns_user_id() then p_user_id else p_mechanic_id end
+            and r.status::text = 'accepted' and r.id is distinct from p_besides_id
+    );
+end;
+$$;
+
+comment on function dispatch.is_at_capacity(uuid, uuid, uuid) is
+'Whether a mechanic, who is this user, has as many accepted and not completed requests as '
+'dispatch.max_open_sessions() allows, not counting p_besides_id.';
+revoke all on function dispatch.is_at_capacity(uuid, uuid, uuid)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.is_reserved_for_another(p_request_id uuid)
@@ -2570,9 +2823,15 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and v_window.ends_at > now()
         and v_user_id is distinct from v_request.customer_id
-        and v_user_id is distinct from v_window.user_id,
+        and (
+            (v_window.ends_at > now() and v_user_id is distinct from v_window.user_id)
+            -- Whoever has their hands full is not asked.
+            or (
+                dispatch.max_open_sessions() is not null
+                and dispatch.is_at_capacity(dispatch.approved_mechanic_of(v_user_id), v_user_id)
+            )
+        ),
         false
     );
 end;
@@ -2580,7 +2839,8 @@ $$;
 
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
-'window is open, and the caller is neither its customer nor its preferred mechanic.';
+'window is open, and the caller is neither its customer nor its preferred mechanic; or the '
+'caller is a mechanic at capacity.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;
 
@@ -2605,6 +2865,11 @@ declare
     v_mechanic_id uuid := dispatch.require_mechanic();
     v_user_id uuid := auth.uid();
 begin
+    if dispatch.max_open_sessions() is not null then
+        if dispatch.is_at_capacity(v_mechanic_id, v_user_id) then
+            return;
+        end if;
+    end if;
     return query
     with unannounced as materialized (
         -- Each once: that function's queries see one state of the rows, but the feature may be put
@@ -2913,6 +3178,40 @@ comment on function dispatch.match_points(text) is
 revoke all on function dispatch.match_points(text)
 from public, anon, authenticated, service_role;
 
+-- No limit, until dispatch.set_max_open_sessions replaces it, which then stays as it was set; none again
+-- if what stands there is no such setting. Immutable, as the flag is: what asks whether there is a
+-- limit is folded into each plan, and costs nothing where there is none.
+do $setting$
+begin
+    if not exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.max_open_sessions()')
+            and p.prosrc ~ '^\s*begin\s+return (null|[1-9][0-9]*);\s+end;\s*$'
+    ) then
+        create or replace function dispatch.max_open_sessions()
+        returns integer
+        language plpgsql
+        immutable
+        security invoker
+        set search_path = pg_catalog, pg_temp
+        as $$
+        begin
+            return null;
+        end;
+        $$;
+    end if;
+    alter function dispatch.max_open_sessions()
+    immutable called on null input security invoker set search_path = pg_catalog, pg_temp;
+end;
+$setting$;
+
+comment on function dispatch.max_open_sessions() is
+'How many accepted and not completed requests a mechanic may have; null: no limit. Set by '
+'dispatch.set_max_open_sessions(integer).';
+revoke all on function dispatch.max_open_sessions()
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.may_see_request(p_request public.session_requests)
 returns boolean
 language plpgsql
@@ -2931,6 +3230,11 @@ begin
     end if;
     v_mechanic_id := dispatch.approved_mechanic_of(v_user_id);
     if v_mechanic_id is null then
+        return false;
+    elsif
+        dispatch.max_open_sessions() is not null
+        and dispatch.is_at_capacity(v_mechanic_id, v_user_id)
+    then
         return false;
     elsif p_request.notification_sent_at is null then
         return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
@@ -2994,19 +3298,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
-            select r.id from dispatch.requests as r
-            where
-                r.id = any(array(
-                    select s.request_id from dispatch.steps as s where s.mechanic_id = old.id
-                ))
-                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
-            for update skip locked
-        ));
+    perform dispatch.note_turns_of(old.id);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;
@@ -3015,6 +3307,43 @@ comment on function dispatch.note_turns() is
 'Trigger: before it changes whether a mechanic can be asked, whose turn came by the clock until '
 'now is written, so that it stays what it was.';
 revoke all on function dispatch.note_turns() from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.note_turns_of(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
+    -- the sweep. What somebody holds is written by them.
+    update dispatch.requests
+    set announced_at = null
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(array(
+                    select s.request_id from dispatch.steps as s
+                    where s.mechanic_id = p_mechanic_id
+                ))
+                and r.id is distinct from p_besides_id
+                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.note_turns_of(uuid, uuid) is
+'Before it changes whether this mechanic can be asked: whose turn came by the clock until now is '
+'written, so that it stays what it was. Of all requests but p_besides_id.';
+revoke all on function dispatch.note_turns_of(uuid, uuid)
+from public, anon, authenticated, service_role;
 
 -- The words of a mechanic: what a way to match asks for, all of it in one word, so that a look-up
 -- reads one list of the index and meets it with no other. Of those available there is a list more.
@@ -3116,6 +3445,9 @@ begin
             jsonb_build_object('reason', v_reason),
             v_step.window_minutes, v_step.ends_at
         );
+        if v_reason = 'window_ended' then
+            perform dispatch.note_silence(p_request);
+        end if;
         p_request.preferred_mechanic_id := v_step.mechanic_id;
         p_request.preferred_user_id := v_step.user_id;
         p_request.window_minutes := v_step.window_minutes;
@@ -3168,8 +3500,8 @@ comment on function dispatch.pending_windows(timestamptz, integer) is
 revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
--- A window is over at once when its mechanic is gone or no longer approved, when the flag is off,
--- and when the request was broadcast. Nothing here depends on the sweep having run: from the moment
+-- A window is over at once when its mechanic is gone, no longer approved, or at capacity, when the
+-- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run: from the moment
 -- a window is over, it is that of the next favourite, if there is one.
 create or replace function dispatch.priority_window(
     p_request dispatch.requests,
@@ -3195,7 +3527,17 @@ begin
     then
         return;
     end if;
-    if dispatch.is_approved_mechanic(p_request.preferred_mechanic_id) then
+    if
+        dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+        and (
+            dispatch.max_open_sessions() is null
+            or p_request.window_ends_at <= p_now
+            or not p_request.is_pending
+            or not dispatch.is_at_capacity(
+                p_request.preferred_mechanic_id, p_request.preferred_user_id, p_request.id
+            )
+        )
+    then
         mechanic_id := p_request.preferred_mechanic_id;
         user_id := p_request.preferred_user_id;
         window_minutes := p_request.window_minutes;
@@ -3257,18 +3599,25 @@ begin
         end if;
     end if;
 
-    return dispatch.broadcast_refusal(
-        p_request.customer_id,
-        p_request.status,
-        p_request.expires_at,
-        p_user_id,
-        exists (
-            select from dispatch.request_events as e
-            where
-                e.request_id = p_request.id and e.event = 'request_declined'
-                and e.actor_id = p_user_id
+    return coalesce(
+        dispatch.broadcast_refusal(
+            p_request.customer_id,
+            p_request.status,
+            p_request.expires_at,
+            p_user_id,
+            exists (
+                select from dispatch.request_events as e
+                where
+                    e.request_id = p_request.id and e.event = 'request_declined'
+                    and e.actor_id = p_user_id
+            ),
+            p_now
         ),
-        p_now
+        case
+            when
+                dispatch.max_open_sessions() is not null
+                and dispatch.is_at_capacity(p_mechanic_id, p_user_id) then 'at_capacity'
+        end
     );
 end;
 $$;
@@ -3714,8 +4063,14 @@ begin
     cross join lateral dispatch.priority_window(r) as n
     where
         r.id = any(array(
-            select w.request_id from dispatch.pending_windows(now(), null) as w
-            where exists (select from dispatch.steps as s where s.request_id = w.request_id)
+            select w.request_id
+            from dispatch.pending_windows(
+                -- Where there is a limit, one who is at capacity may have lost an open window, too.
+                case when dispatch.max_open_sessions() is null then now() else 'infinity' end, null
+            ) as w
+            where
+                w.ends_at > now()
+                or exists (select from dispatch.steps as s where s.request_id = w.request_id)
         ))
         and (n.mechanic_id = p_mechanic_id or (n.ends_at > now()) is not true)
     union all
@@ -3827,7 +4182,7 @@ create or replace function dispatch.why_not_asked(
 )
 returns text
 language plpgsql
-immutable
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
@@ -3837,6 +4192,9 @@ begin
         when p_mechanic.user_id is null then 'unknown_mechanic'
         when p_mechanic.user_id = p_customer_id then 'own_request'
         when not p_mechanic.is_approved then 'not_approved'
+        when
+            dispatch.max_open_sessions() is not null
+            and dispatch.is_at_capacity(p_mechanic.id, p_mechanic.user_id) then 'at_capacity'
     end;
 end;
 $$;
@@ -3920,6 +4278,15 @@ begin
     -- As dispatch.require_user, without the price of a call in every accept.
     if v_user_id is null then
         perform dispatch.raise_error('not_signed_in');
+    end if;
+    -- Before any row is: whoever moves on what this mechanic can no longer take finds it free.
+    if dispatch.max_open_sessions() is not null then
+        perform dispatch.lock_sessions(
+            case
+                when dispatch.assigns_user_id() then v_user_id
+                else dispatch.approved_mechanic_of(v_user_id)
+            end
+        );
     end if;
     -- On a marketplace of ours the guard asks for all of this, once. Another's asks only for what it
     -- must of statements that are its own.
@@ -4203,7 +4570,8 @@ begin
         v_refusal := case
             when v_request.mechanic_user_id = v_user_id and not v_request.is_pending
                 then 'request_not_pending'
-            else dispatch.refusal(v_request, v_mechanic_id, v_user_id)
+            -- Who has their hands full may say no all the same.
+            else nullif(dispatch.refusal(v_request, v_mechanic_id, v_user_id), 'at_capacity')
         end;
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
@@ -4223,6 +4591,7 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
+            perform dispatch.note_answer(v_mechanic_id, true);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
             exception
@@ -4362,6 +4731,14 @@ declare
     v_refusal text;
     v_window record;
 begin
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            if new.status = 'accepted' then
+                perform dispatch.lock_sessions(new.mechanic_id);
+            end if;
+            perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+        end if;
+    end if;
     if v_is_accept then
         if new.mechanic_id is null then
             perform dispatch.raise_error('request_not_pending');
@@ -4429,6 +4806,11 @@ begin
                 old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
                 v_has_declined, now()
             );
+            if v_refusal is null and dispatch.max_open_sessions() is not null then
+                if dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id) then
+                    v_refusal := 'at_capacity';
+                end if;
+            end if;
         end if;
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
@@ -4470,6 +4852,12 @@ begin
                 v_new.window_ends_at is not null
                 and dispatch.favorites_priority_enabled()
                 and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
+                and (
+                    dispatch.max_open_sessions() is null
+                    or not dispatch.is_at_capacity(
+                        v_new.preferred_mechanic_id, v_new.preferred_user_id
+                    )
+                )
             then
                 if v_window.mechanic_id <> v_new.preferred_mechanic_id then
                     -- The reservation itself is not handed on either: the new one was never told.
@@ -4479,8 +4867,8 @@ begin
                 if v_new.window_ends_at > coalesce(v_window.ends_at, '-infinity') then
                     perform dispatch.raise_error('invalid_window');
                 end if;
-            -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
-            -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
+            -- The window is gone: its mechanic was deleted (the foreign key sets null), suspended, or
+            -- is at capacity, the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
             elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();
@@ -4572,6 +4960,7 @@ declare
     v_ends_at timestamptz;
     v_is_due boolean := false;
     v_is_step boolean;
+    v_is_open boolean;
 begin
     -- By this column the triggers know what is governed. Cleared, it says what null minutes say:
     -- that there is no window any more.
@@ -4584,6 +4973,24 @@ begin
         then
             new.priority_notified_at := old.priority_notified_at;
             new.priority_window_minutes := null;
+        end if;
+    end if;
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            select w.closed_at is null into v_is_open
+            from dispatch.windows as w where w.request_id = old.id;
+            if
+                v_is_open and new.mechanic_id is not null
+                and (new.status = 'accepted' or new.mechanic_id is distinct from old.mechanic_id)
+            then
+                perform dispatch.lock_sessions(new.mechanic_id);
+                if dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id) then
+                    return null;
+                end if;
+            end if;
+            if v_is_open is not null then
+                perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+            end if;
         end if;
     end if;
     -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
@@ -4690,6 +5097,27 @@ comment on function dispatch.guard_reservation() is
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;
 
+-- Only where there is a limit. After the request's own row or before it, but not both: whoever
+-- holds that of another waits for nobody's.
+create or replace function dispatch.lock_sessions(p_assigned_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Not the mechanic's row: a heartbeat, and bookings that ask for them, need not wait.
+    perform pg_advisory_xact_lock(hashtextextended('sessions of ' || p_assigned_id, 1178687058));
+end;
+$$;
+
+comment on function dispatch.lock_sessions(uuid) is
+'Of several accepts by one mechanic at once (the id that session_requests.mechanic_id has) each '
+'sees what those before it took. Until the transaction ends.';
+revoke all on function dispatch.lock_sessions(uuid)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.request_events.
 create or replace function dispatch.log_request_change()
 returns trigger
@@ -4716,6 +5144,11 @@ declare
     v_window_ends_at timestamptz;
     v_reason text;
 begin
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+        end if;
+    end if;
     if dispatch.governs_all() then
         if
             new.status = old.status
@@ -4748,6 +5181,9 @@ begin
                         )
                     )
                 );
+                if v_reason = 'window_ended' then
+                    perform dispatch.note_silence(v_old);
+                end if;
             end if;
             if new.status = old.status then
                 return null;
@@ -4792,6 +5228,12 @@ begin
         v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then
             v_told := 'mechanic:' || v_old.preferred_user_id;
+        end if;
+        if new.status = 'accepted' and v_taken_by = v_window.user_id then
+            perform dispatch.note_answer(v_window.mechanic_id, true);
+        -- Nobody has told them that it is over.
+        elsif v_old.window_ends_at <= now() and v_window_ends_at = v_old.window_ends_at then
+            perform dispatch.note_silence(v_old);
         end if;
     end if;
     if new.status = 'accepted' then
@@ -7150,6 +7592,8 @@ begin
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
                 when d.declined_at is not null then 'declined at ' || d.declined_at
+                when f.refusal = 'at_capacity'
+                    then 'has ' || dispatch.max_open_sessions() || ' open sessions, as many as allowed'
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
                 when f.refusal is not null
                     then 'reserved for another mechanic until ' || v_window.ends_at
@@ -8303,6 +8747,53 @@ $$;
 comment on function dispatch.session_checks(timestamptz) is
 'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor.';
 revoke all on function dispatch.session_checks(timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.set_max_open_sessions(p_count integer)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Whose windows are open.
+    v_asked uuid[] := array(
+        select distinct case when dispatch.assigns_user_id() then m.user_id else m.id end
+        from dispatch.requests as r
+        inner join dispatch.mechanics as m on m.id = r.preferred_mechanic_id
+        where r.is_pending and r.announced_at is null
+    );
+begin
+    if p_count < 1 then
+        raise invalid_parameter_value using
+            message = format('no limit of open sessions: %s', p_count),
+            hint = 'Pass 1 or more, or null for no limit.';
+    end if;
+    perform pg_advisory_xact_lock(1178687058, -2);
+    if p_count is distinct from dispatch.max_open_sessions() then
+        -- Whose turn came until now was so by the limit that there was.
+        perform dispatch.follow_capacity(null, v_asked);
+        while dispatch.sweep(10000) > 0 loop
+            null;
+        end loop;
+        -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
+        execute format(
+            'create or replace function dispatch.max_open_sessions() returns integer '
+            'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
+            format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
+        );
+        perform dispatch.follow_capacity(null, v_asked);
+    end if;
+    return p_count;
+end;
+$$;
+
+comment on function dispatch.set_max_open_sessions(integer) is
+'From now on a mechanic with so many accepted and not completed requests is not asked and cannot '
+'accept; null: no limit. What is accepted stays so. Only the owner may.';
+revoke all on function dispatch.set_max_open_sessions(integer)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.unsettled_requests(

@@ -428,7 +428,7 @@ REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
 TABLES = (
     "request_events", "stripe_events", "windows", "presence", "found_before", "devices", "pushes",
-    "steps",
+    "steps", "unanswered",
 )  # fmt: skip
 FOREIGN_KEY = "session_requests_preferred_mechanic_id_fkey"
 ADD_KEY = (

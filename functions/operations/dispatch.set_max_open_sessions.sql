@@ -1,0 +1,46 @@
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.set_max_open_sessions(p_count integer)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Whose windows are open.
+    v_asked uuid[] := array(
+        select distinct case when dispatch.assigns_user_id() then m.user_id else m.id end
+        from dispatch.requests as r
+        inner join dispatch.mechanics as m on m.id = r.preferred_mechanic_id
+        where r.is_pending and r.announced_at is null
+    );
+begin
+    if p_count < 1 then
+        raise invalid_parameter_value using
+            message = format('no limit of open sessions: %s', p_count),
+            hint = 'Pass 1 or more, or null for no limit.';
+    end if;
+    perform pg_advisory_xact_lock(1178687058, -2);
+    if p_count is distinct from dispatch.max_open_sessions() then
+        -- Whose turn came until now was so by the limit that there was.
+        perform dispatch.follow_capacity(null, v_asked);
+        while dispatch.sweep(10000) > 0 loop
+            null;
+        end loop;
+        -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
+        execute format(
+            'create or replace function dispatch.max_open_sessions() returns integer '
+            'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
+            format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
+        );
+        perform dispatch.follow_capacity(null, v_asked);
+    end if;
+    return p_count;
+end;
+$$;
+
+comment on function dispatch.set_max_open_sessions(integer) is
+'From now on a mechanic with so many accepted and not completed requests is not asked and cannot '
+'accept; null: no limit. What is accepted stays so. Only the owner may.';
+revoke all on function dispatch.set_max_open_sessions(integer)
+from public, anon, authenticated, service_role;

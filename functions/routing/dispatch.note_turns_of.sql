@@ -1,0 +1,36 @@
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.note_turns_of(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
+    -- the sweep. What somebody holds is written by them.
+    update dispatch.requests
+    set announced_at = null
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(array(
+                    select s.request_id from dispatch.steps as s
+                    where s.mechanic_id = p_mechanic_id
+                ))
+                and r.id is distinct from p_besides_id
+                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.note_turns_of(uuid, uuid) is
+'Before it changes whether this mechanic can be asked: whose turn came by the clock until now is '
+'written, so that it stays what it was. Of all requests but p_besides_id.';
+revoke all on function dispatch.note_turns_of(uuid, uuid)
+from public, anon, authenticated, service_role;
