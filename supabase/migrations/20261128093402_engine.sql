@@ -8758,13 +8758,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- Whose windows are open.
-    v_asked uuid[] := array(
-        select distinct case when dispatch.assigns_user_id() then m.user_id else m.id end
-        from dispatch.requests as r
-        inner join dispatch.mechanics as m on m.id = r.preferred_mechanic_id
-        where r.is_pending and r.announced_at is null
-    );
+    v_is_set boolean;
 begin
     if p_count < 1 then
         raise invalid_parameter_value using
@@ -8773,18 +8767,28 @@ begin
     end if;
     perform pg_advisory_xact_lock(1178687058, -2);
     if p_count is distinct from dispatch.max_open_sessions() then
-        -- Whose turn came until now was so by the limit that there was.
-        perform dispatch.follow_capacity(null, v_asked);
-        while dispatch.sweep(10000) > 0 loop
-            null;
+        foreach v_is_set in array '{false,true}'::boolean[] loop
+            if v_is_set then
+                -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
+                execute format(
+                    'create or replace function dispatch.max_open_sessions() returns integer '
+                    'language plpgsql immutable security invoker '
+                    'set search_path = pg_catalog, pg_temp as %L',
+                    format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
+                );
+            else
+                -- Whose turn came until now was so by the limit that there was.
+                while dispatch.sweep(10000) > 0 loop
+                    null;
+                end loop;
+            end if;
+            perform dispatch.end_full_windows(w.mechanic_id)
+            from (
+                select distinct r.preferred_mechanic_id as mechanic_id
+                from dispatch.requests as r
+                where r.is_pending and r.announced_at is null and r.window_began_at is not null
+            ) as w;
         end loop;
-        -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-        execute format(
-            'create or replace function dispatch.max_open_sessions() returns integer '
-            'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
-            format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
-        );
-        perform dispatch.follow_capacity(null, v_asked);
     end if;
     return p_count;
 end;
