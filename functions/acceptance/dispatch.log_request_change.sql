@@ -110,7 +110,7 @@ begin
             v_told := 'mechanic:' || v_old.preferred_user_id;
         end if;
         if new.status = 'accepted' and v_taken_by = v_window.user_id then
-            perform dispatch.note_answer(v_window.mechanic_id, true);
+            perform dispatch.note_answer(v_window.mechanic_id, old.id);
         -- Nobody has told them that it is over.
         elsif v_old.window_ends_at <= now() and v_window_ends_at = v_old.window_ends_at then
             perform dispatch.note_silence(v_old);

@@ -1,5 +1,5 @@
--- Changes dispatch.unanswered.
-create or replace function dispatch.note_answer(p_mechanic_id uuid, p_is_answer boolean)
+-- Changes dispatch.unanswered; other requests than this one, through dispatch.requests.
+create or replace function dispatch.note_answer(p_mechanic_id uuid, p_request_id uuid)
 returns void
 language plpgsql
 volatile
@@ -7,16 +7,14 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into dispatch.unanswered as u (mechanic_id, windows, since)
-    values (p_mechanic_id, 0, now())
-    on conflict (mechanic_id) do update
-    set windows = case when p_is_answer then 0 else u.windows end, since = now();
+    perform dispatch.announce_ended(p_mechanic_id, p_request_id);
+    update dispatch.unanswered set windows = 0
+    where mechanic_id = p_mechanic_id and windows > 0;
 end;
 $$;
 
-comment on function dispatch.note_answer(uuid, boolean) is
-'A mechanic has accepted or declined in their window (p_is_answer), or come online again: no '
-'window that ended until now counts from here on, however late that is seen. An answer also begins '
-'the count anew.';
-revoke all on function dispatch.note_answer(uuid, boolean)
+comment on function dispatch.note_answer(uuid, uuid) is
+'A mechanic has accepted or declined this request, which was offered to them first: what they left '
+'unanswered counts no more.';
+revoke all on function dispatch.note_answer(uuid, uuid)
 from public, anon, authenticated, service_role;

@@ -12,9 +12,12 @@ declare
     v_mechanic_id constant uuid := p_request.preferred_mechanic_id;
     v_windows integer;
 begin
-    if (
-        select m.is_online from dispatch.mechanics as m where m.id = v_mechanic_id
-    ) is not true
+    if
+        (
+            select m.is_online from dispatch.mechanics as m where m.id = v_mechanic_id
+        ) is not true
+        -- What they leave behind is seen late, by their own answer: they are there.
+        or auth.uid() = p_request.preferred_user_id
     then
         return;
     end if;
@@ -23,7 +26,7 @@ begin
     where
         mechanic_id = (
             select u.mechanic_id from dispatch.unanswered as u
-            where u.mechanic_id = v_mechanic_id and u.since < p_request.window_ends_at
+            where u.mechanic_id = v_mechanic_id
             for update skip locked
         )
     returning windows into v_windows;
@@ -37,7 +40,6 @@ end;
 $$;
 
 comment on function dispatch.note_silence(dispatch.requests) is
-'For a window that ended by time: counts it, unless the mechanic has answered one, or come online, '
-'since. With the second in a row they are away.';
+'Counts a window that ended by time, for its mechanic. With the second in a row they are away.';
 revoke all on function dispatch.note_silence(dispatch.requests)
 from public, anon, authenticated, service_role;

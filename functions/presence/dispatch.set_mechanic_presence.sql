@@ -11,7 +11,6 @@ declare
     v_user_id uuid := auth.uid();
     v_online boolean := p_status = 'online';
     v_mechanic record;
-    v_now record;
 begin
     select m.id, m.is_approved, m.is_online, m.last_seen_at into v_mechanic
     from dispatch.mechanics as m
@@ -33,16 +32,14 @@ begin
             and v_mechanic.last_seen_at > now() - interval '20 seconds'
         ) is not true
     then
+        -- What they left unanswered before, seen late, does not undo that they are back.
+        if v_online and v_mechanic.is_online is not true then
+            perform dispatch.announce_ended(v_mechanic.id);
+        end if;
         update dispatch.mechanics as m
         set is_online = v_online, last_seen_at = now()
         where m.id = v_mechanic.id
-        returning m.is_online, m.last_seen_at into v_now;
-        -- They chose to: what they left unanswered before, seen late, does not undo it.
-        if v_online and v_mechanic.is_online is not true then
-            perform dispatch.note_answer(v_mechanic.id, false);
-        end if;
-        v_mechanic.is_online := v_now.is_online;
-        v_mechanic.last_seen_at := v_now.last_seen_at;
+        returning m.is_online, m.last_seen_at into v_mechanic.is_online, v_mechanic.last_seen_at;
     end if;
     return jsonb_build_object(
         'is_online', v_mechanic.is_online, 'last_seen', v_mechanic.last_seen_at

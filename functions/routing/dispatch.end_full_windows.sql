@@ -20,7 +20,8 @@ begin
             where
                 r.preferred_mechanic_id = p_mechanic_id
                 and r.id is distinct from p_besides_id
-                and r.is_pending and r.announced_at is null and r.window_began_at is not null
+                -- As text, as in dispatch.unannounced_requests.
+                and r.status = 'pending' and r.announced_at is null and r.window_began_at is not null
                 and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
             for update skip locked
         ));

@@ -1,4 +1,5 @@
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
+\ir dispatch.announce_ended.sql
 \ir dispatch.announce_window.sql
 \ir dispatch.broadcast_refusal.sql
 \ir dispatch.choose_recipients.sql

@@ -368,11 +368,7 @@ from (
             'request_id uuid not null, turn integer not null, mechanic_id uuid not null, '
             'window_minutes integer not null'
         ),
-        (
-            'unanswered',
-            'mechanic_id uuid not null, windows integer not null default 0, '
-            'since timestamptz not null default ''-infinity''::timestamp with time zone'
-        ),
+        ('unanswered', 'mechanic_id uuid not null, windows integer not null'),
         (
             'devices',
             'endpoint text not null, user_id uuid not null, p256dh text not null, '

@@ -80,11 +80,10 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
--- What a mechanic left unanswered. Nothing of a window ended before "since" counts any more.
+-- What a mechanic left unanswered.
 create table if not exists dispatch.unanswered (
     mechanic_id uuid not null constraint unanswered_pkey primary key,
-    windows integer not null default 0,
-    since timestamptz not null default '-infinity'
+    windows integer not null
 )
 with (fillfactor = 80);
 
@@ -143,8 +142,7 @@ comment on table dispatch.steps is
 'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
 comment on table dispatch.unanswered is
-'How many windows in a row of a mechanic who says to be online ended by time without an answer '
-'(windows), of those that ended after their last answer, or after they last came online (since).';
+'How many windows in a row of a mechanic who said to be online ended by time without an answer.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is

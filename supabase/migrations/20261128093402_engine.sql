@@ -298,11 +298,10 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
--- What a mechanic left unanswered. Nothing of a window ended before "since" counts any more.
+-- What a mechanic left unanswered.
 create table if not exists dispatch.unanswered (
     mechanic_id uuid not null constraint unanswered_pkey primary key,
-    windows integer not null default 0,
-    since timestamptz not null default '-infinity'
+    windows integer not null
 )
 with (fillfactor = 80);
 
@@ -361,8 +360,7 @@ comment on table dispatch.steps is
 'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
 comment on table dispatch.unanswered is
-'How many windows in a row of a mechanic who says to be online ended by time without an answer '
-'(windows), of those that ended after their last answer, or after they last came online (since).';
+'How many windows in a row of a mechanic who said to be online ended by time without an answer.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -2174,8 +2172,8 @@ revoke all on function dispatch.mechanic_status(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.mechanic_status(uuid) to authenticated;
 
--- Changes dispatch.unanswered.
-create or replace function dispatch.note_answer(p_mechanic_id uuid, p_is_answer boolean)
+-- Changes dispatch.unanswered; other requests than this one, through dispatch.requests.
+create or replace function dispatch.note_answer(p_mechanic_id uuid, p_request_id uuid)
 returns void
 language plpgsql
 volatile
@@ -2183,18 +2181,16 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into dispatch.unanswered as u (mechanic_id, windows, since)
-    values (p_mechanic_id, 0, now())
-    on conflict (mechanic_id) do update
-    set windows = case when p_is_answer then 0 else u.windows end, since = now();
+    perform dispatch.announce_ended(p_mechanic_id, p_request_id);
+    update dispatch.unanswered set windows = 0
+    where mechanic_id = p_mechanic_id and windows > 0;
 end;
 $$;
 
-comment on function dispatch.note_answer(uuid, boolean) is
-'A mechanic has accepted or declined in their window (p_is_answer), or come online again: no '
-'window that ended until now counts from here on, however late that is seen. An answer also begins '
-'the count anew.';
-revoke all on function dispatch.note_answer(uuid, boolean)
+comment on function dispatch.note_answer(uuid, uuid) is
+'A mechanic has accepted or declined this request, which was offered to them first: what they left '
+'unanswered counts no more.';
+revoke all on function dispatch.note_answer(uuid, uuid)
 from public, anon, authenticated, service_role;
 
 -- Changes dispatch.unanswered; at the second in a row the mechanic's presence, and
@@ -2211,9 +2207,12 @@ declare
     v_mechanic_id constant uuid := p_request.preferred_mechanic_id;
     v_windows integer;
 begin
-    if (
-        select m.is_online from dispatch.mechanics as m where m.id = v_mechanic_id
-    ) is not true
+    if
+        (
+            select m.is_online from dispatch.mechanics as m where m.id = v_mechanic_id
+        ) is not true
+        -- What they leave behind is seen late, by their own answer: they are there.
+        or auth.uid() = p_request.preferred_user_id
     then
         return;
     end if;
@@ -2222,7 +2221,7 @@ begin
     where
         mechanic_id = (
             select u.mechanic_id from dispatch.unanswered as u
-            where u.mechanic_id = v_mechanic_id and u.since < p_request.window_ends_at
+            where u.mechanic_id = v_mechanic_id
             for update skip locked
         )
     returning windows into v_windows;
@@ -2236,8 +2235,7 @@ end;
 $$;
 
 comment on function dispatch.note_silence(dispatch.requests) is
-'For a window that ended by time: counts it, unless the mechanic has answered one, or come online, '
-'since. With the second in a row they are away.';
+'Counts a window that ended by time, for its mechanic. With the second in a row they are away.';
 revoke all on function dispatch.note_silence(dispatch.requests)
 from public, anon, authenticated, service_role;
 
@@ -2265,8 +2263,7 @@ begin
     if not found then
         return;  -- the next window that ends so tries again
     end if;
-    update dispatch.unanswered
-    set windows = 0, since = greatest(since, p_request.window_ends_at)
+    update dispatch.unanswered set windows = 0
     where mechanic_id = p_request.preferred_mechanic_id;
     perform dispatch.record_event(
         p_request.id,
@@ -2302,7 +2299,6 @@ declare
     v_user_id uuid := auth.uid();
     v_online boolean := p_status = 'online';
     v_mechanic record;
-    v_now record;
 begin
     select m.id, m.is_approved, m.is_online, m.last_seen_at into v_mechanic
     from dispatch.mechanics as m
@@ -2324,16 +2320,14 @@ begin
             and v_mechanic.last_seen_at > now() - interval '20 seconds'
         ) is not true
     then
+        -- What they left unanswered before, seen late, does not undo that they are back.
+        if v_online and v_mechanic.is_online is not true then
+            perform dispatch.announce_ended(v_mechanic.id);
+        end if;
         update dispatch.mechanics as m
         set is_online = v_online, last_seen_at = now()
         where m.id = v_mechanic.id
-        returning m.is_online, m.last_seen_at into v_now;
-        -- They chose to: what they left unanswered before, seen late, does not undo it.
-        if v_online and v_mechanic.is_online is not true then
-            perform dispatch.note_answer(v_mechanic.id, false);
-        end if;
-        v_mechanic.is_online := v_now.is_online;
-        v_mechanic.last_seen_at := v_now.last_seen_at;
+        returning m.is_online, m.last_seen_at into v_mechanic.is_online, v_mechanic.last_seen_at;
     end if;
     return jsonb_build_object(
         'is_online', v_mechanic.is_online, 'last_seen', v_mechanic.last_seen_at
@@ -2380,6 +2374,43 @@ end;
 $$;
 
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.announce_ended(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.note_turns_of(p_mechanic_id, p_besides_id);
+    -- What somebody holds is announced by them.
+    update dispatch.requests
+    set announced_at = now()
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.preferred_mechanic_id = p_mechanic_id
+                and r.id is distinct from p_besides_id
+                -- As text, as in dispatch.unannounced_requests.
+                and r.status = 'pending' and r.announced_at is null
+                and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.announce_ended(uuid, uuid) is
+'Before a mechanic answers, or comes online: what the sweep has yet to see of their windows that '
+'are over is seen now, so that it is not taken for what came after. Of all requests but '
+'p_besides_id.';
+revoke all on function dispatch.announce_ended(uuid, uuid)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
 -- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
 -- for it. (Of ours it is notification_sent_at, and the triggers log it.)
@@ -2689,7 +2720,8 @@ begin
             where
                 r.preferred_mechanic_id = p_mechanic_id
                 and r.id is distinct from p_besides_id
-                and r.is_pending and r.announced_at is null and r.window_began_at is not null
+                -- As text, as in dispatch.unannounced_requests.
+                and r.status = 'pending' and r.announced_at is null and r.window_began_at is not null
                 and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
             for update skip locked
         ));
@@ -4011,7 +4043,9 @@ begin
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if
         p_request.announced_at is null
-        and not (v_is_due and v_reason = 'customer' and auth.uid() is null)
+        and not (
+            v_is_due and v_reason = 'customer' and auth.uid() is distinct from p_request.customer_id
+        )
     then
         p_request.announced_at := p_at;
         if v_reason not in ('customer', 'flag_off') then
@@ -4591,7 +4625,7 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
-            perform dispatch.note_answer(v_mechanic_id, true);
+            perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
             exception
@@ -5230,7 +5264,7 @@ begin
             v_told := 'mechanic:' || v_old.preferred_user_id;
         end if;
         if new.status = 'accepted' and v_taken_by = v_window.user_id then
-            perform dispatch.note_answer(v_window.mechanic_id, true);
+            perform dispatch.note_answer(v_window.mechanic_id, old.id);
         -- Nobody has told them that it is over.
         elsif v_old.window_ends_at <= now() and v_window_ends_at = v_old.window_ends_at then
             perform dispatch.note_silence(v_old);
