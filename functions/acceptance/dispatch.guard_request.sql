@@ -87,15 +87,18 @@ begin
         if old.notification_sent_at is null then
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
-            v_refusal := dispatch.broadcast_refusal(
-                old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_has_declined, now()
+            v_refusal := coalesce(
+                dispatch.broadcast_refusal(
+                    old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                    v_has_declined, now()
+                ),
+                case
+                    when
+                        dispatch.max_open_sessions() is not null
+                        and dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id)
+                        then 'at_capacity'
+                end
             );
-            if v_refusal is null and dispatch.max_open_sessions() is not null then
-                if dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id) then
-                    v_refusal := 'at_capacity';
-                end if;
-            end if;
         end if;
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);

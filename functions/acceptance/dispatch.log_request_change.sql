@@ -61,7 +61,11 @@ begin
                         )
                     )
                 );
-                if v_reason = 'window_ended' then
+                -- (Of its own windows the sweep sees to that, of all at once.)
+                if
+                    v_reason = 'window_ended'
+                    and coalesce(current_setting('dispatch.delivery', true), '') = ''
+                then
                     perform dispatch.note_silence(v_old);
                 end if;
             end if;

@@ -1,7 +1,9 @@
 -- Changes dispatch.unanswered; at the second in a row the mechanic's presence, and
--- dispatch.request_events. Each window of a sweep comes here: of whoever does not say that they are
--- online nothing is asked but that. Nothing is waited for: what somebody holds is being answered.
-create or replace function dispatch.note_silence(p_request dispatch.requests)
+-- dispatch.request_events. Nothing is waited for: what somebody holds is being answered.
+create or replace function dispatch.note_silence(
+    p_request dispatch.requests,
+    p_windows integer default 1
+)
 returns void
 language plpgsql
 volatile
@@ -13,16 +15,16 @@ declare
     v_windows integer;
 begin
     if
-        (
-            select m.is_online from dispatch.mechanics as m where m.id = v_mechanic_id
-        ) is not true
-        -- What they leave behind is seen late, by their own answer: they are there.
+        not exists (
+            select from dispatch.mechanics as m where m.id = v_mechanic_id and m.is_online
+        )
+        -- What they left behind is seen late, by their own answer: they are there.
         or auth.uid() = p_request.preferred_user_id
     then
         return;
     end if;
     update dispatch.unanswered
-    set windows = windows + 1
+    set windows = windows + p_windows
     where
         mechanic_id = (
             select u.mechanic_id from dispatch.unanswered as u
@@ -31,15 +33,18 @@ begin
         )
     returning windows into v_windows;
     if not found then
-        insert into dispatch.unanswered (mechanic_id, windows) values (v_mechanic_id, 1)
-        on conflict (mechanic_id) do nothing;
-    elsif v_windows >= 2 then
+        insert into dispatch.unanswered (mechanic_id, windows) values (v_mechanic_id, p_windows)
+        on conflict (mechanic_id) do nothing
+        returning windows into v_windows;
+    end if;
+    if v_windows >= 2 then
         perform dispatch.set_away(p_request);
     end if;
 end;
 $$;
 
-comment on function dispatch.note_silence(dispatch.requests) is
-'Counts a window that ended by time, for its mechanic. With the second in a row they are away.';
-revoke all on function dispatch.note_silence(dispatch.requests)
+comment on function dispatch.note_silence(dispatch.requests, integer) is
+'Counts the window of this request, which ended by time (the last of so many), for a mechanic who '
+'says to be online. With the second in a row they are away.';
+revoke all on function dispatch.note_silence(dispatch.requests, integer)
 from public, anon, authenticated, service_role;

@@ -5,6 +5,7 @@
 \ir dispatch.mechanic_status.sql
 \ir dispatch.note_answer.sql
 \ir dispatch.note_silence.sql
+\ir dispatch.note_silences.sql
 \ir dispatch.set_away.sql
 \ir dispatch.set_mechanic_presence.sql
 \ir dispatch.silent_since.sql

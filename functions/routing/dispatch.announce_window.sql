@@ -57,7 +57,11 @@ begin
         -- Where a writer cleared the columns, nothing says any more for whom it was.
         v_reason := coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone');
         perform dispatch.log_broadcast(new, v_reason, old.window_ends_at);
-        if v_reason = 'window_ended' then
+        -- (Of its own windows the sweep sees to that, of all at once.)
+        if
+            v_reason = 'window_ended'
+            and coalesce(current_setting('dispatch.delivery', true), '') = ''
+        then
             perform dispatch.note_silence(old);
         end if;
     end if;

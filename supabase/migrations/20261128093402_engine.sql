@@ -2194,9 +2194,11 @@ revoke all on function dispatch.note_answer(uuid, uuid)
 from public, anon, authenticated, service_role;
 
 -- Changes dispatch.unanswered; at the second in a row the mechanic's presence, and
--- dispatch.request_events. Each window of a sweep comes here: of whoever does not say that they are
--- online nothing is asked but that. Nothing is waited for: what somebody holds is being answered.
-create or replace function dispatch.note_silence(p_request dispatch.requests)
+-- dispatch.request_events. Nothing is waited for: what somebody holds is being answered.
+create or replace function dispatch.note_silence(
+    p_request dispatch.requests,
+    p_windows integer default 1
+)
 returns void
 language plpgsql
 volatile
@@ -2208,16 +2210,16 @@ declare
     v_windows integer;
 begin
     if
-        (
-            select m.is_online from dispatch.mechanics as m where m.id = v_mechanic_id
-        ) is not true
-        -- What they leave behind is seen late, by their own answer: they are there.
+        not exists (
+            select from dispatch.mechanics as m where m.id = v_mechanic_id and m.is_online
+        )
+        -- What they left behind is seen late, by their own answer: they are there.
         or auth.uid() = p_request.preferred_user_id
     then
         return;
     end if;
     update dispatch.unanswered
-    set windows = windows + 1
+    set windows = windows + p_windows
     where
         mechanic_id = (
             select u.mechanic_id from dispatch.unanswered as u
@@ -2226,17 +2228,54 @@ begin
         )
     returning windows into v_windows;
     if not found then
-        insert into dispatch.unanswered (mechanic_id, windows) values (v_mechanic_id, 1)
-        on conflict (mechanic_id) do nothing;
-    elsif v_windows >= 2 then
+        insert into dispatch.unanswered (mechanic_id, windows) values (v_mechanic_id, p_windows)
+        on conflict (mechanic_id) do nothing
+        returning windows into v_windows;
+    end if;
+    if v_windows >= 2 then
         perform dispatch.set_away(p_request);
     end if;
 end;
 $$;
 
-comment on function dispatch.note_silence(dispatch.requests) is
-'Counts a window that ended by time, for its mechanic. With the second in a row they are away.';
-revoke all on function dispatch.note_silence(dispatch.requests)
+comment on function dispatch.note_silence(dispatch.requests, integer) is
+'Counts the window of this request, which ended by time (the last of so many), for a mechanic who '
+'says to be online. With the second in a row they are away.';
+revoke all on function dispatch.note_silence(dispatch.requests, integer)
+from public, anon, authenticated, service_role;
+
+-- For a sweep: of many windows in few statements, as most are of mechanics who do not say that they
+-- are online, or of the same ones.
+create or replace function dispatch.note_silences(p_request_ids uuid[], p_mechanic_ids uuid[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_silent record;
+begin
+    for v_silent in
+        select count(*)::integer as windows, (array_agg(e.request_id order by e.number desc))[1] as last_id
+        from unnest(p_request_ids, p_mechanic_ids) with ordinality
+            as e (request_id, mechanic_id, number)
+        inner join dispatch.mechanics as m on m.id = e.mechanic_id
+        where m.is_online and m.is_approved
+        group by m.id
+        -- In one order, so that two of these do not wait for each other.
+        order by m.id
+    loop
+        perform dispatch.note_silence(r, v_silent.windows)
+        from dispatch.requests as r
+        where r.id = v_silent.last_id;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.note_silences(uuid[], uuid[]) is
+'Counts the windows of these requests, which ended by time, for these mechanics, one element each.';
+revoke all on function dispatch.note_silences(uuid[], uuid[])
 from public, anon, authenticated, service_role;
 
 -- Changes public.mechanics, or dispatch.presence, through dispatch.mechanics; dispatch.unanswered,
@@ -2470,7 +2509,11 @@ begin
         -- Where a writer cleared the columns, nothing says any more for whom it was.
         v_reason := coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone');
         perform dispatch.log_broadcast(new, v_reason, old.window_ends_at);
-        if v_reason = 'window_ended' then
+        -- (Of its own windows the sweep sees to that, of all at once.)
+        if
+            v_reason = 'window_ended'
+            and coalesce(current_setting('dispatch.delivery', true), '') = ''
+        then
             perform dispatch.note_silence(old);
         end if;
     end if;
@@ -4313,22 +4356,24 @@ begin
     if v_user_id is null then
         perform dispatch.raise_error('not_signed_in');
     end if;
-    -- Before any row is: whoever moves on what this mechanic can no longer take finds it free.
-    if dispatch.max_open_sessions() is not null then
-        perform dispatch.lock_sessions(
-            case
-                when dispatch.assigns_user_id() then v_user_id
-                else dispatch.approved_mechanic_of(v_user_id)
-            end
-        );
-    end if;
     -- On a marketplace of ours the guard asks for all of this, once. Another's asks only for what it
     -- must of statements that are its own.
-    if not dispatch.governs_all() then
+    if dispatch.max_open_sessions() is not null or not dispatch.governs_all() then
         v_mechanic_id := dispatch.require_mechanic();
-        select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
-        if dispatch.refusal(v_request, v_mechanic_id, v_user_id) is not null then
-            return dispatch.accepted_before(p_request_id, v_mechanic_id);
+        -- Before any row is locked: whoever moves on what this mechanic can no longer take finds it
+        -- free.
+        if dispatch.max_open_sessions() is not null then
+            perform dispatch.lock_sessions(
+                case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            );
+        end if;
+        if not dispatch.governs_all() then
+            select * into v_request from dispatch.requests as r
+            where r.id = p_request_id
+            for update;
+            if dispatch.refusal(v_request, v_mechanic_id, v_user_id) is not null then
+                return dispatch.accepted_before(p_request_id, v_mechanic_id);
+            end if;
         end if;
     end if;
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
@@ -4836,15 +4881,18 @@ begin
         if old.notification_sent_at is null then
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
-            v_refusal := dispatch.broadcast_refusal(
-                old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_has_declined, now()
+            v_refusal := coalesce(
+                dispatch.broadcast_refusal(
+                    old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                    v_has_declined, now()
+                ),
+                case
+                    when
+                        dispatch.max_open_sessions() is not null
+                        and dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id)
+                        then 'at_capacity'
+                end
             );
-            if v_refusal is null and dispatch.max_open_sessions() is not null then
-                if dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id) then
-                    v_refusal := 'at_capacity';
-                end if;
-            end if;
         end if;
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
@@ -5215,7 +5263,11 @@ begin
                         )
                     )
                 );
-                if v_reason = 'window_ended' then
+                -- (Of its own windows the sweep sees to that, of all at once.)
+                if
+                    v_reason = 'window_ended'
+                    and coalesce(current_setting('dispatch.delivery', true), '') = ''
+                then
                     perform dispatch.note_silence(v_old);
                 end if;
             end if;
@@ -7043,6 +7095,10 @@ declare
     v_due uuid[];
     v_id uuid;
     v_count integer;
+    -- What ended by time, and whose it was.
+    v_ended uuid[];
+    v_mechanics uuid[];
+    v_changed dispatch.requests;
 begin
     v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
     if v_due = '{}' then
@@ -7055,13 +7111,26 @@ begin
         from dispatch.requests as r
         where r.id = any(v_due)
         for update skip locked
+    ),
+
+    changed as (
+        update dispatch.requests as r
+        set announced_at = p_now
+        from found
+        where r.id = found.id and found.is_pending and found.announced_at is null
+        returning r.id, r.preferred_mechanic_id, r.window_ends_at, r.announced_at
     )
 
-    update dispatch.requests as r
-    set announced_at = p_now
-    from found
-    where r.id = found.id and found.is_pending and found.announced_at is null;
-    get diagnostics v_count = row_count;
+    select
+        count(*),
+        array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
+        array_agg(c.preferred_mechanic_id order by c.window_ends_at)
+        filter (where c.announced_at >= c.window_ends_at)
+    into v_count, v_ended, v_mechanics
+    from changed as c;
+    if v_ended is not null and dispatch.favorites_priority_enabled() then
+        perform dispatch.note_silences(v_ended, v_mechanics);
+    end if;
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -7080,9 +7149,18 @@ exception
                         select r.id from dispatch.requests as r
                         where r.id = v_id and r.is_pending and r.announced_at is null
                         for update skip locked
-                    );
+                    )
+                returning * into v_changed;
                 if found then
                     v_count := v_count + 1;
+                    if
+                        v_changed.announced_at >= v_changed.window_ends_at
+                        and dispatch.favorites_priority_enabled()
+                    then
+                        perform dispatch.note_silences(
+                            array[v_id], array[v_changed.preferred_mechanic_id]
+                        );
+                    end if;
                 end if;
             exception
                 when others then
