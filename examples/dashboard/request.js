@@ -111,9 +111,11 @@ const ASKED_EVERYONE = {
   customer: () => "As you wished.",
   flag_off: () => "Favourites are not asked first at the moment.",
   mechanic_gone: (favourite) => `${favourite} is not available any more.`,
+  at_capacity: (favourite) => `${favourite} has taken another session.`,
 };
 const SKIPPED = {
   offline: (favourite) => `${favourite} is offline.`,
+  at_capacity: (favourite) => `${favourite} has no time just now.`,
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",

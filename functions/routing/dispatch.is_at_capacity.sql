@@ -1,7 +1,6 @@
--- Of all their sessions, not of those alone that the engine governs: whoever has their hands full has
--- so by any job. The status as text, so that no index of all that is accepted fits: a plan made
--- while little was would read all of it. Callers ask dispatch.max_open_sessions() before, which costs
--- them nothing.
+-- Of all their sessions, not of those alone that the engine governs: any job keeps hands full. The
+-- status as text, so that no index of all that is accepted fits: a plan made while little was would
+-- read all of it. Callers ask dispatch.max_open_sessions() before, which costs them nothing.
 create or replace function dispatch.is_at_capacity(
     p_mechanic_id uuid,
     p_user_id uuid,

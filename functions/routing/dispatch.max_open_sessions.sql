@@ -1,6 +1,6 @@
--- No limit, until dispatch.set_max_open_sessions replaces it, which then stays as it was set; none again
--- if what stands there is no such setting. Immutable, as the flag is: what asks whether there is a
--- limit is folded into each plan, and costs nothing where there is none.
+-- No limit, until dispatch.set_max_open_sessions replaces it, which then stays as it was set; none
+-- again if what stands there is no such setting. Immutable, as the flag is: what asks whether there
+-- is a limit is folded into each plan, and costs nothing where there is none.
 do $setting$
 begin
     if not exists (

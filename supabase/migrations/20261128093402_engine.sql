@@ -2845,10 +2845,9 @@ comment on function dispatch.follow_capacity(uuid, uuid[]) is
 revoke all on function dispatch.follow_capacity(uuid, uuid[])
 from public, anon, authenticated, service_role;
 
--- Of all their sessions, not of those alone that the engine governs: whoever has their hands full has
--- so by any job. The status as text, so that no index of all that is accepted fits: a plan made
--- while little was would read all of it. Callers ask dispatch.max_open_sessions() before, which costs
--- them nothing.
+-- Of all their sessions, not of those alone that the engine governs: any job keeps hands full. The
+-- status as text, so that no index of all that is accepted fits: a plan made while little was would
+-- read all of it. Callers ask dispatch.max_open_sessions() before, which costs them nothing.
 create or replace function dispatch.is_at_capacity(
     p_mechanic_id uuid,
     p_user_id uuid,
@@ -3253,9 +3252,9 @@ comment on function dispatch.match_points(text) is
 revoke all on function dispatch.match_points(text)
 from public, anon, authenticated, service_role;
 
--- No limit, until dispatch.set_max_open_sessions replaces it, which then stays as it was set; none again
--- if what stands there is no such setting. Immutable, as the flag is: what asks whether there is a
--- limit is folded into each plan, and costs nothing where there is none.
+-- No limit, until dispatch.set_max_open_sessions replaces it, which then stays as it was set; none
+-- again if what stands there is no such setting. Immutable, as the flag is: what asks whether there
+-- is a limit is folded into each plan, and costs nothing where there is none.
 do $setting$
 begin
     if not exists (
@@ -3576,8 +3575,8 @@ revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- A window is over at once when its mechanic is gone, no longer approved, or at capacity, when the
--- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run: from the moment
--- a window is over, it is that of the next favourite, if there is one.
+-- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run: from
+-- the moment a window is over, it is that of the next favourite, if there is one.
 create or replace function dispatch.priority_window(
     p_request dispatch.requests,
     p_now timestamptz default now(),
@@ -9060,7 +9059,7 @@ $$;
 comment on function public.accept_session_request(uuid) is
 'A mechanic takes a request; asked again by its winner, the same answer. Returns the request. '
 'Raises PT401 not_signed_in, PT403 not_a_mechanic, PT404 request_not_found, PT409 request_taken, '
-'PT410 request_cancelled, request_expired.';
+'at_capacity, PT410 request_cancelled, request_expired.';
 revoke all on function public.accept_session_request(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.accept_session_request(uuid) to authenticated;
@@ -9505,7 +9504,8 @@ $$;
 
 comment on function public.set_presence(text) is
 'A mechanic is online, busy, away or offline; also the heartbeat: call it every 30 to 60 seconds, '
-'as 2 minutes of silence count as offline. Only online is available. Returns {"is_online", '
+'as 2 minutes of silence count as offline. Only online is available. After two windows in a row '
+'that ended unanswered they are away, until they call it again. Returns {"is_online", '
 '"last_seen"}. Raises PT401 not_signed_in, PT403 not_a_mechanic, PT422 invalid_status.';
 revoke all on function public.set_presence(text) from public, anon, authenticated, service_role;
 grant execute on function public.set_presence(text) to authenticated;

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.database import Database, Row, at_once, eventually, heard, listen, refused, rows, rpc
+from tests.database import Database, Row, at_once, heard, listen, rows, rpc
 from tests.sql.test_chain import ONE, THREE, TWO, book, pass_time
 
 
@@ -136,9 +136,7 @@ def test_turns_that_were_slept_through_count(db: Database, people: list[str]) ->
 
 
 @pytest.mark.parametrize("ends", ["accept", "cancel", "expire", "decline"])
-def test_however_it_ends_that_nobody_announced(
-    db: Database, people: list[str], ends: str
-) -> None:
+def test_however_it_ends_that_nobody_announced(db: Database, people: list[str], ends: str) -> None:
     """Their window is over by the clock, and what happened next was not the sweep's."""
     mechanic, customer = people[ONE], db.make_customer()
     let_pass(db, book(db, mechanic))
@@ -203,9 +201,7 @@ def test_sweeps_at_once_set_away_once(db: Database, people: list[str]) -> None:
     assert sorted(told_away(db)) == sorted([f"mechanic:{each}"] for each in people)
 
 
-def test_their_own_trigger_that_raises_holds_up_nothing(
-    db: Database, people: list[str]
-) -> None:
+def test_their_own_trigger_that_raises_holds_up_nothing(db: Database, people: list[str]) -> None:
     db.sql(
         "create function public.no() returns trigger language plpgsql as $$ begin"
         " raise exception 'no'; end $$"

@@ -1,6 +1,5 @@
 """dispatch.set_max_open_sessions: who has their hands full is not asked, and cannot accept."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,9 +17,9 @@ def limit(db: Database, count: int | None) -> None:
 
 
 @pytest.fixture
-def limited(db: Database) -> Iterator[Database]:
+def limited(db: Database) -> Database:
     limit(db, 1)
-    yield db
+    return db
 
 
 @pytest.fixture
