@@ -1,6 +1,6 @@
 -- A window is over at once when its mechanic is gone, no longer approved, or at capacity, when the
--- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run: from
--- the moment a window is over, it is that of the next favourite, if there is one.
+-- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run:
+-- from the moment a window is over, it is that of the next favourite, if there is one.
 create or replace function dispatch.priority_window(
     p_request dispatch.requests,
     p_now timestamptz default now(),

@@ -36,7 +36,7 @@ begin
     )
 
     select
-        count(*),
+        count(*)::integer,
         array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
         array_agg(c.preferred_mechanic_id order by c.window_ends_at)
         filter (where c.announced_at >= c.window_ends_at)

@@ -168,7 +168,7 @@ from (
     ('dispatch.why_not_asked', '3b12c2247b54ee2038f9e5aa16404a1c', '{}'),
     ('dispatch.wished_mechanics', '6bbbf4a6e1fd0c4004110fd2401255a0', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', 'a92677908cb9d0b06c7879aea1dffc09', '{}'),
+    ('dispatch.announce_fallbacks', '144b3e3a03141c2d7d3719ed4c6c62e1', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',
         '{enable_sort=off}'

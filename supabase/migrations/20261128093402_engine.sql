@@ -3575,8 +3575,8 @@ revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- A window is over at once when its mechanic is gone, no longer approved, or at capacity, when the
--- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run: from
--- the moment a window is over, it is that of the next favourite, if there is one.
+-- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run:
+-- from the moment a window is over, it is that of the next favourite, if there is one.
 create or replace function dispatch.priority_window(
     p_request dispatch.requests,
     p_now timestamptz default now(),
@@ -7121,7 +7121,7 @@ begin
     )
 
     select
-        count(*),
+        count(*)::integer,
         array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
         array_agg(c.preferred_mechanic_id order by c.window_ends_at)
         filter (where c.announced_at >= c.window_ends_at)
