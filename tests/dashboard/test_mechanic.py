@@ -174,3 +174,23 @@ def test_offline_in_one_tab_is_offline_in_all(stage: Stage) -> None:
     assert last.value.post_data_json == {"status": "offline"}
     assert last.value.response()
     assert not stage.carla.rpc("get_mechanic_status", **status)["is_online"]
+
+
+def test_two_customers_wait_in_vain_and_the_page_says_that_they_are_away(stage: Stage) -> None:
+    page = stage.open(stage.frank, "mechanic.html")
+    switch = page.get_by_role("switch", name="Online")
+    page.clock.install()
+    page.reload()
+    with page.expect_response("**/rpc/set_presence"):
+        switch.check()
+    for _ in range(2):
+        stage.world.end_window(stage.world.book(stage.carla, stage.frank))
+    expect(page.get_by_role("alert")).to_contain_text("two customers waited in vain")
+    status = {"mechanic_id": stage.frank.id}
+    assert not stage.carla.rpc("get_mechanic_status", **status)["is_online"]
+    # The page's own heartbeat does not undo it; one press does.
+    page.clock.run_for(31_000)
+    expect(switch).not_to_be_checked()
+    assert not stage.carla.rpc("get_mechanic_status", **status)["is_online"]
+    switch.check()
+    eventually(lambda: stage.carla.rpc("get_mechanic_status", **status)["is_online"])

@@ -6,9 +6,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from stack import ROOT
+from stack.install import install
+from stack.postgres import run_psql
 from tests.database import Database, Row, at_once, refused, rows, rpc
 from tests.sql.test_chain import ONE, OTHER, THREE, TWO, at, book, listed, pass_time, told
 
+VERIFY = str(ROOT / "sql/favorites_priority/verify.sql")
 CAPACITY = ("PT409", "at_capacity")
 
 
@@ -290,3 +294,23 @@ def test_two_accepts_in_two_transactions(limited: Database, people: list[str]) -
     assert told(limited, second)[1:] == [
         ("priority_request", "at_capacity", f"mechanic:{people[TWO]}")
     ]
+
+
+@pytest.mark.parametrize("count", [2, None])
+def test_up_again_leaves_it_and_verify_passes(db: Database, count: int | None) -> None:
+    limit(db, count)
+    install(db.dsn())
+    assert db.value("select dispatch.max_open_sessions()") == count
+    run_psql(db.dsn(), "-f", VERIFY)
+
+
+def test_what_is_no_setting_is_made_one_again(db: Database) -> None:
+    db.sql(
+        "create or replace function dispatch.max_open_sessions() returns integer"
+        " language plpgsql stable as 'begin return random(); end'"
+    )
+    with pytest.raises(RuntimeError, match="immutable functions"):
+        run_psql(db.dsn(), "-f", VERIFY)
+    install(db.dsn())
+    assert db.value("select dispatch.max_open_sessions()") is None
+    run_psql(db.dsn(), "-f", VERIFY)
