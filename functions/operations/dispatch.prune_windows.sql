@@ -1,4 +1,5 @@
--- Changes dispatch.windows, which has rows on a marketplace that was there first.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first, and
+-- dispatch.unanswered, in which few mechanics stand at a time.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -27,12 +28,19 @@ begin
             for update of old skip locked
         ));
     get diagnostics v_count = row_count;
+    delete from dispatch.unanswered as u
+    where
+        not exists (select from dispatch.mechanics as m where m.id = u.mechanic_id)
+        and u.mechanic_id = any(array(
+            select gone.mechanic_id from dispatch.unanswered as gone
+            for update skip locked
+        ));
     return v_count;
 end;
 $$;
 
 comment on function dispatch.prune_windows(interval, integer, timestamptz) is
-'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. '
-'Returns how many.';
+'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone, and '
+'what mechanics who are gone left unanswered. Returns how many windows.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

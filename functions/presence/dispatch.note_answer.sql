@@ -8,8 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform dispatch.announce_ended(p_mechanic_id, p_request_id);
-    update dispatch.unanswered set windows = 0
-    where mechanic_id = p_mechanic_id and windows > 0;
+    delete from dispatch.unanswered where mechanic_id = p_mechanic_id;
 end;
 $$;
 

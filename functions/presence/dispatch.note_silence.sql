@@ -33,7 +33,10 @@ begin
         )
     returning windows into v_windows;
     if not found then
-        insert into dispatch.unanswered (mechanic_id, windows) values (v_mechanic_id, p_windows)
+        -- Asked first: to insert it would wait for whoever changes it.
+        insert into dispatch.unanswered (mechanic_id, windows)
+        select v_mechanic_id, p_windows
+        where not exists (select from dispatch.unanswered as u where u.mechanic_id = v_mechanic_id)
         on conflict (mechanic_id) do nothing
         returning windows into v_windows;
     end if;

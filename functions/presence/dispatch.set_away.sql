@@ -22,8 +22,7 @@ begin
     if not found then
         return;  -- the next window that ends so tries again
     end if;
-    update dispatch.unanswered set windows = 0
-    where mechanic_id = p_request.preferred_mechanic_id;
+    delete from dispatch.unanswered where mechanic_id = p_request.preferred_mechanic_id;
     perform dispatch.record_event(
         p_request.id,
         p_request.session_type,

@@ -1,4 +1,5 @@
 -- Who is online, and whom a customer would book again.
+\ir dispatch.announce_ended.sql
 \ir dispatch.is_online.sql
 \ir dispatch.list_favorites.sql
 \ir dispatch.mark_silent_mechanics_offline.sql
@@ -6,6 +7,7 @@
 \ir dispatch.note_answer.sql
 \ir dispatch.note_silence.sql
 \ir dispatch.note_silences.sql
+\ir dispatch.note_turns_of.sql
 \ir dispatch.set_away.sql
 \ir dispatch.set_mechanic_presence.sql
 \ir dispatch.silent_since.sql

@@ -1,5 +1,4 @@
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
-\ir dispatch.announce_ended.sql
 \ir dispatch.announce_window.sql
 \ir dispatch.broadcast_refusal.sql
 \ir dispatch.choose_recipients.sql
@@ -19,7 +18,6 @@
 \ir dispatch.may_see_request.sql
 \ir dispatch.note_routing.sql
 \ir dispatch.note_turns.sql
-\ir dispatch.note_turns_of.sql
 \ir dispatch.mechanic_words.sql
 \ir dispatch.open_steps.sql
 \ir dispatch.pending_windows.sql

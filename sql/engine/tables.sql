@@ -80,7 +80,7 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
--- What a mechanic left unanswered.
+-- What a mechanic left unanswered. A row goes with their next answer.
 create table if not exists dispatch.unanswered (
     mechanic_id uuid not null constraint unanswered_pkey primary key,
     windows integer not null

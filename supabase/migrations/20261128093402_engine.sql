@@ -298,7 +298,7 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
--- What a mechanic left unanswered.
+-- What a mechanic left unanswered. A row goes with their next answer.
 create table if not exists dispatch.unanswered (
     mechanic_id uuid not null constraint unanswered_pkey primary key,
     windows integer not null
@@ -2013,6 +2013,43 @@ revoke all on function dispatch.send_notices(text[], text[], text[])
 from public, anon, authenticated, service_role;
 
 -- Who is online, and whom a customer would book again.
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.announce_ended(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.note_turns_of(p_mechanic_id, p_besides_id);
+    -- What somebody holds is announced by them.
+    update dispatch.requests
+    set announced_at = now()
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.preferred_mechanic_id = p_mechanic_id
+                and r.id is distinct from p_besides_id
+                -- As text, as in dispatch.unannounced_requests.
+                and r.status = 'pending' and r.announced_at is null
+                and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.announce_ended(uuid, uuid) is
+'Before a mechanic answers, or comes online: what the sweep has yet to see of their windows that '
+'are over is seen now, so that it is not taken for what came after. Of all requests but '
+'p_besides_id.';
+revoke all on function dispatch.announce_ended(uuid, uuid)
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.is_online(p_mechanic dispatch.mechanics, p_now timestamptz)
 returns boolean
 language plpgsql
@@ -2182,8 +2219,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform dispatch.announce_ended(p_mechanic_id, p_request_id);
-    update dispatch.unanswered set windows = 0
-    where mechanic_id = p_mechanic_id and windows > 0;
+    delete from dispatch.unanswered where mechanic_id = p_mechanic_id;
 end;
 $$;
 
@@ -2228,7 +2264,10 @@ begin
         )
     returning windows into v_windows;
     if not found then
-        insert into dispatch.unanswered (mechanic_id, windows) values (v_mechanic_id, p_windows)
+        -- Asked first: to insert it would wait for whoever changes it.
+        insert into dispatch.unanswered (mechanic_id, windows)
+        select v_mechanic_id, p_windows
+        where not exists (select from dispatch.unanswered as u where u.mechanic_id = v_mechanic_id)
         on conflict (mechanic_id) do nothing
         returning windows into v_windows;
     end if;
@@ -2278,6 +2317,43 @@ comment on function dispatch.note_silences(uuid[], uuid[]) is
 revoke all on function dispatch.note_silences(uuid[], uuid[])
 from public, anon, authenticated, service_role;
 
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.note_turns_of(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
+    -- the sweep. What somebody holds is written by them.
+    update dispatch.requests
+    set announced_at = null
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(array(
+                    select s.request_id from dispatch.steps as s
+                    where s.mechanic_id = p_mechanic_id
+                ))
+                and r.id is distinct from p_besides_id
+                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.note_turns_of(uuid, uuid) is
+'Before it changes whether this mechanic can be asked: whose turn came by the clock until now is '
+'written, so that it stays what it was. Of all requests but p_besides_id.';
+revoke all on function dispatch.note_turns_of(uuid, uuid)
+from public, anon, authenticated, service_role;
+
 -- Changes public.mechanics, or dispatch.presence, through dispatch.mechanics; dispatch.unanswered,
 -- dispatch.request_events.
 create or replace function dispatch.set_away(p_request dispatch.requests)
@@ -2302,8 +2378,7 @@ begin
     if not found then
         return;  -- the next window that ends so tries again
     end if;
-    update dispatch.unanswered set windows = 0
-    where mechanic_id = p_request.preferred_mechanic_id;
+    delete from dispatch.unanswered where mechanic_id = p_request.preferred_mechanic_id;
     perform dispatch.record_event(
         p_request.id,
         p_request.session_type,
@@ -2413,43 +2488,6 @@ end;
 $$;
 
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
--- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
-create or replace function dispatch.announce_ended(
-    p_mechanic_id uuid,
-    p_besides_id uuid default null
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform dispatch.note_turns_of(p_mechanic_id, p_besides_id);
-    -- What somebody holds is announced by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
-            select r.id from dispatch.requests as r
-            where
-                r.preferred_mechanic_id = p_mechanic_id
-                and r.id is distinct from p_besides_id
-                -- As text, as in dispatch.unannounced_requests.
-                and r.status = 'pending' and r.announced_at is null
-                and r.window_ends_at <= now()
-            for update skip locked
-        ));
-end;
-$$;
-
-comment on function dispatch.announce_ended(uuid, uuid) is
-'Before a mechanic answers, or comes online: what the sweep has yet to see of their windows that '
-'are over is seen now, so that it is not taken for what came after. Of all requests but '
-'p_besides_id.';
-revoke all on function dispatch.announce_ended(uuid, uuid)
-from public, anon, authenticated, service_role;
-
 -- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
 -- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
 -- for it. (Of ours it is notification_sent_at, and the triggers log it.)
@@ -3102,6 +3140,9 @@ declare
     v_reason text := new.metadata ->> 'routing_reason';
 begin
     if new.status <> 'pending' then
+        if dispatch.max_open_sessions() is not null then
+            perform dispatch.follow_capacity(new.id, array[new.mechanic_id]);
+        end if;
         return null;  -- imported: no transition
     end if;
     if new.metadata ? 'routing_skipped' then
@@ -3381,43 +3422,6 @@ comment on function dispatch.note_turns() is
 'Trigger: before it changes whether a mechanic can be asked, whose turn came by the clock until '
 'now is written, so that it stays what it was.';
 revoke all on function dispatch.note_turns() from public, anon, authenticated, service_role;
-
--- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
-create or replace function dispatch.note_turns_of(
-    p_mechanic_id uuid,
-    p_besides_id uuid default null
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
-    -- the sweep. What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = null
-    where
-        id = any(array(
-            select r.id from dispatch.requests as r
-            where
-                r.id = any(array(
-                    select s.request_id from dispatch.steps as s
-                    where s.mechanic_id = p_mechanic_id
-                ))
-                and r.id is distinct from p_besides_id
-                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
-            for update skip locked
-        ));
-end;
-$$;
-
-comment on function dispatch.note_turns_of(uuid, uuid) is
-'Before it changes whether this mechanic can be asked: whose turn came by the clock until now is '
-'written, so that it stays what it was. Of all requests but p_besides_id.';
-revoke all on function dispatch.note_turns_of(uuid, uuid)
-from public, anon, authenticated, service_role;
 
 -- The words of a mechanic: what a way to match asks for, all of it in one word, so that a look-up
 -- reads one list of the index and meets it with no other. Of those available there is a list more.
@@ -8353,7 +8357,8 @@ comment on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, which has rows on a marketplace that was there first.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first, and
+-- dispatch.unanswered, in which few mechanics stand at a time.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -8382,13 +8387,20 @@ begin
             for update of old skip locked
         ));
     get diagnostics v_count = row_count;
+    delete from dispatch.unanswered as u
+    where
+        not exists (select from dispatch.mechanics as m where m.id = u.mechanic_id)
+        and u.mechanic_id = any(array(
+            select gone.mechanic_id from dispatch.unanswered as gone
+            for update skip locked
+        ));
     return v_count;
 end;
 $$;
 
 comment on function dispatch.prune_windows(interval, integer, timestamptz) is
-'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone. '
-'Returns how many.';
+'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone, and '
+'what mechanics who are gone left unanswered. Returns how many windows.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 

@@ -179,15 +179,27 @@ def test_nobody_is_waited_for(db: Database, people: list[str]) -> None:
     mechanic = people[ONE]
     let_pass(db, book(db, mechanic))
     holder = db.open()
-    for held in ("mechanics where id", "dispatch.unanswered where mechanic_id"):
+    for held in (
+        "update mechanics set display_name = 'Mo' where id = %s",
+        "select from dispatch.unanswered where mechanic_id = %s for update",
+        "delete from dispatch.unanswered where mechanic_id = %s",
+    ):
         request = book(db, mechanic)
-        with holder.transaction():
-            holder.execute(f"select from {held} = %s for update".encode(), [mechanic])
+        with holder.transaction(force_rollback=True):
+            holder.execute(held.encode(), [mechanic])
             let_pass(db, request)
             assert db.log(request) == ["priority_request", "new_request:window_ended"]
     assert is_online(db, mechanic)
     let_pass(db, book(db, mechanic))
     assert not is_online(db, mechanic)
+
+
+def test_of_who_is_gone_nothing_is_kept(db: Database, people: list[str]) -> None:
+    let_pass(db, book(db, people[ONE]), book(db, people[TWO]))
+    db.sql("delete from auth.users where id = %s", people[ONE])
+    db.sql("select dispatch.prune_windows('90 days')")
+    kept = db.sql("select mechanic_id from dispatch.unanswered")
+    assert [str(row["mechanic_id"]) for row in kept] == [people[TWO]]
 
 
 def test_sweeps_at_once_set_away_once(db: Database, people: list[str]) -> None:

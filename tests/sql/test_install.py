@@ -769,6 +769,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("stripe_events", "error set default ''"),
             ("windows", "ends_at drop not null"),
             ("presence", "is_online drop not null"),
+            ("steps", "turn set default 1"),
+            ("unanswered", "windows drop not null"),
         )
     ),
     (

@@ -51,11 +51,11 @@ def test_without_a_limit_nothing_is_counted(db: Database) -> None:
     assert db.value("select dispatch.max_open_sessions()") is None
     for _ in range(3):
         fill(db, mechanic)
-    assert book(db, mechanic) in listed(db, mechanic)
-    limit(db, 3)
-    assert listed(db, mechanic) == {}
-    limit(db, None)
-    assert len(listed(db, mechanic)) == 1
+    book(db, mechanic)
+    connection = db.connect(mechanic)  # one whose plans are made
+    for count, open_requests in ((None, 1), (3, 0), (4, 1), (3, 0), (None, 1)):
+        limit(db, count)
+        assert len(rpc(connection, "list_open_session_requests")) == open_requests, count
 
 
 @pytest.mark.parametrize("count", [0, -1])
@@ -199,6 +199,13 @@ def test_their_turn_stays_theirs_until_they_take_another(
         ("priority_request", "at_capacity", f"mechanic:{people[THREE]}"),
     ]
     assert at(limited, request, *people, minutes=9.9) == [False, False, True, False]
+
+
+def test_what_is_imported_as_accepted_counts(limited: Database, people: list[str]) -> None:
+    request = book(limited, people[ONE])
+    limited.make_request(status="accepted", mechanic_id=people[ONE])
+    assert told(limited, request)[1:] == [("new_request", "at_capacity", "session_requests_feed")]
+    assert listed(limited, people[ONE]) == {}
 
 
 def test_cancelled_it_is_a_session_less(limited: Database, people: list[str]) -> None:
