@@ -11,10 +11,18 @@ declare
     v_silent record;
 begin
     for v_silent in
-        select count(*)::integer as windows, (array_agg(e.request_id order by e.number desc))[1] as last_id
+        select
+            count(*)::integer as windows,
+            (array_agg(e.request_id order by e.number desc))[1] as last_id
         from unnest(p_request_ids, p_mechanic_ids) with ordinality
             as e (request_id, mechanic_id, number)
-        inner join dispatch.mechanics as m on m.id = e.mechanic_id
+        -- Each by its id (offset 0), not all that there are.
+        cross join
+            lateral (
+                select n.id, n.is_online, n.is_approved from dispatch.mechanics as n
+                where n.id = e.mechanic_id
+                offset 0
+            ) as m
         where m.is_online and m.is_approved
         group by m.id
         -- In one order, so that two of these do not wait for each other.

@@ -108,7 +108,7 @@ from (
     ('dispatch.mechanic_status', '3f193a2d5487ee4de25e147e188a8459', '{}'),
     ('dispatch.note_answer', '480fa6dba4a60f28958f55fe32c9db7a', '{}'),
     ('dispatch.note_silence', '35d9348890c943bf0f5c74435601dcc2', '{}'),
-    ('dispatch.note_silences', '6b72b3efd7f4e1741a05d71fa1948042', '{}'),
+    ('dispatch.note_silences', '523a67c7c241247094209f0ab13f10d5', '{}'),
     ('dispatch.note_turns_of', 'd1c77d1499ff0946118806beba025aec', '{}'),
     ('dispatch.set_away', 'bfcb3777454ebf9a07e0c87205e08c2a', '{}'),
     ('dispatch.set_mechanic_presence', 'c152e55de07055ec472f64a17ec3f990', '{}'),
