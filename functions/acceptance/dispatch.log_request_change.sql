@@ -64,7 +64,7 @@ begin
                 -- (Of its own windows the sweep sees to that, of all at once.)
                 if
                     v_reason = 'window_ended'
-                    and coalesce(current_setting('dispatch.delivery', true), '') = ''
+                    and coalesce(current_setting('dispatch.sweeping', true), '') = ''
                 then
                     perform dispatch.note_silence(v_old);
                 end if;

@@ -14,7 +14,7 @@ from (
     ('dispatch.guard_request', 'ab96a165d4957d034b6fb25b819e023f', '{}'),
     ('dispatch.guard_reservation', 'daace1c534636d322dc4e27a552d7a91', '{}'),
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
-    ('dispatch.log_request_change', 'dbe835e9917b4ff2e891da16a118521b', '{}'),
+    ('dispatch.log_request_change', '324879b79c3b1149eda626c50aee91b7', '{}'),
     ('dispatch.not_pending', '489d859c9a1261edcb2489012d7434ce', '{}'),
     ('dispatch.require_own_request', '70c140ef6f7a604a98324c525e89a177', '{}'),
     ('public.accept_session_request', '020b68997566136b27141d02b2e9978b', '{}'),
@@ -124,7 +124,7 @@ from (
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
     ('dispatch.take_pushes', '6c54b84f04e2b57da579e88c6b6e10e1', '{}'),
-    ('dispatch.announce_window', 'fc85a98e93a2eece3becb7f56b4e6405', '{}'),
+    ('dispatch.announce_window', '608d13157ffd7d4dbd702adce17590c3', '{}'),
     ('dispatch.broadcast_refusal', 'af02ad5c016fb8446f934ffa0e098291', '{}'),
     (
         'dispatch.choose_recipients', '8696098c3245803ab2c08c27a70430a6',
@@ -178,7 +178,7 @@ from (
         '{enable_sort=off}'
     ),
     (
-        'dispatch.sweep', '2c7f0862957ed8cb82357bf534918616',
+        'dispatch.sweep', 'da1d9cf624e950cbb160996151cf5fbe',
         '{plan_cache_mode=force_generic_plan}'
     ),
     ('dispatch.sweep_round', '4edd27283bbdb85457e629c6c8763963', '{}')

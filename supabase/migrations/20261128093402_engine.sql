@@ -2558,7 +2558,7 @@ begin
         -- (Of its own windows the sweep sees to that, of all at once.)
         if
             v_reason = 'window_ended'
-            and coalesce(current_setting('dispatch.delivery', true), '') = ''
+            and coalesce(current_setting('dispatch.sweeping', true), '') = ''
         then
             perform dispatch.note_silence(old);
         end if;
@@ -5277,7 +5277,7 @@ begin
                 -- (Of its own windows the sweep sees to that, of all at once.)
                 if
                     v_reason = 'window_ended'
-                    and coalesce(current_setting('dispatch.delivery', true), '') = ''
+                    and coalesce(current_setting('dispatch.sweeping', true), '') = ''
                 then
                     perform dispatch.note_silence(v_old);
                 end if;
@@ -7304,9 +7304,11 @@ begin
         'dispatch.delivery',
         case when pg_notification_queue_usage() > 0.9 then 'later' else 'now' end,
         true
-    );
+    ),
+    -- Of its windows dispatch.announce_fallbacks notes who let them pass, of all at once.
+    set_config('dispatch.sweeping', 'yes', true);
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
-    perform set_config('dispatch.delivery', '', true);
+    perform set_config('dispatch.delivery', '', true), set_config('dispatch.sweeping', '', true);
     if v_done > 0 then
         perform setval(
             'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint

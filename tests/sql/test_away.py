@@ -135,7 +135,7 @@ def test_turns_that_were_slept_through_count(db: Database, people: list[str]) ->
     assert [is_online(db, each) for each in people] == [True, False, True]
 
 
-@pytest.mark.parametrize("ends", ["accept", "cancel", "expire", "decline"])
+@pytest.mark.parametrize("ends", ["accept", "cancel", "broadcast", "expire", "decline"])
 def test_however_it_ends_that_nobody_announced(db: Database, people: list[str], ends: str) -> None:
     """Their window is over by the clock, and what happened next was not the sweep's."""
     mechanic, customer = people[ONE], db.make_customer()
@@ -146,6 +146,8 @@ def test_however_it_ends_that_nobody_announced(db: Database, people: list[str], 
         rpc(db.connect(people[TWO]), "accept_session_request", request_id=request)
     elif ends == "cancel":
         rpc(db.connect(customer), "cancel_session_request", request_id=request)
+    elif ends == "broadcast":
+        rpc(db.connect(customer), "broadcast_session_request_now", request_id=request)
     elif ends == "expire":
         db.sql("update session_requests set status = 'expired' where id = %s", request)
     else:
@@ -154,14 +156,17 @@ def test_however_it_ends_that_nobody_announced(db: Database, people: list[str], 
     assert len(told_away(db)) == (ends != "decline")
 
 
-def test_who_takes_it_after_all_has_answered(db: Database, people: list[str]) -> None:
+@pytest.mark.parametrize("function", ["accept_session_request", "decline_session_request"])
+def test_who_answers_after_all_has_answered(db: Database, people: list[str], function: str) -> None:
+    """Late, and before the sweep saw what else they left."""
     mechanic = people[ONE]
     let_pass(db, book(db, mechanic))
     request = book(db, mechanic)
-    let_pass(db, request, sweep=False)
-    rpc(db.connect(mechanic), "accept_session_request", request_id=request)
-    let_pass_now(db, mechanic)
+    let_pass(db, request, book(db, mechanic), sweep=False)
+    rpc(db.connect(mechanic), function, request_id=request)
     assert is_online(db, mechanic)
+    let_pass_now(db, mechanic)
+    assert is_online(db, mechanic) and told_away(db) == []
 
 
 def test_what_ended_otherwise_is_no_silence(db: Database, people: list[str]) -> None:
