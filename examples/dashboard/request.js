@@ -114,10 +114,12 @@ const ASKED_EVERYONE = {
   flag_off: () => "Favourites are not asked first at the moment.",
   mechanic_gone: (favourite) => `${favourite} is not available any more.`,
   unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
+  at_capacity: (favourite) => `${favourite} has taken another session.`,
 };
 const SKIPPED = {
   offline: (favourite) => `${favourite} is offline.`,
   unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
+  at_capacity: (favourite) => `${favourite} has no time just now.`,
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",

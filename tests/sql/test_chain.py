@@ -353,7 +353,7 @@ def test_no_writer_hands_it_on_before_its_time(shared: Database, people: list[st
 
 
 def test_a_sweep_and_an_answer_at_once_move_on_once(db: Database) -> None:
-    people = [db.make_mechanic() for _ in range(3)]
+    people = [db.make_mechanic(online=False) for _ in range(3)]
     requests = [book(db, *people) for _ in range(5)]
     for request in requests:
         pass_time(db, request, 11)
