@@ -304,28 +304,26 @@ def each_favourite_is_asked_in_turn(record: Record, database: Database) -> Itera
     told = first_notices(record)
     for request, events in database.events.items():
         turns = turns_of(events, told)
-        asked = [
-            favourite_of(event)
-            if event["event"] == "priority_request"
-            else event["payload"].get("mechanic_id")
-            for event in events
-            if event["event"] in {"priority_request", "priority_skipped"}
-        ]
-        if len(set(asked)) < len(asked):
-            yield f"{request} was for {asked}: one of them twice"
         row = database.requests.get(request)
-        wish = record.wishes.get(request) or record.wishes.get((row and row["checkout"]) or "")
-        if wish and asked != list(wish[: len(asked)]):
-            yield f"{request} was wished for {wish}, and was for {asked}"
+        wish = record.wishes.get(request) or record.wishes.get((row and row["checkout"]) or "", ())
+        asked: list[str] = []  # or passed over, at the booking out of turn
         for event in events:
             reason = event["payload"].get("reason")
-            if (
+            if event["event"] in {"priority_request", "priority_skipped"}:
+                is_turn = event["event"] == "priority_request"
+                favourite = favourite_of(event) if is_turn else event["payload"].get("mechanic_id")
+                if favourite in asked:
+                    yield f"{request} was for {favourite} twice"
+                is_next = set(asked).issuperset(itertools.takewhile(favourite.__ne__, wish))
+                if wish and (favourite not in wish or (is_turn and not is_next)):
+                    yield f"{request} was wished for {wish}, and for {favourite} after {asked}"
+                asked.append(favourite)
+            elif (
                 event["event"] == "new_request"
                 and reason in FALLBACK_REASONS - FOR_EVERYONE
-                and wish
-                and len(asked) < len(wish)
+                and not set(asked).issuperset(wish)
             ):
-                yield f"{request} was broadcast, {reason}, when {wish[len(asked) :]} were to come"
+                yield f"{request} of {wish} was broadcast, {reason}, after {asked} alone"
         for before, turn in itertools.pairwise(turns):
             reason = turn.event["payload"].get("reason")
             if reason not in FALLBACK_REASONS - FOR_EVERYONE:

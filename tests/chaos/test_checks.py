@@ -266,7 +266,7 @@ def queue_no_push(scene: Scene) -> None:
 
 
 def lose_the_sender(scene: Scene) -> None:
-    queue_no_push(scene)
+    scene.database.pushes = scene.database.pushes[:1]
     scene.push(4, None)
 
 
@@ -571,12 +571,7 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
     (
         "each_favourite_is_asked_in_turn",
         "asked twice",
-        planted(
-            chain,
-            lambda s: s.event(
-                "c", "priority_request", 900, RESERVED, window_ends=960, reason="window_ended"
-            ),
-        ),
+        planted(chain, lambda s: s.events("c")[1]["topics"].__setitem__(1, "mechanic:frank")),
     ),
     (
         "each_favourite_is_asked_in_turn",
@@ -611,7 +606,7 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
     (
         "each_favourite_is_asked_in_turn",
         "a turn without its reason",
-        planted(chain, lambda s: s.events("c")[1]["payload"].pop("reason")),
+        planted(chain, lambda s: s.events("c")[3]["payload"].pop("reason")),
     ),
     (
         "each_window_is_announced",
@@ -783,6 +778,18 @@ def add_a_plan(scene: Scene) -> None:
     scene.tell(scene.event("s", "new_request", 160, OPEN, is_fallback_broadcast=False))
 
 
+def pass_over_at_the_booking(scene: Scene) -> None:
+    """Out of turn, as Nora cannot be asked even then."""
+    scene.record.wishes["e"] = (FRANK, NORA)
+    scene.request("e", status="pending", notification_sent_at=None)
+    for event in (
+        scene.event("e", "priority_skipped", 400, OPEN[:1], mechanic_id=NORA),
+        scene.event("e", "priority_request", 400, RESERVED, window_ends=1000),
+    ):
+        scene.tell(event)
+    scene.push(6)
+
+
 def suspend_who_is_to_come(scene: Scene) -> None:
     """By the clock it was Nora's turn, when nobody had written it: she is passed over."""
     customer = ["customer:carla"]
@@ -833,6 +840,7 @@ def cut_off_a_listener(scene: Scene) -> None:
         add_a_plan,
         cut_off_a_listener,
         chain,
+        pass_over_at_the_booking,
         suspend_who_is_to_come,
         give_back,
         give_back_twice,
