@@ -186,12 +186,11 @@ BROKEN = {
         "began_at := p_now;",
         seconds=6,
     ),
-    "a turn that is over, and goes on until the next is told": Broken(
+    "a turn that nobody knows of until it is told": Broken(
         "nobody_is_let_in",
-        "dispatch.refusal",
-        "v_window.mechanic_id is distinct from p_mechanic_id",
-        "v_window.mechanic_id is distinct from p_mechanic_id\n"
-        "            and p_request.preferred_mechanic_id is distinct from p_mechanic_id",
+        "dispatch.priority_window",
+        "if not p_request.is_pending then",
+        "if true then",
         also=NO_LOOP,
         seconds=8,
     ),
