@@ -8,6 +8,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from chaos.record import LOST, OK, Database, Intervention, Notice, Push, Record, Row
 
@@ -23,6 +24,7 @@ REFUSALS = {
     "request_taken",
     "at_capacity",
     "request_not_pending",
+    "too_early",
     "request_cancelled",
     "request_expired",
 }
@@ -35,6 +37,8 @@ FALLBACK_REASONS = {
     "at_capacity",
     "unreachable",
 }
+# These end all of a chain; the others, one turn.
+FOR_EVERYONE = {"customer", "flag_off"}
 # Where each event leads from each state of a request.
 TRANSITIONS = {
     "": {
@@ -79,6 +83,10 @@ STATUSES = {
     "completed": {"completed"},
     "over": {"cancelled", "expired"},
 }
+# With these a request is the next one's, or everyone's.
+OPENINGS = {"priority_request", "new_request"}
+# These leave a window as it is; mechanic_away is of the mechanic, not of the request.
+NO_NEWS = {"request_declined", "priority_skipped", "mechanic_away"}
 PAID = {"checkout.session.completed", "checkout.session.async_payment_succeeded"}
 # From a window's end to its announcement, once all is quiet.
 GRACE = 3
@@ -146,76 +154,185 @@ def nothing_refunded_is_offered(record: Record, database: Database) -> Iterator[
                 "request_cancelled",
                 "request_completed",
                 "request_refunded",
+                "request_released",  # and then cancelled
             }:
                 yield f"{event['event']} of {request}, which was refunded before"
 
 
 def each_request_has_one_winner(record: Record, database: Database) -> Iterator[str]:
+    """One at a time: the next after it was given back, and that once."""
     deleted = record.subjects("deleted")
-    winners = {}
+    winners: dict[str, list[str | None]] = {}
+    holders: dict[str, str | None] = {}
+    released: dict[str, list[str | None]] = {}
     for request, events in database.events.items():
-        found = [winner_of(event) for event in events if event["event"] == "request_accepted"]
-        if len(found) > 1:
-            yield f"{request} was accepted by {found}"
-        if found:
-            winners[request] = found[-1]
+        holder = None
+        for event, following in itertools.zip_longest(events, events[1:]):
+            if event["event"] == "request_accepted":
+                if holder:
+                    yield f"{request} was accepted by {mechanic_of(event)}, and {holder} had it"
+                holder = mechanic_of(event)
+                winners.setdefault(request, []).append(holder)
+            elif event["event"] == "request_released":
+                released.setdefault(request, []).append(holder)
+                holder = None
+                if len(released[request]) > 1 and not (
+                    following and following["event"] == "request_cancelled"
+                ):
+                    yield f"{request} was given back twice, and not cancelled"
+        holders[request] = holder
     for request, row in database.requests.items():
-        winner = winners.get(request)
-        if row["mechanic_id"] != winner and not (winner in deleted and not row["mechanic_id"]):
-            yield f"{request} is {row['mechanic_id']}'s, and {winner} accepted it"
+        holder = holders.get(request)
+        if row["mechanic_id"] != holder and not (holder in deleted and not row["mechanic_id"]):
+            yield f"{request} is {row['mechanic_id']}'s, and {holder} accepted it"
     for answer in record.answers:
-        winner = winners.get(answer.request or "")
-        if (
-            answer.action in {"accept", "complete"}
-            and answer.outcome == OK
-            and winner != answer.user
-        ):
-            yield f"{answer.user} was told {answer.action} of {answer.request}: {winner}'s"
-        if answer.outcome == "request_taken" and winner is None:
-            yield f"{answer.user} was told that {answer.request} is taken, which it never was"
+        request = answer.request or ""
+        done: list[str | None] | None = {
+            "accept": winners.get(request, []),
+            "complete": [holders.get(request)],
+            "release": released.get(request, []),
+        }.get(answer.action)
+        if done is not None and answer.outcome == OK and answer.user not in done:
+            yield f"{answer.user} was told {answer.action} of {request}: {done}"
+        if answer.outcome == "request_taken" and request not in winners:
+            yield f"{answer.user} was told that {request} is taken, which it never was"
+
+
+def nobody_gets_back_what_they_gave_back(record: Record, database: Database) -> Iterator[str]:
+    """Nor whoever did not come. They know its id from the feed, as all others do."""
+    told = first_notices(record)
+    gone: dict[str, list[tuple[str, float]]] = {}
+    for request, events in database.events.items():
+        for number, event in enumerate(events):
+            mechanic = mechanic_of(event) if event["event"] == "request_released" else None
+            if not mechanic:
+                continue
+            gone.setdefault(mechanic, []).append((request, known_at(event, told)))
+            for later in events[number + 1 :]:
+                is_its_end = later is events[number + 1] and later["event"] == "request_cancelled"
+                if f"mechanic:{mechanic}" in later["topics"] and not is_its_end:
+                    yield f"{later['event']} of {request} was told {mechanic}, who gave it back"
+    for answer in record.answers:
+        for request, since in gone.get(answer.user, ()):
+            if answer.began <= since:
+                continue
+            if request in answer.shown and answer.action != "catch up":
+                yield f"{answer.user} saw {request} by {answer.action}, given back"
+            if (answer.request, answer.outcome) == (request, OK) and answer.action in {
+                "accept",
+                "decline",
+                "complete",
+            }:
+                yield f"{answer.user} was let {answer.action} {request}, given back"
+    for push in record.pushes:
+        for request, since in gone.get(push.user, ()):
+            if push.request == request and push.at > since + ON_ITS_WAY:
+                yield f"{push.user} was pushed {request}, given back"
 
 
 def nobody_is_let_in(record: Record, database: Database) -> Iterator[str]:
-    """Nobody but the favourite and the customer meets a request while it is reserved."""
-    reserved = {
-        request: (reserved_until(record, events), frozenset(events[0]["topics"][:2]))
+    """While a request is reserved nobody meets it but its customer and the one favourite whose turn
+    it is, from its own start to its own end: not who comes next, nor who was asked before."""
+    told = first_notices(record)
+    chains = {
+        request: turns
         for request, events in database.events.items()
-        if events[0]["event"] == "priority_request"
+        if (turns := turns_of(events, told))
     }
+    until = {request: reserved_until(record, turns, turns[-1]) for request, turns in chains.items()}
+    gone = record.subjects("suspended") | record.subjects("deleted")
 
-    def is_shut(request: str | None, user: str, at: float) -> bool:
-        until, topics = reserved.get(request or "", (0, frozenset()))
+    def is_shut(request: str | None, user: str, began: float, ended: float) -> bool:
+        turns = chains.get(request or "")
         # The backend, who is nobody, may see all.
-        return user != "" and at < until and not topics & {f"mechanic:{user}", f"customer:{user}"}
+        if not turns or not request or user in {"", turns[0].customer} or ended >= until[request]:
+            return False
+        # By the clock it was theirs, until they were gone: before it was written anywhere.
+        if user in gone & turns[0].passed_over:
+            return False
+        return all(
+            ended < turn.began or began > turn.over for turn in turns if turn.favourite == user
+        )
 
     for answer in record.answers:
+        # What was for them stays listed among their events.
+        began = -math.inf if answer.action == "catch up" else answer.began
         for request in answer.shown:
-            if is_shut(request, answer.user, answer.ended):
+            if is_shut(request, answer.user, began, answer.ended):
                 yield f"{answer.user} saw {request} by {answer.action}, reserved for another"
         if (
-            answer.action in {"accept", "decline", "complete"}
-            and is_shut(answer.request, answer.user, answer.ended)
+            answer.action in {"accept", "decline", "complete", "release"}
+            and is_shut(answer.request, answer.user, began, answer.ended)
             and answer.outcome not in {LOST, "request_not_found", "not_a_mechanic"}
+            # Asked again, a decline has the same answer.
+            and not (
+                (answer.action, answer.outcome) == ("decline", OK)
+                and any(
+                    is_decline(event) and event["actor_id"] == answer.user
+                    for event in database.events[answer.request or ""]
+                )
+            )
         ):
             yield (
                 f"{answer.user} was answered {answer.outcome} to {answer.action} of"
                 f" {answer.request}, reserved for another"
             )
-    heard: list[Notice | Push] = [*record.notices, *record.pushes]
-    for notice in heard:
-        if is_shut(notice.request, notice.user, notice.at):
-            yield f"{notice.user} heard of {notice.request}, reserved for another"
-    for request, (_, topics) in reserved.items():
-        events = database.events[request]
-        until = reserved_until(record, events, waited=LONGEST)
-        for event in itertools.takewhile(is_no_broadcast, events):
-            if event["at"] < until and not topics.issuperset(event["topics"]):
-                yield f"{event['event']} of {request}, reserved, went to {event['topics']}"
+    heard: list[tuple[Notice | Push, float]] = [
+        *((notice, -math.inf) for notice in record.notices),
+        *((push, push.at - ON_ITS_WAY) for push in record.pushes),
+    ]
+    for each, began in heard:
+        if is_shut(each.request, each.user, began, each.at):
+            yield f"{each.user} heard of {each.request}, reserved for another"
+    for request, turns in chains.items():
+        for turn in turns:
+            shut_until = reserved_until(record, turns, turn, waited=LONGEST)
+            for event in [turn.event, *itertools.takewhile(is_no_opening, turn.later)]:
+                if event["event"] == "mechanic_away":
+                    continue
+                if event["at"] < shut_until and not turn.topics.issuperset(event["topics"]):
+                    yield f"{event['event']} of {request}, reserved, went to {event['topics']}"
         row = database.requests.get(request)
         if row and row["preferred_mechanic_id"]:  # null once that mechanic is deleted
-            told = {f"customer:{row['customer_id']}", f"mechanic:{row['preferred_mechanic_id']}"}
-            if topics != told:
-                yield f"{request} was announced to {set(topics)}, and not to {told}"
+            asked = {f"customer:{row['customer_id']}", f"mechanic:{row['preferred_mechanic_id']}"}
+            if turns[-1].topics != asked:
+                yield f"{request} was announced to {set(turns[-1].topics)}, and not to {asked}"
+
+
+def each_favourite_is_asked_in_turn(record: Record, database: Database) -> Iterator[str]:
+    """Once, in the order of the booking, each for a window of their own; then everyone."""
+    told = first_notices(record)
+    for request, events in database.events.items():
+        turns = turns_of(events, told)
+        row = database.requests.get(request)
+        wish = record.wishes.get(request) or record.wishes.get((row and row["checkout"]) or "", ())
+        asked: list[str] = []  # or passed over, at the booking out of turn
+        for event in events:
+            reason = event["payload"].get("reason")
+            if event["event"] in {"priority_request", "priority_skipped"}:
+                is_turn = event["event"] == "priority_request"
+                favourite = favourite_of(event) if is_turn else event["payload"].get("mechanic_id")
+                if favourite in asked:
+                    yield f"{request} was for {favourite} twice"
+                is_next = set(asked).issuperset(itertools.takewhile(favourite.__ne__, wish))
+                if wish and (favourite not in wish or (is_turn and not is_next)):
+                    yield f"{request} was wished for {wish}, and for {favourite} after {asked}"
+                asked.append(favourite)
+            elif (
+                event["event"] == "new_request"
+                and reason in FALLBACK_REASONS - FOR_EVERYONE
+                and not set(asked).issuperset(wish)
+            ):
+                yield f"{request} of {wish} was broadcast, {reason}, after {asked} alone"
+        for before, turn in itertools.pairwise(turns):
+            reason = turn.event["payload"].get("reason")
+            if reason not in FALLBACK_REASONS - FOR_EVERYONE:
+                yield f"{request} went on to {turn.favourite} for the reason {reason}"
+            due = before.ends if reason == "window_ended" else turn.event["at"]
+            if abs(turn.began - due) > 0.001:
+                yield f"the turn of {turn.favourite} for {request} began {turn.began - due} s late"
+            if turn.event["at"] < due:
+                yield f"{turn.favourite} was told of {request} before their turn"
 
 
 def nobody_suspended_is_let_in(record: Record, _: Database) -> Iterator[str]:
@@ -228,7 +345,7 @@ def nobody_suspended_is_let_in(record: Record, _: Database) -> Iterator[str]:
         if (
             answer.began > since.get(answer.user, math.inf)
             and answer.outcome == OK
-            and (answer.shown or answer.action in {"accept", "decline", "complete"})
+            and (answer.shown or answer.action in {"accept", "decline", "complete", "release"})
         ):
             yield f"{answer.user}, suspended, was answered {answer.action} of {answer.request}"
 
@@ -241,23 +358,23 @@ def each_window_is_announced(record: Record, database: Database) -> Iterator[str
     for notice in record.notices:
         met[notice.request] = min(met.get(notice.request, math.inf), notice.at)
 
+    told = first_notices(record)
     for request, events in database.events.items():
-        first, *later = events
-        if first["event"] == "priority_request":
-            favourite = favourite_of(first)
-            declines = list(itertools.takewhile(is_decline, later))
-            # When the next was heard of it.
-            news = min((event["at"] for event in later[len(declines) :][:1]), default=math.inf)
+        for number, turn in enumerate(turns_of(events, told)):
+            quiet = list(itertools.takewhile(is_no_news, turn.later))
+            # When the next was heard of it: of another's turn, for one.
+            news = min((event["at"] for event in turn.later[len(quiet) :][:1]), default=math.inf)
             if news == math.inf:
-                if first["window_ends"] < database.now - GRACE:
+                if turn.ends < database.now - GRACE:
                     yield f"the window of {request} ended, and nobody was told"
-                if favourite not in database.approved:
-                    yield f"{request} is reserved for {favourite}, who is gone"
-            for event in declines:
-                if event["actor_id"] == favourite and event["at"] < news:
-                    yield f"{request} was declined by {favourite}, and nobody was told then"
-            for began, ended, what in endings(record, favourite):
-                if met.get(request, math.inf) < began and news > ended:
+                if turn.favourite not in database.approved:
+                    yield f"{request} is reserved for {turn.favourite}, who is gone"
+            for event in filter(is_decline, quiet):
+                if event["actor_id"] == turn.favourite and event["at"] < news:
+                    yield f"{request} was declined by {turn.favourite}, and nobody was told then"
+            known = known_at(turn.event, told) if number else -math.inf
+            for began, ended, what in endings(record, turn.favourite):
+                if max(known, met.get(request, math.inf)) < began and news > ended:
                     yield f"{what} ended the window of {request}, and nobody was told then"
         for event in events:
             if event["delivered_at"] is None:
@@ -283,7 +400,7 @@ def transitions_make_sense(_: Record, database: Database) -> Iterator[str]:
         state, declined = "", set()
         for event in events:
             if event["event"] == "mechanic_away":
-                continue  # of the mechanic, not of the request
+                continue
             after = TRANSITIONS[state].get(event["event"])
             if after is None:
                 yield f"{request} is {state or 'new'}, and then {event['event']}"
@@ -363,36 +480,35 @@ def each_favourite_is_pushed(record: Record, database: Database) -> Iterator[str
         if row["outcome"] is None and row["due"] < database.now - PUSH_GRACE < row["expires"]:
             yield f"push {row['id']} of {row['request_id']} is due, and no sender took it"
     taken = {(each.event, each.user) for each in record.pushes if each.taken}
-    for request, events in database.events.items():
-        first = events[0]
-        if first["event"] != "priority_request" or first["delivered_at"] is None:
+    for turn in itertools.chain.from_iterable(
+        turns_of(events, {}) for events in database.events.values()
+    ):
+        event, request = turn.event, turn.event["request_id"]
+        if event["delivered_at"] is None:
             continue
-        favourite = favourite_of(first)
-        rows = queued.get((first["id"], favourite), [])
-        late = first["delivered_at"] >= first["window_ends"]
-        if favourite in database.with_device and not rows and not late:
-            yield f"{favourite} was never to be pushed {request}"
+        rows = queued.get((event["id"], turn.favourite), [])
+        late = event["delivered_at"] >= turn.ends
+        if turn.favourite in database.with_device and not rows and not late:
+            yield f"{turn.favourite} was never to be pushed {request}"
         for row in rows:
-            if row["outcome"] == "sent" and (first["id"], favourite) not in taken:
+            if row["outcome"] == "sent" and (event["id"], turn.favourite) not in taken:
                 yield f"push {row['id']} of {request} was sent, and never came"
 
 
 def nobody_is_pushed_what_is_over(record: Record, database: Database) -> Iterator[str]:
-    """A push that is on its way when a request ends may still come."""
-    ends = {
-        request: min(
-            (
-                each["committed"] or each["at"]
-                for each in events
-                if each["event"] in {"request_accepted", "request_cancelled"}
-            ),
-            default=math.inf,
-        )
-        for request, events in database.events.items()
-    }
+    """A push that is on its way when a request ends may still come; and when it was given back."""
+    over: dict[str, list[tuple[float, float]]] = {}
+    for request, events in database.events.items():
+        for number, event in enumerate(events):
+            if event["event"] in {"request_accepted", "request_cancelled"}:
+                began = event["committed"] or event["at"]
+                again = [each["at"] for each in events[number:] if each["event"] == "new_request"]
+                over.setdefault(request, []).append((began, min(again, default=math.inf)))
     for push in record.pushes:
         is_customer = f"customer:{push.user}" in record.topics.get(push.user, ())
-        if not is_customer and push.at > ends.get(push.request, math.inf) + ON_ITS_WAY:
+        if not is_customer and any(
+            began + ON_ITS_WAY < push.at < ended for began, ended in over.get(push.request, ())
+        ):
             yield f"{push.user} was pushed {push.request}, which was over"
 
 
@@ -401,7 +517,9 @@ CHECKS: tuple[Check, ...] = (
     each_paid_session_has_one_request,
     nothing_refunded_is_offered,
     each_request_has_one_winner,
+    nobody_gets_back_what_they_gave_back,
     nobody_is_let_in,
+    each_favourite_is_asked_in_turn,
     nobody_suspended_is_let_in,
     each_window_is_announced,
     transitions_make_sense,
@@ -412,38 +530,105 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def favourite_of(first: Row) -> str:
+@dataclass(frozen=True)
+class Turn:
+    """A favourite's, of up to three."""
+
+    event: Row
+    later: list[Row]  # all that came after it
+    favourite: str
+    customer: str
+    began: float  # by the clock, however late it was told
+    ends: float
+    over: float  # by when, at the latest, it was the next favourite's
+    passed_over: frozenset[str]  # of the whole chain
+
+    @property
+    def topics(self) -> frozenset[str]:
+        return frozenset({f"customer:{self.customer}", f"mechanic:{self.favourite}"})
+
+
+def turns_of(events: list[Row], told: dict[int, float]) -> list[Turn]:
+    """Whose turn it was, by the event log; `told` is of first_notices."""
+    passed_over = frozenset(
+        event["payload"].get("mechanic_id", "")
+        for event in events
+        if event["event"] == "priority_skipped"
+    )
+    numbers = [n for n, event in enumerate(events) if event["event"] == "priority_request"]
+    turns = []
+    for number, following in itertools.zip_longest(numbers, numbers[1:]):
+        event = events[number]
+        over = math.inf
+        if following:
+            over = known_at(events[following], told)
+            if events[following]["payload"].get("reason") == "window_ended":
+                over = event["window_ends"]
+        turns.append(
+            Turn(
+                event,
+                events[number + 1 :],
+                favourite_of(event),
+                event["topics"][0].removeprefix("customer:"),
+                event["window_began"],
+                event["window_ends"],
+                over,
+                passed_over,
+            )
+        )
+    return turns
+
+
+def favourite_of(asked: Row) -> str:
     # The customer's topic comes first, then the favourite's.
-    return str(first["topics"][1]).removeprefix("mechanic:")
+    return str(asked["topics"][1]).removeprefix("mechanic:")
 
 
-def winner_of(accepted: Row) -> str:
-    # The customer's topic comes first, then the winner's.
-    return str(accepted["topics"][1]).removeprefix("mechanic:")
+def mechanic_of(event: Row) -> str | None:
+    """Who accepted it, or gave it back; None: their account was gone."""
+    # The customer's topic comes first, then the mechanic's.
+    own = [topic for topic in event["topics"][1:2] if topic.startswith("mechanic:")]
+    return str(own[0]).removeprefix("mechanic:") if own else None
+
+
+def first_notices(record: Record) -> dict[int, float]:
+    """When each event was first heard of."""
+    told: dict[int, float] = {}
+    for notice in record.notices:
+        told[notice.event] = min(notice.at, told.get(notice.event, math.inf))
+    return told
+
+
+def known_at(event: Row, told: dict[int, float]) -> float:
+    """By when, at the latest, an event's transaction was committed: its time is when that began."""
+    return min(float(event["at"]) + LONGEST, told.get(event["id"], math.inf))
 
 
 def is_decline(event: Row) -> bool:
     return bool(event["event"] == "request_declined")
 
 
-def is_no_broadcast(event: Row) -> bool:
-    return bool(event["event"] != "new_request")
+def is_no_news(event: Row) -> bool:
+    return event["event"] in NO_NEWS
 
 
-def reserved_until(record: Record, events: list[Row], waited: float = 0) -> float:
-    """Until when, at least, nobody but the favourite may meet this request.
+def is_no_opening(event: Row) -> bool:
+    return event["event"] not in OPENINGS
+
+
+def reserved_until(record: Record, turns: list[Turn], turn: Turn, waited: float = 0) -> float:
+    """Until when, at least, nobody but this turn's favourite may meet the request.
 
     An event's time is when its transaction began. One that then waited for a lock met the flag and
     the favourite as they were so much later.
     """
-    first = events[0]
-    favourite = favourite_of(first)
-    ends = [first["window_ends"]]
-    ends += [event["at"] for event in events if event["event"] == "new_request"]
+    booked = turns[0].event["at"]
+    ends = [turn.ends]
+    ends += [event["at"] for event in turn.later if event["event"] in OPENINGS]
     # A window that the flag or the favourite's leaving ended is over before anyone is told.
     ends += [
-        max(first["at"], each.began - waited)
+        max(booked, each.began - waited)
         for each in record.interventions
-        if (each.kind == "flag off" or each.subject == favourite) and each.ended > first["at"]
+        if (each.kind == "flag off" or each.subject == turn.favourite) and each.ended > booked
     ]
     return float(min(ends))

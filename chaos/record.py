@@ -105,6 +105,8 @@ class Record:
     # For each listener the topics it may hear, and the ids of the events it was listed.
     topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     listed: dict[str, list[int]] = field(default_factory=dict)
+    # By request or by Checkout Session: which favourites it was booked with, in order.
+    wishes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -140,7 +142,9 @@ class Database:
                 " case when current_setting('track_commit_timestamp') = 'on'"
                 " then date_part('epoch', pg_xact_commit_timestamp(xmin)) end as committed,"
                 " date_part('epoch', created_at) as at,"
-                " date_part('epoch', (payload ->> 'window_ends_at')::timestamptz) as window_ends"
+                " date_part('epoch', (payload ->> 'window_ends_at')::timestamptz) as window_ends,"
+                " date_part('epoch', (payload ->> 'window_ends_at')::timestamptz"
+                " - make_interval(mins => (payload ->> 'window_minutes')::integer)) as window_began"
                 " from dispatch.request_events order by id"
             ):
                 events.setdefault(row["request_id"], []).append(row)

@@ -11,8 +11,10 @@ EVENTS = {
     "cancel": "request_cancelled",
     "complete": "request_completed",
     "broadcast": "new_request",
+    "release": "request_released",
+    "reopen": "request_released",
 }
-OWN = {"accept", "decline"}  # only the caller's own event will do
+OWN = {"accept", "decline", "release"}  # only the caller's own event will do
 
 
 def paid(record: Record) -> set[str]:

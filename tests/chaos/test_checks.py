@@ -1,5 +1,6 @@
 """The checker finds each fault in a record that is sound without it."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,15 +21,18 @@ from chaos.record import (
     Record,
 )
 
-CARLA, FRANK, MONA = "carla", "frank", "mona"
+CARLA, FRANK, MONA, NORA = "carla", "frank", "mona", "nora"
 TOPICS = {
     CARLA: ("customer:carla",),
     FRANK: ("mechanic:frank", "session_requests_feed"),
     MONA: ("mechanic:mona", "session_requests_feed"),
+    NORA: ("mechanic:nora", "session_requests_feed"),
 }
 RESERVED = ["customer:carla", "mechanic:frank"]
 OPEN = ["customer:carla", "session_requests_feed"]
 TAKEN = ["customer:carla", "mechanic:mona", "session_requests_feed"]
+# The same, for Mona.
+NEXT = ["customer:carla", "mechanic:mona"]
 
 
 class Scene:
@@ -67,10 +71,11 @@ class Scene:
             "request_id": request,
             "event": name,
             "actor_id": columns.pop("actor_id", None),
-            "topics": topics,
+            "topics": [*topics],
             "at": at,
             "committed": at,
             "window_ends": columns.pop("window_ends", None),
+            "window_began": columns.pop("window_began", at),
             "delivered_at": at,
             "payload": columns,
         }
@@ -81,7 +86,7 @@ class Scene:
         return self.database.events[request]
 
     def request(self, request: str, **columns: Any) -> None:
-        none = {"mechanic_id": None, "checkout": None, "payment": None}
+        none: dict[str, Any] = {"mechanic_id": None, "checkout": None, "payment": None}
         given = {"notification_sent_at": 160, "customer_id": CARLA, "preferred_mechanic_id": FRANK}
         row = none | given | columns
         self.database.requests[request] = row  # type: ignore[index]
@@ -101,14 +106,15 @@ class Scene:
         notice = Notice(user, user, topic, event["id"], event["request_id"], at)
         self.record.notices.append(notice)
 
-    def push(self, event: int, outcome: str | None = "sent") -> None:
-        """Frank's phone is told of a window."""
-        first = next(e[0] for e in self.database.events.values() if e[0]["id"] == event)
+    def push(self, event: int, outcome: str | None = "sent", user: str = FRANK) -> None:
+        """A phone is told of a window."""
+        log = itertools.chain.from_iterable(self.database.events.values())
+        first = next(each for each in log if each["id"] == event)
         row = {
             "id": event,
             "event_id": event,
             "request_id": first["request_id"],
-            "user_id": FRANK,
+            "user_id": user,
             "is_reminder": False,
             "outcome": outcome,
             "due": first["at"],
@@ -116,7 +122,7 @@ class Scene:
         }
         self.database.pushes = [*self.database.pushes, row]
         if outcome == "sent":
-            self.ring(FRANK, first["request_id"], event, first["at"] + 0.05)
+            self.ring(user, first["request_id"], event, first["at"] + 0.05)
 
     def ring(self, user: str, request: str, event: int, at: float) -> None:
         self.record.pushes.append(Push(user, request, event, at, taken=True))
@@ -158,12 +164,109 @@ class Scene:
         return {line.partition(":")[0] for line in violations(self.record, self.database)}
 
 
+def chain(scene: Scene, **last: Any) -> None:
+    """Carla asked for Frank, Nora and Mona, 60 s each. Frank's turn for `c` is over at 260, Nora
+    says no at 270, and Mona has it from then on. Nora was told late, Mona at once."""
+    scene.request("c", status="pending", preferred_mechanic_id=MONA, notification_sent_at=None)
+    scene.record.wishes["c"] = (FRANK, NORA, MONA)
+    nora = ["customer:carla", "mechanic:nora"]
+    told: list[dict[str, Any]] = [
+        scene.event("c", "priority_request", 200, RESERVED, window_ends=260),
+        scene.event(
+            "c", "priority_request", 265, nora,
+            window_ends=320, window_began=260, reason="window_ended",
+        ),
+        scene.event("c", "request_declined", 270, nora[1:], actor_id=NORA),
+        scene.event(
+            "c", "priority_request", 270, NEXT,
+            **{"window_ends": 900, "window_began": 270, "reason": "declined"} | last,
+        ),
+    ]  # fmt: skip
+    for event in told:
+        scene.tell(event)
+    scene.database.approved |= {NORA}
+    scene.database.with_device |= {NORA, MONA}
+    for event, user in zip(told[:2] + told[3:], (FRANK, NORA, MONA), strict=True):
+        scene.push(event["id"], user=user)
+    scene.answer(FRANK, "list", OK, 259.9, shown={"c"})
+    scene.answer(NORA, "list", OK, 260.5, shown={"c"})
+    scene.answer(FRANK, "accept", "request_not_found", 262, "c")
+    scene.answer(NORA, "decline", OK, 270.1, "c")
+    scene.answer(MONA, "list", OK, 270.2, shown={"c"})
+    scene.answer(NORA, "decline", OK, 290, "c")
+    scene.answer(NORA, "catch up", OK, 290, shown={"c"})
+
+
+def give_back(scene: Scene, *, again: bool = False) -> None:
+    """Mona gives `r` back, and Frank has it; and gives it back as well."""
+    for event in (
+        scene.event("r", "request_released", 200, NEXT, reason="released", actor_id=MONA),
+        scene.event("r", "new_request", 200, OPEN, is_fallback_broadcast=False),
+        scene.event("r", "request_accepted", 210, [*RESERVED, "session_requests_feed"]),
+    ):
+        scene.tell(event)
+    scene.row("r").update(mechanic_id=FRANK)
+    scene.answer(MONA, "release", OK, 200.1, "r")
+    scene.answer(MONA, "accept", "request_not_found", 205, "r")
+    scene.answer(MONA, "catch up", OK, 205, shown={"r"})
+    scene.answer(FRANK, "list", OK, 205, shown={"r"})
+    scene.ring(FRANK, "r", scene.events("r")[-2]["id"], 205)
+    scene.answer(FRANK, "accept", OK, 210.1, "r")
+    scene.answer(MONA, "release", OK, 215, "r")
+    if again:
+        for event in (
+            scene.event("r", "request_released", 220, RESERVED, reason="no_show"),
+            scene.event("r", "request_cancelled", 220, RESERVED, reason="cancelled"),
+        ):
+            scene.tell(event)
+        scene.row("r").update(mechanic_id=None, status="cancelled")
+
+
+def planted(happen: Callable[..., None], plant: Callable[[Scene], Any]) -> Callable[[Scene], Any]:
+    def both(scene: Scene) -> None:
+        happen(scene)
+        plant(scene)
+
+    return both
+
+
+def nora_at(scene: Scene, at: float) -> None:
+    scene.answer(NORA, "list", OK, at, shown={"c"})
+
+
+def take_over(scene: Scene) -> None:
+    """Nora takes what is Mona's."""
+    scene.event("c", "request_accepted", 280, ["customer:carla", "mechanic:nora"])
+    scene.row("c").update(mechanic_id=NORA, status="accepted")
+
+
+def broadcast_before_all_were_asked(scene: Scene) -> None:
+    announce(scene, 430)
+    scene.record.wishes["reserved"] = (FRANK, NORA)
+
+
+def forget_the_third(scene: Scene) -> None:
+    """She is told, and the window that was open before stays for all to hear of."""
+    scene.events("c").pop()
+
+
+def refund_and_give_back(scene: Scene) -> None:
+    scene.post(OK, 195, kind="charge.refunded", payment="pi")
+    give_back(scene)
+
+
+def go_out_after_the_second(scene: Scene) -> None:
+    give_back(scene, again=True)
+    scene.events("r").pop()
+    scene.event("r", "new_request", 220, OPEN, is_fallback_broadcast=False)
+
+
 def queue_no_push(scene: Scene) -> None:
     scene.database.pushes = []
 
 
 def lose_the_sender(scene: Scene) -> None:
-    queue_no_push(scene)
+    scene.database.pushes = scene.database.pushes[:1]
     scene.push(4, None)
 
 
@@ -420,6 +523,182 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
         lambda s: s.record.unsound_pushes.append("not signed"),
     ),
     ("nobody_is_pushed_what_is_over", "a late push", lambda s: s.ring(MONA, "r", 2, 190)),
+    # A chain: see chain().
+    (
+        "nobody_is_let_in",
+        "listed to the next before their turn",
+        planted(chain, lambda s: nora_at(s, 255)),
+    ),
+    (
+        "nobody_is_let_in",
+        "listed to the one before, after their turn",
+        planted(chain, lambda s: s.answer(FRANK, "list", OK, 262, shown={"c"})),
+    ),
+    (
+        "nobody_is_let_in",
+        "listed to one who declined, in the turn of the next",
+        planted(chain, lambda s: nora_at(s, 280)),
+    ),
+    (
+        "nobody_is_let_in",
+        "listed to nobody's favourite, in the second turn",
+        planted(
+            chain,
+            lambda s: s.answer("olaf", "list", OK, 300, shown={"c"}),
+        ),
+    ),
+    (
+        "nobody_is_let_in",
+        "revealed to the one before",
+        planted(chain, lambda s: s.answer(FRANK, "accept", "request_taken", 300, "c")),
+    ),
+    ("nobody_is_let_in", "accepted by the one before", planted(chain, take_over)),
+    (
+        "nobody_is_let_in",
+        "the next one hears of the turn before",
+        planted(chain, lambda s: s.events("c")[0]["topics"].append("mechanic:nora")),
+    ),
+    (
+        "nobody_is_let_in",
+        "a push to the one before, after their turn",
+        planted(chain, lambda s: s.ring(FRANK, "c", 5, 290)),
+    ),
+    (
+        "nobody_is_let_in",
+        "a push to the next before their turn",
+        planted(chain, lambda s: s.ring(MONA, "c", 8, 262)),
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "asked twice",
+        planted(chain, lambda s: s.events("c")[1]["topics"].__setitem__(1, "mechanic:frank")),
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "asked in another order",
+        planted(chain, lambda s: s.record.wishes.update(c=(FRANK, MONA, NORA))),
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "a favourite left out",
+        planted(chain, lambda s: s.events("c").pop(1)),
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "everyone's before all were asked",
+        broadcast_before_all_were_asked,
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "a turn from when it was told",
+        planted(chain, lambda s: s.events("c")[1].update(window_began=265)),
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "a turn of a decline from the end of the window before",
+        planted(chain, lambda s: s.events("c")[3].update(window_began=320)),
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "told before their turn",
+        planted(chain, lambda s: s.events("c")[1].update(at=255)),
+    ),
+    (
+        "each_favourite_is_asked_in_turn",
+        "a turn without its reason",
+        planted(chain, lambda s: s.events("c")[3]["payload"].pop("reason")),
+    ),
+    (
+        "each_window_is_announced",
+        "the second declined, and the third was not told",
+        planted(chain, forget_the_third),
+    ),
+    (
+        "each_window_is_announced",
+        "the third declined, and nobody was told",
+        planted(chain, lambda s: s.event("c", "request_declined", 300, NEXT[1:], actor_id=MONA)),
+    ),
+    (
+        "each_window_is_announced",
+        "the last turn ended, and nobody was told",
+        lambda s: chain(s, window_ends=330),
+    ),
+    (
+        "each_window_is_announced",
+        "the second was suspended, and the third was told later",
+        planted(chain, lambda s: s.intervene("suspended", NORA, 266)),
+    ),
+    (
+        "each_window_is_announced",
+        "the third is gone, and nobody was told",
+        planted(chain, lambda s: s.leave(MONA)),
+    ),
+    (
+        "each_favourite_is_pushed",
+        "the second's push not queued",
+        planted(
+            chain,
+            lambda s: setattr(
+                s.database, "pushes", [p for p in s.database.pushes if p["user_id"] != NORA]
+            ),
+        ),
+    ),
+    # Given back: see give_back().
+    (
+        "each_request_has_one_winner",
+        "two winners after it was given back",
+        planted(give_back, lambda s: s.event("r", "request_accepted", 215, RESERVED)),
+    ),
+    (
+        "each_request_has_one_winner",
+        "given back, and still theirs",
+        planted(give_back, lambda s: s.row("r").update(mechanic_id=MONA)),
+    ),
+    (
+        "each_request_has_one_winner",
+        "completed by who gave it back",
+        planted(give_back, lambda s: s.answer(MONA, "complete", OK, 220, "r")),
+    ),
+    (
+        "each_request_has_one_winner",
+        "a release lost",
+        lambda s: s.answer(MONA, "release", OK, 200, "r"),
+    ),
+    ("each_request_has_one_winner", "given back twice, and out again", go_out_after_the_second),
+    ("nothing_refunded_is_offered", "given back after its refund", refund_and_give_back),
+    (
+        "nobody_gets_back_what_they_gave_back",
+        "listed to who gave it back",
+        planted(give_back, lambda s: s.answer(MONA, "list", OK, 205, shown={"r"})),
+    ),
+    (
+        "nobody_gets_back_what_they_gave_back",
+        "accepted by who gave it back",
+        planted(give_back, lambda s: s.answer(MONA, "accept", OK, 205, "r")),
+    ),
+    (
+        "nobody_gets_back_what_they_gave_back",
+        "told to who gave it back",
+        planted(give_back, lambda s: s.events("r")[-1]["topics"].append("mechanic:mona")),
+    ),
+    (
+        "nobody_gets_back_what_they_gave_back",
+        "a push to who gave it back",
+        planted(give_back, lambda s: s.ring(MONA, "r", 6, 240)),
+    ),
+    (
+        "transitions_make_sense",
+        "given back, and no more of it",
+        planted(
+            give_back,
+            lambda s: [s.events("r").pop() for _ in range(2)],
+        ),
+    ),
+    (
+        "nobody_is_pushed_what_is_over",
+        "a late push of what was taken again",
+        planted(give_back, lambda s: s.ring(NORA, "r", 6, 240)),
+    ),
 ]
 
 
@@ -499,6 +778,51 @@ def add_a_plan(scene: Scene) -> None:
     scene.tell(scene.event("s", "new_request", 160, OPEN, is_fallback_broadcast=False))
 
 
+def pass_over_at_the_booking(scene: Scene) -> None:
+    """Out of turn, as Nora cannot be asked even then."""
+    scene.record.wishes["e"] = (FRANK, NORA)
+    scene.request("e", status="pending", notification_sent_at=None)
+    for event in (
+        scene.event("e", "priority_skipped", 400, OPEN[:1], mechanic_id=NORA),
+        scene.event("e", "priority_request", 400, RESERVED, window_ends=1000),
+    ):
+        scene.tell(event)
+    scene.push(6)
+
+
+def suspend_who_is_to_come(scene: Scene) -> None:
+    """By the clock it was Nora's turn, when nobody had written it: she is passed over."""
+    customer = ["customer:carla"]
+    scene.intervene("suspended", NORA, 265)
+    scene.leave(NORA)
+    scene.request("d", status="pending", preferred_mechanic_id=MONA, notification_sent_at=None)
+    scene.record.wishes["d"] = (FRANK, NORA, MONA)
+    for event in (
+        scene.event("d", "priority_request", 200, RESERVED, window_ends=260),
+        scene.event("d", "priority_skipped", 266, customer, mechanic_id=NORA),
+        scene.event(
+            "d", "priority_request", 266, NEXT,
+            window_ends=920, window_began=260, reason="window_ended",
+        ),
+    ):  # fmt: skip
+        scene.tell(event)
+    scene.push(5)
+    scene.answer(NORA, "list", OK, 261, shown={"d"})
+
+
+def give_back_twice(scene: Scene) -> None:
+    give_back(scene, again=True)
+
+
+def go_away(scene: Scene) -> None:
+    """Frank let two windows pass."""
+    away = scene.event("r", "mechanic_away", 160, ["mechanic:frank"])
+    events = scene.events("r")
+    events.insert(2, events.pop())
+    scene.tell(away)
+    scene.record.listed[FRANK].sort()
+
+
 def cut_off_a_listener(scene: Scene) -> None:
     scene.record.listening[CARLA].ended = None
     scene.lose(CARLA, 4)
@@ -515,9 +839,15 @@ def cut_off_a_listener(scene: Scene) -> None:
         decline_at_the_end_of_the_window,
         add_a_plan,
         cut_off_a_listener,
+        chain,
+        pass_over_at_the_booking,
+        suspend_who_is_to_come,
+        give_back,
+        give_back_twice,
+        go_away,
     ],
 )
-def test_what_an_operator_does_is_no_fault(happen: Callable[[Scene], None]) -> None:
+def test_what_may_happen_is_no_fault(happen: Callable[[Scene], None]) -> None:
     scene = Scene()
     happen(scene)
     assert violations(scene.record, scene.database) == []

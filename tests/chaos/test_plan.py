@@ -1,10 +1,15 @@
-"""The plan of faults: from the seed alone, each as often as the others."""
+"""The plan of faults: from the seed alone, each as often as the others. And what the long tests of
+the checker break is still there to be broken."""
 
 from collections import Counter
 from itertools import islice
 
+import pytest
+
 from chaos.faults import FAULTS
 from chaos.run import plan
+from stack import ROOT
+from tests.chaos.test_run import BROKEN
 
 
 def first_steps(seed: int, rounds: int) -> list[tuple[str, float, float]]:
@@ -28,3 +33,10 @@ def test_each_fault_comes_as_often_as_the_others() -> None:
 
 def test_no_faults_are_an_empty_plan() -> None:
     assert list(plan([], 7, 1.5)) == []
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_to_be_broken_is_there(name: str) -> None:
+    broken = BROKEN[name]
+    (function,) = (ROOT / "functions").glob(f"*/{broken.function}.sql")
+    assert broken.before in function.read_text()

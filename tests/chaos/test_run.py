@@ -109,9 +109,12 @@ ONCE = """
                     do nothing
 """
 ACCEPTED = """
+    if new.status = 'accepted' then
+"""
+TWICE = """
         perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_accepted',
-            v_topics, '{}', v_window_minutes, v_window_ends_at
+            array[v_customer, 'mechanic:' || v_taken_by]
         );
 """
 BROKEN = {
@@ -147,8 +150,8 @@ BROKEN = {
     "a refund that was forgotten when its payment came": Broken(
         "nothing_refunded_is_offered",
         "dispatch.process_stripe_event",
-        "r.outcome = 'refunded'",
-        "r.outcome = 'forgotten'",
+        "r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment",
+        "false",
         seconds=8,
     ),
     "an accept that takes over": Broken(
@@ -176,6 +179,41 @@ BROKEN = {
         "array[v_customer, 'mechanic:' || new.preferred_mechanic_id]",
         "array[v_customer, 'mechanic:' || new.preferred_mechanic_id, 'session_requests_feed']",
     ),
+    "a turn from when it is told": Broken(
+        "each_favourite_is_asked_in_turn",
+        "dispatch.due_steps",
+        "began_at := ends_at;",
+        "began_at := p_now;",
+        seconds=6,
+    ),
+    "a turn that nobody knows of until it is told": Broken(
+        "nobody_is_let_in",
+        "dispatch.priority_window",
+        "if not p_request.is_pending then",
+        "if true then",
+        also=NO_LOOP,
+        seconds=8,
+    ),
+    "a decline that passes over the next": Broken(
+        "each_favourite_is_asked_in_turn",
+        "dispatch.take_steps",
+        "if v_reason not in ('customer', 'flag_off') then",
+        "if false then",
+    ),
+    "given back, and theirs again": Broken(
+        "nobody_gets_back_what_they_gave_back",
+        "dispatch.guard_request",
+        "e.event in ('request_declined', 'request_released')",
+        "e.event = 'request_declined'",
+        seconds=8,
+    ),
+    "given back again and again": Broken(
+        "each_request_has_one_winner",
+        "dispatch.put_back",
+        "v_is_refunded or exists",
+        "v_is_refunded and exists",
+        seconds=10,
+    ),
     "a suspended mechanic who may go on": Broken(
         "nobody_suspended_is_let_in",
         "dispatch.approved_mechanic_of",
@@ -201,8 +239,8 @@ BROKEN = {
     "a deletion that forgets its windows": Broken(
         "each_window_is_announced",
         "dispatch.guard_request",
-        "new.status = 'pending'\n                and v_new_window.ends_at is null",
-        "false",
+        "elsif v_old.window_began_at is not null then\n                new.notification_sent_at",
+        "elsif false then\n                new.notification_sent_at",
         fault=faults.delete_a_mechanic,
     ),
     "a flag that forgets the open windows": Broken(
@@ -233,7 +271,7 @@ BROKEN = {
         "transitions_make_sense",
         "dispatch.log_request_change",
         ACCEPTED,
-        ACCEPTED + ACCEPTED,
+        ACCEPTED + TWICE,
     ),
     # The plain way to read a log: what commits late stays below the cursors.
     "a cursor that passes what is not committed": Broken(
@@ -246,8 +284,8 @@ BROKEN = {
     "a list that leaves out": Broken(
         "listeners_miss_nothing",
         "dispatch.list_request_events",
-        "e.id > coalesce(p_after, 0)",
-        "e.id > coalesce(p_after, 0) and e.id % 7 > 0",
+        "e.id <= v_settled and e.topics",
+        "e.id % 7 > 0 and e.id <= v_settled and e.topics",
     ),
     "a list with others' events": Broken(
         "listeners_miss_nothing",

@@ -67,6 +67,13 @@ def unprocessed(scene: Scene) -> None:
     scene.ledger["evt"] = {"processed_at": None}
 
 
+def gave_back(action: str) -> Callable[[Scene], None]:
+    def answered(scene: Scene) -> None:
+        scene.record.answers.append(answer("mona", action, OK, "r"))
+
+    return answered
+
+
 def another_accepted(scene: Scene) -> None:
     scene.events["r"][1] = event("request_accepted", "frank")
 
@@ -77,6 +84,8 @@ LOSSES: dict[str, Callable[[Scene], object]] = {
     "accept of r by mona": lambda scene: scene.events["r"].pop(1),
     "accept of r by mona was": another_accepted,
     "complete of r by mona": lambda scene: scene.events["r"].pop(2),
+    "release of r by mona": gave_back("release"),
+    "reopen of r by mona": gave_back("reopen"),
     "decline of s by frank": lambda scene: scene.events["s"].pop(1),
 }
 
