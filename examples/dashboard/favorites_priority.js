@@ -16,6 +16,7 @@ export const WORDS = {
   request_expired: "This request has expired.",
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
+  invalid_mechanics: "Please choose one to three favourites.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
   invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
@@ -421,11 +422,19 @@ export function removeFavourite(supabase, mechanicId) {
 
 export const listFavourites = (supabase) => call(supabase, "list_favorite_mechanics");
 
+// Neither hears of the other any more, and nobody is told.
+export const blockMechanic = (supabase, mechanicId) =>
+  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
+
+export const unblockMechanic = (supabase, mechanicId) =>
+  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
+
 export async function openCheckout(supabase, wish) {
-  const { planCode, favouriteId, skipIfOffline, notes, attempt } = wish;
+  const { planCode, favouriteId, favouriteIds, skipIfOffline, notes, attempt } = wish;
   const body = {
     plan_code: planCode,
     preferred_mechanic_id: favouriteId,
+    preferred_mechanic_ids: favouriteIds,
     skip_if_offline: skipIfOffline,
     notes,
     attempt,
@@ -467,13 +476,14 @@ export async function readCheckout(supabase, checkoutId) {
 export function requestFreeSession(
   supabase,
   planCode,
-  favouriteId,
+  favourites = [],
   { notes, attempt } = {},
 ) {
-  const priority = { preferred_mechanic_id: favouriteId, routing_type: "priority_broadcast" };
+  const preferred_mechanic_ids = [favourites].flat();
+  const priority = { preferred_mechanic_ids, routing_type: "priority_broadcast" };
   return call(supabase, "request_free_session", {
     plan_code: planCode,
-    ...(favouriteId && priority),
+    ...(preferred_mechanic_ids.length > 0 && priority),
     notes,
     attempt,
   });
@@ -505,6 +515,12 @@ export const reopenRequest = (supabase, requestId) =>
 
 export const readTimeline = (supabase, requestId) =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
+
+// Whom a transition was about, and from when until when it was theirs alone (if it was); then, with
+// no event yet, who is still to be asked.
+
+export const readTurns = (supabase, requestId) =>
+  call(supabase, "list_session_request_mechanics", { request_id: requestId });
 
 // What the marketplace does not keep is null.
 
@@ -549,6 +565,13 @@ export const releaseRequest = (
   requestId,
   reason,
 ) => call(supabase, "release_session_request", { request_id: requestId, reason });
+
+// The customer of a request that this mechanic accepted: neither hears of the other any more.
+export const blockCustomer = (supabase, requestId) =>
+  call(supabase, "block_customer", { request_id: requestId });
+
+export const unblockCustomer = (supabase, requestId) =>
+  call(supabase, "unblock_customer", { request_id: requestId });
 
 export function keepPresence(supabase, options = {}) {
   const { onStatus = () => {}, onError = console.error, every = 30_000 } = options;

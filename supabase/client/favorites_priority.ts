@@ -19,6 +19,7 @@ export const WORDS = {
   request_expired: "This request has expired.",
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
+  invalid_mechanics: "Please choose one to three favourites.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
   invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
@@ -519,9 +520,18 @@ export function removeFavourite(supabase: Client, mechanicId: string): Promise<v
 export const listFavourites = (supabase: Client): Promise<Favourite[]> =>
   call(supabase, "list_favorite_mechanics");
 
+// Neither hears of the other any more, and nobody is told.
+export const blockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
+  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
+
+export const unblockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
+  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
+
 export interface Wish {
   planCode: string;
   favouriteId?: string;
+  // In its place up to three, in the order to ask them.
+  favouriteIds?: string[];
   skipIfOffline?: boolean;
   // For the mechanic who accepts: at most 500 characters.
   notes?: string;
@@ -535,10 +545,11 @@ export interface Checkout {
 }
 
 export async function openCheckout(supabase: Client, wish: Wish): Promise<Checkout> {
-  const { planCode, favouriteId, skipIfOffline, notes, attempt } = wish;
+  const { planCode, favouriteId, favouriteIds, skipIfOffline, notes, attempt } = wish;
   const body = {
     plan_code: planCode,
     preferred_mechanic_id: favouriteId,
+    preferred_mechanic_ids: favouriteIds,
     skip_if_offline: skipIfOffline,
     notes,
     attempt,
@@ -581,13 +592,14 @@ export async function readCheckout(supabase: Client, checkoutId: string): Promis
 export function requestFreeSession(
   supabase: Client,
   planCode: string,
-  favouriteId?: string,
+  favourites: string | string[] = [],
   { notes, attempt }: { notes?: string; attempt?: string } = {},
 ): Promise<SessionRequest> {
-  const priority = { preferred_mechanic_id: favouriteId, routing_type: "priority_broadcast" };
+  const preferred_mechanic_ids = [favourites].flat();
+  const priority = { preferred_mechanic_ids, routing_type: "priority_broadcast" };
   return call(supabase, "request_free_session", {
     plan_code: planCode,
-    ...(favouriteId && priority),
+    ...(preferred_mechanic_ids.length > 0 && priority),
     notes,
     attempt,
   });
@@ -627,6 +639,18 @@ export interface Transition {
 
 export const readTimeline = (supabase: Client, requestId: string): Promise<Transition[]> =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
+
+// Whom a transition was about, and from when until when it was theirs alone (if it was); then, with
+// no event yet, who is still to be asked.
+export interface Turn {
+  event_id: number | null;
+  mechanic_id: string | null;
+  starts_at: string | null;
+  ends_at: string | null;
+}
+
+export const readTurns = (supabase: Client, requestId: string): Promise<Turn[]> =>
+  call(supabase, "list_session_request_mechanics", { request_id: requestId });
 
 // What the marketplace does not keep is null.
 export interface OpenRequest {
@@ -703,6 +727,13 @@ export const releaseRequest = (
   reason?: string,
 ): Promise<object> =>
   call(supabase, "release_session_request", { request_id: requestId, reason });
+
+// The customer of a request that this mechanic accepted: neither hears of the other any more.
+export const blockCustomer = (supabase: Client, requestId: string): Promise<void> =>
+  call(supabase, "block_customer", { request_id: requestId });
+
+export const unblockCustomer = (supabase: Client, requestId: string): Promise<void> =>
+  call(supabase, "unblock_customer", { request_id: requestId });
 
 export type PresenceStatus = "online" | "busy" | "away" | "offline";
 
