@@ -119,6 +119,12 @@ def percentile(
     return Result(name, of(together), unit, goal, NO_GOAL, (min(each), max(each)))
 
 
+def processor_seconds(pid: int) -> float:
+    """What this process has had of the processors since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def pgbench(
     dsn: str, script: str, size: Size, *, clients: int = 8, options: str = "", **variables: object
 ) -> float:

@@ -41,8 +41,15 @@ TRANSITIONS = {
         "new_request": "open",
         "request_cancelled": "over",  # refunded before it was booked
     },
-    "skipped": {"new_request": "open"},
+    "skipped": {
+        "priority_skipped": "skipped",
+        "priority_request": "reserved",
+        "new_request": "open",
+    },
     "reserved": {
+        # The next favourite's turn.
+        "priority_skipped": "reserved",
+        "priority_request": "reserved",
         "new_request": "open",
         "request_declined": "reserved",
         "request_accepted": "accepted",
@@ -57,7 +64,9 @@ TRANSITIONS = {
         "request_completed": "completed",
         "request_cancelled": "over",
         "request_refunded": "accepted",
+        "request_released": "released",
     },
+    "released": {"new_request": "open", "request_cancelled": "over"},
     "completed": {"request_refunded": "completed"},
     "over": {},
 }

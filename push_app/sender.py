@@ -100,7 +100,8 @@ class Sender:
                 ) as response:
                     status = response.status
                     retry_after = _seconds(response.headers.get("Retry-After"))
-            except (aiohttp.ClientError, TimeoutError) as error:
+            # (A ValueError: the address is none.)
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 reason = type(error).__name__
         _log(
             "push",
@@ -123,7 +124,11 @@ class Sender:
                 try:
                     await self._database.finish(answers)
                     break
-                except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
+                except psycopg.DataError as error:
+                    # It never will be: they are sent again, which is better than no other told of.
+                    _log("answers_refused", error=str(error).splitlines()[0])
+                    break
+                except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
                     _log("database_away", error=str(error).splitlines()[0])
                     await asyncio.sleep(1)
             for _ in answers:
@@ -158,16 +163,19 @@ def _encrypted(push: Push) -> bytes:
 
 
 def _seconds(retry_after: str | None) -> int | None:
-    """Retry-After is seconds, or a date (RFC 9110)."""
+    """Retry-After is seconds, or a date (RFC 9110); more than a day is a day."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdecimal():
-        return min(int(retry_after), 86400)
     try:
-        until = parsedate_to_datetime(retry_after)
+        if retry_after.strip().isdecimal():
+            wait = float(retry_after)
+        else:
+            until = parsedate_to_datetime(retry_after)
+            # One without a zone is UTC's.
+            wait = (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     except ValueError:
         return None
-    return max(0, round((until - datetime.now(UTC)).total_seconds()))
+    return round(min(max(wait, 0), 86400))
 
 
 def _log(what: str, **fields: object) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,26 +53,53 @@ def pytest_configure(config: pytest.Config) -> None:
         # The processes of `make test` inherit it, and what they start.
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # look again
-    config.addinivalue_line("markers", "late: runs after the others, while pg_cron gets going")
+    config.addinivalue_line(
+        "markers", "late: runs after its unit's others, so that pg_cron gets going"
+    )
 
 
-class Folders(LoadScopeScheduling):
-    """For the two processes of `make test`: each takes a folder's tests, then the next folder.
+# What takes long, or waits for a minute of pg_cron's, begins first, so that others run meanwhile;
+# then the largest, and at the end the small ones: no process is the last one for long.
+FIRST = [
+    "tests/api", "tests/dashboard", "tests/sql/test_sweep.py", "tests/fuzz", "tests/cli",
+    "tests/bench", "tests/sql/test_runbook.py",
+]  # fmt: skip
 
-    So what a folder's tests share is started once, and they stay in order.
-    """
+
+def unit(nodeid: str) -> str:
+    """What one process runs from end to end: a folder's tests, which share what is started once and
+    stay in order; but a file's in tests/sql, which share the cluster alone."""
+    file = nodeid.partition("::")[0]
+    folder = file.rpartition("/")[0]
+    return file if folder == "tests/sql" else folder
+
+
+class Units(LoadScopeScheduling):
+    """For the processes of `make test`: each takes a unit, then the next."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0].rpartition("/")[0]
+        return unit(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Folders | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units | None:
     """None of our own for `make fuzz`, whose few long tests go to whichever process is free."""
-    return None if config.getoption("inputs") else Folders(config, log)
+    config.option.loadscopereorder = False  # as sorted below
+    return None if config.getoption("inputs") else Units(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("late") is not None)
+    sizes = Counter(unit(item.nodeid) for item in items)
+    places = {name: place for place, name in enumerate(FIRST)}
+
+    def place(item: pytest.Item) -> tuple[bool, int, int]:
+        found = unit(item.nodeid)
+        return (
+            item.get_closest_marker("late") is not None,
+            places.get(found, len(FIRST)),
+            -sizes[found],
+        )
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

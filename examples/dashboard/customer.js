@@ -390,7 +390,6 @@ async function askWhoIsNext() {
   const isAway = ({ is_online, is_reachable }) => !is_online && !is_reachable;
   const isAsked = ({ mechanic_id }) => wish.favourites.some(({ id }) => id === mechanic_id);
   drawList(find("#others"), "other", others(), (each) => each.mechanic_id, drawOther);
-  find("#then-title").textContent = `Then ask … (${PLACE[wish.favourites.length]})`;
   find("#then-offline").hidden = ![...others(), ...favourites.filter(isAsked)].some(isAway);
   find("#then-skip").checked = wish.skipIfOffline;
   find("#then").showModal();

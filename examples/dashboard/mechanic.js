@@ -236,9 +236,9 @@ function drawBlock(card, id, whom) {
   const button = part(card, "block");
   fill(card, { blocked: isBlocked ? "You will not hear of each other again. They are not told." : "" });
   if (button.getAttribute("aria-busy") === "true") return;
-  fill(card, { block: isBlocked ? "Undo: hear of them again" : "Not again" });
+  fill(card, { block: isBlocked ? "Undo" : "Block this customer" });
   button.setAttribute(
-    "aria-label", isBlocked ? `Undo: hear of ${whom} again` : `Not again: ${whom}`,
+    "aria-label", isBlocked ? `Undo: hear of ${whom} again` : `Block this customer: ${whom}`,
   );
   button.onclick = async () => {
     if (!isBlocked && !(await confirm("#blocking"))) return;

@@ -121,6 +121,25 @@ begin
             ', the oldest ended at ' || min(w.ends_at)
         from dispatch.pending_windows(p_now - v_grace, v_enough) as w
         union all
+        -- Nothing else sees these: no window of theirs is ever over, and none may last so long.
+        select
+            'requests_routed',
+            'requests that no trigger routed, and of which nobody is told',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at is null and r.created_at < p_now - v_grace
+            union all
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at > greatest(p_now, now()) + interval '61 minutes'
+            limit v_enough
+        ) as u
+        union all
         select
             'windows_on_time',
             'windows announced more than 5 s late in the last 15 minutes',

@@ -1,4 +1,4 @@
--- Changes dispatch.windows, which has rows on a marketplace that was there first, and dispatch.steps.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,

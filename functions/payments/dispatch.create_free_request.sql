@@ -19,7 +19,7 @@ declare
     v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_wish jsonb := '{}'::jsonb;
     v_notes text;

@@ -13,6 +13,7 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
+    v_outcome text := p_outcome;
     v_is_taken_back boolean := false;
 begin
     case p_outcome
@@ -42,15 +43,33 @@ begin
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
+            -- Of a part alone: what is left was paid, and is to be worked for or refunded.
+            if p_outcome = 'dispute_lost' then
+                if
+                    exists (
+                        select from dispatch.payments as p
+                        where
+                            p.payment_intent = v_payment
+                            and p.currency = v_object ->> 'currency'
+                            and jsonb_typeof(p.amount_total) = 'number'
+                            and jsonb_typeof(v_object -> 'amount') = 'number'
+                            and v_object -> 'amount' < p.amount_total
+                    )
+                then
+                    v_outcome := 'dispute_lost_in_part';
+                end if;
+            end if;
             -- A bank may take back what it decided.
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id'
                 and e.payload -> 'created' > v_created
             order by e.payload -> 'created' desc
@@ -65,13 +84,15 @@ begin
                     and e.payload #> '{data,object,id}' = v_object -> 'id'
             );
             update dispatch.stripe_events as e
-            set outcome = p_outcome
+            set outcome = v_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome in ('disputed', 'dispute_won', 'dispute_lost')
-                        and f.outcome <> p_outcome and f.subject = v_payment
+                        f.outcome in (
+                            'disputed', 'dispute_won', 'dispute_lost', 'dispute_lost_in_part'
+                        )
+                        and f.outcome <> v_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
@@ -87,12 +108,13 @@ begin
         set metadata = r.metadata - 'refunded_at'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
-    return p_outcome;
+    return v_outcome;
 end;
 $$;
 
 comment on function dispatch.follow_payment(jsonb, text) is
 'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
-'other events. Returns the outcome, which may be another if a later one came before.';
+'other events. Returns the outcome: another if a later one came before, or if a dispute that was '
+'lost is over a part of what was paid.';
 revoke all on function dispatch.follow_payment(jsonb, text)
 from public, anon, authenticated, service_role;

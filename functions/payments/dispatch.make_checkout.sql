@@ -18,7 +18,7 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_notes text;
     v_is_priority boolean;

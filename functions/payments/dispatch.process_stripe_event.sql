@@ -109,8 +109,13 @@ begin
     -- table does, which is asked by the insert.)
     if v_outcome = 'request_created' and not dispatch.governs_all() then
         v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
-        v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-        if v_booked_id is not null then
+        -- Also of a request that is gone since, with its customer's account.
+        select e.request_id into v_booked_id
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created'
+            and (e.payload #>> '{data,object,id}') = v_object ->> 'id';
+        if found then
             v_outcome := 'duplicate';
         end if;
     end if;

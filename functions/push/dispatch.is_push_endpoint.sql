@@ -10,7 +10,11 @@ declare
     v_origin text := substring(p_endpoint from '^(https?://[^/?#@\\[:space:]]+)/[!-~]+$');
     v_host text := substring(v_origin from '^https://([a-z0-9.-]+)$');
 begin
-    return length(p_endpoint) <= 2000 and coalesce(
+    return length(p_endpoint) <= 2000
+    -- No host that a sender's libraries would choke on: each label has 1 to 63 characters, begins and
+    -- ends with none that is a hyphen, and is not in Punycode.
+    and (v_host ~ '(^|[.])([.-]|..--|[^.]{64})|-[.]') is not true
+    and coalesce(
         (
             select
                 bool_or(

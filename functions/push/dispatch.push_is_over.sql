@@ -1,6 +1,7 @@
 -- Asked when a push is about to leave, so that nothing is told of what is not so any more.
 create or replace function dispatch.push_is_over(
     p_push dispatch.pushes,
+    p_request dispatch.requests,
     p_event text,
     p_now timestamptz
 )
@@ -11,17 +12,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request dispatch.requests;
     v_mechanic record;
 begin
-    select * into v_request from dispatch.requests as r where r.id = p_push.request_id;
-    if v_request.id is null or p_push.expires_at <= p_now then
+    if p_request.id is null or p_push.expires_at <= p_now then
         return true;
-    elsif v_request.customer_id = p_push.user_id then
+    elsif p_request.customer_id = p_push.user_id then
         return case p_event
-            when 'new_request' then not v_request.is_pending
-            when 'request_released' then not v_request.is_pending
-            when 'request_accepted' then v_request.status <> 'accepted'
+            when 'new_request' then not p_request.is_pending
+            when 'request_released' then not p_request.is_pending
+            when 'request_accepted' then p_request.status <> 'accepted'
             else false
         end
         -- Who did it themselves knows.
@@ -38,12 +37,12 @@ begin
     order by m.is_approved desc
     limit 1;
     return v_mechanic.is_approved is not true
-        or dispatch.refusal(v_request, v_mechanic.id, p_push.user_id, p_now) is not null;
+        or dispatch.refusal(p_request, v_mechanic.id, p_push.user_id, p_now) is not null;
 end;
 $$;
 
-comment on function dispatch.push_is_over(dispatch.pushes, text, timestamptz) is
+comment on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz) is
 'Whether what a push says of an event does not hold any more at p_now: the request is not open to '
 'that mechanic, or the customer waits for it no more.';
-revoke all on function dispatch.push_is_over(dispatch.pushes, text, timestamptz)
+revoke all on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz)
 from public, anon, authenticated, service_role;

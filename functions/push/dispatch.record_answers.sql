@@ -20,13 +20,12 @@ begin
     for v_answer in
         -- In the order of ids, so that two senders never wait for each other.
         select a.push_id, a.status, a.retry_after
-        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after integer)
+        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after numeric)
         order by a.push_id
     loop
-        select * into v_push from dispatch.pushes as p
-        where p.id = v_answer.push_id and p.finished_at is null
-        for update;
-        continue when not found;
+        -- Found by id alone: with the filter, a plan made while little was queued reads all of it.
+        select * into v_push from dispatch.pushes as p where p.id = v_answer.push_id for update;
+        continue when v_push.id is null or v_push.finished_at is not null;
         v_count := v_count + 1;
         v_outcome := case
             when v_answer.status between 200 and 299 then 'sent'
@@ -39,7 +38,8 @@ begin
             v_due_at := p_now + make_interval(
                 secs => greatest(
                     least(coalesce(v_answer.retry_after, 0), 86400),
-                    least(power(2, v_push.attempts), 60) * (0.75 + random() / 2)
+                    -- (No sum is out of range, however often and for how long.)
+                    least(power(2, least(v_push.attempts, 6)), 60) * (0.75 + random() / 2)
                 )
             );
             if v_due_at >= v_push.expires_at then

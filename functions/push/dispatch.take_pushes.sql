@@ -19,6 +19,7 @@ declare
     v_push dispatch.pushes;
     v_device dispatch.devices;
     v_event record;
+    v_request dispatch.requests;
     v_outcome text;
 begin
     for v_push in
@@ -32,11 +33,7 @@ begin
     end loop;
 
     for v_push in
-        select * from dispatch.pushes as p
-        where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
-        order by p.due_at, p.id
-        limit least(greatest(p_limit, 0), 1000)
-        for update skip locked
+        select * from dispatch.due_pushes(least(greatest(p_limit, 0), 1000), p_now)
     loop
         select * into v_device from dispatch.devices as d
         -- Another's by now: not told what was for the one before.
@@ -44,9 +41,12 @@ begin
         select e.event, e.payload into v_event
         from dispatch.request_events as e
         where e.id = v_push.event_id;
+        select * into v_request from dispatch.requests as r where r.id = v_push.request_id;
         v_outcome := case
             when v_device.endpoint is null then 'gone'
-            when v_event.event is null or dispatch.push_is_over(v_push, v_event.event, p_now)
+            when
+                v_event.event is null
+                or dispatch.push_is_over(v_push, v_request, v_event.event, p_now)
                 then 'over'
         end;
         if v_outcome is not null then
@@ -66,13 +66,7 @@ begin
         payload := dispatch.push_payload(
             v_push.event_id,
             v_event.event,
-            case
-                when exists (
-                    select from dispatch.requests as r
-                    where r.id = v_push.request_id and r.customer_id = v_push.user_id
-                ) then 'customer'
-                else 'mechanic'
-            end,
+            case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
             v_event.payload,
             p_now
         )::text;

@@ -9,5 +9,6 @@
 \ir dispatch.push_is_over.sql
 \ir dispatch.choose_devices.sql
 \ir dispatch.end_unreachable_window.sql
+\ir dispatch.due_pushes.sql
 \ir dispatch.take_pushes.sql
 \ir dispatch.record_answers.sql

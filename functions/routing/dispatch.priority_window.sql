@@ -34,9 +34,19 @@ begin
             return;
         end if;
     end if;
+    if not p_request.is_pending then
+        return;
+    end if;
     for v_step in
         select * from dispatch.due_steps(
-            p_request, coalesce(ends_at, p_request.window_began_at), p_now
+            p_request,
+            case
+                when p_request.window_ends_at <= p_now or mechanic_id is not null
+                    then p_request.window_ends_at
+                -- Gone meanwhile.
+                else p_request.window_began_at
+            end,
+            p_now
         )
     loop
         if v_step.skipped is null then

@@ -101,6 +101,8 @@ begin
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
+                -- Almost always, and then without the price of a call.
+                when v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id then null
                 else
                     dispatch.why_not_asked(
                         v_mechanic.user_id, v_mechanic.is_approved, new.customer_id

@@ -24,17 +24,18 @@ begin
     for share;
 
     -- What the clock says comes first, whoever asks.
-    v_reason := dispatch.fallback_reason(p_request, p_at);
-    v_is_due := v_reason = 'window_ended';
+    v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
     if v_is_due then
-        p_request := dispatch.open_steps(p_request, p_request.window_ends_at, v_reason, p_at);
-        v_reason := dispatch.fallback_reason(p_request, p_at);
+        p_request := dispatch.open_steps(
+            p_request, p_request.window_ends_at, 'window_ended', p_at
+        );
     end if;
     if not p_is_broadcast then
         return p_request;
     end if;
     -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; the
     -- sweep meant the window that it found to be over.
+    v_reason := dispatch.fallback_reason(p_request, p_at);
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if
         p_request.announced_at is null

@@ -250,6 +250,31 @@ from (
                 format('%s has a rule: drop it', c.relname)
             ),
             (
+                c.relkind = 'r' and exists (
+                    select from pg_catalog.pg_trigger as t
+                    where t.tgrelid = c.oid and not t.tgisinternal
+                ),
+                format('%s has a trigger: drop it', c.relname)
+            ),
+            (
+                -- (From PostgreSQL 18 on "not null" is one, too.)
+                c.relkind = 'r' and exists (
+                    select from pg_catalog.pg_constraint as k
+                    where k.conrelid = c.oid and k.contype not in ('p', 'n')
+                    union all
+                    select from pg_catalog.pg_index as i
+                    where
+                        i.indrelid = c.oid and i.indisunique and not i.indisprimary
+                        and i.indexrelid <> coalesce(
+                            to_regclass('dispatch.stripe_events_checkout_key')::oid, 0
+                        )
+                ),
+                format(
+                    '%s refuses rows by a constraint or unique index of another''s: drop it',
+                    c.relname
+                )
+            ),
+            (
                 c.relkind = 'v'
                 and array_to_string(c.reloptions, ',') ~ 'security_invoker=(on|true|yes|1)',
                 format('%s asks as its caller: alter view … reset (security_invoker)', c.relname)
@@ -266,6 +291,7 @@ from (
     from (
         values
         ('request_events_id_seq', 'S', 1),
+        ('pushes_id_seq', 'S', 1),
         ('scheduled_at', 'S', 0),
         ('last_delivery', 'S', 0),
         ('last_refusal', 'S', 0),
@@ -343,11 +369,12 @@ select
 from (
     select
         'table dispatch.' || w.name as check_name,
-        bool_and(a.attnum is not null and d.found = d.wanted) as ok,
+        bool_and(a.attnum is not null and d.found = d.wanted) and min(o.names) is null as ok,
         coalesce(
             'other than ' || string_agg(n.text, ', ')
             filter (where a.attnum is null or d.found <> d.wanted)
             || ': see sql/engine/tables.sql',
+            'has more, which nothing here fills: ' || min(o.names) || '; drop them',
             count(*) || ' columns'
         ) as detail
     from (
@@ -401,6 +428,20 @@ from (
             a.attrelid = to_regclass('dispatch.' || w.name)
             and a.attname = split_part(n.text, ' ', 1) and not a.attisdropped
     left join pg_catalog.pg_attrdef as e on e.adrelid = a.attrelid and e.adnum = a.attnum
+    cross join
+        lateral (
+            select string_agg(x.attname, ', ' order by x.attnum) as names
+            from pg_catalog.pg_attribute as x
+            where
+                x.attrelid = to_regclass('dispatch.' || w.name) and x.attnum > 0
+                and not x.attisdropped
+                and x.attname <> all(
+                    array(
+                        select split_part(known.text, ' ', 1)
+                        from unnest(string_to_array(w.columns, ', ')) as known (text)
+                    )
+                )
+        ) as o
     cross join
         lateral (
             select
@@ -696,6 +737,7 @@ from (
             '{}'::text[]
         ),
         ('dispatch.expected_stripe_event', null, 'begin return ''[{].*[}]''::jsonb; end;', '{}'),
+        ('dispatch.push_services', null, 'begin return ''[{].*[}]''::text\[\]; end;', '{}'),
         -- Made by dispatch.bind_requests for the columns that there are.
         ('dispatch.as_request', null, null, '{}'),
         ('dispatch.insert_request', null, null, '{}'),
@@ -906,11 +948,7 @@ from (
             case
                 when r.rolname in ('anon', 'authenticated')
                     then
-                        not (
-                            r.rolsuper or r.rolbypassrls
-                            or pg_has_role(r.oid, s.oid, 'member')
-                            or coalesce(pg_has_role(r.oid, n.nspowner, 'member'), false)
-                        )
+                        not m.is_freed
                 -- The backend's sees each row of a marketplace of ours, which has no policy for it.
                 else
                     r.rolsuper or r.rolbypassrls
@@ -920,10 +958,7 @@ from (
         'anon and authenticated are held by row level security: '
         || case
             when
-                bool_or(
-                    r.rolsuper or r.rolbypassrls or pg_has_role(r.oid, s.oid, 'member')
-                    or coalesce(pg_has_role(r.oid, n.nspowner, 'member'), false)
-                ) filter (where r.rolname in ('anon', 'authenticated'))
+                bool_or(m.is_freed) filter (where r.rolname in ('anon', 'authenticated'))
                 then 'NO, alter role … nobypassrls, and revoke their memberships'
             else 'yes'
         end
@@ -934,13 +969,150 @@ from (
             else 'no (alter role service_role bypassrls)'
         end
     from pg_catalog.pg_roles as r
-    inner join pg_catalog.pg_roles as s on s.rolname = 'service_role'
-    left join pg_catalog.pg_namespace as n on n.nspname = 'dispatch'
+    cross join
+        lateral (
+            select count(*) > 0 as is_freed
+            from pg_catalog.pg_roles as b
+            where
+                (
+                    b.rolsuper or b.rolbypassrls or b.rolname = 'service_role'
+                    or b.oid = (
+                        select n.nspowner from pg_catalog.pg_namespace as n
+                        where n.nspname = 'dispatch'
+                    )
+                )
+                -- A superuser is a member of all.
+                and pg_has_role(r.oid, b.oid, 'member')
+        ) as m
     where r.rolname in ('anon', 'authenticated', 'service_role')
+    union all
+    -- All that runs here does so as the owner, who can take a right from themselves, too.
+    select
+        'rights of the owner',
+        count(*) filter (where not x.has) = 0,
+        coalesce(
+            'missing: ' || string_agg(x.what, ', ' order by x.what) filter (where not x.has)
+            || ' (grant it to ' || min(x.owner) || ')',
+            count(*) || ' relations and functions'
+        )
+    from (
+        select
+            n.nspowner::regrole::text as owner,
+            v.privilege || ' on ' || c.oid::regclass as what,
+            case c.relkind
+                when 'S' then has_sequence_privilege(n.nspowner, c.oid, v.privilege)
+                else has_table_privilege(n.nspowner, c.oid, v.privilege)
+            end as has
+        from pg_catalog.pg_namespace as n
+        cross join pg_catalog.pg_class as c
+        cross join
+            unnest(
+                case
+                    when c.relkind = 'S' then array['usage', 'select', 'update']
+                    when c.relnamespace = n.oid and c.relkind = 'r'
+                        then array['select', 'insert', 'update', 'delete']
+                    when c.relname = 'session_requests' and c.relkind in ('r', 'p')
+                        then array['select', 'insert', 'update']
+                    else array['select']
+                end
+            ) as v (privilege)
+        where
+            n.nspname = 'dispatch'
+            and (
+                -- (What is another's is seen above.)
+                (
+                    c.relnamespace = n.oid and c.relkind in ('r', 'v', 'S')
+                    and c.relowner = n.nspowner
+                )
+                or c.oid = to_regclass('auth.users')
+                -- What the views read.
+                or c.oid in (
+                    select d.refobjid
+                    from pg_catalog.pg_rewrite as r
+                    inner join pg_catalog.pg_class as w on w.oid = r.ev_class
+                    inner join pg_catalog.pg_depend as d
+                        on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    where
+                        w.relnamespace = n.oid
+                        and d.refclassid = 'pg_catalog.pg_class'::regclass
+                )
+            )
+        union all
+        select
+            n.nspowner::regrole::text,
+            'execute on ' || f.name,
+            coalesce(has_function_privilege(n.nspowner, f.oid, 'execute'), false)
+        from pg_catalog.pg_namespace as n
+        cross join
+            lateral (
+                select p.oid::regprocedure::text as name, p.oid
+                from pg_catalog.pg_proc as p
+                where p.pronamespace = n.oid and p.proowner = n.nspowner
+                union all
+                select a.name, to_regprocedure(a.name)
+                from unnest(array['auth.uid()', 'auth.jwt()']) as a (name)
+            ) as f
+        where n.nspname = 'dispatch'
+    ) as x
+    union all
+    -- A setting that stays with a role or the database, and stops a rule or a read for whoever
+    -- signs in from then on. (What stops the sweep is dispatch.health()'s to say.)
+    select
+        'settings of roles',
+        count(*) = 0,
+        coalesce(
+            string_agg(
+                format(
+                    'alter %s reset %s',
+                    case
+                        when s.setrole = 0 then format('database %I', current_database())
+                        when s.setdatabase = 0 then 'role ' || s.setrole::regrole
+                        else
+                            format(
+                                'role %s in database %I', s.setrole::regrole, current_database()
+                            )
+                    end,
+                    split_part(g.setting, '=', 1)
+                ),
+                '; '
+            ),
+            'none stops anything'
+        )
+    from pg_catalog.pg_db_role_setting as s
+    cross join unnest(s.setconfig) as g (setting)
+    where
+        (
+            s.setdatabase = 0
+            or s.setdatabase = (
+                select d.oid from pg_catalog.pg_database as d
+                where d.datname = current_database()
+            )
+        )
+        and (
+            s.setrole = 0
+            or s.setrole::regrole::text in (
+                'anon', 'authenticated', 'service_role', 'authenticator', 'webhook_app',
+                'push_app', 'dispatch_monitor'
+            )
+            or s.setrole = (
+                select n.nspowner from pg_catalog.pg_namespace as n
+                where n.nspname = 'dispatch'
+            )
+        )
+        and (
+            -- No trigger runs; no client reads a table that has policies; no catch-up.
+            g.setting in (
+                'session_replication_role=replica', 'row_security=off',
+                'default_transaction_isolation=serializable',
+                'default_transaction_isolation=repeatable read'
+            )
+            or g.setting like 'role=%'
+        )
 ) as c
 \gset
 
--- The roles of the webhook app and of the push app, where their files were run in this database.
+-- The roles of the webhook app, of the push app and of an exporter, where their files were run in
+-- this database. Whatever else is granted to one by name is found by what depends on the role.
 select
     set_config(
         'favorites_priority.checks',
@@ -957,24 +1129,36 @@ from (
             else
                 coalesce(
                     nullif(concat_ws('; ', g.missing, g.unexpected), ''),
-                    'may call ' || array_to_string(w.names, ' and ') || ', and nothing else'
+                    'may ' || w.may || ', and nothing else'
                 )
         end as detail
     from (
         values
         (
-            'webhook_app', 'webhook_role.sql', array['process_stripe_event'],
-            array['public.process_stripe_event(jsonb)', 'dispatch.process_stripe_event(jsonb)']
+            'webhook_app', 'webhook_role.sql', 'call process_stripe_event',
+            array['public', 'dispatch'],
+            array['public.process_stripe_event(jsonb)', 'dispatch.process_stripe_event(jsonb)'],
+            null
         ),
         (
-            'push_app', 'push_role.sql', array['claim_pushes', 'finish_pushes'],
+            'push_app', 'push_role.sql', 'call claim_pushes and finish_pushes',
+            array['public', 'dispatch'],
             array[
                 'public.claim_pushes(integer)', 'public.finish_pushes(jsonb)',
                 'dispatch.take_pushes(integer,interval,timestamptz)',
                 'dispatch.record_answers(jsonb,timestamptz)'
-            ]
+            ],
+            null
+        ),
+        (
+            'dispatch_monitor', 'monitor_role.sql', 'ask dispatch.health() and dispatch.metrics',
+            array['dispatch'],
+            array[
+                'dispatch.health(timestamptz,bigint)', 'dispatch.first_event_id_since(timestamptz)'
+            ],
+            'dispatch.metrics'
         )
-    ) as w (role, file, names, signatures)
+    ) as w (role, file, may, schemas, signatures, view)
     cross join lateral (select to_regrole(w.role)::oid as oid) as r
     cross join
         lateral (
@@ -987,123 +1171,83 @@ from (
                 'unexpected: ' || (
                     select string_agg(x.what, ', ' order by x.what)
                     from (
-                        select p.oid::regprocedure::text as what
+                        select
+                            'something of '
+                            || pg_describe_object(d.classid, d.objid, d.objsubid) as what
+                        from pg_catalog.pg_shdepend as d
+                        where
+                            d.refclassid = 'pg_catalog.pg_authid'::regclass
+                            and d.refobjid = r.oid and d.objid <> all(array_agg(v.oid))
+                            and d.dbid = (
+                                select b.oid from pg_catalog.pg_database as b
+                                where b.datname = current_database()
+                            )
+                        union
+                        -- What is granted to everyone.
+                        select 'execute on ' || p.oid::regprocedure
                         from pg_catalog.pg_proc as p
                         where
                             p.pronamespace = to_regnamespace('dispatch')
                             and p.proname not in ('mechanic_words', 'is_reserved_for_another')
-                            and not exists (
-                                select from unnest(w.signatures) as n (signature)
-                                where to_regprocedure(n.signature) = p.oid
-                            )
+                            and p.oid <> all(array_agg(v.oid))
                             and has_function_privilege(r.oid, p.oid, 'execute')
-                        union all
-                        select c.oid::regclass::text
+                        union
+                        select 'something of ' || c.oid::regclass
                         from pg_catalog.pg_class as c
                         where
                             c.relnamespace = to_regnamespace('dispatch')
-                            and c.relkind in ('r', 'v')
-                            and has_any_column_privilege(
-                                r.oid, c.oid, 'select, insert, update, references'
+                            and c.relkind in ('r', 'v') and c.oid <> all(array_agg(v.oid))
+                            and (
+                                has_any_column_privilege(
+                                    r.oid, c.oid, 'select, insert, update, references'
+                                )
+                                or has_table_privilege(
+                                    r.oid, c.oid, 'delete, truncate, trigger'
+                                )
                             )
-                        union all
+                        union
                         select 'member of ' || m.roleid::regrole
                         from pg_catalog.pg_auth_members as m
-                        where m.member = r.oid
+                        where
+                            m.member = r.oid
+                            -- For an exporter of the server's own figures: they show no row.
+                            and m.roleid::regrole::text not in (
+                                'pg_monitor', 'pg_read_all_settings', 'pg_read_all_stats'
+                            )
+                        union
+                        select a.what
+                        from pg_catalog.pg_roles as o
+                        cross join
+                            lateral (
+                                values
+                                (o.rolbypassrls, 'bypassrls'),
+                                (o.rolcreaterole, 'createrole'),
+                                (o.rolcreatedb, 'createdb'),
+                                (o.rolreplication, 'replication')
+                            ) as a (has, what)
+                        where o.oid = r.oid and a.has
                     ) as x
                 ) as unexpected
             from (
                 select
                     'usage on schema ' || n.schema as what,
+                    to_regnamespace(n.schema)::oid as oid,
                     has_schema_privilege(r.oid, to_regnamespace(n.schema)::oid, 'usage')
                         as is_granted
-                from unnest(array['public', 'dispatch']) as n (schema)
+                from unnest(w.schemas) as n (schema)
                 union all
                 select
                     'execute on ' || split_part(n.signature, '(', 1),
+                    to_regprocedure(n.signature)::oid,
                     has_function_privilege(r.oid, to_regprocedure(n.signature)::oid, 'execute')
                 from unnest(w.signatures) as n (signature)
+                union all
+                select
+                    'select on ' || w.view,
+                    to_regclass(w.view)::oid,
+                    has_table_privilege(r.oid, to_regclass(w.view)::oid, 'select')
+                where w.view is not null
             ) as v
-        ) as g
-) as c
-\gset
-
--- An exporter's role, where sql/monitor_role.sql was run in this database.
-select
-    set_config(
-        'favorites_priority.checks',
-        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
-        true
-    ) as kept
-from (
-    select
-        'role dispatch_monitor' as check_name,
-        r.oid is null or not g.is_here or (g.missing is null and g.unexpected is null) as ok,
-        case
-            when r.oid is null then 'there is none'
-            when not g.is_here then 'has no grant in this database'
-            else
-                coalesce(
-                    nullif(concat_ws('; ', g.missing, g.unexpected), ''),
-                    'may ask dispatch.health() and dispatch.metrics'
-                )
-        end as detail
-    from (select to_regrole('dispatch_monitor')::oid as oid) as r
-    cross join
-        lateral (
-            select
-                coalesce(bool_or(v.is_granted), false) as is_here,
-                'missing (run sql/monitor_role.sql): '
-                || string_agg(v.what, ', ') filter (where not coalesce(v.is_granted, false))
-                    as missing,
-                'unexpected: ' || (
-                    select string_agg(x.what, ', ' order by x.what)
-                    from (
-                        select p.oid::regprocedure::text as what
-                        from pg_catalog.pg_proc as p
-                        where
-                            p.pronamespace = to_regnamespace('dispatch')
-                            and p.proname not in (
-                                'health', 'first_event_id_since', 'mechanic_words',
-                                'is_reserved_for_another'
-                            )
-                            and has_function_privilege(r.oid, p.oid, 'execute')
-                        union all
-                        select c.oid::regclass::text
-                        from pg_catalog.pg_class as c
-                        where
-                            c.relnamespace = to_regnamespace('dispatch')
-                            and c.relkind in ('r', 'v') and c.relname <> 'metrics'
-                            and has_any_column_privilege(
-                                r.oid, c.oid, 'select, insert, update, references'
-                            )
-                    ) as x
-                ) as unexpected
-            from (
-                values
-                (
-                    'usage on schema dispatch',
-                    has_schema_privilege(r.oid, to_regnamespace('dispatch')::oid, 'usage')
-                ),
-                (
-                    'execute on dispatch.health',
-                    has_function_privilege(
-                        r.oid, to_regprocedure('dispatch.health(timestamptz,bigint)')::oid,
-                        'execute'
-                    )
-                ),
-                (
-                    'execute on dispatch.first_event_id_since',
-                    has_function_privilege(
-                        r.oid, to_regprocedure('dispatch.first_event_id_since(timestamptz)')::oid,
-                        'execute'
-                    )
-                ),
-                (
-                    'select on dispatch.metrics',
-                    has_table_privilege(r.oid, to_regclass('dispatch.metrics')::oid, 'select')
-                )
-            ) as v (what, is_granted)
         ) as g
 ) as c
 \gset
@@ -1124,6 +1268,7 @@ from (
             and p.proowner = n.nspowner
             and case p.provolatile when 's' then 'reads' when 'v' then 'writes' end = w.kind
             and has_function_privilege(w.grantee, p.oid, 'execute')
+            and o.count = 1
             and not has_function_privilege('anon', p.oid, 'execute')
             and (
                 w.grantee = 'service_role'
@@ -1137,6 +1282,8 @@ from (
         ) as ok,
         case
             when p.oid is null then 'missing: run sql/engine/up.sql'
+            when o.count > 1
+                then o.count || ' of the name, and PostgREST may not know which: drop the others'
             else
                 'is to be of ' || n.nspowner::regrole || ', '
                 || w.kind || ', for ' || w.grantee || ' alone, as its caller'
@@ -1174,6 +1321,12 @@ from (
     ) as w (signature, grantee, kind)
     left join pg_catalog.pg_namespace as n on n.nspname = 'dispatch'
     left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(w.signature)
+    cross join
+        lateral (
+            select count(*) as count
+            from pg_catalog.pg_proc as q
+            where q.pronamespace = p.pronamespace and q.proname = p.proname
+        ) as o
 ) as c
 \gset
 
@@ -1223,14 +1376,17 @@ from (
     select
         'table changes by Realtime',
         p.oid is null
-        or (t.tablename is not null and t.rowfilter is null and p.pubinsert and p.pubupdate),
+        or (
+            t.tablename is not null and t.rowfilter is null and not l.is_part
+            and p.pubinsert and p.pubupdate
+        ),
         case
             when p.oid is null then 'no publication supabase_realtime in this database'
             when t.tablename is null then 'not published: run sql/engine/publication.sql'
-            when t.rowfilter is not null
+            when t.rowfilter is not null or l.is_part
                 then
-                    'only some rows are published: take session_requests out of supabase_realtime '
-                    'and run sql/engine/publication.sql'
+                    'only some rows or columns are published: take session_requests out of '
+                    'supabase_realtime and run sql/engine/publication.sql'
             when not (p.pubinsert and p.pubupdate)
                 then
                     'not every change is published: alter publication supabase_realtime set '
@@ -1243,6 +1399,14 @@ from (
         on
             t.pubname = w.pubname
             and t.schemaname = 'public' and t.tablename = 'session_requests'
+    cross join
+        lateral (
+            select count(*) > 0 as is_part
+            from pg_catalog.pg_publication_rel as r
+            where
+                r.prpubid = p.oid and r.prattrs is not null
+                and r.prrelid = to_regclass('public.session_requests')
+        ) as l
 ) as c
 \gset
 \endif
@@ -1546,6 +1710,45 @@ begin
                         then 'behind the last event, of ' || v_last || ': it was set back'
                     else to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS TZH:TZM')
                 end
+            )
+        )::text,
+        true
+    );
+end;
+$$;
+
+-- A copy by logical replication, or of the data alone, has the rows and not where the sequences
+-- were: there, each id that is taken already fails a booking.
+do $$
+declare
+    v_behind text;
+    v_error text;
+begin
+    begin
+        select string_agg(f.name, ', ') into v_behind
+        from (
+            select 'request_events' as name, max(e.id) as last from dispatch.request_events as e
+            union all
+            select 'pushes', max(p.id) from dispatch.pushes as p
+        ) as f
+        where f.last > coalesce(
+            pg_sequence_last_value(format('dispatch.%I_id_seq', f.name)::regclass), 0
+        );
+    exception
+        when undefined_table or invalid_schema_name or undefined_column then v_error := sqlerrm;
+    end;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'ids to come',
+                'ok', v_error is null and v_behind is null,
+                'detail', coalesce(
+                    v_error,
+                    'given already, and every booking fails: select setval(''dispatch.…_id_seq'', '
+                    '(select max(id) from dispatch.…)) for ' || v_behind,
+                    'none was given yet'
+                )
             )
         )::text,
         true

@@ -49,7 +49,11 @@ cross join
                     )
                 )
             ) as requests_total,
-            count(*) filter (where e.event = 'priority_request') as priority_requests_total,
+            count(*) filter (
+                where e.event = 'priority_request'
+                -- Not of a favourite who was asked after another.
+                and coalesce(e.payload ->> 'reason', 'invalid_window') = 'invalid_window'
+            ) as priority_requests_total,
             count(*) filter (
                 where e.event = 'request_accepted' and (e.payload ->> 'priority')::boolean
             ) as favourite_accepts_total,

@@ -13,7 +13,8 @@ begin
             ('public', 'request_free_session', 6),
             ('dispatch', 'make_checkout', 7),
             ('dispatch', 'create_free_request', 6),
-            ('dispatch', 'priority_window', 2)
+            ('dispatch', 'priority_window', 2),
+            ('dispatch', 'push_is_over', 4)
         ) as w (namespace, name, arguments)
             on
                 p.pronamespace = to_regnamespace(w.namespace)
@@ -24,3 +25,4 @@ begin
     end loop;
 end;
 $$;
+drop function if exists dispatch.wants_priority(text, uuid);

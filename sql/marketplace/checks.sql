@@ -61,14 +61,14 @@ with tables as (
             'id uuid not null default gen_random_uuid(), '
             'created_at timestamptz not null default now(), '
             'updated_at timestamptz not null default now(), customer_id uuid not null, '
-            'mechanic_id uuid, session_type public.session_type not null, plan_code text, '
+            'mechanic_id uuid null, session_type public.session_type not null, plan_code text, '
             'status public.session_request_status not null '
             'default ''pending''::public.session_request_status, customer_name text, '
-            'customer_email text, notes text, accepted_at timestamptz, '
-            'notification_sent_at timestamptz, metadata jsonb not null default ''{}''::jsonb, '
+            'customer_email text, notes text, accepted_at timestamptz null, '
+            'notification_sent_at timestamptz null, metadata jsonb not null default ''{}''::jsonb, '
             'is_urgent boolean, request_type text, requested_brand text, '
             'extracted_keywords text[], customer_country text, customer_city text, '
-            'expires_at timestamptz, is_follow_up boolean, preferred_workshop_id uuid'
+            'expires_at timestamptz null, is_follow_up boolean, preferred_workshop_id uuid'
         )
     ) as w (name, columns)
 ),
@@ -81,6 +81,8 @@ columns as (
         a.attnum,
         a.atttypid,
         (n.text not like '% not null%' or a.attnotnull)
+        -- Each booking leaves it empty.
+        and not (n.text ~ '^\S+ \S+ null$' and a.attnotnull)
         and (
             n.text not like '% default %'
             or pg_get_expr(d.adbin, d.adrelid)

@@ -21,6 +21,7 @@ export const WORDS = {
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
   invalid_mechanics: "Please choose one to three favourites.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
+  invalid_mechanics: "Please choose one to three favourites.",
   invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
   invalid_event: "This payment could not be read.",

@@ -3310,9 +3310,19 @@ begin
             return;
         end if;
     end if;
+    if not p_request.is_pending then
+        return;
+    end if;
     for v_step in
         select * from dispatch.due_steps(
-            p_request, coalesce(ends_at, p_request.window_began_at), p_now
+            p_request,
+            case
+                when p_request.window_ends_at <= p_now or mechanic_id is not null
+                    then p_request.window_ends_at
+                -- Gone meanwhile.
+                else p_request.window_began_at
+            end,
+            p_now
         )
     loop
         if v_step.skipped is null then
@@ -3537,6 +3547,8 @@ begin
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
+                -- Almost always, and then without the price of a call.
+                when v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id then null
                 else
                     dispatch.why_not_asked(
                         v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
@@ -3762,17 +3774,18 @@ begin
     for share;
 
     -- What the clock says comes first, whoever asks.
-    v_reason := dispatch.fallback_reason(p_request, p_at);
-    v_is_due := v_reason = 'window_ended';
+    v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
     if v_is_due then
-        p_request := dispatch.open_steps(p_request, p_request.window_ends_at, v_reason, p_at);
-        v_reason := dispatch.fallback_reason(p_request, p_at);
+        p_request := dispatch.open_steps(
+            p_request, p_request.window_ends_at, 'window_ended', p_at
+        );
     end if;
     if not p_is_broadcast then
         return p_request;
     end if;
     -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; the
     -- sweep meant the window that it found to be over.
+    v_reason := dispatch.fallback_reason(p_request, p_at);
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if
         p_request.announced_at is null
@@ -5445,7 +5458,11 @@ declare
     v_origin text := substring(p_endpoint from '^(https?://[^/?#@\\[:space:]]+)/[!-~]+$');
     v_host text := substring(v_origin from '^https://([a-z0-9.-]+)$');
 begin
-    return length(p_endpoint) <= 2000 and coalesce(
+    return length(p_endpoint) <= 2000
+    -- No host that a sender's libraries would choke on: each label has 1 to 63 characters, begins and
+    -- ends with none that is a hyphen, and is not in Punycode.
+    and (v_host ~ '(^|[.])([.-]|..--|[^.]{64})|-[.]') is not true
+    and coalesce(
         (
             select
                 bool_or(
@@ -5633,6 +5650,7 @@ from public, anon, authenticated, service_role;
 -- Asked when a push is about to leave, so that nothing is told of what is not so any more.
 create or replace function dispatch.push_is_over(
     p_push dispatch.pushes,
+    p_request dispatch.requests,
     p_event text,
     p_now timestamptz
 )
@@ -5643,17 +5661,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_request dispatch.requests;
     v_mechanic record;
 begin
-    select * into v_request from dispatch.requests as r where r.id = p_push.request_id;
-    if v_request.id is null or p_push.expires_at <= p_now then
+    if p_request.id is null or p_push.expires_at <= p_now then
         return true;
-    elsif v_request.customer_id = p_push.user_id then
+    elsif p_request.customer_id = p_push.user_id then
         return case p_event
-            when 'new_request' then not v_request.is_pending
-            when 'request_released' then not v_request.is_pending
-            when 'request_accepted' then v_request.status <> 'accepted'
+            when 'new_request' then not p_request.is_pending
+            when 'request_released' then not p_request.is_pending
+            when 'request_accepted' then p_request.status <> 'accepted'
             else false
         end
         -- Who did it themselves knows.
@@ -5670,14 +5686,14 @@ begin
     order by m.is_approved desc
     limit 1;
     return v_mechanic.is_approved is not true
-        or dispatch.refusal(v_request, v_mechanic.id, p_push.user_id, p_now) is not null;
+        or dispatch.refusal(p_request, v_mechanic.id, p_push.user_id, p_now) is not null;
 end;
 $$;
 
-comment on function dispatch.push_is_over(dispatch.pushes, text, timestamptz) is
+comment on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz) is
 'Whether what a push says of an event does not hold any more at p_now: the request is not open to '
 'that mechanic, or the customer waits for it no more.';
-revoke all on function dispatch.push_is_over(dispatch.pushes, text, timestamptz)
+revoke all on function dispatch.push_is_over(dispatch.pushes, dispatch.requests, text, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Changes dispatch.pushes: in place of the one of a broadcast, one for each device of the best.
@@ -5753,6 +5769,32 @@ comment on function dispatch.end_unreachable_window(uuid, uuid, timestamptz) is
 revoke all on function dispatch.end_unreachable_window(uuid, uuid, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes nothing, but locks what it returns.
+create or replace function dispatch.due_pushes(p_limit integer, p_now timestamptz)
+returns setof dispatch.pushes
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+-- The index has the order already: a plan made while little was queued would sort all of it.
+set enable_sort = off
+as $$
+begin
+    return query
+    select * from dispatch.pushes as p
+    where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
+    order by p.due_at, p.id
+    limit p_limit
+    for update skip locked;
+end;
+$$;
+
+comment on function dispatch.due_pushes(integer, timestamptz) is
+'Up to p_limit pushes to a device that are due at p_now, the longest due first, for this '
+'transaction alone.';
+revoke all on function dispatch.due_pushes(integer, timestamptz)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.pushes.
 create or replace function dispatch.take_pushes(
     p_limit integer default 100,
@@ -5774,6 +5816,7 @@ declare
     v_push dispatch.pushes;
     v_device dispatch.devices;
     v_event record;
+    v_request dispatch.requests;
     v_outcome text;
 begin
     for v_push in
@@ -5787,11 +5830,7 @@ begin
     end loop;
 
     for v_push in
-        select * from dispatch.pushes as p
-        where p.finished_at is null and p.endpoint is not null and p.due_at <= p_now
-        order by p.due_at, p.id
-        limit least(greatest(p_limit, 0), 1000)
-        for update skip locked
+        select * from dispatch.due_pushes(least(greatest(p_limit, 0), 1000), p_now)
     loop
         select * into v_device from dispatch.devices as d
         -- Another's by now: not told what was for the one before.
@@ -5799,9 +5838,12 @@ begin
         select e.event, e.payload into v_event
         from dispatch.request_events as e
         where e.id = v_push.event_id;
+        select * into v_request from dispatch.requests as r where r.id = v_push.request_id;
         v_outcome := case
             when v_device.endpoint is null then 'gone'
-            when v_event.event is null or dispatch.push_is_over(v_push, v_event.event, p_now)
+            when
+                v_event.event is null
+                or dispatch.push_is_over(v_push, v_request, v_event.event, p_now)
                 then 'over'
         end;
         if v_outcome is not null then
@@ -5821,13 +5863,7 @@ begin
         payload := dispatch.push_payload(
             v_push.event_id,
             v_event.event,
-            case
-                when exists (
-                    select from dispatch.requests as r
-                    where r.id = v_push.request_id and r.customer_id = v_push.user_id
-                ) then 'customer'
-                else 'mechanic'
-            end,
+            case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
             v_event.payload,
             p_now
         )::text;
@@ -5868,13 +5904,12 @@ begin
     for v_answer in
         -- In the order of ids, so that two senders never wait for each other.
         select a.push_id, a.status, a.retry_after
-        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after integer)
+        from jsonb_to_recordset(p_answers) as a (push_id bigint, status integer, retry_after numeric)
         order by a.push_id
     loop
-        select * into v_push from dispatch.pushes as p
-        where p.id = v_answer.push_id and p.finished_at is null
-        for update;
-        continue when not found;
+        -- Found by id alone: with the filter, a plan made while little was queued reads all of it.
+        select * into v_push from dispatch.pushes as p where p.id = v_answer.push_id for update;
+        continue when v_push.id is null or v_push.finished_at is not null;
         v_count := v_count + 1;
         v_outcome := case
             when v_answer.status between 200 and 299 then 'sent'
@@ -5887,7 +5922,8 @@ begin
             v_due_at := p_now + make_interval(
                 secs => greatest(
                     least(coalesce(v_answer.retry_after, 0), 86400),
-                    least(power(2, v_push.attempts), 60) * (0.75 + random() / 2)
+                    -- (No sum is out of range, however often and for how long.)
+                    least(power(2, least(v_push.attempts, 6)), 60) * (0.75 + random() / 2)
                 )
             );
             if v_due_at >= v_push.expires_at then
@@ -6182,7 +6218,7 @@ declare
     v_id uuid := gen_random_uuid();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_wish jsonb := '{}'::jsonb;
     v_notes text;
@@ -6314,6 +6350,7 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
+    v_outcome text := p_outcome;
     v_is_taken_back boolean := false;
 begin
     case p_outcome
@@ -6343,15 +6380,33 @@ begin
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
+            -- Of a part alone: what is left was paid, and is to be worked for or refunded.
+            if p_outcome = 'dispute_lost' then
+                if
+                    exists (
+                        select from dispatch.payments as p
+                        where
+                            p.payment_intent = v_payment
+                            and p.currency = v_object ->> 'currency'
+                            and jsonb_typeof(p.amount_total) = 'number'
+                            and jsonb_typeof(v_object -> 'amount') = 'number'
+                            and v_object -> 'amount' < p.amount_total
+                    )
+                then
+                    v_outcome := 'dispute_lost_in_part';
+                end if;
+            end if;
             -- A bank may take back what it decided.
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
-                e.outcome in ('dispute_won', 'dispute_lost') and e.subject = v_payment
+                e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
+                and e.subject = v_payment
                 and e.payload #> '{data,object,id}' = v_object -> 'id'
                 and e.payload -> 'created' > v_created
             order by e.payload -> 'created' desc
@@ -6366,13 +6421,15 @@ begin
                     and e.payload #> '{data,object,id}' = v_object -> 'id'
             );
             update dispatch.stripe_events as e
-            set outcome = p_outcome
+            set outcome = v_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome in ('disputed', 'dispute_won', 'dispute_lost')
-                        and f.outcome <> p_outcome and f.subject = v_payment
+                        f.outcome in (
+                            'disputed', 'dispute_won', 'dispute_lost', 'dispute_lost_in_part'
+                        )
+                        and f.outcome <> v_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
@@ -6388,13 +6445,14 @@ begin
         set metadata = r.metadata - 'refunded_at'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
-    return p_outcome;
+    return v_outcome;
 end;
 $$;
 
 comment on function dispatch.follow_payment(jsonb, text) is
 'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
-'other events. Returns the outcome, which may be another if a later one came before.';
+'other events. Returns the outcome: another if a later one came before, or if a dispute that was '
+'lost is over a part of what was paid.';
 revoke all on function dispatch.follow_payment(jsonb, text)
 from public, anon, authenticated, service_role;
 
@@ -6488,7 +6546,7 @@ declare
     v_customer_id uuid := dispatch.require_user();
     v_plan dispatch.plans;
     v_ids uuid[] := coalesce(
-        p_preferred_mechanic_ids, array_remove(array[p_preferred_mechanic_id], null)
+        p_preferred_mechanic_ids, nullif(array[p_preferred_mechanic_id], array[null::uuid])
     );
     v_notes text;
     v_is_priority boolean;
@@ -6736,8 +6794,13 @@ begin
     -- table does, which is asked by the insert.)
     if v_outcome = 'request_created' and not dispatch.governs_all() then
         v_is_new := pg_advisory_xact_lock(hashtextextended(v_object ->> 'id', 1178687058)) is null;
-        v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-        if v_booked_id is not null then
+        -- Also of a request that is gone since, with its customer's account.
+        select e.request_id into v_booked_id
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created'
+            and (e.payload #>> '{data,object,id}') = v_object ->> 'id';
+        if found then
             v_outcome := 'duplicate';
         end if;
     end if;
@@ -7308,6 +7371,7 @@ declare
     v_sweep_is_active boolean := false;
     v_user text := current_user::text;
     v_max_time interval;
+    v_stand_in text;
 begin
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
@@ -7316,6 +7380,22 @@ begin
     limit 1;
     -- After a crash it begins anew, and the server does not.
     v_since := greatest(v_since, v_launcher.backend_start);
+
+    -- Another scheduler may run the same commands. The sweep's is seen, nearly all of the time; the
+    -- other takes a moment of each day (what it leaves is seen by event_log_size).
+    if not v_has_cron then
+        select
+            format(
+                'session %s (%s) runs the sweep',
+                a.pid, coalesce(nullif(a.application_name, ''), a.usename)
+            )
+        into v_stand_in
+        from pg_catalog.pg_stat_activity as a
+        where
+            a.datname = current_database() and a.state = 'active' and a.pid <> pg_backend_pid()
+            and a.query ~ '\mdispatch\.sweep_round\('
+        limit 1;
+    end if;
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
@@ -7368,9 +7448,9 @@ begin
         end if;
 
         check_name := v_job.name || '_scheduled';
-        ok := v_has_cron and coalesce(v_job.is_active, false);
+        ok := coalesce(v_job.is_active, v_stand_in is not null);
         detail := case
-            when not v_has_cron then v_absent
+            when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             else
                 case when ok then 'job' else 'no active job' end || ' dispatch-' || v_job.name
                 || case
@@ -7383,16 +7463,19 @@ begin
         return next;
 
         check_name := v_job.name || '_runs';
-        ok := v_has_cron
-        and v_job.error is null
-        and (
-            coalesce(v_job.began_at > p_now - v_job.max_age, false)
-            or v_since > p_now - v_job.max_age
-            -- Retention is daily: on the first day it has not run yet.
-            or (v_job.began_at is null and v_job.name = 'retention')
-        );
+        ok := case
+            when not v_has_cron then v_stand_in is not null
+            else
+                v_job.error is null
+                and (
+                    coalesce(v_job.began_at > p_now - v_job.max_age, false)
+                    or v_since > p_now - v_job.max_age
+                    -- Retention is daily: on the first day it has not run yet.
+                    or (v_job.began_at is null and v_job.name = 'retention')
+                )
+        end;
         detail := case
-            when not v_has_cron then v_absent
+            when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             else
                 coalesce('last run began at ' || v_job.began_at, 'has not run yet')
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
@@ -7802,6 +7885,25 @@ begin
             count(*),
             ', the oldest ended at ' || min(w.ends_at)
         from dispatch.pending_windows(p_now - v_grace, v_enough) as w
+        union all
+        -- Nothing else sees these: no window of theirs is ever over, and none may last so long.
+        select
+            'requests_routed',
+            'requests that no trigger routed, and of which nobody is told',
+            count(*),
+            ', the oldest of ' || min(u.created_at)
+        from (
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at is null and r.created_at < p_now - v_grace
+            union all
+            select r.created_at from dispatch.requests as r
+            where
+                r.is_pending and r.announced_at is null
+                and r.window_ends_at > greatest(p_now, now()) + interval '61 minutes'
+            limit v_enough
+        ) as u
         union all
         select
             'windows_on_time',
@@ -8282,7 +8384,7 @@ comment on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, which has rows on a marketplace that was there first, and dispatch.steps.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -8922,7 +9024,8 @@ begin
             ('public', 'request_free_session', 6),
             ('dispatch', 'make_checkout', 7),
             ('dispatch', 'create_free_request', 6),
-            ('dispatch', 'priority_window', 2)
+            ('dispatch', 'priority_window', 2),
+            ('dispatch', 'push_is_over', 4)
         ) as w (namespace, name, arguments)
             on
                 p.pronamespace = to_regnamespace(w.namespace)
@@ -8933,6 +9036,7 @@ begin
     end loop;
 end;
 $$;
+drop function if exists dispatch.wants_priority(text, uuid);
 
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)
@@ -9344,8 +9448,9 @@ $$;
 comment on function public.process_stripe_event(jsonb) is
 'Takes a verified Stripe event; the same again is harmless. Returns {"outcome", "request_id", '
 '"created"}; outcome: request_created, duplicate, waiting_for_payment, payment_failed, refunded, '
-'refund_failed, disputed, dispute_won, dispute_lost, ignored, or error (kept in '
-'dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 invalid_event.';
+'refund_failed, disputed, dispute_won, dispute_lost, dispute_lost_in_part, ignored, or error '
+'(kept in dispatch.stripe_events: answer 500, so that Stripe sends it again). Raises PT422 '
+'invalid_event.';
 revoke all on function public.process_stripe_event(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.process_stripe_event(jsonb) to service_role;
@@ -9564,7 +9669,11 @@ cross join
                     )
                 )
             ) as requests_total,
-            count(*) filter (where e.event = 'priority_request') as priority_requests_total,
+            count(*) filter (
+                where e.event = 'priority_request'
+                -- Not of a favourite who was asked after another.
+                and coalesce(e.payload ->> 'reason', 'invalid_window') = 'invalid_window'
+            ) as priority_requests_total,
             count(*) filter (
                 where e.event = 'request_accepted' and (e.payload ->> 'priority')::boolean
             ) as favourite_accepts_total,

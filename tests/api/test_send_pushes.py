@@ -160,6 +160,25 @@ def test_what_is_final(
     assert log["reasons"] == ([None, "unreachable"] if outcome == "gone" else [None])
 
 
+def test_an_address_that_is_none_stops_no_other(
+    world: World, service: PushService, function: Function
+) -> None:
+    """Registered before such addresses were refused."""
+    mechanic = with_phones(world, service.device(), service.device())
+    (first, *_) = world.sql("select * from dispatch.devices where user_id = %s", mechanic.id)
+    world.sql(
+        "update dispatch.devices set endpoint = 'https://xn--.push.apple.com/x'"
+        " where endpoint = %s",
+        first["endpoint"],
+    )
+    request = book(world, mechanic)
+    assert function.send() == 2
+    query = "select outcome from dispatch.pushes where request_id = %s and not is_reminder"
+    found = {row["outcome"] for row in world.sql(query, request)}
+    assert found == {"sent", None}
+    world.sql("delete from dispatch.devices where endpoint like '%%xn--%%'")
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "seconds"),
     [

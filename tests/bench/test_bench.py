@@ -26,7 +26,7 @@ LINES = {
     "sweep": (1, 1, 0),
     "recipients": (2, 2, 1),
     "presence": (2, 1, 0),
-    "push": (3, 2, 0),
+    "push": (6, 3, 0),
     "growth": (6, 5, 4),
     "soak": (5, 5, 3),
 }

@@ -150,8 +150,8 @@ def test_mechanic_s_screens(stage: Stage, look: Look, check: Callable[[Page, str
     page.get_by_role("button", name="I can't make it").click()
     check(page, "release")
     page.get_by_role("button", name="Keep it").click()
-    page.get_by_role("button", name="Not again").click()
-    check(page, "no-more")
+    page.get_by_role("button", name="Block this customer").click()
+    check(page, "block")
 
 
 @pytest.mark.parametrize("look", LOOKS)

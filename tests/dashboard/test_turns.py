@@ -415,16 +415,16 @@ def test_a_past_session_s_mechanic_is_not_asked_again(stage: Stage) -> None:
 def test_a_mechanic_hears_no_more_of_a_customer(stage: Stage) -> None:
     accepted(stage)
     page = stage.open(stage.frank, "mechanic.html")
-    block = page.get_by_role("button", name="Not again: Carla Customer")
+    block = page.get_by_role("button", name="Block this customer: Carla Customer")
     block.focus()
     page.keyboard.press("Enter")
-    dialog = page.get_by_role("dialog", name="Hear no more of this customer?")
+    dialog = page.get_by_role("dialog", name="Block this customer?")
     expect(dialog).to_contain_text("They are not told.")
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
     assert blocks(stage, stage.frank) == []
     block.click()
-    dialog.get_by_role("button", name="Hear no more of them").click()
+    dialog.get_by_role("button", name="Block", exact=True).click()
     card = page.locator("#accepted > li")
     expect(card).to_contain_text("You will not hear of each other again. They are not told.")
     assert blocks(stage, stage.frank) == [{"user_id": stage.frank.id, "other_id": stage.carla.id}]

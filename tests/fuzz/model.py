@@ -9,16 +9,21 @@ class Request:
     customer: str
     favourite: str | None  # null: nobody was asked first
     payment: str | None = None
+    steps: list[str] = field(default_factory=list)  # who is asked after the favourite
+    minutes: int = 10
+    ends: float = 0  # the favourite's window
     status: str = "pending"
     broadcast: bool = False
-    window_over: bool = False
     ended_inside: bool = False  # of its window
     stale: bool = False  # its expires_at has come
     winner: str | None = None
+    accepted: float = 0
+    released: dict[str, str] = field(default_factory=dict)  # by whom, and why
 
 
 @dataclass
 class Model:
+    now: float = 0  # minutes
     enabled: bool = True
     approved: set[str] = field(default_factory=set)
     requests: dict[str, Request] = field(default_factory=dict)
@@ -31,17 +36,34 @@ class Model:
         is_kept = self.enabled and favourite in self.approved and not request.broadcast
         return favourite if is_kept else None
 
-    def favourite_of(self, customer: str, wanted: str | None) -> str | None:
-        """Who is asked first, if this one is wanted."""
-        is_possible = self.enabled and wanted in self.approved and wanted != customer
-        return wanted if is_possible else None
+    def can_be_asked(self, mechanic: str, customer: str) -> bool:
+        return mechanic in self.approved and mechanic != customer
+
+    def whose_turn(self, request: Request) -> None:
+        """By the clock alone, whether or not anything was announced."""
+        while self.is_over(request) and request.steps and self.enabled:
+            following = request.steps.pop(0)
+            if self.can_be_asked(following, request.customer):
+                request.favourite, request.ends = following, request.ends + request.minutes
+
+    def is_over(self, request: Request) -> bool:
+        return request.ends <= self.now
+
+    def move_on(self, request: Request) -> None:
+        """The favourite will not take it."""
+        self.whose_turn(request)
+        request.ends = min(request.ends, self.now)
+        before = request.favourite
+        self.whose_turn(request)
+        request.broadcast |= request.favourite == before
 
     def refusal(self, request_id: str, mechanic: str) -> str | None:
         """Why an approved mechanic may not accept; None: may."""
         request = self.requests.get(request_id)
         if request is None or request.customer == mechanic:
             return "request_not_found"
-        is_shut = not request.window_over if request.status == "pending" else request.ended_inside
+        self.settle()
+        is_shut = not self.is_over(request) if request.status == "pending" else request.ended_inside
         if self.reserved_for(request) not in (None, mechanic) and is_shut:
             return "request_not_found"
         if request.status in ("cancelled", "expired"):
@@ -50,7 +72,8 @@ class Model:
             return "request_taken"
         if request.stale:
             return "request_expired"
-        return "request_not_found" if (request_id, mechanic) in self.declined else None
+        is_out = (request_id, mechanic) in self.declined or mechanic in request.released
+        return "request_not_found" if is_out else None
 
     def not_pending(self, request: Request) -> str | None:
         if request.status in ("cancelled", "expired"):
@@ -67,6 +90,8 @@ class Model:
             return None
         if request and user in (request.customer, request.winner):
             return "not_yours"
+        if request and user in request.released:
+            return "not_yours"
         hidden = self.refusal(request_id, user) == "request_not_found"
         return "request_not_found" if hidden else "not_yours"
 
@@ -81,7 +106,7 @@ class Model:
         refused = self.refusal(request_id, user)
         if request and not refused:
             self.end(request, "accepted")
-            request.winner = user
+            request.winner, request.accepted = user, self.now
         return refused
 
     def decline(self, request_id: str, user: str) -> str | None:
@@ -96,16 +121,57 @@ class Model:
         if request and not refused:
             self.declined.add((request_id, user))
             if self.reserved_for(request) == user:
-                request.broadcast = True
+                self.move_on(request)
         return refused
 
     def complete(self, request_id: str, user: str) -> str | None:
         if user not in self.approved:
             return "not_a_mechanic"
         refused = self.not_own(request_id, user, "mechanic")
+        refused = refused or self.not_accepted(self.requests[request_id], "completed")
         if not refused:
             self.requests[request_id].status = "completed"
         return refused
+
+    def not_accepted(self, request: Request, *besides: str) -> str | None:
+        if request.status in ("accepted", *besides):
+            return None
+        return self.not_pending(request) or "request_not_pending"
+
+    def release(self, request_id: str, user: str) -> str | None:
+        if user not in self.approved:
+            return "not_a_mechanic"
+        request = self.requests.get(request_id)
+        if request and user in request.released:
+            return "request_not_pending" if request.released[user] == "no_show" else None
+        refused = self.not_own(request_id, user, "mechanic")
+        refused = refused or self.not_accepted(self.requests[request_id])
+        if not refused:
+            self.put_back(self.requests[request_id], user, "released")
+        return refused
+
+    def reopen(self, request_id: str, user: str) -> str | None:
+        refused = self.not_own(request_id, user, "customer")
+        if refused:
+            return refused
+        request = self.requests[request_id]
+        if request.status == "pending" and "no_show" in request.released.values():
+            return None  # asked again
+        refused = self.not_accepted(request)
+        if not refused and self.now < request.accepted + 10:
+            return "too_early"
+        if not refused:
+            self.put_back(request, request.winner or request.customer, "no_show")
+        return refused
+
+    def put_back(self, request: Request, mechanic: str, reason: str) -> None:
+        is_over = bool(request.released) or request.payment in self.refunded
+        request.released[mechanic] = reason
+        request.winner = None
+        if is_over:
+            request.status, request.ended_inside = "cancelled", False
+        else:
+            request.status, request.broadcast, request.stale = "pending", True, False
 
     def cancel(self, request_id: str, user: str) -> str | None:
         refused = self.not_own(request_id, user, "customer")
@@ -129,6 +195,7 @@ class Model:
         return self.not_own(request_id, user, "customer")
 
     def open_to(self, mechanic: str) -> set[str]:
+        self.settle()
         return {
             request_id
             for request_id, request in self.requests.items()
@@ -138,12 +205,14 @@ class Model:
     # What happens without a client.
 
     def end(self, request: Request, status: str) -> None:
-        request.ended_inside = bool(self.reserved_for(request)) and not request.window_over
+        self.whose_turn(request)
+        request.ended_inside = bool(self.reserved_for(request)) and not self.is_over(request)
         request.status = status
 
     def book(self, request: Request) -> None:
         self.requests[request.id] = request
         request.broadcast = request.favourite is None
+        request.ends = self.now + request.minutes
         if request.payment in self.refunded:
             request.status, request.favourite, request.broadcast = "cancelled", None, False
 
@@ -154,8 +223,9 @@ class Model:
                 self.end(request, "cancelled")
 
     def sweep(self) -> None:
+        self.settle()
         for request in self.pending():
-            request.broadcast |= request.window_over or not self.enabled
+            request.broadcast |= self.is_over(request) or not self.enabled
             if request.stale:
                 self.end(request, "expired")
 
@@ -166,10 +236,21 @@ class Model:
         if not enabled:
             self.sweep()
 
+    def settle(self) -> None:
+        for request in self.pending():
+            if not request.broadcast:
+                self.whose_turn(request)
+
+    def approve(self, mechanic: str) -> None:
+        self.settle()
+        self.approved.add(mechanic)
+
     def suspend(self, mechanic: str) -> None:
+        self.settle()
         self.approved.discard(mechanic)
         for request in self.pending():
-            request.broadcast |= request.favourite == mechanic
+            if request.favourite == mechanic and not request.broadcast:
+                self.move_on(request)
 
     def delete(self, user: str) -> None:
         self.suspend(user)

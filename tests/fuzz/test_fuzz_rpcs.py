@@ -22,10 +22,12 @@ from hypothesis.stateful import (
 )
 
 from chaos import checks, record
-from tests.database import Database, become, checkout, refund, rpc
+from tests.database import Connection, Database, become, checkout, refund, rpc
 from tests.fuzz.model import Model, Request
 
 STEPS = 40
+# Of a favourite's window; three are within an hour.
+MINUTES = st.sampled_from((5, 15))
 UNKNOWN = str(uuid.UUID(int=0))
 COMMANDS: dict[str, Callable[[Model, str, str], str | None]] = {
     "accept_session_request": Model.accept,
@@ -33,6 +35,8 @@ COMMANDS: dict[str, Callable[[Model, str, str], str | None]] = {
     "complete_session_request": Model.complete,
     "cancel_session_request": Model.cancel,
     "broadcast_session_request_now": Model.broadcast_now,
+    "release_session_request": Model.release,
+    "reopen_session_request": Model.reopen,
     "get_session_request_timeline": Model.timeline,
 }
 
@@ -40,6 +44,8 @@ COMMANDS: dict[str, Callable[[Model, str, str], str | None]] = {
 class Marketplace(RuleBasedStateMachine):
     # Set by the test.
     db: Database
+    client: Connection
+    clock: Connection
     tried: Callable[[], int]
 
     users = Bundle("users")
@@ -53,14 +59,10 @@ class Marketplace(RuleBasedStateMachine):
         self.model = Model()
         self.gone: set[str] = set()
         self.steps = 0
-        self.client = self.db.open()
 
     def teardown(self) -> None:
-        try:
-            found = record.Database.read(self.db.dsn())
-            assert list(checks.transitions_make_sense(record.Record(), found)) == []
-        finally:
-            self.client.close()
+        found = record.Database.read(self.db.dsn())
+        assert list(checks.transitions_make_sense(record.Record(), found)) == []
 
     def call(self, user: str, function: str, **arguments: object) -> Any:
         """The answer, or the error's detail as (word,); neither has another person's text."""
@@ -79,10 +81,18 @@ class Marketplace(RuleBasedStateMachine):
         return answer
 
     def booked(
-        self, request_id: str, customer: str, wanted: str | None, payment: str | None
+        self,
+        request_id: str,
+        customer: str,
+        wanted: list[str],
+        payment: str | None = None,
+        minutes: int = 10,
     ) -> str:
-        favourite = self.model.favourite_of(customer, wanted)
-        self.model.book(Request(request_id, customer, favourite, payment))
+        can = [each for each in wanted if self.model.can_be_asked(each, customer)]
+        asked = [*dict.fromkeys(can)] if self.model.enabled else []
+        favourite = asked[0] if asked else None
+        request = Request(request_id, customer, favourite, payment, asked[1:], minutes)
+        self.model.book(request)
         secret = f"secret of {request_id}"
         self.db.sql(
             "update session_requests set customer_name = %s, customer_email = %s, notes = %s"
@@ -99,26 +109,31 @@ class Marketplace(RuleBasedStateMachine):
 
     # Bookings, in all the ways there are.
 
-    @rule(target=requests, customer=users, wanted=st.none() | users, minutes=st.integers(1, 60))
+    @rule(target=requests, customer=users, wanted=st.none() | users, minutes=MINUTES)
     def insert(self, customer: str, wanted: str | None, minutes: int) -> str:
         request_id = self.db.make_request(customer, wanted, minutes)
-        return self.booked(request_id, customer, wanted, None)
+        return self.booked(request_id, customer, [wanted] if wanted else [], None, minutes)
 
-    @rule(target=requests, customer=users, wanted=st.none() | users)
-    def book_free(self, customer: str, wanted: str | None) -> Any:
+    @rule(target=requests, customer=users, wanted=st.lists(users, max_size=3, unique=True))
+    def book_free(self, customer: str, wanted: list[str]) -> Any:
         kind = "priority_broadcast" if wanted else "broadcast"
         answer = self.call(
             customer,
             "request_free_session",
             plan_code="free-diagnostic",
-            preferred_mechanic_id=wanted,
+            preferred_mechanic_ids="{" + ",".join(wanted) + "}" if wanted else None,
             routing_type=kind,
         )
-        return self.booked(answer["id"], customer, wanted, None)
+        return self.booked(answer["id"], customer, wanted)
 
-    @rule(target=events, customer=users, wanted=st.none() | users)
-    def check_out(self, customer: str, wanted: str | None) -> dict[str, Any]:
-        return checkout(customer, wanted)
+    @rule(target=events, customer=users, wanted=st.lists(users, max_size=3), minutes=MINUTES)
+    def check_out(self, customer: str, wanted: list[str], minutes: int) -> dict[str, Any]:
+        return checkout(
+            customer,
+            wanted[0] if wanted else None,
+            preferred_mechanic_ids=",".join(wanted) if wanted else None,
+            priority_window_minutes=str(minutes),
+        )
 
     @rule(target=requests, event=events)
     def pay(self, event: dict[str, Any]) -> Any:
@@ -134,9 +149,10 @@ class Marketplace(RuleBasedStateMachine):
             assert answer["outcome"] == "duplicate" and not answer["created"]
             return multiple()
         assert answer["outcome"] == "request_created" and answer["created"]
-        wanted = metadata.get("preferred_mechanic_id")
+        wanted = metadata.get("preferred_mechanic_ids", "").split(",")
         payment = session["payment_intent"]
-        return self.booked(request_id, metadata["customer_id"], wanted, payment)
+        minutes = int(metadata["priority_window_minutes"])
+        return self.booked(request_id, metadata["customer_id"], wanted, payment, minutes)
 
     @rule(event=events)
     def refund(self, event: dict[str, Any]) -> None:
@@ -187,11 +203,18 @@ class Marketplace(RuleBasedStateMachine):
 
     # What happens without them.
 
-    @rule(request=requests)
-    def end_the_window(self, request: str) -> None:
-        if request in self.model.requests and self.model.requests[request].status == "pending":
-            self.db.end_window(request)
-            self.model.requests[request].window_over = True
+    @rule(tens=st.integers(1, 4))
+    def let_time_pass(self, tens: int) -> None:
+        """Everything was earlier. No window ends within five minutes after such a step but at its
+        very end, so that the time the test itself takes changes nothing."""
+        self.clock.execute(
+            "update session_requests set priority_notified_at = priority_notified_at - t,"
+            " notification_sent_at = notification_sent_at - t, created_at = created_at - t,"
+            " accepted_at = accepted_at - t, updated_at = updated_at - t"
+            " from (select make_interval(mins => %s) as t) as passed",
+            [tens * 10],
+        )
+        self.model.now += tens * 10
 
     @rule(request=requests)
     def let_it_grow_stale(self, request: str) -> None:
@@ -217,7 +240,7 @@ class Marketplace(RuleBasedStateMachine):
     @rule(user=users)
     def approve(self, user: str) -> None:
         if self.db.sql("update mechanics set status = 'approved' where id = %s returning 1", user):
-            self.model.approved.add(user)
+            self.model.approve(user)
 
     @precondition(lambda self: len(self.model.requests) > 5)
     @rule(user=consumes(users))
@@ -256,6 +279,8 @@ class Marketplace(RuleBasedStateMachine):
 @pytest.fixture
 def marketplace(db: Database, tried: Callable[[], int]) -> type[Marketplace]:
     Marketplace.db, Marketplace.tried = db, staticmethod(tried)
+    Marketplace.client, Marketplace.clock = db.open(), db.superuser()
+    Marketplace.clock.execute("set session_replication_role = replica")
     return Marketplace
 
 

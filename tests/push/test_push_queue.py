@@ -69,6 +69,13 @@ def outcomes(db: Database) -> list[str | None]:
         "https://web.push.apple.com/x\nHost: y",
         "https://WEB.PUSH.APPLE.COM./x",
         APPLE + "x" * 2000,
+        # What a sender's own libraries choke on.
+        "https://.push.apple.com/x",
+        "https://a..push.apple.com/x",
+        "https://-.push.apple.com/x",
+        "https://a-.push.apple.com/x",
+        "https://xn--.push.apple.com/x",
+        f"https://a.{'x' * 64}.push.apple.com/x",
     ],
 )
 def test_an_address_that_is_no_push_services_is_refused(
@@ -480,6 +487,22 @@ def test_retry_after_is_kept(shared: Database) -> None:
     shared.sql("select dispatch.record_answers(%s::text::jsonb)", answer)
     assert take(shared, after=1.9) == []
     assert len(take(shared, after=2.1)) == 1
+
+
+def test_no_number_of_tries_and_no_wait_is_too_large(shared: Database) -> None:
+    favourite = shared.make_mechanic()
+    device(shared, favourite)
+    shared.make_request(preferred=favourite)
+    queued(shared)
+    (given,) = take(shared)
+    shared.sql("update dispatch.pushes set attempts = 2000, expires_at = 'infinity'")
+    for wait in ("null", "251606407714", "-1", "1e300"):
+        answer = f'[{{"push_id": {given["push_id"]}, "status": 503, "retry_after": {wait}}}]'
+        shared.sql("select dispatch.record_answers(%s::text::jsonb)", answer)
+        within = (
+            f"due_at between now() + '45 s' and now() + '{'1 day' if len(wait) > 4 else '75 s'}'"
+        )
+        assert shared.value(f"select {within} from dispatch.pushes where id = %s", given["push_id"])
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 413])

@@ -135,6 +135,9 @@ def test_a_device_that_is_gone_is_forgotten_and_its_window_ends(
     [
         ((429, {"Retry-After": "120"}), 429, 120),
         ((503, {"Retry-After": "Sat, 01 Jan 2000 00:00:00 GMT"}), 503, 2),
+        ((503, {"Retry-After": "Sat, 01 Jan 2000 00:00:00"}), 503, 2),
+        ((503, {"Retry-After": "1" * 5000}), 503, None),
+        ((503, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}), 503, None),
         ((500, {}), 500, 2),
         (None, None, 2),
     ],
@@ -145,11 +148,14 @@ def test_a_service_that_cannot_now_is_tried_again(
     start: Start,
     answer: tuple[int, dict[str, str]] | None,
     status: int | None,
-    seconds: int,
+    seconds: int | None,
 ) -> None:
     service.answer = lambda _: answer
     request = book(db, favourite_with(db, service.device()))
     start(PUSH_TIMEOUT="1")
+    if seconds is None:  # later than the window
+        eventually(lambda: outcomes(db, request) == ["given_up"])
+        return
     # Without an answer there is no status; but it is due before the 30 seconds that the sender has.
     query = (
         "select status, due_at - now() as wait from dispatch.pushes"
@@ -170,6 +176,26 @@ def test_a_redirect_is_not_followed(db: Database, service: PushService, start: S
     start()
     eventually(lambda: outcomes(db, request) == ["refused"])
     assert len(service.received) == 1
+
+
+def test_an_address_that_is_none_and_answers_that_are_not_taken_stop_no_other(
+    db: Database, service: PushService, start: Start
+) -> None:
+    """Registered before such addresses were refused; and while the database is upgraded."""
+    phones = [service.device(), service.device()]
+    mechanic = favourite_with(db, phones[0])
+    phones[1].register(db, mechanic)
+    nowhere = "https://a..push.apple.com/x"
+    where = phones[0].endpoint
+    db.sql("update dispatch.devices set endpoint = %s where endpoint = %s", nowhere, where)
+    db.sql("alter function public.finish_pushes(jsonb) rename to finish_later")
+    request = book(db, mechanic)
+    sender = start()
+    eventually(lambda: any(line["what"] == "database_away" for line in sender.log()))
+    db.sql("alter function public.finish_later(jsonb) rename to finish_pushes")
+    eventually(lambda: sorted(outcomes(db, request), key=str) == [None, "sent"])
+    tried = "select due_at < now() + interval '20 s' and attempts = 1 from dispatch.pushes"
+    eventually(lambda: db.value(f"{tried} where endpoint = %s and not is_reminder", nowhere))
 
 
 def test_keys_that_are_no_point_are_a_device_that_is_gone(

@@ -450,6 +450,7 @@ POLICIES = {
     "session_requests": ("select",),
 }
 FUNCTIONS = "functions as in their files"
+THEIRS = "create function theirs() returns trigger language plpgsql as 'begin return new; end'"
 # Makes a trigger anew with something else in its definition.
 ALTERED = """
 create or replace function public.noop() returns trigger language plpgsql
@@ -495,6 +496,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("session_requests", "metadata set default '[]'"),
             ("session_requests", "status set default 'accepted'"),
             ("session_requests", "customer_id drop not null"),
+            ("session_requests", "accepted_at set not null"),
         )
     ),
     # What is the owner's to choose.
@@ -646,7 +648,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
         for name, others in (
             ("assigns_user_id", ()),
-            ("approval_columns", ("trigger mechanics_release_windows",)),
+            (
+                "approval_columns",
+                ("trigger mechanics_note_turns", "trigger mechanics_release_windows"),
+            ),
             ("feed_is_private", ()),
         )
     ),
@@ -743,6 +748,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter sequence dispatch.last_delivery owner to supabase_admin",
             "alter table dispatch.stripe_events set unlogged",
             "create rule no as on insert to dispatch.request_events do instead nothing",
+            "alter table dispatch.pushes add check (attempts < 5) not valid",
+            "create unique index on dispatch.devices (user_id)",
+            f"{THEIRS}; create trigger no before insert on dispatch.request_events"
+            " for each row execute function theirs()",
             "alter view dispatch.metrics set (security_invoker = true)",
         )
     ),
@@ -766,6 +775,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
                 f"alter sequence dispatch.request_events_id_seq {change}"
                 for change in ("cache 32", "increment 5", "cycle", "maxvalue 2147483647")
             ),
+            "alter sequence dispatch.pushes_id_seq as integer",
         )
     ),
     *(
@@ -784,7 +794,23 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         "alter table dispatch.request_events alter id drop identity",
-        {"table dispatch.request_events", "sequences and views of dispatch"},
+        {"table dispatch.request_events", "sequences and views of dispatch", "ids to come"},
+    ),
+    # As a copy by logical replication leaves it.
+    *(
+        (
+            f"insert into dispatch.{table} ({columns}) overriding system value"
+            f" select last_value + 2, {values} from dispatch.{table}_id_seq",
+            {"ids to come"},
+        )
+        for table, columns, values in (
+            ("request_events", "id, request_id, event, payload", "gen_random_uuid(), 'x', '{}'"),
+            (
+                "pushes",
+                "id, event_id, request_id, due_at, expires_at",
+                "1, gen_random_uuid(), now(), now()",
+            ),
+        )
     ),
     *(
         (f"alter table dispatch.{table} {change}", {f"table dispatch.{table}"})
@@ -794,8 +820,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("windows", "alter column ends_at type timestamp"),
             ("presence", "rename column is_online to other"),
             ("found_before", "alter column what type varchar"),
+            ("steps", "alter column window_minutes type bigint"),
             ("devices", "rename column auth to other"),
             ("pushes", "rename column outcome to other"),
+            ("windows", "add column more integer not null"),
         )
     ),
     *(
@@ -833,6 +861,13 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "grant execute on function dispatch.sweep to webhook_app",
             "grant select on dispatch.stripe_events to webhook_app",
             "grant service_role to webhook_app",
+            "grant delete on dispatch.windows to webhook_app",
+            "grant usage on sequence dispatch.last_delivery to webhook_app",
+            f"grant select on {TABLE} to webhook_app",
+            f"grant select (notes) on {TABLE} to webhook_app",
+            "grant execute on function accept_session_request to webhook_app",
+            "create table of_its_own (); alter table of_its_own owner to webhook_app",
+            "alter role webhook_app bypassrls",
         )
     ),
     *(
@@ -850,7 +885,32 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter role authenticated bypassrls",
             "alter role anon bypassrls",
             "alter role service_role nobypassrls",
+            "grant supabase_admin to anon",
         )
+    ),
+    *(
+        (breakage, {"rights of the owner"})
+        for breakage in (
+            "revoke usage on sequence dispatch.last_delivery from postgres",
+            "revoke insert, update on dispatch.request_events from postgres",
+            "revoke execute on function dispatch.record_event from postgres",
+            "drop function auth.jwt()",
+        )
+    ),
+    *(
+        (breakage, {"settings of roles"})
+        for breakage in (
+            "alter role postgres set session_replication_role = replica",
+            "alter role authenticated set default_transaction_isolation = serializable",
+            "alter role authenticated in database postgres set row_security = off",
+            "alter database postgres set role = 'anon'",
+        )
+    ),
+    # Hosted Supabase has the likes of these.
+    (
+        "alter role authenticated set statement_timeout = '8s';"
+        " alter role postgres set search_path = 'public', 'extensions'",
+        set(),
     ),
     *(
         (breakage, {"grants of Realtime"})
@@ -869,6 +929,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke execute on function dispatch.record_answers from push_app",
             "revoke usage on schema dispatch from push_app",
             "grant execute on function dispatch.sweep to push_app",
+            "grant select (id) on mechanics to push_app",
         )
     ),
     (
@@ -946,6 +1007,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "create or replace function dispatch.expected_stripe_event() returns jsonb"
             " language plpgsql immutable set search_path = pg_catalog, pg_temp"
             " as 'begin return null; end'",
+            "create or replace function dispatch.push_services() returns text[]"
+            " language plpgsql immutable set search_path = pg_catalog, pg_temp"
+            " as 'begin return null; end'",
         )
     ),
     (
@@ -1001,6 +1065,12 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("process_stripe_event", "grant execute on function process_stripe_event to anon"),
         )
     ),
+    # PostgREST does not know which of two is meant.
+    (
+        "create function set_presence(status text, device text default null) returns text"
+        " language sql as 'select status'",
+        {"rpc public.set_presence", FUNCTIONS},
+    ),
     *(
         (f"{REQUESTS} disable trigger {name}", {f"trigger {name}"})
         for name in (
@@ -1021,6 +1091,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("session_requests_log_update", TABLE),
             ("session_requests_log_delete", TABLE),
             ("mechanics_release_windows", "mechanics"),
+            ("mechanics_note_turns", "mechanics"),
+            ("mechanics_note_last_turns", "mechanics"),
         )
         for pattern, to in (
             ("ROW (WHEN .* )?EXECUTE", "ROW WHEN (false) EXECUTE"),
@@ -1051,6 +1123,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         for change in (
             "drop table session_requests",
             "set table session_requests where (false)",
+            "set table session_requests (id, status)",
             "set (publish = 'insert')",
             "set (publish = 'update, delete')",
         )
@@ -1155,7 +1228,6 @@ do $$ begin execute (
     'CREATE OR REPLACE \\1 EXECUTE') from pg_trigger where tgname = '{}'
 ); end $$
 """
-THEIRS = "create function theirs() returns trigger language plpgsql as 'begin return new; end'"
 LATE = "create trigger zzzz before {} on session_requests for each row execute function theirs()"
 # The same on a marketplace that was there first: what only such a one has.
 BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
@@ -1413,6 +1485,28 @@ def test_verify_sees_what_an_exporter_lacks(db: Database, revoked: str) -> None:
     passed(verify(db.dsn()))
     breakage = f"revoke {revoked} from dispatch_monitor"
     assert failed(verify(db.dsn(), breakage)) == {"role dispatch_monitor"}
+
+
+@pytest.mark.parametrize(
+    "granted",
+    [
+        f"select on {TABLE}",
+        "select (name) on vault",
+        "pg_read_all_data",
+        "delete on dispatch.windows",
+        "usage on sequence dispatch.last_refusal",
+        "execute on function accept_session_request",
+    ],
+)
+def test_verify_sees_what_an_exporter_has_too_much(db: Database, granted: str) -> None:
+    run_psql(db.dsn(), "-f", str(ROOT / "sql/monitor_role.sql"))
+    breakage = f"create table vault (name text); grant {granted} to dispatch_monitor"
+    assert failed(verify(db.cluster.dsn(SUPERUSER, db.name), breakage)) == {"role dispatch_monitor"}
+
+
+def test_an_exporter_of_the_servers_own_figures_is_none_too_much(db: Database) -> None:
+    run_psql(db.dsn(), "-f", str(ROOT / "sql/monitor_role.sql"))
+    passed(verify(db.cluster.dsn(SUPERUSER, db.name), "grant pg_monitor to dispatch_monitor"))
 
 
 FLAG = "dispatch.favorites_priority_enabled()"

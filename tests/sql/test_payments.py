@@ -321,6 +321,43 @@ def test_what_a_lost_dispute_took_back_is_not_due(shared: Database) -> None:
     assert unsettled(shared) == []
 
 
+@pytest.mark.parametrize("state", ["pending", "accepted", "cancelled"])
+@pytest.mark.parametrize(
+    ("fields", "is_part"),
+    [
+        ({"amount": 400, "currency": "usd"}, True),
+        ({"amount": 999, "currency": "usd"}, False),
+        # In another currency, or not told: as all of it.
+        ({"amount": 400, "currency": "eur"}, False),
+        ({"amount": None, "currency": "usd"}, False),
+        ({}, False),
+    ],
+)
+def test_a_lost_dispute_over_a_part_takes_back_no_more(
+    shared: Database, state: str, fields: Row, is_part: bool
+) -> None:
+    request = paid(shared, state=state, amount_total=999, currency="usd")
+    events = [
+        at(1, dispute("pi_1", "created")),
+        at(2, dispute("pi_1", "closed", "lost")),
+        at(3, dispute("pi_1", "created")),
+    ]
+    for event in events:
+        event["data"]["object"] |= fields
+    assert outcome(shared, events[0]) == "disputed"
+    lost = "dispute_lost_in_part" if is_part else "dispute_lost"
+    assert [outcome(shared, event) for event in events[1:]] == [lost, lost]
+    assert shared.value("select is_refunded from dispatch.payments") == (not is_part)
+    due = [("cancelled", "pi_1")] if is_part and state == "cancelled" else []
+    assert unsettled(shared) == due
+    is_over = state == "cancelled" or (state == "pending" and not is_part)
+    assert (shared.request(request)["status"] == "cancelled") == is_over
+    # The bank decides once more: all of it is the customer's, or none.
+    again = at(4, dispute("pi_1", "closed", "won"))
+    assert outcome(shared, again) == "dispute_won"
+    assert not shared.value("select is_refunded from dispatch.payments")
+
+
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 1, 0], [0, 3, 1, 2]])
 @pytest.mark.parametrize("state", ["cancelled", "accepted", "pending"])
 def test_what_a_lost_dispute_took_back_stays_so_though_a_refund_fails(

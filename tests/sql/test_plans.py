@@ -28,6 +28,10 @@ PEOPLE = """
         now()
     from generate_series(1, 500) as n;
 """
+PHONE = (
+    "insert into dispatch.devices (endpoint, user_id, p256dh, auth)"
+    " values ('phone', md5('3')::uuid, '', '')"
+)
 # 10,000 requests, of which the first 200 are open and the next 200 in the window of another
 # mechanic; an event of each, delivered.
 REQUESTS = """
@@ -51,7 +55,22 @@ REQUESTS = """
     from public.session_requests
     where id not in (select e.request_id from dispatch.request_events as e);
 """
-ANALYZE = "vacuum analyze public.session_requests, public.mechanics, dispatch.request_events"
+# Pushes of the first request to a mechanic's phone: of 10,000 the last 1,000 are due.
+PUSHES = """
+    insert into dispatch.pushes (
+        event_id, request_id, user_id, endpoint, due_at, expires_at, finished_at
+    )
+    select
+        coalesce((select id from dispatch.request_events where request_id = r.id), 0), r.id,
+        md5('3')::uuid, 'phone', now(), now() + interval '1 day',
+        case when n <= 9000 then now() end
+    from generate_series({}, {}) as n,
+    (values ('10000000-0000-4000-8000-000000000001'::uuid)) as r (id);
+"""
+ANALYZE = (
+    "vacuum analyze public.session_requests, public.mechanics, dispatch.request_events,"
+    " dispatch.devices, dispatch.pushes"
+)
 
 
 @dataclass
@@ -130,11 +149,13 @@ class Watched:
             # No delivery was made in the last 20 ms.
             self.db.sql("select setval('dispatch.last_delivery', 0, false)")
             self.connection.execute("reset role")
-            become(self.connection, path.user, path.role)
             with self.connection.transaction(force_rollback=True):
-                self._plans.clear()
-                self.connection.execute(path.call.encode(), path.given)
-                cost = Cost([*self._plans])
+                self.connection.execute(path.before.encode())
+                become(self.connection, path.user, path.role)
+                with self.connection.transaction():
+                    self._plans.clear()
+                    self.connection.execute(path.call.encode(), path.given)
+                    cost = Cost([*self._plans])
         return cost
 
 
@@ -154,6 +175,7 @@ class Path:
     given: list[object] | None = None
     # Where every pending row is read if few were when the table was last analyzed.
     rows_when_surprised: int = 0
+    before: str = ""
 
     def faults(self, cost: Cost, *, surprised: bool) -> list[str]:
         most = {
@@ -235,6 +257,18 @@ PATHS = [
         notifying=1,
         given=[Jsonb(checkout(CUSTOMER))],
     ),
+    Path(
+        "a sender takes ten pushes",
+        "select * from public.claim_pushes(10)",
+        *("service_role", None, 68, 64, 280, {"pushes_due_idx"}),
+        before=PHONE,
+    ),
+    Path(
+        "a sender says what came of one",
+        "select public.finish_pushes(%s)",
+        *("service_role", None, 4, 3, 40, {"pushes_pkey"}),
+        given=[Jsonb([{"push_id": 9_500, "status": 201}])],
+    ),
 ]
 
 
@@ -248,8 +282,10 @@ def watched(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Watche
         superuser.execute("set session_replication_role = replica")
         superuser.execute(PEOPLE)
         superuser.execute(REQUESTS.format(401, 10000).encode())
+        superuser.execute(PUSHES.format(1, 9000).encode())
         superuser.execute(ANALYZE)
         superuser.execute(REQUESTS.format(1, 400).encode())
+        superuser.execute(PUSHES.format(9001, 10000).encode())
         if request.param:
             superuser.execute(ANALYZE)
         yield Watched(db, surprised=not request.param)
@@ -263,7 +299,8 @@ def test_a_hot_path_costs_no_more(watched: Watched, path: Path) -> None:
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_without_its_index_it_would_be_noticed(watched: Watched, path: Path) -> None:
     for index in path.indexes:
-        table = f"public.{index.removesuffix('_pkey')}".replace("public.req", "dispatch.req")
+        schema = "dispatch" if index.startswith(("pushes", "request_events")) else "public"
+        table = f"{schema}.{index.removesuffix('_pkey')}"
         drop = (
             f"alter table {table} drop constraint {index} cascade"
             if index.endswith("_pkey")

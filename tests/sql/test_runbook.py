@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -247,6 +248,24 @@ def requests_do_not_expire(story: Story) -> None:
         db.sweep()
 
 
+def requests_that_no_trigger_routed(story: Story) -> None:
+    db = story.db
+    superuser = db.superuser()
+    superuser.execute("set session_replication_role = replica")
+    hour_ago, favourite = datetime.now(UTC) - timedelta(hours=1), db.make_mechanic()
+    plain = db.make_request(created_at=hour_ago, connection=superuser)
+    endless = db.make_request(
+        preferred=favourite, minutes=100000, priority_notified_at=hour_ago, connection=superuser
+    )
+    with story.cures("requests_routed"):
+        found = story.run()
+        assert plain in found and endless in found
+        story.run()
+    assert db.log(plain) == ["new_request"]
+    assert db.log(endless) == ["new_request:customer"]
+    assert all(db.request(each)["expires_at"] for each in (plain, endless))
+
+
 def a_refund_is_due(story: Story) -> None:
     db = story.db
     others = db.make_request(metadata={"stripe_payment_intent": "pi_other"})
@@ -423,6 +442,7 @@ INCIDENTS = {
     "Stripe events in error": stripe_events_in_error,
     "Nobody accepts a request": nobody_accepts_a_request,
     "Requests do not expire": requests_do_not_expire,
+    "Requests that no trigger routed": requests_that_no_trigger_routed,
     "A refund is due": a_refund_is_due,
     "A payment to look at": a_payment_to_look_at,
     "The marketplace refuses": the_marketplace_refuses,

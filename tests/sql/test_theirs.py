@@ -745,6 +745,16 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     assert theirs.db.events(booked["request_id"]) == []
 
 
+def test_a_payment_whose_request_is_gone_is_not_booked_again(theirs: Theirs) -> None:
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    theirs.db.sql("delete from session_requests where id = %s", request)
+    again = event | {"id": "evt_another", "type": "checkout.session.async_payment_succeeded"}
+    answer = rpc(theirs.backend, "process_stripe_event", event=again)
+    assert answer == {"outcome": "duplicate", "request_id": request, "created": False}
+    assert theirs.db.sql("select id from session_requests") == []
+
+
 def test_a_rule_of_theirs_is_no_obstacle(theirs: Theirs) -> None:
     """PostgreSQL knows some statements that a table with a rule is not for."""
     theirs.db.sql(

@@ -93,11 +93,12 @@ async function call(name: string, args: Record<string, unknown>) {
 
 async function send(push: Push): Promise<Answer> {
   const began = Date.now();
-  const service = new URL(push.endpoint);
+  let service: URL | undefined;
   let status: number | null = null;
   let retry_after: number | null = null;
   let error: string | undefined;
   try {
+    service = new URL(push.endpoint);
     const agreed = await agree(push.p256dh).catch(() => null);
     if (agreed === null) {
       // No point of the curve: nobody can read it, as on a device that is gone.
@@ -127,7 +128,7 @@ async function send(push: Push): Promise<Answer> {
   }
   log("push", {
     push_id: push.push_id,
-    service: service.hostname,
+    service: service?.hostname,
     status,
     milliseconds: Date.now() - began,
     error,
