@@ -18,6 +18,7 @@ ROOMS = {
     "caller": "Who is calling, and in which words they are refused.",
     "binding": "Where the marketplace keeps its mechanics, plans, favourites and requests, and "
     "whether the feature is on. No other room names a table of theirs.",
+    "blocks": "Who is never to hear of whom.",
     "events": "The event log: each transition is a row, which notices carry to those it is for and "
     "clients read from a cursor.",
     "presence": "Who is online, and whom a customer has for a favourite.",

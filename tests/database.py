@@ -171,6 +171,7 @@ class Database:
                 "dispatch.request_events",
                 "dispatch.stripe_events",
                 "dispatch.windows",
+                "dispatch.blocks",
                 "dispatch.presence",
                 "dispatch.devices",
                 "dispatch.pushes",

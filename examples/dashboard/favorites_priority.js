@@ -16,7 +16,6 @@ export const WORDS = {
   request_expired: "This request has expired.",
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
-  invalid_mechanics: "Please choose one to three favourites.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
   invalid_mechanics: "Please choose one to three favourites.",
   invalid_notes: "Please say it in at most 500 characters.",
@@ -423,13 +422,6 @@ export function removeFavourite(supabase, mechanicId) {
 
 export const listFavourites = (supabase) => call(supabase, "list_favorite_mechanics");
 
-// Neither hears of the other any more, and nobody is told.
-export const blockMechanic = (supabase, mechanicId) =>
-  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
-
-export const unblockMechanic = (supabase, mechanicId) =>
-  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
-
 export async function openCheckout(supabase, wish) {
   const { planCode, favouriteId, favouriteIds, skipIfOffline, notes, attempt } = wish;
   const body = {
@@ -523,6 +515,12 @@ export const readTimeline = (supabase, requestId) =>
 export const readTurns = (supabase, requestId) =>
   call(supabase, "list_session_request_mechanics", { request_id: requestId });
 
+export const blockMechanic = (supabase, mechanicId) =>
+  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
+
+export const unblockMechanic = (supabase, mechanicId) =>
+  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
+
 // What the marketplace does not keep is null.
 
 export const listOpenRequests = (supabase) => call(supabase, "list_open_session_requests");
@@ -567,7 +565,7 @@ export const releaseRequest = (
   reason,
 ) => call(supabase, "release_session_request", { request_id: requestId, reason });
 
-// The customer of a request that this mechanic accepted: neither hears of the other any more.
+// Who the customer is, the request says: one that this mechanic accepted, now or once.
 export const blockCustomer = (supabase, requestId) =>
   call(supabase, "block_customer", { request_id: requestId });
 

@@ -96,6 +96,11 @@ begin
         if not found then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
+        if pg_relation_size('dispatch.blocks') > 0 then
+            if dispatch.is_blocked(new.mechanic_id, old.customer_id) then
+                perform dispatch.raise_error('request_not_found');
+            end if;
+        end if;
         if old.notification_sent_at is null then
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else

@@ -16,6 +16,7 @@ declare
     v_assigned_id uuid;
     v_window record;
     v_ends_at timestamptz;
+    v_announced_at timestamptz;
     v_is_due boolean := false;
     v_is_step boolean;
 begin
@@ -53,15 +54,26 @@ begin
             new.priority_window_minutes := null;
         end if;
     end if;
-    -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
-    select w.ends_at into v_ends_at
+    -- Not governed, or not any more: ended, or nobody's since the flag was turned.
+    select w.ends_at, w.announced_at into v_ends_at, v_announced_at
     from dispatch.windows as w
-    where w.request_id = old.id and w.closed_at is null and w.announced_at is null;
+    where w.request_id = old.id and w.closed_at is null;
     if not found or not dispatch.favorites_priority_enabled() then
         return new;
     end if;
-    v_old := dispatch.as_request(old);
     v_new := dispatch.as_request(new);
+    -- Who is never to hear of the customer has never heard of the request either.
+    if
+        new.mechanic_id is distinct from old.mechanic_id
+        and dispatch.is_blocked(v_new.mechanic_user_id, v_new.customer_id)
+    then
+        return null;
+    end if;
+    -- Everyone else's since the broadcast.
+    if v_announced_at is not null then
+        return new;
+    end if;
+    v_old := dispatch.as_request(old);
     -- Whose turn it is by the clock, told or not.
     if v_old.window_ends_at <= now() and v_ends_at = v_old.window_ends_at and v_old.is_pending then
         v_window := dispatch.priority_window(v_old);
@@ -152,7 +164,8 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window or by who '
-'gave it back, and an update that hands the reservation on or makes it longer, find no row.';
+'Trigger on a marketplace that was there first: an accept by another inside the window, or by who '
+'gave it back or is blocked, and an update that hands the reservation on or makes it longer, find '
+'no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;

@@ -17,3 +17,6 @@
 \ir dispatch.release_request.sql
 \ir dispatch.reopen_request.sql
 \ir dispatch.require_own_request.sql
+\ir dispatch.set_block.sql
+\ir dispatch.set_customer_block.sql
+\ir dispatch.set_mechanic_block.sql

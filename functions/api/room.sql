@@ -1,6 +1,8 @@
 -- What clients call: thin, by name, as the caller.
 \ir public.accept_session_request.sql
 \ir public.acknowledge_notice.sql
+\ir public.block_customer.sql
+\ir public.block_mechanic.sql
 \ir public.broadcast_session_request_now.sql
 \ir public.cancel_session_request.sql
 \ir public.claim_pushes.sql
@@ -23,4 +25,6 @@
 \ir public.reopen_session_request.sql
 \ir public.request_free_session.sql
 \ir public.set_presence.sql
+\ir public.unblock_customer.sql
+\ir public.unblock_mechanic.sql
 \ir public.unregister_device.sql

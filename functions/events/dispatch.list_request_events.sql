@@ -13,6 +13,7 @@ declare
     v_user_id uuid := dispatch.require_user();
     v_customer text := 'customer:' || v_user_id;
     v_topics text[] := array['session_requests_feed', 'mechanic:' || v_user_id, v_customer];
+    v_blocked uuid[];
     v_settled bigint;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -23,6 +24,7 @@ begin
     v_settled := dispatch.last_settled_event_id();
 
     if dispatch.approved_mechanic_of(v_user_id) is not null then
+        v_blocked := dispatch.blocked_users(v_user_id);
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
@@ -32,11 +34,13 @@ begin
                 (
                     select last.id - 1 from dispatch.request_events as last
                     where last.id <= v_settled and last.topics && v_topics
+                        and (v_blocked = '{}' or dispatch.may_hear_of(last, v_user_id))
                     order by last.id desc
                     limit 1
                 )
             )
             and e.id <= v_settled and e.topics && v_topics
+            and (v_blocked = '{}' or dispatch.may_hear_of(e, v_user_id))
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     else

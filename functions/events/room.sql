@@ -4,8 +4,10 @@
 \ir dispatch.first_event_id_since.sql
 \ir dispatch.last_settled_event_id.sql
 \ir dispatch.list_request_events.sql
+\ir dispatch.may_hear_of.sql
 \ir dispatch.may_use_topic.sql
 \ir dispatch.next_event_id.sql
 \ir dispatch.queue_pushes.sql
 \ir dispatch.record_event.sql
 \ir dispatch.send_notices.sql
+\ir dispatch.spread_feed.sql

@@ -64,7 +64,10 @@ begin
         m.display_name,
         case
             when t.number is not null then t.created_at
-            when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
+            when
+                m.is_approved and m.user_id <> v_request.customer_id
+                and coalesce(b.blocked_at > v_broadcast_at, true)
+                then v_broadcast_at
         end,
         m.is_approved and m.user_id is not null and f.refusal is null,
         s.score,
@@ -75,6 +78,7 @@ begin
                 when m.user_id is null then 'has no account'
                 when m.user_id = v_request.customer_id then 'is the customer'
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
+                when b.blocked_at is not null then 'blocked at ' || b.blocked_at
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
                 when x.how is not null then x.how || ' at ' || x.created_at
@@ -123,6 +127,10 @@ begin
         order by x.created_at
         limit 1
     ) as x on true
+    left join lateral (
+        select min(o.created_at) as blocked_at from dispatch.blocks as o
+        where o.user_id = m.user_id and o.other_id = v_request.customer_id
+    ) as b on true
     order by
         t.number, n.turn, k.event, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
         s.score desc, m.id

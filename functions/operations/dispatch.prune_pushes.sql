@@ -1,4 +1,4 @@
--- Changes dispatch.pushes, dispatch.devices.
+-- Changes dispatch.pushes, dispatch.devices, dispatch.blocks.
 create or replace function dispatch.prune_pushes(
     p_older_than interval,
     p_limit integer default 1000,
@@ -13,6 +13,7 @@ as $$
 declare
     v_count integer;
     v_devices integer;
+    v_blocks integer;
 begin
     -- Those of which nobody took care, too, as no sender ran: health() reads past them.
     delete from dispatch.pushes as p
@@ -36,12 +37,23 @@ begin
             for update of gone skip locked
         ));
     get diagnostics v_devices = row_count;
-    return v_count + v_devices;
+    delete from dispatch.blocks as b
+    where
+        b.ctid = any(array(
+            select gone.ctid from dispatch.blocks as gone
+            where
+                not exists (select from auth.users as u where u.id = gone.user_id)
+                or not exists (select from auth.users as u where u.id = gone.other_id)
+            limit p_limit
+            for update of gone skip locked
+        ));
+    get diagnostics v_blocks = row_count;
+    return v_count + v_devices + v_blocks;
 end;
 $$;
 
 comment on function dispatch.prune_pushes(interval, integer, timestamptz) is
 'Deletes up to p_limit pushes that were finished longer ago than this at p_now, or of no use since '
-'a day, and as many devices of people whose account is gone. Returns how many.';
+'a day, and as many devices and blocks of people whose account is gone. Returns how many.';
 revoke all on function dispatch.prune_pushes(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

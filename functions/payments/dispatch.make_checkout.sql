@@ -47,7 +47,9 @@ begin
             ) into v_name
         from unnest(v_ids) with ordinality as i (id, number)
         inner join dispatch.mechanics as m on m.id = i.id
-        where m.is_approved and m.user_id <> v_customer_id;
+        where
+            m.is_approved and m.user_id <> v_customer_id
+            and not dispatch.is_blocked(v_customer_id, m.user_id);
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(

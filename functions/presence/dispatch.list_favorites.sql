@@ -27,7 +27,13 @@ begin
         )
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
-    cross join lateral (select m.is_approved and m.user_id is not null as is_bookable) as b
+    cross join
+        lateral (
+            select
+                m.is_approved and m.user_id is not null
+                -- Of a block nobody is told.
+                and not dispatch.is_blocked(v_customer_id, m.user_id) as is_bookable
+        ) as b
     where f.customer_id = v_customer_id
     order by 3 desc, f.favorited_at desc, m.id;
 end;

@@ -14,7 +14,9 @@ begin
         perform dispatch.raise_error('feature_disabled');
     end if;
     select * into v_mechanic from dispatch.mechanics as m
-    where m.id = p_mechanic_id and m.is_approved and m.user_id is not null;
+    where
+        m.id = p_mechanic_id and m.is_approved and m.user_id is not null
+        and not dispatch.is_blocked(auth.uid(), m.user_id);
     return jsonb_build_object(
         'is_online', dispatch.is_online(v_mechanic, now()),
         'last_seen', v_mechanic.last_seen_at

@@ -68,7 +68,7 @@ begin
     -- to its end: else there were enough. So what is new in a tier matches just so.
     v_besides := array(
         select x.user_id from dispatch.exclusions as x where x.request_id = p_request_id
-    ) || v_request.customer_id;
+    ) || v_request.customer_id || dispatch.blocked_users(v_request.customer_id);
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
@@ -116,7 +116,7 @@ $$;
 
 comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 'The mechanics who may take a request at p_now, best first: the preferred one alone in the '
-'window, else every approved one who is not out (dispatch.exclusions) and is not the '
+'window, else every approved one who is not out (dispatch.exclusions), not blocked and not the '
 'customer.';
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;

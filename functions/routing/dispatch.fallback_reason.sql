@@ -20,6 +20,10 @@ begin
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
+        -- By dispatch.set_block. The customer is not told that the mechanic did it.
+        when
+            dispatch.has_blocked(p_request.preferred_user_id, p_request.customer_id)
+                then 'mechanic_gone'
         when auth.uid() = p_request.preferred_user_id then 'declined'
         else 'customer'
     end;

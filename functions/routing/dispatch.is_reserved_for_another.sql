@@ -29,7 +29,11 @@ begin
                         and x.event = 'request_released'
                 )
                 and dispatch.favorites_priority_enabled()
-        end,
+        end
+        or (
+            v_request.is_pending and dispatch.favorites_priority_enabled()
+            and dispatch.is_blocked(v_user_id, v_request.customer_id)
+        ),
         false
     );
 end;
@@ -38,6 +42,6 @@ $$;
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
 'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
-'it back, or did not come.';
+'it back, or did not come; or one of the caller and its customer has blocked the other.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;

@@ -18,6 +18,7 @@ as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
     v_user_id uuid := auth.uid();
+    v_blocked uuid[] := dispatch.blocked_users(v_user_id);
 begin
     return query
     with unannounced as materialized (
@@ -58,6 +59,7 @@ begin
             -- Of these, dispatch.refusal says no more than this. Asking it of each of thousands
             -- would take longer than all the rest.
             p.customer_id <> v_user_id
+            and p.customer_id <> all(v_blocked)
             and (p.expires_at <= now()) is not true
             and p.id not in (
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id

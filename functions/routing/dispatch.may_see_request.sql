@@ -20,6 +20,11 @@ begin
     elsif p_request.notification_sent_at is null then
         return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
     end if;
+    if pg_relation_size('dispatch.blocks') > 0 then
+        if dispatch.is_blocked(v_user_id, p_request.customer_id) then
+            return false;
+        end if;
+    end if;
     return dispatch.broadcast_refusal(
         p_request.customer_id,
         p_request.status::text,

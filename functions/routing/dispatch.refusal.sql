@@ -19,6 +19,12 @@ begin
     if p_request.id is null or p_request.customer_id = p_user_id then
         return 'request_not_found';
     end if;
+    -- Whoever is blocked does not hear that there is such a request, nor what became of it.
+    if pg_relation_size('dispatch.blocks') > 0 then
+        if dispatch.is_blocked(p_user_id, p_request.customer_id) then
+            return 'request_not_found';
+        end if;
+    end if;
 
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.

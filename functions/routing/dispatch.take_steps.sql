@@ -42,7 +42,14 @@ begin
         and not (v_is_due and v_reason = 'customer' and auth.uid() is null)
     then
         p_request.announced_at := p_at;
-        if v_reason not in ('customer', 'flag_off') then
+        if
+            v_reason not in ('customer', 'flag_off')
+            -- With a block the customer ends this favourite's turn alone.
+            or (
+                v_reason = 'customer'
+                and dispatch.is_blocked(p_request.preferred_user_id, p_request.customer_id)
+            )
+        then
             return dispatch.open_steps(p_request, p_at, v_reason, p_at);
         end if;
     end if;

@@ -5,11 +5,17 @@ create or replace function dispatch.why_not_asked(
 )
 returns text
 language plpgsql
-immutable
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- As one who is not approved: nobody is told of a block.
+    if pg_relation_size('dispatch.blocks') > 0 then
+        if dispatch.is_blocked(p_mechanic.user_id, p_customer_id) then
+            return 'not_approved';
+        end if;
+    end if;
     return case
         -- One who cannot sign in cannot be told.
         when p_user_id is null then 'unknown_mechanic'

@@ -32,3 +32,4 @@
 \ir dispatch.why_not_asked.sql
 \ir dispatch.wished_mechanics.sql
 \ir dispatch.with_window_of.sql
+\ir dispatch.write_turns.sql

@@ -168,8 +168,8 @@ from (
         'tables of dispatch',
         coalesce(
             string_agg(c.relname, ', ' order by c.relname)
-            = 'devices, found_before, presence, pushes, request_events, steps, stripe_events, '
-            'windows',
+            = 'blocks, devices, found_before, presence, pushes, request_events, steps, '
+            'stripe_events, windows',
             false
         ),
         coalesce(string_agg(c.relname, ', ' order by c.relname), 'none: run sql/engine/up.sql')
@@ -407,6 +407,11 @@ from (
             'window_minutes integer not null'
         ),
         (
+            'blocks',
+            'user_id uuid not null, other_id uuid not null, is_theirs boolean not null, '
+            'created_at timestamptz not null default now()'
+        ),
+        (
             'devices',
             'endpoint text not null, user_id uuid not null, p256dh text not null, '
             'auth text not null, registered_at timestamptz not null default now()'
@@ -478,6 +483,7 @@ from (
         ('windows', 'request_id'),
         ('presence', 'mechanic_id'),
         ('steps', 'request_id, turn'),
+        ('blocks', 'user_id, other_id, is_theirs'),
         ('devices', 'endpoint'),
         ('pushes', 'id'),
         ('found_before', 'what')
@@ -817,13 +823,15 @@ from (
                 'cancel_request', 'checkout_status', 'complete_request', 'create_free_request',
                 'decline_request', 'first_event_id_since', 'get_request_by_checkout',
                 'get_request_timeline', 'guard_request', 'guard_reservation', 'health',
-                'is_reserved_for_another', 'list_favorites', 'list_open_requests',
-                'list_payments', 'list_request_events', 'list_request_mechanics',
+                'hidden_from_caller', 'is_reserved_for_another', 'list_favorites',
+                'list_open_requests', 'list_payments', 'list_request_events',
+                'list_request_mechanics',
                 'log_new_request', 'log_request_change',
                 'log_window', 'make_checkout', 'may_see_request', 'may_use_topic',
                 'mechanic_status', 'note_turns', 'process_stripe_event', 'record_answers',
                 'release_request', 'release_windows', 'remove_device', 'reopen_request',
-                'route_request', 'set_mechanic_presence', 'take_pushes'
+                'route_request', 'set_customer_block', 'set_mechanic_block',
+                'set_mechanic_presence', 'take_pushes'
             ]
         ),
         ('functions open to anon', 'anon', array['mechanic_words']),
@@ -833,11 +841,12 @@ from (
                 'accept_request', 'acknowledge_event', 'add_device', 'broadcast_request_now',
                 'caller_id', 'cancel_request', 'checkout_status', 'complete_request',
                 'create_free_request', 'decline_request', 'get_request_by_checkout',
-                'get_request_timeline', 'list_favorites', 'list_open_requests', 'list_payments',
-                'list_request_events', 'list_request_mechanics', 'make_checkout',
-                'may_see_request', 'may_use_topic',
+                'get_request_timeline', 'hidden_from_caller', 'list_favorites',
+                'list_open_requests', 'list_payments', 'list_request_events',
+                'list_request_mechanics', 'make_checkout', 'may_see_request', 'may_use_topic',
                 'mechanic_status', 'mechanic_words', 'release_request', 'remove_device',
-                'reopen_request', 'set_mechanic_presence'
+                'reopen_request', 'set_customer_block', 'set_mechanic_block',
+                'set_mechanic_presence'
             ]
         ),
         (
@@ -849,20 +858,22 @@ from (
         (
             'stable functions', 'stable',
             array[
-                'accepted_before', 'approved_mechanic_of', 'as_request', 'booking_error',
+                'accepted_before', 'approved_mechanic_of', 'as_request', 'blocked_users',
+                'booking_error',
                 'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
                 'due_steps', 'explain_routing', 'fallback_reason', 'first_event_id_since',
-                'get_request_by_checkout', 'get_request_timeline', 'is_approved_mechanic',
+                'get_request_by_checkout', 'get_request_timeline', 'has_blocked',
+                'hidden_from_caller', 'is_approved_mechanic', 'is_blocked',
                 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
-                'list_payments', 'list_request_mechanics', 'make_checkout', 'may_see_request',
-                'may_use_topic',
+                'list_payments', 'list_request_mechanics', 'make_checkout', 'may_hear_of',
+                'may_see_request', 'may_use_topic',
                 'mechanic_status', 'next_deadline', 'pending_windows', 'policy_fingerprints',
                 'price_difference', 'priority_window', 'push_checks', 'push_is_over',
                 'push_payload', 'raise_error',
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'silent_since', 'tidy_notes', 'unannounced_requests',
-                'unsettled_requests', 'wants_priority'
+                'score_match', 'silent_since', 'spread_feed', 'tidy_notes',
+                'unannounced_requests', 'unsettled_requests', 'wants_priority', 'why_not_asked'
             ]
         ),
         (
@@ -872,8 +883,8 @@ from (
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
                 'mechanic_words', 'not_pending', 'push_services', 'scrubbed_event',
-                'shown_request', 'to_uuid', 'ways_to_match', 'why_not_asked',
-                'wished_mechanics', 'with_window_of'
+                'shown_request', 'to_uuid', 'ways_to_match', 'wished_mechanics',
+                'with_window_of'
             ]
         )
     ) as w (check_name, kind, names)
@@ -1310,6 +1321,10 @@ from (
         ('public.complete_session_request(uuid)', 'authenticated', 'writes'),
         ('public.release_session_request(uuid,text)', 'authenticated', 'writes'),
         ('public.reopen_session_request(uuid)', 'authenticated', 'writes'),
+        ('public.block_mechanic(uuid)', 'authenticated', 'writes'),
+        ('public.unblock_mechanic(uuid)', 'authenticated', 'writes'),
+        ('public.block_customer(uuid)', 'authenticated', 'writes'),
+        ('public.unblock_customer(uuid)', 'authenticated', 'writes'),
         ('public.list_session_request_events(bigint,integer)', 'authenticated', 'writes'),
         ('public.register_device(text,text,text)', 'authenticated', 'writes'),
         ('public.unregister_device(text)', 'authenticated', 'writes'),

@@ -16,6 +16,8 @@ begin
         alter policy session_requests_select on public.session_requests using (
             customer_id = (select auth.uid()) or mechanic_id = (select auth.uid())
         );
+        alter policy mechanics_select on public.mechanics
+        using (status = 'approved' or id = (select auth.uid()));
         drop index if exists public.mechanics_matches_idx;
         if
             exists (
@@ -41,7 +43,8 @@ begin
         where
             p.pronamespace = 'public'::regnamespace and p.prosrc ~ '\mdispatch\.'
             and p.proname in (
-                'accept_session_request', 'acknowledge_notice', 'broadcast_session_request_now',
+                'accept_session_request', 'acknowledge_notice', 'block_customer', 'block_mechanic',
+                'broadcast_session_request_now',
                 'cancel_session_request', 'claim_pushes', 'complete_session_request',
                 'decline_session_request', 'finish_pushes', 'get_checkout_status',
                 'get_mechanic_status', 'get_session_request_by_checkout',
@@ -50,7 +53,8 @@ begin
                 'list_session_request_mechanics', 'list_session_request_payments',
                 'prepare_checkout', 'process_stripe_event',
                 'register_device', 'release_session_request', 'reopen_session_request',
-                'request_free_session', 'set_presence', 'unregister_device'
+                'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
+                'unregister_device'
             )
     loop
         execute format('drop function %s', v_found.signature);

@@ -46,8 +46,17 @@ begin
                 where
                     p.oid = d.objid and p.polname !~ '^dispatch_topics_'
                     and not (
-                        p.polname = 'session_requests_select' and dispatch.governs_all()
-                        and p.polrelid = 'public.session_requests'::regclass
+                        dispatch.governs_all()
+                        and (
+                            (
+                                p.polname = 'session_requests_select'
+                                and p.polrelid = 'public.session_requests'::regclass
+                            )
+                            or (
+                                p.polname = 'mechanics_select'
+                                and p.polrelid = 'public.mechanics'::regclass
+                            )
+                        )
                     )
             )
         )

@@ -90,6 +90,16 @@ create table if not exists dispatch.steps (
     constraint steps_pkey primary key (request_id, turn)
 );
 
+-- Who is never to hear of whom: of each block a row for either of the two, so that whichever of
+-- them is asked about is found by one look-up.
+create table if not exists dispatch.blocks (
+    user_id uuid not null,
+    other_id uuid not null,
+    is_theirs boolean not null,
+    created_at timestamptz not null default now(),
+    constraint blocks_pkey primary key (user_id, other_id, is_theirs)
+);
+
 -- Web Push: whose browser is reached at which address, and what is to be sent there.
 create table if not exists dispatch.devices (
     endpoint text not null constraint devices_pkey primary key,
@@ -134,6 +144,10 @@ comment on column dispatch.windows.closed_at is
 comment on table dispatch.steps is
 'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
+comment on table dispatch.blocks is
+'Who is never to hear of whom, by the ids of users: of each block one row for each of the two.';
+comment on column dispatch.blocks.is_theirs is
+'Whether user_id blocked other_id; false: it was the other way round.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -193,7 +207,7 @@ declare
 begin
     foreach v_table in array array[
         'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
-        'steps'
+        'steps', 'blocks'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies

@@ -38,6 +38,7 @@ select
 \ir bind.sql
 \ir widened.sql
 \ir exclusions.sql
+\ir ../../functions/blocks/room.sql
 \ir ../../functions/events/room.sql
 \ir ../../functions/presence/room.sql
 \ir ../../functions/routing/room.sql
@@ -67,6 +68,7 @@ begin;
 \ir publication.sql
 \ir locks.sql
 \ir see_open_requests.sql
+\ir hide_blocked.sql
 \ir triggers.sql
 \endif
 notify pgrst, 'reload schema';

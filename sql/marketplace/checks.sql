@@ -421,8 +421,15 @@ from (
         values
         (
             'mechanics_select', 'mechanics', 'SELECT', array['authenticated']::name[],
-            '%status = ''approved''%id = ( SELECT auth.uid() AS uid)%',
-            'sql/marketplace/policies.sql'
+            case
+                when to_regprocedure('dispatch.governs_all()') is null
+                    then '((status = ''approved''::text) OR (id = ( SELECT auth.uid() AS uid)))'
+                else
+                    '(((status = ''approved''::text) '
+                    'AND (id <> ALL%dispatch.hidden_from_caller()%)) '
+                    'OR (id = ( SELECT auth.uid() AS uid)))'
+            end,
+            'sql/engine/hide_blocked.sql'
         ),
         (
             'mechanics_insert', 'mechanics', 'INSERT', array['authenticated'],
@@ -455,7 +462,7 @@ from (
             'is_active',
             'sql/marketplace/policies.sql'
         ),
-        -- The engine's up.sql lets mechanics see what is open to them.
+        -- The engine's up.sql lets mechanics see what is open to them, and hides who is blocked.
         (
             'session_requests_select', 'session_requests', 'SELECT', array['authenticated'],
             case

@@ -19,7 +19,6 @@ export const WORDS = {
   request_expired: "This request has expired.",
   invalid_plan: "This plan cannot be booked. Please choose another.",
   invalid_routing_type: "Please choose a mechanic, or ask everyone.",
-  invalid_mechanics: "Please choose one to three favourites.",
   invalid_window: "The favourite can have from 1 to 60 minutes.",
   invalid_mechanics: "Please choose one to three favourites.",
   invalid_notes: "Please say it in at most 500 characters.",
@@ -521,13 +520,6 @@ export function removeFavourite(supabase: Client, mechanicId: string): Promise<v
 export const listFavourites = (supabase: Client): Promise<Favourite[]> =>
   call(supabase, "list_favorite_mechanics");
 
-// Neither hears of the other any more, and nobody is told.
-export const blockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
-  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
-
-export const unblockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
-  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
-
 export interface Wish {
   planCode: string;
   favouriteId?: string;
@@ -653,6 +645,12 @@ export interface Turn {
 export const readTurns = (supabase: Client, requestId: string): Promise<Turn[]> =>
   call(supabase, "list_session_request_mechanics", { request_id: requestId });
 
+export const blockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
+  call(supabase, "block_mechanic", { mechanic_id: mechanicId });
+
+export const unblockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
+  call(supabase, "unblock_mechanic", { mechanic_id: mechanicId });
+
 // What the marketplace does not keep is null.
 export interface OpenRequest {
   request_id: string;
@@ -729,7 +727,7 @@ export const releaseRequest = (
 ): Promise<object> =>
   call(supabase, "release_session_request", { request_id: requestId, reason });
 
-// The customer of a request that this mechanic accepted: neither hears of the other any more.
+// Who the customer is, the request says: one that this mechanic accepted, now or once.
 export const blockCustomer = (supabase: Client, requestId: string): Promise<void> =>
   call(supabase, "block_customer", { request_id: requestId });
 

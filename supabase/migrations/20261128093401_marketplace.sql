@@ -115,7 +115,8 @@ from pg_catalog.pg_proc as p
 where
     p.pronamespace = 'public'::regnamespace and p.prosrc !~ '\mdispatch\.'
     and p.proname in (
-        'accept_session_request', 'acknowledge_notice', 'broadcast_session_request_now',
+        'accept_session_request', 'acknowledge_notice', 'block_customer', 'block_mechanic',
+        'broadcast_session_request_now',
         'cancel_session_request', 'claim_pushes', 'complete_session_request',
         'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
         'get_session_request_by_checkout', 'get_session_request_timeline',
@@ -123,7 +124,8 @@ where
         'list_session_request_mechanics', 'list_session_request_payments', 'prepare_checkout',
         'process_stripe_event',
         'register_device', 'release_session_request', 'reopen_session_request',
-        'request_free_session', 'set_presence', 'unregister_device'
+        'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
+        'unregister_device'
     )
 union all
 select

@@ -118,7 +118,8 @@ from pg_catalog.pg_proc as p
 where
     p.pronamespace = 'public'::regnamespace and p.prosrc !~ '\mdispatch\.'
     and p.proname in (
-        'accept_session_request', 'acknowledge_notice', 'broadcast_session_request_now',
+        'accept_session_request', 'acknowledge_notice', 'block_customer', 'block_mechanic',
+        'broadcast_session_request_now',
         'cancel_session_request', 'claim_pushes', 'complete_session_request',
         'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
         'get_session_request_by_checkout', 'get_session_request_timeline',
@@ -126,7 +127,8 @@ where
         'list_session_request_mechanics', 'list_session_request_payments', 'prepare_checkout',
         'process_stripe_event',
         'register_device', 'release_session_request', 'reopen_session_request',
-        'request_free_session', 'set_presence', 'unregister_device'
+        'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
+        'unregister_device'
     )
 union all
 select
@@ -310,6 +312,16 @@ create table if not exists dispatch.steps (
     constraint steps_pkey primary key (request_id, turn)
 );
 
+-- Who is never to hear of whom: of each block a row for either of the two, so that whichever of
+-- them is asked about is found by one look-up.
+create table if not exists dispatch.blocks (
+    user_id uuid not null,
+    other_id uuid not null,
+    is_theirs boolean not null,
+    created_at timestamptz not null default now(),
+    constraint blocks_pkey primary key (user_id, other_id, is_theirs)
+);
+
 -- Web Push: whose browser is reached at which address, and what is to be sent there.
 create table if not exists dispatch.devices (
     endpoint text not null constraint devices_pkey primary key,
@@ -354,6 +366,10 @@ comment on column dispatch.windows.closed_at is
 comment on table dispatch.steps is
 'The favourites who are asked after the one whose window is open, in the order of turn, each for '
 'window_minutes. A row goes when its turn comes.';
+comment on table dispatch.blocks is
+'Who is never to hear of whom, by the ids of users: of each block one row for each of the two.';
+comment on column dispatch.blocks.is_theirs is
+'Whether user_id blocked other_id; false: it was the other way round.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -413,7 +429,7 @@ declare
 begin
     foreach v_table in array array[
         'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
-        'steps'
+        'steps', 'blocks'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies
@@ -1514,6 +1530,87 @@ comment on column dispatch.exclusions.user_id is
 'The mechanic''s user; the customer, where the mechanic''s account was gone by then.';
 revoke all on dispatch.exclusions from public, anon, authenticated, service_role;
 
+-- Who is never to hear of whom.
+create or replace function dispatch.blocked_users(p_user_id uuid)
+returns uuid[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        select distinct b.other_id from dispatch.blocks as b where b.user_id = p_user_id
+    );
+end;
+$$;
+
+comment on function dispatch.blocked_users(uuid) is
+'Whom this user has blocked, and who has blocked them.';
+revoke all on function dispatch.blocked_users(uuid)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.has_blocked(p_user_id uuid, p_other_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from dispatch.blocks as b
+        where b.user_id = p_user_id and b.other_id = p_other_id and b.is_theirs
+    );
+end;
+$$;
+
+comment on function dispatch.has_blocked(uuid, uuid) is
+'Whether the first of these two users has blocked the second.';
+revoke all on function dispatch.has_blocked(uuid, uuid)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.hidden_from_caller()
+returns uuid[]
+language plpgsql
+stable
+-- definer: policies run as the client, who cannot read who has blocked whom
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.blocked_users(dispatch.caller_id());
+end;
+$$;
+
+comment on function dispatch.hidden_from_caller() is
+'For row level security on a marketplace of ours: the users of whom the caller is not to hear.';
+revoke all on function dispatch.hidden_from_caller()
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.hidden_from_caller() to authenticated;
+
+-- Where nobody has blocked anybody the table has no page. To ask for its size first, as each
+-- booking and each accept does, costs a sixth of a look-up in it.
+create or replace function dispatch.is_blocked(p_user_id uuid, p_other_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from dispatch.blocks as b
+        where b.user_id = p_user_id and b.other_id = p_other_id
+    );
+end;
+$$;
+
+comment on function dispatch.is_blocked(uuid, uuid) is
+'Whether one of these two users has blocked the other.';
+revoke all on function dispatch.is_blocked(uuid, uuid)
+from public, anon, authenticated, service_role;
+
 -- The log of what happened, and its delivery.
 -- Changes dispatch.last_delivery.
 -- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
@@ -1711,6 +1808,7 @@ declare
     v_user_id uuid := dispatch.require_user();
     v_customer text := 'customer:' || v_user_id;
     v_topics text[] := array['session_requests_feed', 'mechanic:' || v_user_id, v_customer];
+    v_blocked uuid[];
     v_settled bigint;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -1721,6 +1819,7 @@ begin
     v_settled := dispatch.last_settled_event_id();
 
     if dispatch.approved_mechanic_of(v_user_id) is not null then
+        v_blocked := dispatch.blocked_users(v_user_id);
         return query
         select e.id, e.event, e.request_id, e.payload - 'decline_reason', e.created_at
         from dispatch.request_events as e
@@ -1730,11 +1829,13 @@ begin
                 (
                     select last.id - 1 from dispatch.request_events as last
                     where last.id <= v_settled and last.topics && v_topics
+                        and (v_blocked = '{}' or dispatch.may_hear_of(last, v_user_id))
                     order by last.id desc
                     limit 1
                 )
             )
             and e.id <= v_settled and e.topics && v_topics
+            and (v_blocked = '{}' or dispatch.may_hear_of(e, v_user_id))
         order by e.id
         limit least(greatest(coalesce(p_max_rows, 100), 0), 1000);
     else
@@ -1764,6 +1865,35 @@ comment on function dispatch.list_request_events(bigint, integer) is
 revoke all on function dispatch.list_request_events(bigint, integer)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.list_request_events(bigint, integer) to authenticated;
+
+create or replace function dispatch.may_hear_of(
+    p_event dispatch.request_events,
+    p_user_id uuid
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The customer's topic comes first. What was for this mechanic, or was about a request that is
+    -- theirs, is between the two, and stays.
+    return 'mechanic:' || p_user_id = any(p_event.topics)
+        or not dispatch.is_blocked(
+            p_user_id, dispatch.to_uuid(substring(p_event.topics[1] from '^customer:(.*)$'))
+        )
+        or exists (
+            select from dispatch.requests as r
+            where r.id = p_event.request_id and r.mechanic_user_id = p_user_id
+        );
+end;
+$$;
+
+comment on function dispatch.may_hear_of(dispatch.request_events, uuid) is
+'Whether this mechanic may hear of an event on their topics: its customer is not blocked.';
+revoke all on function dispatch.may_hear_of(dispatch.request_events, uuid)
+from public, anon, authenticated, service_role;
 
 create or replace function dispatch.may_use_topic(
     p_action text, p_topic text, p_extension text
@@ -2043,16 +2173,26 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_notices record;
 begin
-    for v_index in 1 .. cardinality(p_topics) loop
-        -- As a condition, since "perform" would plan and run a query for each.
-        continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
-    end loop;
-
     -- Whose app is closed.
     if exists (select from dispatch.devices) then
         perform dispatch.queue_pushes(p_topics, p_events, p_payloads);
     end if;
+
+    -- The feed has everyone. On a marketplace that was there first it is theirs, and stays so.
+    if pg_relation_size('dispatch.blocks') > 0 and dispatch.governs_all() then
+        v_notices := dispatch.spread_feed(p_topics, p_events, p_payloads);
+        p_topics := v_notices.topics;
+        p_events := v_notices.events;
+        p_payloads := v_notices.payloads;
+    end if;
+
+    for v_index in 1 .. cardinality(p_topics) loop
+        -- As a condition, since "perform" would plan and run a query for each.
+        continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
+    end loop;
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then
@@ -2082,6 +2222,62 @@ comment on function dispatch.send_notices(text[], text[], text[]) is
 'Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but '
 'for a feed that the binding calls public.';
 revoke all on function dispatch.send_notices(text[], text[], text[])
+from public, anon, authenticated, service_role;
+
+-- A channel that everyone listens to cannot leave one out: what is on the feed, of a customer whom
+-- somebody is not to hear of, goes to each of the others by name.
+create or replace function dispatch.spread_feed(
+    p_topics text[],
+    p_events text[],
+    p_payloads text[],
+    out topics text[],
+    out events text[],
+    out payloads text[]
+)
+returns record
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    select
+        coalesce(array_agg(t.topic order by n.place), '{}'),
+        coalesce(array_agg(n.event order by n.place), '{}'),
+        coalesce(array_agg(n.payload order by n.place), '{}')
+    into topics, events, payloads
+    from
+        unnest(p_topics, p_events, p_payloads)
+        with ordinality as n (topic, event, payload, place)
+    left join dispatch.request_events as e
+        on
+            n.topic = 'session_requests_feed'
+            and e.id = (n.payload::jsonb ->> 'event_id')::bigint
+    cross join
+        lateral (
+            select
+                dispatch.blocked_users(
+                    dispatch.to_uuid(substring(e.topics[1] from '^customer:(.*)$'))
+                ) as users
+        ) as b
+    cross join
+        lateral (
+            select n.topic where b.users = '{}'
+            union all
+            select 'mechanic:' || m.user_id
+            from dispatch.mechanics as m
+            where
+                b.users <> '{}' and m.is_approved and m.user_id <> all(b.users)
+                -- Told already.
+                and 'mechanic:' || m.user_id <> all(e.topics)
+        ) as t;
+end;
+$$;
+
+comment on function dispatch.spread_feed(text[], text[], text[]) is
+'These notices, and in place of one on the feed that somebody is not to hear of one for each '
+'approved mechanic who may.';
+revoke all on function dispatch.spread_feed(text[], text[], text[])
 from public, anon, authenticated, service_role;
 
 -- Who is online, and whom a customer would book again.
@@ -2134,7 +2330,13 @@ begin
         )
     from dispatch.favorites as f
     inner join dispatch.mechanics as m on m.id = f.mechanic_id
-    cross join lateral (select m.is_approved and m.user_id is not null as is_bookable) as b
+    cross join
+        lateral (
+            select
+                m.is_approved and m.user_id is not null
+                -- Of a block nobody is told.
+                and not dispatch.is_blocked(v_customer_id, m.user_id) as is_bookable
+        ) as b
     where f.customer_id = v_customer_id
     order by 3 desc, f.favorited_at desc, m.id;
 end;
@@ -2236,7 +2438,9 @@ begin
         perform dispatch.raise_error('feature_disabled');
     end if;
     select * into v_mechanic from dispatch.mechanics as m
-    where m.id = p_mechanic_id and m.is_approved and m.user_id is not null;
+    where
+        m.id = p_mechanic_id and m.is_approved and m.user_id is not null
+        and not dispatch.is_blocked(auth.uid(), m.user_id);
     return jsonb_build_object(
         'is_online', dispatch.is_online(v_mechanic, now()),
         'last_seen', v_mechanic.last_seen_at
@@ -2485,7 +2689,7 @@ begin
     -- to its end: else there were enough. So what is new in a tier matches just so.
     v_besides := array(
         select x.user_id from dispatch.exclusions as x where x.request_id = p_request_id
-    ) || v_request.customer_id;
+    ) || v_request.customer_id || dispatch.blocked_users(v_request.customer_id);
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
@@ -2533,7 +2737,7 @@ $$;
 
 comment on function dispatch.choose_recipients(uuid, integer, timestamptz) is
 'The mechanics who may take a request at p_now, best first: the preferred one alone in the '
-'window, else every approved one who is not out (dispatch.exclusions) and is not the '
+'window, else every approved one who is not out (dispatch.exclusions), not blocked and not the '
 'customer.';
 revoke all on function dispatch.choose_recipients(uuid, integer, timestamptz)
 from public, anon, authenticated, service_role;
@@ -2610,6 +2814,10 @@ begin
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
+        -- By dispatch.set_block. The customer is not told that the mechanic did it.
+        when
+            dispatch.has_blocked(p_request.preferred_user_id, p_request.customer_id)
+                then 'mechanic_gone'
         when auth.uid() = p_request.preferred_user_id then 'declined'
         else 'customer'
     end;
@@ -2652,7 +2860,11 @@ begin
                         and x.event = 'request_released'
                 )
                 and dispatch.favorites_priority_enabled()
-        end,
+        end
+        or (
+            v_request.is_pending and dispatch.favorites_priority_enabled()
+            and dispatch.is_blocked(v_user_id, v_request.customer_id)
+        ),
         false
     );
 end;
@@ -2661,7 +2873,7 @@ $$;
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
 'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
-'it back, or did not come.';
+'it back, or did not come; or one of the caller and its customer has blocked the other.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;
 
@@ -2685,6 +2897,7 @@ as $$
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
     v_user_id uuid := auth.uid();
+    v_blocked uuid[] := dispatch.blocked_users(v_user_id);
 begin
     return query
     with unannounced as materialized (
@@ -2725,6 +2938,7 @@ begin
             -- Of these, dispatch.refusal says no more than this. Asking it of each of thousands
             -- would take longer than all the rest.
             p.customer_id <> v_user_id
+            and p.customer_id <> all(v_blocked)
             and (p.expires_at <= now()) is not true
             and p.id not in (
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
@@ -3043,6 +3257,11 @@ begin
     elsif p_request.notification_sent_at is null then
         return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
     end if;
+    if pg_relation_size('dispatch.blocks') > 0 then
+        if dispatch.is_blocked(v_user_id, p_request.customer_id) then
+            return false;
+        end if;
+    end if;
     return dispatch.broadcast_refusal(
         p_request.customer_id,
         p_request.status::text,
@@ -3090,7 +3309,6 @@ comment on function dispatch.note_routing(uuid, text) is
 revoke all on function dispatch.note_routing(uuid, text)
 from public, anon, authenticated, service_role;
 
--- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
 create or replace function dispatch.note_turns()
 returns trigger
 language plpgsql
@@ -3100,19 +3318,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
-            select r.id from dispatch.requests as r
-            where
-                r.id = any(array(
-                    select s.request_id from dispatch.steps as s where s.mechanic_id = old.id
-                ))
-                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
-            for update skip locked
-        ));
+    perform dispatch.write_turns(array[old.id]);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;
@@ -3361,6 +3567,12 @@ declare
 begin
     if p_request.id is null or p_request.customer_id = p_user_id then
         return 'request_not_found';
+    end if;
+    -- Whoever is blocked does not hear that there is such a request, nor what became of it.
+    if pg_relation_size('dispatch.blocks') > 0 then
+        if dispatch.is_blocked(p_user_id, p_request.customer_id) then
+            return 'request_not_found';
+        end if;
     end if;
 
     -- Only a request that was not broadcast can have a window. What ended inside its window was
@@ -3792,7 +4004,14 @@ begin
         and not (v_is_due and v_reason = 'customer' and auth.uid() is null)
     then
         p_request.announced_at := p_at;
-        if v_reason not in ('customer', 'flag_off') then
+        if
+            v_reason not in ('customer', 'flag_off')
+            -- With a block the customer ends this favourite's turn alone.
+            or (
+                v_reason = 'customer'
+                and dispatch.is_blocked(p_request.preferred_user_id, p_request.customer_id)
+            )
+        then
             return dispatch.open_steps(p_request, p_at, v_reason, p_at);
         end if;
     end if;
@@ -3955,11 +4174,17 @@ create or replace function dispatch.why_not_asked(
 )
 returns text
 language plpgsql
-immutable
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- As one who is not approved: nobody is told of a block.
+    if pg_relation_size('dispatch.blocks') > 0 then
+        if dispatch.is_blocked(p_mechanic.user_id, p_customer_id) then
+            return 'not_approved';
+        end if;
+    end if;
     return case
         -- One who cannot sign in cannot be told.
         when p_user_id is null then 'unknown_mechanic'
@@ -4029,6 +4254,42 @@ $$;
 comment on function dispatch.with_window_of(dispatch.requests, dispatch.requests) is
 'A request with the window that it had in another state of it.';
 revoke all on function dispatch.with_window_of(dispatch.requests, dispatch.requests)
+from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.write_turns(
+    p_mechanic_ids uuid[],
+    p_customer_ids uuid[] default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- What somebody holds is written by them.
+    update dispatch.requests
+    set announced_at = now()
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(array(
+                    select s.request_id from dispatch.steps as s
+                    where s.mechanic_id = any(p_mechanic_ids)
+                ))
+                and (p_customer_ids is null or r.customer_id = any(p_customer_ids))
+                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.write_turns(uuid[], uuid[]) is
+'Before it changes whether one of these mechanics can be asked (by one of these customers; null: '
+'by anyone), whose turn came by the clock until now is written, so that it stays what it was.';
+revoke all on function dispatch.write_turns(uuid[], uuid[])
 from public, anon, authenticated, service_role;
 
 -- What becomes of a request: accept, decline, give back, complete, cancel, and the guards on the
@@ -4573,6 +4834,11 @@ begin
         if not found then
             perform dispatch.raise_error('not_a_mechanic');
         end if;
+        if pg_relation_size('dispatch.blocks') > 0 then
+            if dispatch.is_blocked(new.mechanic_id, old.customer_id) then
+                perform dispatch.raise_error('request_not_found');
+            end if;
+        end if;
         if old.notification_sent_at is null then
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
@@ -4721,6 +4987,7 @@ declare
     v_assigned_id uuid;
     v_window record;
     v_ends_at timestamptz;
+    v_announced_at timestamptz;
     v_is_due boolean := false;
     v_is_step boolean;
 begin
@@ -4758,15 +5025,26 @@ begin
             new.priority_window_minutes := null;
         end if;
     end if;
-    -- Not governed, or not any more: broadcast, ended, or nobody's since the flag was turned.
-    select w.ends_at into v_ends_at
+    -- Not governed, or not any more: ended, or nobody's since the flag was turned.
+    select w.ends_at, w.announced_at into v_ends_at, v_announced_at
     from dispatch.windows as w
-    where w.request_id = old.id and w.closed_at is null and w.announced_at is null;
+    where w.request_id = old.id and w.closed_at is null;
     if not found or not dispatch.favorites_priority_enabled() then
         return new;
     end if;
-    v_old := dispatch.as_request(old);
     v_new := dispatch.as_request(new);
+    -- Who is never to hear of the customer has never heard of the request either.
+    if
+        new.mechanic_id is distinct from old.mechanic_id
+        and dispatch.is_blocked(v_new.mechanic_user_id, v_new.customer_id)
+    then
+        return null;
+    end if;
+    -- Everyone else's since the broadcast.
+    if v_announced_at is not null then
+        return new;
+    end if;
+    v_old := dispatch.as_request(old);
     -- Whose turn it is by the clock, told or not.
     if v_old.window_ends_at <= now() and v_ends_at = v_old.window_ends_at and v_old.is_pending then
         v_window := dispatch.priority_window(v_old);
@@ -4857,8 +5135,9 @@ end;
 $$;
 
 comment on function dispatch.guard_reservation() is
-'Trigger on a marketplace that was there first: an accept by another inside the window or by who '
-'gave it back, and an update that hands the reservation on or makes it longer, find no row.';
+'Trigger on a marketplace that was there first: an accept by another inside the window, or by who '
+'gave it back or is blocked, and an update that hands the reservation on or makes it longer, find '
+'no row.';
 revoke all on function dispatch.guard_reservation()
 from public, anon, authenticated, service_role;
 
@@ -5372,6 +5651,143 @@ comment on function dispatch.require_own_request(dispatch.requests, text) is
 'not_signed_in, PT403 not_yours, PT404 request_not_found.';
 revoke all on function dispatch.require_own_request(dispatch.requests, text)
 from public, anon, authenticated, service_role;
+
+-- Changes dispatch.blocks; the requests that were one of these two's, through dispatch.requests.
+create or replace function dispatch.set_block(
+    p_user_id uuid,
+    p_other_id uuid,
+    p_is_blocked boolean
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_users constant uuid[] := array[p_user_id, p_other_id];
+    v_mechanic_ids uuid[];
+    v_claims text := coalesce(current_setting('request.jwt.claims', true), '');
+    v_claim text := coalesce(current_setting('request.jwt.claim.sub', true), '');
+begin
+    if p_other_id is null or p_other_id = p_user_id then
+        return;
+    end if;
+    -- Locked, so that a booking or a sweep that is about to ask one of them is waited for, and a
+    -- later one sees the block.
+    v_mechanic_ids := array(
+        select m.id from dispatch.mechanics as m
+        where m.user_id = any(v_users)
+        order by m.id
+        for no key update
+    );
+    if p_is_blocked = dispatch.has_blocked(p_user_id, p_other_id) then
+        return;
+    end if;
+
+    -- What moves on now is logged without an actor: by whom, the other is not to learn.
+    perform set_config('request.jwt.claims', '', true);
+    perform set_config('request.jwt.claim.sub', '', true);
+    begin
+        perform dispatch.write_turns(v_mechanic_ids, v_users);
+        if p_is_blocked then
+            insert into dispatch.blocks (user_id, other_id, is_theirs)
+            values (p_user_id, p_other_id, true), (p_other_id, p_user_id, false);
+            update dispatch.requests
+            set announced_at = now()
+            where
+                customer_id = any(v_users) and preferred_mechanic_id = any(v_mechanic_ids)
+                and is_pending and announced_at is null and window_began_at is not null;
+        else
+            delete from dispatch.blocks as b
+            where
+                (b.user_id, b.other_id, b.is_theirs)
+                in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
+        end if;
+    exception
+        when others then
+            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
+            raise;
+    end;
+    perform set_config('request.jwt.claims', v_claims, true);
+    perform set_config('request.jwt.claim.sub', v_claim, true);
+end;
+$$;
+
+comment on function dispatch.set_block(uuid, uuid, boolean) is
+'This user blocks that one, or does not any more: neither hears of the other. A window of the one '
+'for the other is over at once; what was accepted stays. Again, or of nobody: nothing.';
+revoke all on function dispatch.set_block(uuid, uuid, boolean)
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.set_customer_block(p_request_id uuid, p_is_blocked boolean)
+returns void
+language plpgsql
+volatile
+-- definer: clients cannot write dispatch.blocks; the caller must have accepted the request
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_user_id uuid;
+    v_request dispatch.requests;
+begin
+    perform dispatch.require_mechanic();
+    v_user_id := auth.uid();
+    -- Any of theirs, the engine's or not.
+    v_request := (
+        select dispatch.as_request(r) from public.session_requests as r where r.id = p_request_id
+    );
+    if
+        v_request.mechanic_user_id is distinct from v_user_id
+        -- It may be another's by now, or nobody's.
+        and not exists (
+            select from dispatch.request_events as e
+            where
+                e.topics[1] = 'customer:' || v_request.customer_id
+                and e.request_id = p_request_id and e.event = 'request_accepted'
+                and e.topics[2] = 'mechanic:' || v_user_id
+        )
+    then
+        v_request := null;
+        select * into v_request from dispatch.requests as r where r.id = p_request_id;
+        perform dispatch.require_own_request(v_request, 'mechanic');
+    end if;
+    perform dispatch.set_block(v_user_id, v_request.customer_id, p_is_blocked);
+end;
+$$;
+
+comment on function dispatch.set_customer_block(uuid, boolean) is
+'Behind public.block_customer and public.unblock_customer.';
+revoke all on function dispatch.set_customer_block(uuid, boolean)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.set_customer_block(uuid, boolean) to authenticated;
+
+create or replace function dispatch.set_mechanic_block(p_mechanic_id uuid, p_is_blocked boolean)
+returns void
+language plpgsql
+volatile
+-- definer: clients cannot write dispatch.blocks; the caller blocks for nobody but themselves
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_user_id uuid := dispatch.require_user();
+begin
+    -- No error for what is no mechanic: it would tell who has applied.
+    perform dispatch.set_block(
+        v_user_id,
+        (select m.user_id from dispatch.mechanics as m where m.id = p_mechanic_id),
+        p_is_blocked
+    );
+end;
+$$;
+
+comment on function dispatch.set_mechanic_block(uuid, boolean) is
+'Behind public.block_mechanic and public.unblock_mechanic.';
+revoke all on function dispatch.set_mechanic_block(uuid, boolean)
+from public, anon, authenticated, service_role;
+grant execute on function dispatch.set_mechanic_block(uuid, boolean) to authenticated;
 
 -- Web Push: devices, and what is queued for them.
 -- Whatever address is registered, the sender calls it: so only those of push services, until
@@ -6575,7 +6991,9 @@ begin
             ) into v_name
         from unnest(v_ids) with ordinality as i (id, number)
         inner join dispatch.mechanics as m on m.id = i.id
-        where m.is_approved and m.user_id <> v_customer_id;
+        where
+            m.is_approved and m.user_id <> v_customer_id
+            and not dispatch.is_blocked(v_customer_id, m.user_id);
     end if;
     return jsonb_build_object(
         'plan', jsonb_build_object(
@@ -7690,7 +8108,10 @@ begin
         m.display_name,
         case
             when t.number is not null then t.created_at
-            when m.is_approved and m.user_id <> v_request.customer_id then v_broadcast_at
+            when
+                m.is_approved and m.user_id <> v_request.customer_id
+                and coalesce(b.blocked_at > v_broadcast_at, true)
+                then v_broadcast_at
         end,
         m.is_approved and m.user_id is not null and f.refusal is null,
         s.score,
@@ -7701,6 +8122,7 @@ begin
                 when m.user_id is null then 'has no account'
                 when m.user_id = v_request.customer_id then 'is the customer'
                 when m.user_id = v_request.mechanic_user_id then 'took it at ' || v_request.accepted_at
+                when b.blocked_at is not null then 'blocked at ' || b.blocked_at
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
                 when x.how is not null then x.how || ' at ' || x.created_at
@@ -7749,6 +8171,10 @@ begin
         order by x.created_at
         limit 1
     ) as x on true
+    left join lateral (
+        select min(o.created_at) as blocked_at from dispatch.blocks as o
+        where o.user_id = m.user_id and o.other_id = v_request.customer_id
+    ) as b on true
     order by
         t.number, n.turn, k.event, m.user_id is not distinct from v_request.mechanic_user_id desc, 4 desc,
         s.score desc, m.id
@@ -8284,7 +8710,7 @@ comment on function dispatch.prune_events(interval, integer, timestamptz) is
 revoke all on function dispatch.prune_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.pushes, dispatch.devices.
+-- Changes dispatch.pushes, dispatch.devices, dispatch.blocks.
 create or replace function dispatch.prune_pushes(
     p_older_than interval,
     p_limit integer default 1000,
@@ -8299,6 +8725,7 @@ as $$
 declare
     v_count integer;
     v_devices integer;
+    v_blocks integer;
 begin
     -- Those of which nobody took care, too, as no sender ran: health() reads past them.
     delete from dispatch.pushes as p
@@ -8322,13 +8749,24 @@ begin
             for update of gone skip locked
         ));
     get diagnostics v_devices = row_count;
-    return v_count + v_devices;
+    delete from dispatch.blocks as b
+    where
+        b.ctid = any(array(
+            select gone.ctid from dispatch.blocks as gone
+            where
+                not exists (select from auth.users as u where u.id = gone.user_id)
+                or not exists (select from auth.users as u where u.id = gone.other_id)
+            limit p_limit
+            for update of gone skip locked
+        ));
+    get diagnostics v_blocks = row_count;
+    return v_count + v_devices + v_blocks;
 end;
 $$;
 
 comment on function dispatch.prune_pushes(interval, integer, timestamptz) is
 'Deletes up to p_limit pushes that were finished longer ago than this at p_now, or of no use since '
-'a day, and as many devices of people whose account is gone. Returns how many.';
+'a day, and as many devices and blocks of people whose account is gone. Returns how many.';
 revoke all on function dispatch.prune_pushes(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -9078,6 +9516,46 @@ revoke all on function public.acknowledge_notice(bigint)
 from public, anon, authenticated, service_role;
 grant execute on function public.acknowledge_notice(bigint) to authenticated;
 
+create or replace function public.block_customer(request_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.set_customer_block(request_id, true);
+end;
+$$;
+
+comment on function public.block_customer(uuid) is
+'The mechanic who accepted this request, and its customer, are not to hear of each other any more, '
+'and nobody is told. What is accepted stays. Again: nothing happens. Raises PT401 not_signed_in, '
+'PT403 not_a_mechanic, not_yours, PT404 request_not_found.';
+revoke all on function public.block_customer(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function public.block_customer(uuid) to authenticated;
+
+create or replace function public.block_mechanic(mechanic_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.set_mechanic_block(mechanic_id, true);
+end;
+$$;
+
+comment on function public.block_mechanic(uuid) is
+'The caller and this mechanic are not to hear of each other any more, and nobody is told. What is '
+'accepted stays. Again, or an id that is no mechanic''s: nothing happens, and that is no error. '
+'Raises PT401 not_signed_in.';
+revoke all on function public.block_mechanic(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function public.block_mechanic(uuid) to authenticated;
+
 create or replace function public.broadcast_session_request_now(request_id uuid)
 returns public.session_requests
 language plpgsql
@@ -9574,6 +10052,44 @@ comment on function public.set_presence(text) is
 '"last_seen"}. Raises PT401 not_signed_in, PT403 not_a_mechanic, PT422 invalid_status.';
 revoke all on function public.set_presence(text) from public, anon, authenticated, service_role;
 grant execute on function public.set_presence(text) to authenticated;
+
+create or replace function public.unblock_customer(request_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.set_customer_block(request_id, false);
+end;
+$$;
+
+comment on function public.unblock_customer(uuid) is
+'Takes the caller''s own block_customer back; a block that is not there is no error. Raises PT401 '
+'not_signed_in, PT403 not_a_mechanic, not_yours, PT404 request_not_found.';
+revoke all on function public.unblock_customer(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function public.unblock_customer(uuid) to authenticated;
+
+create or replace function public.unblock_mechanic(mechanic_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.set_mechanic_block(mechanic_id, false);
+end;
+$$;
+
+comment on function public.unblock_mechanic(uuid) is
+'Takes the caller''s own block_mechanic back; a block that is not there is no error. Raises PT401 '
+'not_signed_in.';
+revoke all on function public.unblock_mechanic(uuid)
+from public, anon, authenticated, service_role;
+grant execute on function public.unblock_mechanic(uuid) to authenticated;
 
 create or replace function public.unregister_device(endpoint text)
 returns void
@@ -10154,6 +10670,28 @@ alter policy session_requests_select on public.session_requests using (
     customer_id = (select dispatch.caller_id())
     or mechanic_id = (select dispatch.caller_id())
     or (status = 'pending' and dispatch.may_see_request(session_requests))
+);
+
+-- On a marketplace of ours whoever has blocked the caller, or is blocked by them, looks like one
+-- who is not approved; so no favourite can be made of them either. The list is asked for once in a
+-- query, not for each row. (The policy is gone if a function that it calls was dropped with all
+-- that hangs on it.)
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_policy
+        where polrelid = 'public.mechanics'::regclass and polname = 'mechanics_select'
+    ) then
+        create policy mechanics_select on public.mechanics for select to authenticated using (false);
+    end if;
+end;
+$$;
+alter policy mechanics_select on public.mechanics using (
+    (
+        status = 'approved'
+        and id <> all(cast((select dispatch.hidden_from_caller()) as uuid[]))
+    )
+    or id = (select auth.uid())
 );
 
 -- The rules hold for every writer, so they stand at the table: how a row is routed, which changes

@@ -117,6 +117,12 @@ isOneToOne: false
 "acknowledge_notice":
 { Args: { "event_id": number }; Returns: undefined
                            },
+"block_customer":
+{ Args: { "request_id": string }; Returns: undefined
+                           },
+"block_mechanic":
+{ Args: { "mechanic_id": string }; Returns: undefined
+                           },
 "broadcast_session_request_now":
 { Args: { "request_id": string }; Returns: {
               "accepted_at": string | null,
@@ -356,6 +362,12 @@ isOneToOne: false
       } },
 "set_presence":
 { Args: { "status": string }; Returns: Json
+                           },
+"unblock_customer":
+{ Args: { "request_id": string }; Returns: undefined
+                           },
+"unblock_mechanic":
+{ Args: { "mechanic_id": string }; Returns: undefined
                            },
 "unregister_device":
 { Args: { "endpoint": string }; Returns: undefined

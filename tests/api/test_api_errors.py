@@ -18,6 +18,8 @@ MECHANIC_RPCS = (
     "decline_session_request",
     "complete_session_request",
     "release_session_request",
+    "block_customer",
+    "unblock_customer",
 )
 # Their parameter, and something to give for it.
 USER_RPCS: dict[str, dict[str, object]] = {
@@ -40,6 +42,10 @@ USER_RPCS: dict[str, dict[str, object]] = {
     "complete_session_request": {"request_id": str(uuid.uuid4())},
     "release_session_request": {"request_id": str(uuid.uuid4())},
     "reopen_session_request": {"request_id": str(uuid.uuid4())},
+    "block_mechanic": {"mechanic_id": str(uuid.uuid4())},
+    "unblock_mechanic": {"mechanic_id": str(uuid.uuid4())},
+    "block_customer": {"request_id": str(uuid.uuid4())},
+    "unblock_customer": {"request_id": str(uuid.uuid4())},
     "list_session_request_events": {},
     "list_session_request_payments": {"request_ids": []},
 }

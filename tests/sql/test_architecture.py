@@ -32,6 +32,7 @@ NAMED_FOR = {
     "a trigger": r"(trigger \w+|insert|update( of %s)?|delete) on {}"
     r"|'mechanics_release_windows', '{}'|tgrelid = to_regclass\('{}'\)"
     r"|attrelid = '{}'::regclass",
+    "a policy of ours": r"policy mechanics_select on {}|polrelid = '{}'::regclass",
     "a lock": r"\(\d, '{}'\)",
     "an index": r"create index concurrently if not exists \w+ on {}",
     "a description": r"'Binding: the columns of {} that say whether one is approved\.'",

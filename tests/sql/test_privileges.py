@@ -20,6 +20,8 @@ ROLES = ["anon", "authenticated", "service_role", "webhook_app", "push_app"]
 CLIENT_RPCS = [
     "accept_session_request(uuid)",
     "acknowledge_notice(bigint)",
+    "block_customer(uuid)",
+    "block_mechanic(uuid)",
     "broadcast_session_request_now(uuid)",
     "cancel_session_request(uuid)",
     "complete_session_request(uuid)",
@@ -39,6 +41,8 @@ CLIENT_RPCS = [
     "reopen_session_request(uuid)",
     "request_free_session(text,uuid,text,text,uuid,uuid[])",
     "set_presence(text)",
+    "unblock_customer(uuid)",
+    "unblock_mechanic(uuid)",
     "unregister_device(text)",
 ]
 BEHIND_THEM = [
@@ -54,6 +58,7 @@ BEHIND_THEM = [
     "dispatch.decline_request(uuid,text)",
     "dispatch.get_request_by_checkout(text)",
     "dispatch.get_request_timeline(uuid)",
+    "dispatch.hidden_from_caller()",
     "dispatch.list_favorites()",
     "dispatch.list_open_requests()",
     "dispatch.list_payments(uuid[])",
@@ -66,6 +71,8 @@ BEHIND_THEM = [
     "dispatch.release_request(uuid,text)",
     "dispatch.remove_device(text)",
     "dispatch.reopen_request(uuid)",
+    "dispatch.set_customer_block(uuid,boolean)",
+    "dispatch.set_mechanic_block(uuid,boolean)",
     "dispatch.set_mechanic_presence(text)",
 ]
 WEBHOOK = ["process_stripe_event(jsonb)", "dispatch.process_stripe_event(jsonb)"]
@@ -231,7 +238,7 @@ def test_every_table_has_row_level_security(installed: Database) -> None:
         f"select relname, relrowsecurity from pg_class"
         f" where relkind = 'r' and relnamespace in {OURS}"
     )
-    assert len(tables) == 12 and all(row["relrowsecurity"] for row in tables)
+    assert len(tables) == 13 and all(row["relrowsecurity"] for row in tables)
 
 
 DENIED = [

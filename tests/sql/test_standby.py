@@ -56,12 +56,16 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
     shared.sql("insert into public.customer_favorites values (%s, %s)", customer, mechanic)
     paid = {"stripe_checkout_session_id": "cs_1"}
     request = shared.make_request(customer, mechanic, metadata=paid)
+    accepted = shared.make_request(customer)
+    rpc(shared.connect(mechanic), "accept_session_request", request_id=accepted)
     its_checkout: dict[str, object] = {"checkout_session_id": "cs_1"}
     catch_up(shared, replica)
     favourite = {"preferred_mechanic_id": mechanic, "routing_type": "priority_broadcast"}
     its_id: dict[str, object] = {"request_id": request}
     calls: dict[str, tuple[str | None, dict[str, object]]] = {
         "accept_session_request": (mechanic, its_id),
+        "block_customer": (mechanic, {"request_id": accepted}),
+        "block_mechanic": (customer, {"mechanic_id": mechanic}),
         "broadcast_session_request_now": (customer, its_id),
         "cancel_session_request": (customer, its_id),
         "complete_session_request": (mechanic, its_id),
@@ -82,6 +86,8 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         "request_free_session": (customer, {"plan_code": "free-diagnostic"}),
         "set_presence": (mechanic, {"status": "away"}),
         "register_device": (mechanic, {**Device("https://web.push.apple.com/x").subscription()}),
+        "unblock_customer": (mechanic, {"request_id": accepted}),
+        "unblock_mechanic": (customer, {"mechanic_id": mechanic}),
         "unregister_device": (mechanic, {"endpoint": "https://web.push.apple.com/x"}),
         "acknowledge_notice": (mechanic, {"event_id": 1}),
         "claim_pushes": (None, {"max_rows": 1}),

@@ -1361,3 +1361,91 @@ def test_what_their_table_refuses_is_not_given_back(theirs: Theirs) -> None:
     with refused("PT409", "request_not_pending"), theirs.db.unchanged_row(request):
         rpc(theirs.as_(theirs.favourite), "release_session_request", request_id=request)
     assert theirs.db.log(request)[1:] == ["request_accepted"]
+
+
+# --- A block ---
+
+
+def block(theirs: Theirs, mechanic: Mechanic, by: str) -> None:
+    if by == "customer":
+        rpc(theirs.db.connect(theirs.customer), "block_mechanic", mechanic_id=mechanic.id)
+    else:
+        # By any of their requests, the engine's or not.
+        plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+        assert theirs.accept(mechanic, plain)
+        rpc(theirs.as_(mechanic), "block_customer", request_id=plain)
+
+
+@pytest.mark.parametrize("by", ["customer", "mechanic"])
+def test_a_block_binds_their_own_accept_of_what_is_governed(theirs: Theirs, by: str) -> None:
+    blocked, third = theirs.other, theirs.mechanic()
+    block(theirs, blocked, by)
+    request = theirs.book()
+    feed = listen(theirs.db, "session_requests_feed")
+    assert theirs.sweep(11) == 1
+    # Theirs has one feed, and those who were there first hear the broadcast on it.
+    ((_, notice),) = heard(feed, 1)
+    assert notice["request_id"] == request
+    assert theirs.listed(blocked) == [] and theirs.listed(third) == [request]
+    assert not theirs.sees(blocked, request) and theirs.sees(third, request)
+    assert theirs.accept(blocked, request) == []
+    assert theirs.update(request, "mechanic_id = %s", blocked.assigned) == []
+    for function in ("accept_session_request", "decline_session_request"):
+        with refused("PT404", "request_not_found"):
+            rpc(theirs.as_(blocked), function, request_id=request)
+    events = rpc(theirs.as_(blocked), "list_session_request_events")
+    assert request not in [each["request_id"] for each in events]
+    assert theirs.accept(third, request)
+    # From here on the request is theirs alone, and so are those that named no favourite.
+    plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    assert theirs.sees(blocked, plain) and theirs.accept(blocked, plain)
+
+
+@pytest.mark.parametrize("by", ["customer", "mechanic"])
+def test_of_theirs_a_block_moves_on_at_once(theirs: Theirs, by: str) -> None:
+    second = theirs.mechanic()
+    request = book_chain(theirs, theirs.favourite.id, second.id)
+    if by == "customer":
+        block(theirs, theirs.favourite, by)
+    else:
+        # What was accepted before there was a window.
+        plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+        assert theirs.accept(theirs.favourite, plain)
+        rpc(theirs.as_(theirs.favourite), "block_customer", request_id=plain)
+    assert theirs.db.log(request) == [
+        "priority_request",
+        f"priority_request:{'customer' if by == 'customer' else 'mechanic_gone'}",
+    ]
+    assert {each["actor_id"] for each in theirs.db.events(request)} == {None}
+    assert theirs.listed(theirs.favourite) == [] and theirs.listed(second) == [request]
+    assert not theirs.sees(theirs.favourite, request)
+    assert theirs.accept(theirs.favourite, request) == []
+    # A booking that names them is as if they were not approved.
+    skipped = theirs.book()
+    assert theirs.db.log(skipped) == ["priority_skipped:not_approved"]
+    status = rpc(
+        theirs.db.connect(theirs.customer),
+        "get_mechanic_status",
+        mechanic_id=theirs.favourite.id,
+    )
+    assert status == {"is_online": False, "last_seen": None}
+    assert theirs.accept(second, request)
+
+
+def test_with_the_flag_off_a_block_changes_nothing_of_theirs(theirs: Theirs) -> None:
+    block(theirs, theirs.other, "customer")
+    request = theirs.book()
+    theirs.db.sql("select dispatch.set_favorites_priority(false)")
+    assert theirs.sees(theirs.other, request) and theirs.accept(theirs.other, request)
+
+
+def test_of_theirs_what_is_accepted_stays(theirs: Theirs) -> None:
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    before = theirs.db.request(request)
+    rpc(theirs.as_(theirs.favourite), "block_customer", request_id=request)
+    block(theirs, theirs.favourite, "customer")
+    assert theirs.db.request(request) == before and theirs.sees(theirs.favourite, request)
+    done = rpc(theirs.as_(theirs.favourite), "complete_session_request", request_id=request)
+    assert done["status"] == "completed"
+    assert theirs.db.log(request) == ["priority_request", "request_accepted", "request_completed"]
