@@ -223,7 +223,7 @@ async function giveBack(id, reason) {
   await releaseRequest(supabase, id, reason || undefined);
   jobs.delete(id);
   ending.delete(id);
-  tell("It is not yours any more. Your customer is told that we look for another mechanic.");
+  tell("It is not yours any more. Your customer is told that you cannot come.");
 }
 
 // Which customers this mechanic does not want to hear of, by the sessions that are still in the list:
