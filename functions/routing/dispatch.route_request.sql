@@ -102,7 +102,9 @@ begin
             v_skip := case
                 when v_number > 3 then 'too_many'
                 -- Almost always, and then without the price of a call.
-                when v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id then null
+                when
+                    v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id
+                    and pg_relation_size('dispatch.blocks') = 0 then null
                 else
                     dispatch.why_not_asked(
                         v_mechanic.user_id, v_mechanic.is_approved, new.customer_id

@@ -12,7 +12,7 @@ as $$
 begin
     -- As one who is not approved: nobody is told of a block.
     if pg_relation_size('dispatch.blocks') > 0 then
-        if dispatch.is_blocked(p_mechanic.user_id, p_customer_id) then
+        if dispatch.is_blocked(p_user_id, p_customer_id) then
             return 'not_approved';
         end if;
     end if;

@@ -3760,7 +3760,9 @@ begin
             v_skip := case
                 when v_number > 3 then 'too_many'
                 -- Almost always, and then without the price of a call.
-                when v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id then null
+                when
+                    v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id
+                    and pg_relation_size('dispatch.blocks') = 0 then null
                 else
                     dispatch.why_not_asked(
                         v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
@@ -4181,7 +4183,7 @@ as $$
 begin
     -- As one who is not approved: nobody is told of a block.
     if pg_relation_size('dispatch.blocks') > 0 then
-        if dispatch.is_blocked(p_mechanic.user_id, p_customer_id) then
+        if dispatch.is_blocked(p_user_id, p_customer_id) then
             return 'not_approved';
         end if;
     end if;
