@@ -118,6 +118,7 @@ class Database:
     def __init__(self, cluster: Cluster, name: str, idle: Idle | None = None) -> None:
         self.cluster, self.name, self._idle = cluster, name, idle
         self._connections: list[tuple[str, Connection]] = []
+        self._emptier: Connection | None = None
         self.owner = self.open("postgres")
 
     def dsn(self, user: str = "postgres") -> str:
@@ -161,7 +162,7 @@ class Database:
 
     def empty(self) -> None:
         """Delete every row but the seed, without a trigger."""
-        connection = self.superuser()
+        connection = self._emptier = self._emptier or self.superuser()
         with connection.transaction():
             connection.execute("set local session_replication_role = replica")
             for table in (
@@ -172,6 +173,7 @@ class Database:
                 "dispatch.stripe_events",
                 "dispatch.windows",
                 "dispatch.blocks",
+                "dispatch.steps",
                 "dispatch.presence",
                 "dispatch.devices",
                 "dispatch.pushes",

@@ -304,10 +304,6 @@ async function draw(events) {
       tell("Your customer says that you did not come. The session is not yours any more.");
     }
   }
-  if (events.some(({ event }) => event === "mechanic_away")) {
-    drawPresence(false);
-    tell("Two requests went by without your answer, so you are away. Go online when you are back.");
-  }
   forget(openIds);
   ringFor(open);
   shown = openIds;

@@ -116,7 +116,7 @@ const MOVED_ON = {
   flag_off: () => "Favourites are not asked first at the moment.",
   mechanic_gone: (favourite) => `${favourite} is not available any more.`,
   unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
-  at_capacity: (favourite) => `${favourite} has enough to do at the moment.`,
+  at_capacity: (favourite) => `${favourite} has taken another session.`,
 };
 const SKIPPED = {
   offline: (favourite) => `${favourite} is offline.`,
@@ -124,7 +124,7 @@ const SKIPPED = {
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",
-  at_capacity: (favourite) => `${favourite} has enough to do at the moment.`,
+  at_capacity: (favourite) => `${favourite} has no time just now.`,
   too_many: () => "Up to three are asked in turn.",
 };
 const GIVEN_BACK = {

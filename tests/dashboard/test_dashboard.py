@@ -389,6 +389,7 @@ def test_declined_with_a_reason_that_the_customer_does_not_see(stage: Stage) -> 
     expect(steps(page)).to_contain_text(
         ["Told first: Frank", "We asked everyone Frank Öberg cannot take it."]
     )
+    page.bring_to_front()
     expect(headline(page)).to_be_focused()  # as the button that had it is gone
     expect(page.get_by_text("fishing")).to_have_count(0)
     (event,) = stage.world.sql(

@@ -333,24 +333,6 @@ def test_from_ten_minutes_on_the_customer_says_that_nobody_came(stage: Stage) ->
     expect(missing).to_be_hidden()
 
 
-def test_a_mechanic_set_away_is_told(stage: Stage) -> None:
-    """As dispatch.sweep does after two windows that ended without an answer."""
-    page = stage.open(stage.frank, "mechanic.html")
-    page.evaluate(f"localStorage.setItem('session-request-events:{stage.frank.id}', 0)")
-    page.reload()
-    page.get_by_role("switch", name="Online").check()
-    booked = stage.world.book(stage.carla)
-    stage.world.sql(
-        "insert into dispatch.request_events (request_id, event, topics, payload)"
-        " select id, 'mechanic_away', array['mechanic:' || %s], '{}' from public.session_requests"
-        " where id = %s",
-        stage.frank.id,
-        booked,
-    )
-    expect(page.get_by_text("Go online when you are back.")).to_be_visible()
-    expect(page.get_by_role("switch", name="Online")).not_to_be_checked()
-
-
 # --- Not again ---
 
 
