@@ -25,7 +25,6 @@ from tests.dashboard.test_dashboard import (
     headline,
     offer,
     request_id,
-    start_free,
 )
 
 LOOKS = [

@@ -429,9 +429,7 @@ def test_the_customer_reads_who_comes_next_by_the_clock(
 
     def turns() -> list[tuple[bool, str, float, float]]:
         found = rpc(shared.connect(customer), "list_session_request_mechanics", request_id=request)
-        began = datetime.fromisoformat(
-            next(row["starts_at"] for row in found if row["starts_at"])
-        )
+        began = datetime.fromisoformat(next(row["starts_at"] for row in found if row["starts_at"]))
         return [
             (
                 row["event_id"] is not None,
