@@ -86,7 +86,7 @@ function drawFavourite(card, favourite) {
     await askAgain(mechanic_id);
     await readFavourites();
     drawAll();
-    book.focus();
+    (book.hidden ? find("#favourites-title") : book).focus();
   });
   book.setAttribute("aria-label", `Book again: ${name}`);
   const planCode = past.find((session) => session.mechanic_id === mechanic_id)?.plan_code;
@@ -278,9 +278,11 @@ function goToLauncher(planCode = "") {
 // --- The favourites who are to be asked first; kept while the customer is away at Stripe ---
 
 const NOBODY = { favourites: [], skipIfOffline: false };
-const chosen = () => JSON.parse(sessionStorage.getItem("wish"))?.favourites
-  ? JSON.parse(sessionStorage.getItem("wish"))
-  : NOBODY;
+
+function chosen() {
+  const wish = JSON.parse(sessionStorage.getItem("wish"));
+  return wish?.favourites ? wish : NOBODY;
+}
 
 async function setChosen(wish) {
   if (wish.favourites.length > 0) sessionStorage.setItem("wish", JSON.stringify(wish));
@@ -323,13 +325,24 @@ function drawChosen(wish, checkout) {
     });
     part(box, "order").hidden = isOne;
     drawOrder(part(box, "order"), isOne ? [] : asked, changeOrder);
-    part(box, "then").hidden = asked.length === MOST || others().length === 0;
     part(box, "then").onclick = () => run(part(box, "then"), "Checking…", askWhoIsNext);
     part(box, "dismiss").onclick = async () => {
       await setChosen(NOBODY);
       find("#launcher-title").focus();
     };
   });
+  drawThen();
+}
+
+// Again when the favourites have been read, which are not there yet when the page is loaded.
+function drawThen() {
+  const then = part(find("#banner"), "then");
+  if (then) then.hidden = chosen().favourites.length === MOST || others().length === 0;
+}
+
+function focusThen() {
+  const then = part(find("#banner"), "then");
+  (then && !then.hidden ? then : find("#launcher-title")).focus();
 }
 
 function describeMinutes({ favourites: asked, skipIfOffline }, minutes) {
@@ -357,7 +370,7 @@ async function changeOrder(order, moved) {
     return sayOrder(`${moved.name} is asked ${PLACE[asked.findIndex(({ id }) => id === moved.id)]}.`);
   }
   sayOrder(`${asked.map(({ name }) => name).join(", then ")}, then everyone.`);
-  part(find("#banner"), "then").focus(); // the button is gone
+  focusThen(); // the button is gone
 }
 
 // Their names as they are now, of those who can be booked; and what the booking would be.
@@ -409,7 +422,7 @@ function drawOther(row, favourite) {
     const skipIfOffline = find("#then-skip").checked;
     setChosen({ favourites: asked, skipIfOffline }).then(() => {
       sayOrder(`${name} is asked ${PLACE[asked.length - 1]}.`);
-      if (part(find("#banner"), "then").hidden) find("#launcher-title").focus();
+      focusThen();
     }, tellError);
   };
 }
@@ -507,7 +520,7 @@ const titleOf = (planCode) => plans.find((plan) => plan.code === planCode)?.titl
 // --- Sessions under way ---
 
 function drawRequest(row, { id, plan_code, created_at, status, mechanic_id }) {
-  const winner = profiles.get(mechanic_id)?.display_name;
+  const winner = blockedName(mechanic_id) ?? profiles.get(mechanic_id)?.display_name;
   fill(row, {
     plan: titleOf(plan_code),
     when: [status === "accepted" && winner && `With ${winner}`, `asked ${ago(created_at)}`]
@@ -599,6 +612,7 @@ async function readProfiles(ids) {
 function drawAll() {
   drawFavourites();
   drawHistory();
+  drawThen();
 }
 
 async function draw() {

@@ -224,6 +224,7 @@ def test_who_cannot_be_booked_any_more_leaves_the_order(stage: Stage, nora: Pers
     stage.world.sql("update public.mechanics set status = 'suspended' where id = %s", nora.id)
     page.reload()
     expect(page.get_by_text("Nora Lind cannot be booked any more.")).to_be_visible()
+    expect(page.get_by_role("button", name="Then ask …")).to_be_visible()
     expect(page.get_by_text("Booking with Frank Öberg (Priority)")).to_be_visible()
 
 
