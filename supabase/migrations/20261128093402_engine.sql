@@ -3620,7 +3620,9 @@ begin
         set announced_at = now()
         where
             preferred_mechanic_id = old.id
-            and is_pending and announced_at is null and window_began_at is not null;
+            and is_pending and announced_at is null and window_began_at is not null
+            -- What the clock has ended is the sweep's to tell.
+            and (window_ends_at > now()) is not false;
     end if;
     return null;
 end;
@@ -5699,7 +5701,9 @@ begin
             set announced_at = now()
             where
                 customer_id = any(v_users) and preferred_mechanic_id = any(v_mechanic_ids)
-                and is_pending and announced_at is null and window_began_at is not null;
+                and is_pending and announced_at is null and window_began_at is not null
+                -- As dispatch.release_windows.
+                and (window_ends_at > now()) is not false;
         else
             delete from dispatch.blocks as b
             where

@@ -150,7 +150,7 @@ def test_mechanic_s_screens(stage: Stage, look: Look, check: Callable[[Page, str
     check(page, "release")
     page.get_by_role("button", name="Keep it").click()
     page.get_by_role("button", name="Block this customer").click()
-    check(page, "block")
+    check(page, "block-customer")
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -248,8 +248,16 @@ class Model:
     def suspend(self, mechanic: str) -> None:
         self.settle()
         self.approved.discard(mechanic)
+        self.lose(mechanic)
+
+    def lose(self, mechanic: str) -> None:
+        """Their open windows. What the clock has ended is the sweep's to tell."""
         for request in self.pending():
-            if request.favourite == mechanic and not request.broadcast:
+            if (
+                request.favourite == mechanic
+                and not request.broadcast
+                and not self.is_over(request)
+            ):
                 self.move_on(request)
 
     def delete(self, user: str) -> None:
@@ -259,6 +267,7 @@ class Model:
                 del self.requests[request.id]
             if request.favourite == user:
                 request.favourite = None
+                request.broadcast |= request.status == "pending"
             if request.winner == user:
                 request.winner = None
 
