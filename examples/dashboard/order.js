@@ -9,8 +9,12 @@ const middleOf = (node) => {
 // The others move around the row: moved itself, it would lose the pointer.
 function follow(row, y) {
   const { previousElementSibling: before, nextElementSibling: after } = row;
-  if (before && y < middleOf(before)) row.after(before);
-  else if (after && y > middleOf(after)) row.before(after);
+  const passed = before && y < middleOf(before) ? before : null;
+  const reached = after && y > middleOf(after) ? after : null;
+  if (!passed && !reached) return;
+  if (passed) row.after(passed);
+  else row.before(reached);
+  follow(row, y); // a fast hand passes more than one
 }
 
 function makeDraggable(row, drop) {

@@ -59,7 +59,7 @@ def drag(page: Page, name: str, to: str) -> None:
     page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
     page.mouse.down()
     past = 5 if end["y"] > start["y"] else -5
-    page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2 + past, steps=8)
+    page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2 + past)
     page.mouse.up()
 
 
