@@ -21,6 +21,7 @@ REFUSALS = {
     "feature_disabled",
     "request_not_found",
     "request_taken",
+    "at_capacity",
     "request_not_pending",
     "request_cancelled",
     "request_expired",
@@ -31,6 +32,7 @@ FALLBACK_REASONS = {
     "customer",
     "flag_off",
     "mechanic_gone",
+    "at_capacity",
     "unreachable",
 }
 # Where each event leads from each state of a request.
@@ -280,6 +282,8 @@ def transitions_make_sense(_: Record, database: Database) -> Iterator[str]:
     for request, events in database.events.items():
         state, declined = "", set()
         for event in events:
+            if event["event"] == "mechanic_away":
+                continue  # of the mechanic, not of the request
             after = TRANSITIONS[state].get(event["event"])
             if after is None:
                 yield f"{request} is {state or 'new'}, and then {event['event']}"

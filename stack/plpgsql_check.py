@@ -60,7 +60,7 @@ CHECK = r"""
     -- Meant: it replaces functions, by EXECUTE.
     and not (
         c.message like 'routine is marked as VOLATILE, %'
-        and p.proname in ('expect_stripe', 'set_push_services')
+        and p.proname in ('expect_stripe', 'set_max_open_sessions', 'set_push_services')
     )
     -- Meant: a constant text for EXECUTE, as pg_cron's tables are not in every database.
     and not (

@@ -175,6 +175,7 @@ class Database:
                 "dispatch.steps",
                 "dispatch.blocks",
                 "dispatch.presence",
+                "dispatch.unanswered",
                 "dispatch.devices",
                 "dispatch.pushes",
                 "auth.users",

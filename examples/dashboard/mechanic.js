@@ -16,6 +16,8 @@ const LEFT = {
   request_cancelled: "A request has been withdrawn.",
 };
 
+const AWAY = "You are away: two customers waited in vain. Switch to online when you are back.";
+
 const titles = new Map();
 const jobs = new Map(); // what was accepted, with the customer's name
 const mine = new Set(); // what this mechanic answered: no news when it leaves the list
@@ -296,6 +298,9 @@ async function draw(events) {
   const accepted = await readJobs();
   const openIds = new Set(open.map((request) => request.request_id));
   tellWhatLeft(openIds, events);
+  if (events.some(({ event }) => event === "mechanic_away") && find("#online").checked) {
+    tell(AWAY, "error"); // it stays until it is read; the switch is off with the next heartbeat
+  }
   if (events.some(({ event, request_id }) => event === "request_refunded" && jobs.has(request_id))) {
     tell("The payment for your session was refunded. Talk to your customer.");
   }

@@ -121,6 +121,7 @@ const MOVED_ON = {
 const SKIPPED = {
   offline: (favourite) => `${favourite} is offline.`,
   unreachable: (favourite) => `${favourite} cannot be reached at the moment.`,
+  at_capacity: (favourite) => `${favourite} has no time just now.`,
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",

@@ -20,11 +20,22 @@ begin
     end if;
     -- On a marketplace of ours the guard asks for all of this, once. Another's asks only for what it
     -- must of statements that are its own.
-    if not dispatch.governs_all() then
+    if dispatch.max_open_sessions() is not null or not dispatch.governs_all() then
         v_mechanic_id := dispatch.require_mechanic();
-        select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
-        if dispatch.refusal(v_request, v_mechanic_id, v_user_id) is not null then
-            return dispatch.accepted_before(p_request_id, v_mechanic_id);
+        -- Before any row is locked: whoever moves on what this mechanic can no longer take finds it
+        -- free.
+        if dispatch.max_open_sessions() is not null then
+            perform dispatch.lock_sessions(
+                case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            );
+        end if;
+        if not dispatch.governs_all() then
+            select * into v_request from dispatch.requests as r
+            where r.id = p_request_id
+            for update;
+            if dispatch.refusal(v_request, v_mechanic_id, v_user_id) is not null then
+                return dispatch.accepted_before(p_request_id, v_mechanic_id);
+            end if;
         end if;
     end if;
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:

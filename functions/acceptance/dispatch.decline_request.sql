@@ -27,7 +27,8 @@ begin
         v_refusal := case
             when v_request.mechanic_user_id = v_user_id and not v_request.is_pending
                 then 'request_not_pending'
-            else dispatch.refusal(v_request, v_mechanic_id, v_user_id)
+            -- Who has their hands full may say no all the same.
+            else nullif(dispatch.refusal(v_request, v_mechanic_id, v_user_id), 'at_capacity')
         end;
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
@@ -47,6 +48,7 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
+            perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
             exception

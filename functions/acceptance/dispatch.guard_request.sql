@@ -16,6 +16,14 @@ declare
     v_refusal text;
     v_window record;
 begin
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            if new.status = 'accepted' then
+                perform dispatch.lock_sessions(new.mechanic_id);
+            end if;
+            perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+        end if;
+    end if;
     if v_is_accept then
         if new.mechanic_id is null then
             perform dispatch.raise_error('request_not_pending');
@@ -104,9 +112,17 @@ begin
         if old.notification_sent_at is null then
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
-            v_refusal := dispatch.broadcast_refusal(
-                old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_is_out, now()
+            v_refusal := coalesce(
+                dispatch.broadcast_refusal(
+                    old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                    v_is_out, now()
+                ),
+                case
+                    when
+                        dispatch.max_open_sessions() is not null
+                        and dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id)
+                        then 'at_capacity'
+                end
             );
         end if;
         if v_refusal is not null then
@@ -149,6 +165,12 @@ begin
                 v_new.window_ends_at is not null
                 and dispatch.favorites_priority_enabled()
                 and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
+                and (
+                    dispatch.max_open_sessions() is null
+                    or not dispatch.is_at_capacity(
+                        v_new.preferred_mechanic_id, v_new.preferred_user_id
+                    )
+                )
             then
                 if v_window.mechanic_id <> v_new.preferred_mechanic_id then
                     -- The reservation itself is not handed on either: the new one was never told.
@@ -158,8 +180,8 @@ begin
                 if v_new.window_ends_at > coalesce(v_window.ends_at, '-infinity') then
                     perform dispatch.raise_error('invalid_window');
                 end if;
-            -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
-            -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
+            -- The window is gone: its mechanic was deleted (the foreign key sets null), suspended, or
+            -- is at capacity, the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
             elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();

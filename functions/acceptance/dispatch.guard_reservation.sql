@@ -19,6 +19,7 @@ declare
     v_announced_at timestamptz;
     v_is_due boolean := false;
     v_is_step boolean;
+    v_is_open boolean;
 begin
     -- Who gave it back, or did not come, does not get it again.
     if new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id then
@@ -52,6 +53,24 @@ begin
         then
             new.priority_notified_at := old.priority_notified_at;
             new.priority_window_minutes := null;
+        end if;
+    end if;
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            select w.closed_at is null into v_is_open
+            from dispatch.windows as w where w.request_id = old.id;
+            if
+                v_is_open and new.mechanic_id is not null
+                and (new.status = 'accepted' or new.mechanic_id is distinct from old.mechanic_id)
+            then
+                perform dispatch.lock_sessions(new.mechanic_id);
+                if dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id) then
+                    return null;
+                end if;
+            end if;
+            if v_is_open is not null then
+                perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+            end if;
         end if;
     end if;
     -- Not governed, or not any more: ended, or nobody's since the flag was turned.

@@ -24,6 +24,11 @@ declare
     v_window_ends_at timestamptz;
     v_reason text;
 begin
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+        end if;
+    end if;
     if dispatch.governs_all() then
         if
             new.status = old.status
@@ -59,6 +64,13 @@ begin
                         )
                     )
                 );
+                -- (Of its own windows the sweep sees to that, of all at once.)
+                if
+                    v_reason = 'window_ended'
+                    and coalesce(current_setting('dispatch.sweeping', true), '') = ''
+                then
+                    perform dispatch.note_silence(v_old);
+                end if;
             end if;
             if new.status = old.status then
                 return null;
@@ -103,6 +115,12 @@ begin
         v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then
             v_told := 'mechanic:' || v_old.preferred_user_id;
+        end if;
+        if new.status = 'accepted' and v_taken_by = v_window.user_id then
+            perform dispatch.note_answer(v_window.mechanic_id, old.id);
+        -- Nobody has told them that it is over.
+        elsif v_old.window_ends_at <= now() and v_window_ends_at = v_old.window_ends_at then
+            perform dispatch.note_silence(v_old);
         end if;
     end if;
     if new.status = 'accepted' then

@@ -13,7 +13,7 @@ $$;
 comment on function public.accept_session_request(uuid) is
 'A mechanic takes a request; asked again by its winner, the same answer. Returns the request. '
 'Raises PT401 not_signed_in, PT403 not_a_mechanic, PT404 request_not_found, PT409 request_taken, '
-'PT410 request_cancelled, request_expired.';
+'at_capacity, PT410 request_cancelled, request_expired.';
 revoke all on function public.accept_session_request(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.accept_session_request(uuid) to authenticated;

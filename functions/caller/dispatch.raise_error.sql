@@ -38,6 +38,10 @@ begin
             v_status := 'PT409';
             v_message := 'Another mechanic has taken this request';
             v_hint := 'Choose another one from list_open_session_requests().';
+        when 'at_capacity' then
+            v_status := 'PT409';
+            v_message := 'You have as many open sessions as allowed';
+            v_hint := 'Complete one with complete_session_request(request_id), then accept again.';
         when 'request_not_pending' then
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';

@@ -82,6 +82,8 @@ begin
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
                 when x.how is not null then x.how || ' at ' || x.created_at
+                when f.refusal = 'at_capacity'
+                    then 'has ' || dispatch.max_open_sessions() || ' open sessions, as many as allowed'
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
                 when f.refusal is not null
                     then 'reserved for another mechanic until ' || v_window.ends_at

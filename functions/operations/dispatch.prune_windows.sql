@@ -1,4 +1,5 @@
--- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps; and
+-- dispatch.unanswered, in which few mechanics stand at a time.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -40,12 +41,20 @@ begin
                 )
             limit p_limit
         ));
+    delete from dispatch.unanswered as u
+    where
+        not exists (select from dispatch.mechanics as m where m.id = u.mechanic_id)
+        and u.mechanic_id = any(array(
+            select gone.mechanic_id from dispatch.unanswered as gone
+            for update skip locked
+        ));
     return v_count;
 end;
 $$;
 
 comment on function dispatch.prune_windows(interval, integer, timestamptz) is
 'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone, and '
-'as many steps that nobody will take any more. Returns how many windows.';
+'as many steps that nobody will take any more, and what mechanics who are gone left unanswered. '
+'Returns how many windows.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -18,4 +18,5 @@
 \ir dispatch.scrub_stripe_events.sql
 \ir dispatch.scrubbed_event.sql
 \ir dispatch.session_checks.sql
+\ir dispatch.set_max_open_sessions.sql
 \ir dispatch.unsettled_requests.sql

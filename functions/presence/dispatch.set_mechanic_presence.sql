@@ -32,6 +32,10 @@ begin
             and v_mechanic.last_seen_at > now() - interval '20 seconds'
         ) is not true
     then
+        -- What they left unanswered before, seen late, does not undo that they are back.
+        if v_online and v_mechanic.is_online is not true then
+            perform dispatch.announce_ended(v_mechanic.id);
+        end if;
         update dispatch.mechanics as m
         set is_online = v_online, last_seen_at = now()
         where m.id = v_mechanic.id

@@ -10,6 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.requests;
+    v_reason text;
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
@@ -21,7 +22,9 @@ begin
     end if;
     -- It is the next favourite's before it is everyone's.
     if exists (select from dispatch.steps as s where s.request_id = old.id) then
-        v_step := dispatch.take_steps(old, new.announced_at, true);
+        v_step := dispatch.take_steps(
+            old, coalesce(new.announced_at, now()), new.announced_at is not null
+        );
         new.announced_at := v_step.announced_at;
         if v_step.window_began_at is distinct from old.window_began_at then
             old := v_step;
@@ -42,12 +45,16 @@ begin
         perform dispatch.live_on(old.id, new.announced_at - old.window_ends_at);
     end if;
     if new.announced_at is not null then
-        perform dispatch.log_broadcast(
-            new,
-            -- Where a writer cleared the columns, nothing says any more for whom it was.
-            coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
-            old.window_ends_at
-        );
+        -- Where a writer cleared the columns, nothing says any more for whom it was.
+        v_reason := coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone');
+        perform dispatch.log_broadcast(new, v_reason, old.window_ends_at);
+        -- (Of its own windows the sweep sees to that, of all at once.)
+        if
+            v_reason = 'window_ended'
+            and coalesce(current_setting('dispatch.sweeping', true), '') = ''
+        then
+            perform dispatch.note_silence(old);
+        end if;
     end if;
     return new;
 end;

@@ -69,6 +69,14 @@ begin
     v_besides := array(
         select x.user_id from dispatch.exclusions as x where x.request_id = p_request_id
     ) || v_request.customer_id || dispatch.blocked_users(v_request.customer_id);
+    if dispatch.max_open_sessions() is not null then
+        v_besides := v_besides || array(
+            select r.mechanic_id from public.session_requests as r
+            where r.status = 'accepted' and r.mechanic_id is not null
+            group by r.mechanic_id
+            having count(*) >= dispatch.max_open_sessions()
+        );
+    end if;
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.

@@ -29,7 +29,7 @@ begin
         mechanic_id := v_step.mechanic_id;
         user_id := v_mechanic.user_id;
         skipped := dispatch.why_not_asked(
-            v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
+            v_step.mechanic_id, v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
         );
         window_minutes := v_step.window_minutes;
         began_at := ends_at;

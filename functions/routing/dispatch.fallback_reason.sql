@@ -18,6 +18,11 @@ begin
             not dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
                 then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
+        when
+            dispatch.max_open_sessions() is not null
+            and dispatch.is_at_capacity(
+                p_request.preferred_mechanic_id, p_request.preferred_user_id, p_request.id
+            ) then 'at_capacity'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
         -- By dispatch.set_block. The customer is not told that the mechanic did it.

@@ -17,19 +17,28 @@ begin
     return coalesce(
         v_request.is_pending
         and v_user_id is distinct from v_request.customer_id
-        and case
-            when v_request.announced_at is null
-                then v_window.ends_at > now() and v_user_id is distinct from v_window.user_id
+        and (
+            (
+                v_request.announced_at is null
+                and v_window.ends_at > now() and v_user_id is distinct from v_window.user_id
+            )
             -- Everyone's, but for who gave it back or did not come.
-            else
-                exists (
+            or (
+                v_request.announced_at is not null
+                and exists (
                     select from dispatch.exclusions as x
                     where
                         x.request_id = p_request_id and x.user_id = v_user_id
                         and x.event = 'request_released'
                 )
                 and dispatch.favorites_priority_enabled()
-        end
+            )
+            -- Whoever has their hands full is not asked.
+            or (
+                dispatch.max_open_sessions() is not null
+                and dispatch.is_at_capacity(dispatch.approved_mechanic_of(v_user_id), v_user_id)
+            )
+        )
         or (
             v_request.is_pending and dispatch.favorites_priority_enabled()
             and dispatch.is_blocked(v_user_id, v_request.customer_id)
@@ -42,6 +51,7 @@ $$;
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
 'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
-'it back, or did not come; or one of the caller and its customer has blocked the other.';
+'it back, or did not come; or they are at capacity; or one of the caller and its customer has '
+'blocked the other.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;

@@ -20,6 +20,11 @@ declare
     v_user_id uuid := auth.uid();
     v_blocked uuid[] := dispatch.blocked_users(v_user_id);
 begin
+    if dispatch.max_open_sessions() is not null then
+        if dispatch.is_at_capacity(v_mechanic_id, v_user_id) then
+            return;
+        end if;
+    end if;
     return query
     with unannounced as materialized (
         -- Each once: that function's queries see one state of the rows, but the feature may be put

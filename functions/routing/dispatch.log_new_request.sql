@@ -13,6 +13,9 @@ declare
     v_routing jsonb := new.metadata -> 'routing';
 begin
     if new.status <> 'pending' then
+        if dispatch.max_open_sessions() is not null then
+            perform dispatch.follow_capacity(new.id, array[new.mechanic_id]);
+        end if;
         return null;  -- imported: no transition
     end if;
     if v_routing is not null then

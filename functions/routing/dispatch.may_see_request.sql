@@ -17,6 +17,11 @@ begin
     v_mechanic_id := dispatch.approved_mechanic_of(v_user_id);
     if v_mechanic_id is null then
         return false;
+    elsif
+        dispatch.max_open_sessions() is not null
+        and dispatch.is_at_capacity(v_mechanic_id, v_user_id)
+    then
+        return false;
     elsif p_request.notification_sent_at is null then
         return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
     end if;

@@ -36,6 +36,9 @@ begin
             jsonb_build_object('reason', v_reason),
             v_step.window_minutes, v_step.ends_at
         );
+        if v_reason = 'window_ended' then
+            perform dispatch.note_silence(p_request);
+        end if;
         p_request.preferred_mechanic_id := v_step.mechanic_id;
         p_request.preferred_user_id := v_step.user_id;
         p_request.window_minutes := v_step.window_minutes;

@@ -1,6 +1,6 @@
--- A window is over at once when its mechanic is gone or no longer approved, when the flag is off,
--- and when the request was broadcast. Nothing here depends on the sweep having run: from the moment
--- a window is over, it is that of the next favourite, if there is one.
+-- A window is over at once when its mechanic is gone, no longer approved, or at capacity, when the
+-- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run:
+-- from the moment a window is over, it is that of the next favourite, if there is one.
 create or replace function dispatch.priority_window(
     p_request dispatch.requests,
     p_now timestamptz default now(),
@@ -25,7 +25,17 @@ begin
     then
         return;
     end if;
-    if dispatch.is_approved_mechanic(p_request.preferred_mechanic_id) then
+    if
+        dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+        and (
+            dispatch.max_open_sessions() is null
+            or p_request.window_ends_at <= p_now
+            or not p_request.is_pending
+            or not dispatch.is_at_capacity(
+                p_request.preferred_mechanic_id, p_request.preferred_user_id, p_request.id
+            )
+        )
+    then
         mechanic_id := p_request.preferred_mechanic_id;
         user_id := p_request.preferred_user_id;
         window_minutes := p_request.window_minutes;

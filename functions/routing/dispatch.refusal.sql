@@ -36,16 +36,23 @@ begin
         end if;
     end if;
 
-    return dispatch.broadcast_refusal(
-        p_request.customer_id,
-        p_request.status,
-        p_request.expires_at,
-        p_user_id,
-        exists (
-            select from dispatch.exclusions as x
-            where x.request_id = p_request.id and x.user_id = p_user_id
+    return coalesce(
+        dispatch.broadcast_refusal(
+            p_request.customer_id,
+            p_request.status,
+            p_request.expires_at,
+            p_user_id,
+            exists (
+                select from dispatch.exclusions as x
+                where x.request_id = p_request.id and x.user_id = p_user_id
+            ),
+            p_now
         ),
-        p_now
+        case
+            when
+                dispatch.max_open_sessions() is not null
+                and dispatch.is_at_capacity(p_mechanic_id, p_user_id) then 'at_capacity'
+        end
     );
 end;
 $$;

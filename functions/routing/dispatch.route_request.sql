@@ -104,10 +104,12 @@ begin
                 -- Almost always, and then without the price of a call.
                 when
                     v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id
-                    and pg_relation_size('dispatch.blocks') = 0 then null
+                    and pg_relation_size('dispatch.blocks') = 0
+                    and dispatch.max_open_sessions() is null then null
                 else
                     dispatch.why_not_asked(
-                        v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
+                        v_wanted_id, v_mechanic.user_id, v_mechanic.is_approved,
+                        new.customer_id
                     )
             end;
             if

@@ -39,7 +39,9 @@ begin
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if
         p_request.announced_at is null
-        and not (v_is_due and v_reason = 'customer' and auth.uid() is null)
+        and not (
+            v_is_due and v_reason = 'customer' and auth.uid() is distinct from p_request.customer_id
+        )
     then
         p_request.announced_at := p_at;
         if

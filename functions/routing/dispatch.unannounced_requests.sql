@@ -32,8 +32,14 @@ begin
     cross join lateral dispatch.priority_window(r) as n
     where
         r.id = any(array(
-            select w.request_id from dispatch.pending_windows(now(), null) as w
-            where exists (select from dispatch.steps as s where s.request_id = w.request_id)
+            select w.request_id
+            from dispatch.pending_windows(
+                -- Where there is a limit, one who is at capacity may have lost an open window, too.
+                case when dispatch.max_open_sessions() is null then now() else 'infinity' end, null
+            ) as w
+            where
+                w.ends_at > now()
+                or exists (select from dispatch.steps as s where s.request_id = w.request_id)
         ))
         and (n.mechanic_id = p_mechanic_id or (n.ends_at > now()) is not true)
     union all

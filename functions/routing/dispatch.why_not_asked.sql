@@ -1,4 +1,5 @@
 create or replace function dispatch.why_not_asked(
+    p_mechanic_id uuid,
     p_user_id uuid,
     p_is_approved boolean,
     p_customer_id uuid
@@ -21,12 +22,15 @@ begin
         when p_user_id is null then 'unknown_mechanic'
         when p_user_id = p_customer_id then 'own_request'
         when not p_is_approved then 'not_approved'
+        when
+            dispatch.max_open_sessions() is not null
+            and dispatch.is_at_capacity(p_mechanic_id, p_user_id) then 'at_capacity'
     end;
 end;
 $$;
 
-comment on function dispatch.why_not_asked(uuid, boolean, uuid) is
+comment on function dispatch.why_not_asked(uuid, uuid, boolean, uuid) is
 'Why no window can be opened for a favourite, who is this user (null: there is no such mechanic) '
 'and may be approved, of this customer; null: it can.';
-revoke all on function dispatch.why_not_asked(uuid, boolean, uuid)
+revoke all on function dispatch.why_not_asked(uuid, uuid, boolean, uuid)
 from public, anon, authenticated, service_role;

@@ -3,7 +3,10 @@
 \ir dispatch.broadcast_refusal.sql
 \ir dispatch.choose_recipients.sql
 \ir dispatch.due_steps.sql
+\ir dispatch.end_full_windows.sql
 \ir dispatch.fallback_reason.sql
+\ir dispatch.follow_capacity.sql
+\ir dispatch.is_at_capacity.sql
 \ir dispatch.is_reserved_for_another.sql
 \ir dispatch.list_open_requests.sql
 \ir dispatch.live_on.sql
@@ -12,6 +15,7 @@
 \ir dispatch.log_skipped.sql
 \ir dispatch.log_window.sql
 \ir dispatch.match_points.sql
+\ir dispatch.max_open_sessions.sql
 \ir dispatch.may_see_request.sql
 \ir dispatch.note_routing.sql
 \ir dispatch.note_turns.sql
@@ -32,4 +36,3 @@
 \ir dispatch.why_not_asked.sql
 \ir dispatch.wished_mechanics.sql
 \ir dispatch.with_window_of.sql
-\ir dispatch.write_turns.sql

@@ -9,6 +9,10 @@ declare
     v_due uuid[];
     v_id uuid;
     v_count integer;
+    -- What ended by time, and whose it was.
+    v_ended uuid[];
+    v_mechanics uuid[];
+    v_changed dispatch.requests;
 begin
     v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
     if v_due = '{}' then
@@ -21,13 +25,26 @@ begin
         from dispatch.requests as r
         where r.id = any(v_due)
         for update skip locked
+    ),
+
+    changed as (
+        update dispatch.requests as r
+        set announced_at = p_now
+        from found
+        where r.id = found.id and found.is_pending and found.announced_at is null
+        returning r.id, r.preferred_mechanic_id, r.window_ends_at, r.announced_at
     )
 
-    update dispatch.requests as r
-    set announced_at = p_now
-    from found
-    where r.id = found.id and found.is_pending and found.announced_at is null;
-    get diagnostics v_count = row_count;
+    select
+        count(*)::integer,
+        array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
+        array_agg(c.preferred_mechanic_id order by c.window_ends_at)
+        filter (where c.announced_at >= c.window_ends_at)
+    into v_count, v_ended, v_mechanics
+    from changed as c;
+    if v_ended is not null and dispatch.favorites_priority_enabled() then
+        perform dispatch.note_silences(v_ended, v_mechanics);
+    end if;
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -46,9 +63,18 @@ exception
                         select r.id from dispatch.requests as r
                         where r.id = v_id and r.is_pending and r.announced_at is null
                         for update skip locked
-                    );
+                    )
+                returning * into v_changed;
                 if found then
                     v_count := v_count + 1;
+                    if
+                        v_changed.announced_at >= v_changed.window_ends_at
+                        and dispatch.favorites_priority_enabled()
+                    then
+                        perform dispatch.note_silences(
+                            array[v_id], array[v_changed.preferred_mechanic_id]
+                        );
+                    end if;
                 end if;
             exception
                 when others then

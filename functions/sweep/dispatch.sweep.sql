@@ -21,9 +21,11 @@ begin
         'dispatch.delivery',
         case when pg_notification_queue_usage() > 0.9 then 'later' else 'now' end,
         true
-    );
+    ),
+    -- Of its windows dispatch.announce_fallbacks notes who let them pass, of all at once.
+    set_config('dispatch.sweeping', 'yes', true);
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
-    perform set_config('dispatch.delivery', '', true);
+    perform set_config('dispatch.delivery', '', true), set_config('dispatch.sweeping', '', true);
     if v_done > 0 then
         perform setval(
             'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint

@@ -169,7 +169,7 @@ from (
         coalesce(
             string_agg(c.relname, ', ' order by c.relname)
             = 'blocks, devices, found_before, presence, pushes, request_events, steps, '
-            'stripe_events, windows',
+            'stripe_events, unanswered, windows',
             false
         ),
         coalesce(string_agg(c.relname, ', ' order by c.relname), 'none: run sql/engine/up.sql')
@@ -406,6 +406,7 @@ from (
             'request_id uuid not null, turn integer not null, mechanic_id uuid not null, '
             'window_minutes integer not null'
         ),
+        ('unanswered', 'mechanic_id uuid not null, windows integer not null'),
         (
             'blocks',
             'user_id uuid not null, other_id uuid not null, is_theirs boolean not null, '
@@ -484,6 +485,7 @@ from (
         ('presence', 'mechanic_id'),
         ('steps', 'request_id, turn'),
         ('blocks', 'user_id, other_id, is_theirs'),
+        ('unanswered', 'mechanic_id'),
         ('devices', 'endpoint'),
         ('pushes', 'id'),
         ('found_before', 'what')
@@ -863,7 +865,7 @@ from (
                 'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
                 'due_steps', 'explain_routing', 'fallback_reason', 'first_event_id_since',
                 'get_request_by_checkout', 'get_request_timeline', 'has_blocked',
-                'hidden_from_caller', 'is_approved_mechanic', 'is_blocked',
+                'hidden_from_caller', 'is_approved_mechanic', 'is_at_capacity', 'is_blocked',
                 'is_online', 'is_reserved_for_another', 'list_favorites', 'list_open_requests',
                 'list_payments', 'list_request_mechanics', 'make_checkout', 'may_hear_of',
                 'may_see_request', 'may_use_topic',
@@ -882,6 +884,7 @@ from (
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
+                'max_open_sessions',
                 'mechanic_words', 'not_pending', 'push_services', 'scrubbed_event',
                 'shown_request', 'to_uuid', 'ways_to_match', 'wished_mechanics',
                 'with_window_of'

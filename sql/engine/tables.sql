@@ -80,6 +80,13 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- What a mechanic left unanswered. A row goes with their next answer.
+create table if not exists dispatch.unanswered (
+    mechanic_id uuid not null constraint unanswered_pkey primary key,
+    windows integer not null
+)
+with (fillfactor = 80);
+
 -- A booking may name more favourites than one. Whoever is asked now stands in the request's own
 -- columns; who comes after stands here, until their turn.
 create table if not exists dispatch.steps (
@@ -148,6 +155,8 @@ comment on table dispatch.blocks is
 'Who is never to hear of whom, by the ids of users: of each block one row for each of the two.';
 comment on column dispatch.blocks.is_theirs is
 'Whether user_id blocked other_id; false: it was the other way round.';
+comment on table dispatch.unanswered is
+'How many windows in a row of a mechanic who said to be online ended by time without an answer.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -207,7 +216,7 @@ declare
 begin
     foreach v_table in array array[
         'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
-        'steps', 'blocks'
+        'steps', 'blocks', 'unanswered'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies

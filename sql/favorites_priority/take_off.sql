@@ -17,6 +17,7 @@ begin
         delete from dispatch.windows;
     end if;
     delete from dispatch.steps;
+    delete from dispatch.unanswered;
     drop function dispatch.set_favorites_priority(boolean);
     perform dispatch.bind_requests(false);
 end;

@@ -12,6 +12,7 @@ export const WORDS = {
   feature_disabled: "Favourites cannot be asked first at the moment.",
   request_not_found: "This request is not open to you.",
   request_taken: "Another mechanic was faster.",
+  at_capacity: "You have as many open sessions as allowed. Complete one first.",
   request_not_pending: "It is too late for that. Look at the booking again.",
   too_early: "Please give them ten minutes first.",
   booking_refused: "This could not be booked. Please try another plan.",

@@ -302,6 +302,13 @@ create table if not exists dispatch.presence (
 )
 with (fillfactor = 80);
 
+-- What a mechanic left unanswered. A row goes with their next answer.
+create table if not exists dispatch.unanswered (
+    mechanic_id uuid not null constraint unanswered_pkey primary key,
+    windows integer not null
+)
+with (fillfactor = 80);
+
 -- A booking may name more favourites than one. Whoever is asked now stands in the request's own
 -- columns; who comes after stands here, until their turn.
 create table if not exists dispatch.steps (
@@ -370,6 +377,8 @@ comment on table dispatch.blocks is
 'Who is never to hear of whom, by the ids of users: of each block one row for each of the two.';
 comment on column dispatch.blocks.is_theirs is
 'Whether user_id blocked other_id; false: it was the other way round.';
+comment on table dispatch.unanswered is
+'How many windows in a row of a mechanic who said to be online ended by time without an answer.';
 comment on table dispatch.devices is
 'Push subscriptions (RFC 8030): an address that a browser gave, and its keys (RFC 8291).';
 comment on table dispatch.pushes is
@@ -429,7 +438,7 @@ declare
 begin
     foreach v_table in array array[
         'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices', 'pushes',
-        'steps', 'blocks'
+        'steps', 'blocks', 'unanswered'
     ] loop
         if not exists (
             select from pg_catalog.pg_policies
@@ -731,6 +740,10 @@ begin
             v_status := 'PT409';
             v_message := 'Another mechanic has taken this request';
             v_hint := 'Choose another one from list_open_session_requests().';
+        when 'at_capacity' then
+            v_status := 'PT409';
+            v_message := 'You have as many open sessions as allowed';
+            v_hint := 'Complete one with complete_session_request(request_id), then accept again.';
         when 'request_not_pending' then
             v_status := 'PT409';
             v_message := 'The request''s state does not allow this any more';
@@ -2281,6 +2294,43 @@ revoke all on function dispatch.spread_feed(text[], text[], text[])
 from public, anon, authenticated, service_role;
 
 -- Who is online, and whom a customer would book again.
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.announce_ended(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.write_turns(array[p_mechanic_id], null, p_besides_id);
+    -- What somebody holds is announced by them.
+    update dispatch.requests
+    set announced_at = now()
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.preferred_mechanic_id = p_mechanic_id
+                and r.id is distinct from p_besides_id
+                -- As text, as in dispatch.unannounced_requests.
+                and r.status = 'pending' and r.announced_at is null
+                and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.announce_ended(uuid, uuid) is
+'Before a mechanic answers, or comes online: what the sweep has yet to see of their windows that '
+'are over is seen now, so that it is not taken for what came after. Of all requests but '
+'p_besides_id.';
+revoke all on function dispatch.announce_ended(uuid, uuid)
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.is_online(p_mechanic dispatch.mechanics, p_now timestamptz)
 returns boolean
 language plpgsql
@@ -2453,6 +2503,168 @@ revoke all on function dispatch.mechanic_status(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.mechanic_status(uuid) to authenticated;
 
+-- Changes dispatch.unanswered; other requests than this one, through dispatch.requests.
+create or replace function dispatch.note_answer(p_mechanic_id uuid, p_request_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.announce_ended(p_mechanic_id, p_request_id);
+    delete from dispatch.unanswered where mechanic_id = p_mechanic_id;
+end;
+$$;
+
+comment on function dispatch.note_answer(uuid, uuid) is
+'A mechanic has accepted or declined this request, which was offered to them first: what they left '
+'unanswered counts no more.';
+revoke all on function dispatch.note_answer(uuid, uuid)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.unanswered; at the second in a row the mechanic's presence, and
+-- dispatch.request_events. Nothing is waited for: what somebody holds is being answered.
+create or replace function dispatch.note_silence(
+    p_request dispatch.requests,
+    p_windows integer default 1
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mechanic_id constant uuid := p_request.preferred_mechanic_id;
+    v_windows integer;
+begin
+    if
+        not exists (
+            select from dispatch.mechanics as m where m.id = v_mechanic_id and m.is_online
+        )
+        -- What they left behind is seen late, by their own answer: they are there.
+        or auth.uid() = p_request.preferred_user_id
+    then
+        return;
+    end if;
+    update dispatch.unanswered
+    set windows = windows + p_windows
+    where
+        mechanic_id = (
+            select u.mechanic_id from dispatch.unanswered as u
+            where u.mechanic_id = v_mechanic_id
+            for update skip locked
+        )
+    returning windows into v_windows;
+    if not found then
+        -- Asked first: to insert it would wait for whoever changes it.
+        insert into dispatch.unanswered (mechanic_id, windows)
+        select v_mechanic_id, p_windows
+        where not exists (select from dispatch.unanswered as u where u.mechanic_id = v_mechanic_id)
+        on conflict (mechanic_id) do nothing
+        returning windows into v_windows;
+    end if;
+    if v_windows >= 2 then
+        perform dispatch.set_away(p_request);
+    end if;
+end;
+$$;
+
+comment on function dispatch.note_silence(dispatch.requests, integer) is
+'Counts the window of this request, which ended by time (the last of so many), for a mechanic who '
+'says to be online. With the second in a row they are away.';
+revoke all on function dispatch.note_silence(dispatch.requests, integer)
+from public, anon, authenticated, service_role;
+
+-- For a sweep: of many windows in few statements, as most are of mechanics who do not say that they
+-- are online, or of the same ones.
+create or replace function dispatch.note_silences(p_request_ids uuid[], p_mechanic_ids uuid[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_silent record;
+begin
+    for v_silent in
+        select
+            count(*)::integer as windows,
+            (array_agg(e.request_id order by e.number desc))[1] as last_id
+        from unnest(p_request_ids, p_mechanic_ids) with ordinality
+            as e (request_id, mechanic_id, number)
+        -- Each by its id (offset 0), not all that there are.
+        cross join
+            lateral (
+                select n.id, n.is_online, n.is_approved from dispatch.mechanics as n
+                where n.id = e.mechanic_id
+                offset 0
+            ) as m
+        where m.is_online and m.is_approved
+        group by m.id
+        -- In one order, so that two of these do not wait for each other.
+        order by m.id
+    loop
+        perform dispatch.note_silence(r, v_silent.windows)
+        from dispatch.requests as r
+        where r.id = v_silent.last_id;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.note_silences(uuid[], uuid[]) is
+'Counts the windows of these requests, which ended by time, for these mechanics, one element each.';
+revoke all on function dispatch.note_silences(uuid[], uuid[])
+from public, anon, authenticated, service_role;
+
+-- Changes public.mechanics, or dispatch.presence, through dispatch.mechanics; dispatch.unanswered,
+-- dispatch.request_events.
+create or replace function dispatch.set_away(p_request dispatch.requests)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Nobody has seen them, so that the time of it stays. But it must be later than what their page
+    -- was told last: by that it knows, before its next heartbeat, that they are online no more, and
+    -- leaves it to them to say so again.
+    update dispatch.mechanics as m
+    set is_online = false, last_seen_at = m.last_seen_at + interval '1 millisecond'
+    where
+        m.id = (
+            select w.id from dispatch.mechanics as w
+            where w.id = p_request.preferred_mechanic_id and w.is_online
+            for update skip locked
+        );
+    if not found then
+        return;  -- the next window that ends so tries again
+    end if;
+    delete from dispatch.unanswered where mechanic_id = p_request.preferred_mechanic_id;
+    perform dispatch.record_event(
+        p_request.id,
+        p_request.session_type,
+        p_request.plan_code,
+        p_request.created_at,
+        'mechanic_away',
+        array['mechanic:' || p_request.preferred_user_id]
+    );
+exception
+    -- Some trigger of the marketplace's own: the announcement must not wait for that.
+    when others then
+        raise warning 'mechanic % is not set away: %', p_request.preferred_mechanic_id, sqlerrm;
+end;
+$$;
+
+comment on function dispatch.set_away(dispatch.requests) is
+'The favourite of this request says to be online and answers nothing: from now on they are away, '
+'and told so.';
+revoke all on function dispatch.set_away(dispatch.requests)
+from public, anon, authenticated, service_role;
+
 -- Changes public.mechanics, or dispatch.presence, through dispatch.mechanics.
 create or replace function dispatch.set_mechanic_presence(p_status text)
 returns jsonb
@@ -2487,6 +2699,10 @@ begin
             and v_mechanic.last_seen_at > now() - interval '20 seconds'
         ) is not true
     then
+        -- What they left unanswered before, seen late, does not undo that they are back.
+        if v_online and v_mechanic.is_online is not true then
+            perform dispatch.announce_ended(v_mechanic.id);
+        end if;
         update dispatch.mechanics as m
         set is_online = v_online, last_seen_at = now()
         where m.id = v_mechanic.id
@@ -2520,6 +2736,46 @@ comment on function dispatch.silent_since(timestamptz) is
 revoke all on function dispatch.silent_since(timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.write_turns(
+    p_mechanic_ids uuid[],
+    p_customer_ids uuid[] default null,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
+    -- the sweep. What somebody holds is written by them.
+    update dispatch.requests
+    set announced_at = null
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(array(
+                    select s.request_id from dispatch.steps as s
+                    where s.mechanic_id = any(p_mechanic_ids)
+                ))
+                and (p_customer_ids is null or r.customer_id = any(p_customer_ids))
+                and r.id is distinct from p_besides_id
+                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.write_turns(uuid[], uuid[], uuid) is
+'Before it changes whether one of these mechanics can be asked (by one of these customers; null: '
+'by anyone), whose turn came by the clock until now is written, so that it stays what it was. Of '
+'all requests but p_besides_id.';
+revoke all on function dispatch.write_turns(uuid[], uuid[], uuid)
+from public, anon, authenticated, service_role;
+
 -- Who is asked, and who may see and accept: windows, the one rule, the list, the order.
 -- Changes dispatch.windows; public.session_requests.expires_at. The broadcast of a request of
 -- theirs: what an UPDATE of dispatch.requests.announced_at does there, as its table has no column
@@ -2533,6 +2789,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_step dispatch.requests;
+    v_reason text;
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
@@ -2544,7 +2801,9 @@ begin
     end if;
     -- It is the next favourite's before it is everyone's.
     if exists (select from dispatch.steps as s where s.request_id = old.id) then
-        v_step := dispatch.take_steps(old, new.announced_at, true);
+        v_step := dispatch.take_steps(
+            old, coalesce(new.announced_at, now()), new.announced_at is not null
+        );
         new.announced_at := v_step.announced_at;
         if v_step.window_began_at is distinct from old.window_began_at then
             old := v_step;
@@ -2565,12 +2824,16 @@ begin
         perform dispatch.live_on(old.id, new.announced_at - old.window_ends_at);
     end if;
     if new.announced_at is not null then
-        perform dispatch.log_broadcast(
-            new,
-            -- Where a writer cleared the columns, nothing says any more for whom it was.
-            coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone'),
-            old.window_ends_at
-        );
+        -- Where a writer cleared the columns, nothing says any more for whom it was.
+        v_reason := coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone');
+        perform dispatch.log_broadcast(new, v_reason, old.window_ends_at);
+        -- (Of its own windows the sweep sees to that, of all at once.)
+        if
+            v_reason = 'window_ended'
+            and coalesce(current_setting('dispatch.sweeping', true), '') = ''
+        then
+            perform dispatch.note_silence(old);
+        end if;
     end if;
     return new;
 end;
@@ -2690,6 +2953,14 @@ begin
     v_besides := array(
         select x.user_id from dispatch.exclusions as x where x.request_id = p_request_id
     ) || v_request.customer_id || dispatch.blocked_users(v_request.customer_id);
+    if dispatch.max_open_sessions() is not null then
+        v_besides := v_besides || array(
+            select r.mechanic_id from public.session_requests as r
+            where r.status = 'accepted' and r.mechanic_id is not null
+            group by r.mechanic_id
+            having count(*) >= dispatch.max_open_sessions()
+        );
+    end if;
     v_silent_since := dispatch.silent_since(p_now);
     for v_tier in select * from dispatch.ways_to_match(v_request) loop
         -- Tiers of the same score are read all: their mechanics mix, in the order of ids.
@@ -2773,7 +3044,7 @@ begin
         mechanic_id := v_step.mechanic_id;
         user_id := v_mechanic.user_id;
         skipped := dispatch.why_not_asked(
-            v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
+            v_step.mechanic_id, v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
         );
         window_minutes := v_step.window_minutes;
         began_at := ends_at;
@@ -2790,6 +3061,42 @@ comment on function dispatch.due_steps(dispatch.requests, timestamptz, timestamp
 'p_over_at: whom, from when until when, or why they are passed over. The last one''s window may be '
 'open.';
 revoke all on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.end_full_windows(
+    p_mechanic_id uuid,
+    p_besides_id uuid default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
+    -- does not wait for it either (dispatch.priority_window).
+    update dispatch.requests
+    set announced_at = now()
+    where
+        id = any(array(
+            select r.id from dispatch.requests as r
+            where
+                r.preferred_mechanic_id = p_mechanic_id
+                and r.id is distinct from p_besides_id
+                -- As text, as in dispatch.unannounced_requests.
+                and r.status = 'pending' and r.announced_at is null and r.window_began_at is not null
+                and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+            for update skip locked
+        ));
+end;
+$$;
+
+comment on function dispatch.end_full_windows(uuid, uuid) is
+'Moves on the open windows of this mechanic, if they are at capacity. Of all requests but '
+'p_besides_id.';
+revoke all on function dispatch.end_full_windows(uuid, uuid)
 from public, anon, authenticated, service_role;
 
 -- The reason is read off the row and the caller, so that a broadcast is explained the same way
@@ -2812,6 +3119,11 @@ begin
             not dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
                 then 'mechanic_gone'
         when p_announced_at >= p_request.window_ends_at then 'window_ended'
+        when
+            dispatch.max_open_sessions() is not null
+            and dispatch.is_at_capacity(
+                p_request.preferred_mechanic_id, p_request.preferred_user_id, p_request.id
+            ) then 'at_capacity'
         -- By dispatch.end_unreachable_window.
         when dispatch.routing_note(p_request.id) = 'unreachable' then 'unreachable'
         -- By dispatch.set_block. The customer is not told that the mechanic did it.
@@ -2827,6 +3139,70 @@ $$;
 comment on function dispatch.fallback_reason(dispatch.requests, timestamptz) is
 'Why a request that had a window until now is broadcast at p_announced_at; null: it had none.';
 revoke all on function dispatch.fallback_reason(dispatch.requests, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes other requests than this one, through dispatch.requests. Called before and after what may
+-- change how many sessions these mechanics have, and only where there is a limit.
+create or replace function dispatch.follow_capacity(p_request_id uuid, p_assigned_ids uuid[])
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_mechanic_id uuid;
+begin
+    for v_mechanic_id in
+        select m.id from dispatch.mechanics as m
+        where
+            case when dispatch.assigns_user_id() then m.user_id else m.id end = any(p_assigned_ids)
+    loop
+        perform dispatch.write_turns(array[v_mechanic_id], null, p_request_id);
+        perform dispatch.end_full_windows(v_mechanic_id, p_request_id);
+    end loop;
+end;
+$$;
+
+comment on function dispatch.follow_capacity(uuid, uuid[]) is
+'For a change of this request that begins or ends a session of these mechanics (the ids that '
+'session_requests.mechanic_id has): what was by the clock until now is written, and who is at '
+'capacity loses the other windows.';
+revoke all on function dispatch.follow_capacity(uuid, uuid[])
+from public, anon, authenticated, service_role;
+
+-- Of all their sessions, not of those alone that the engine governs: any job keeps hands full. The
+-- status as text, so that no index of all that is accepted fits: a plan made while little was would
+-- read all of it. Callers ask dispatch.max_open_sessions() before, which costs them nothing.
+create or replace function dispatch.is_at_capacity(
+    p_mechanic_id uuid,
+    p_user_id uuid,
+    p_besides_id uuid default null
+)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return dispatch.max_open_sessions() is not null
+    -- On a marketplace that was there first there is no rule of ours while the flag is off.
+    and (dispatch.governs_all() or dispatch.favorites_priority_enabled())
+    and dispatch.max_open_sessions() <= (
+        select count(*) from public.session_requests as r
+        where
+            r.mechanic_id
+            = case when dispatch.assigns_user_id() then p_user_id else p_mechanic_id end
+            and r.status::text = 'accepted' and r.id is distinct from p_besides_id
+    );
+end;
+$$;
+
+comment on function dispatch.is_at_capacity(uuid, uuid, uuid) is
+'Whether a mechanic, who is this user, has as many accepted and not completed requests as '
+'dispatch.max_open_sessions() allows, not counting p_besides_id.';
+revoke all on function dispatch.is_at_capacity(uuid, uuid, uuid)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.is_reserved_for_another(p_request_id uuid)
@@ -2848,19 +3224,28 @@ begin
     return coalesce(
         v_request.is_pending
         and v_user_id is distinct from v_request.customer_id
-        and case
-            when v_request.announced_at is null
-                then v_window.ends_at > now() and v_user_id is distinct from v_window.user_id
+        and (
+            (
+                v_request.announced_at is null
+                and v_window.ends_at > now() and v_user_id is distinct from v_window.user_id
+            )
             -- Everyone's, but for who gave it back or did not come.
-            else
-                exists (
+            or (
+                v_request.announced_at is not null
+                and exists (
                     select from dispatch.exclusions as x
                     where
                         x.request_id = p_request_id and x.user_id = v_user_id
                         and x.event = 'request_released'
                 )
                 and dispatch.favorites_priority_enabled()
-        end
+            )
+            -- Whoever has their hands full is not asked.
+            or (
+                dispatch.max_open_sessions() is not null
+                and dispatch.is_at_capacity(dispatch.approved_mechanic_of(v_user_id), v_user_id)
+            )
+        )
         or (
             v_request.is_pending and dispatch.favorites_priority_enabled()
             and dispatch.is_blocked(v_user_id, v_request.customer_id)
@@ -2873,7 +3258,8 @@ $$;
 comment on function dispatch.is_reserved_for_another(uuid) is
 'For the restrictive policy on a marketplace that was there first: whether this request''s '
 'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
-'it back, or did not come; or one of the caller and its customer has blocked the other.';
+'it back, or did not come; or they are at capacity; or one of the caller and its customer has '
+'blocked the other.';
 revoke all on function dispatch.is_reserved_for_another(uuid)
 from public, anon, authenticated, service_role;
 
@@ -2899,6 +3285,11 @@ declare
     v_user_id uuid := auth.uid();
     v_blocked uuid[] := dispatch.blocked_users(v_user_id);
 begin
+    if dispatch.max_open_sessions() is not null then
+        if dispatch.is_at_capacity(v_mechanic_id, v_user_id) then
+            return;
+        end if;
+    end if;
     return query
     with unannounced as materialized (
         -- Each once: that function's queries see one state of the rows, but the feature may be put
@@ -3083,6 +3474,9 @@ declare
     v_routing jsonb := new.metadata -> 'routing';
 begin
     if new.status <> 'pending' then
+        if dispatch.max_open_sessions() is not null then
+            perform dispatch.follow_capacity(new.id, array[new.mechanic_id]);
+        end if;
         return null;  -- imported: no transition
     end if;
     if v_routing is not null then
@@ -3235,6 +3629,40 @@ comment on function dispatch.match_points(text) is
 revoke all on function dispatch.match_points(text)
 from public, anon, authenticated, service_role;
 
+-- No limit, until dispatch.set_max_open_sessions replaces it, which then stays as it was set; none
+-- again if what stands there is no such setting. Immutable, as the flag is: what asks whether there
+-- is a limit is folded into each plan, and costs nothing where there is none.
+do $setting$
+begin
+    if not exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.max_open_sessions()')
+            and p.prosrc ~ '^\s*begin\s+return (null|[1-9][0-9]*);\s+end;\s*$'
+    ) then
+        create or replace function dispatch.max_open_sessions()
+        returns integer
+        language plpgsql
+        immutable
+        security invoker
+        set search_path = pg_catalog, pg_temp
+        as $$
+        begin
+            return null;
+        end;
+        $$;
+    end if;
+    alter function dispatch.max_open_sessions()
+    immutable called on null input security invoker set search_path = pg_catalog, pg_temp;
+end;
+$setting$;
+
+comment on function dispatch.max_open_sessions() is
+'How many accepted and not completed requests a mechanic may have; null: no limit. Set by '
+'dispatch.set_max_open_sessions(integer).';
+revoke all on function dispatch.max_open_sessions()
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.may_see_request(p_request public.session_requests)
 returns boolean
 language plpgsql
@@ -3253,6 +3681,11 @@ begin
     end if;
     v_mechanic_id := dispatch.approved_mechanic_of(v_user_id);
     if v_mechanic_id is null then
+        return false;
+    elsif
+        dispatch.max_open_sessions() is not null
+        and dispatch.is_at_capacity(v_mechanic_id, v_user_id)
+    then
         return false;
     elsif p_request.notification_sent_at is null then
         return dispatch.refusal(dispatch.as_request(p_request), v_mechanic_id, v_user_id) is null;
@@ -3428,6 +3861,9 @@ begin
             jsonb_build_object('reason', v_reason),
             v_step.window_minutes, v_step.ends_at
         );
+        if v_reason = 'window_ended' then
+            perform dispatch.note_silence(p_request);
+        end if;
         p_request.preferred_mechanic_id := v_step.mechanic_id;
         p_request.preferred_user_id := v_step.user_id;
         p_request.window_minutes := v_step.window_minutes;
@@ -3480,9 +3916,9 @@ comment on function dispatch.pending_windows(timestamptz, integer) is
 revoke all on function dispatch.pending_windows(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
--- A window is over at once when its mechanic is gone or no longer approved, when the flag is off,
--- and when the request was broadcast. Nothing here depends on the sweep having run: from the moment
--- a window is over, it is that of the next favourite, if there is one.
+-- A window is over at once when its mechanic is gone, no longer approved, or at capacity, when the
+-- flag is off, and when the request was broadcast. Nothing here depends on the sweep having run:
+-- from the moment a window is over, it is that of the next favourite, if there is one.
 create or replace function dispatch.priority_window(
     p_request dispatch.requests,
     p_now timestamptz default now(),
@@ -3507,7 +3943,17 @@ begin
     then
         return;
     end if;
-    if dispatch.is_approved_mechanic(p_request.preferred_mechanic_id) then
+    if
+        dispatch.is_approved_mechanic(p_request.preferred_mechanic_id)
+        and (
+            dispatch.max_open_sessions() is null
+            or p_request.window_ends_at <= p_now
+            or not p_request.is_pending
+            or not dispatch.is_at_capacity(
+                p_request.preferred_mechanic_id, p_request.preferred_user_id, p_request.id
+            )
+        )
+    then
         mechanic_id := p_request.preferred_mechanic_id;
         user_id := p_request.preferred_user_id;
         window_minutes := p_request.window_minutes;
@@ -3585,16 +4031,23 @@ begin
         end if;
     end if;
 
-    return dispatch.broadcast_refusal(
-        p_request.customer_id,
-        p_request.status,
-        p_request.expires_at,
-        p_user_id,
-        exists (
-            select from dispatch.exclusions as x
-            where x.request_id = p_request.id and x.user_id = p_user_id
+    return coalesce(
+        dispatch.broadcast_refusal(
+            p_request.customer_id,
+            p_request.status,
+            p_request.expires_at,
+            p_user_id,
+            exists (
+                select from dispatch.exclusions as x
+                where x.request_id = p_request.id and x.user_id = p_user_id
+            ),
+            p_now
         ),
-        p_now
+        case
+            when
+                dispatch.max_open_sessions() is not null
+                and dispatch.is_at_capacity(p_mechanic_id, p_user_id) then 'at_capacity'
+        end
     );
 end;
 $$;
@@ -3764,10 +4217,12 @@ begin
                 -- Almost always, and then without the price of a call.
                 when
                     v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id
-                    and pg_relation_size('dispatch.blocks') = 0 then null
+                    and pg_relation_size('dispatch.blocks') = 0
+                    and dispatch.max_open_sessions() is null then null
                 else
                     dispatch.why_not_asked(
-                        v_mechanic.user_id, v_mechanic.is_approved, new.customer_id
+                        v_wanted_id, v_mechanic.user_id, v_mechanic.is_approved,
+                        new.customer_id
                     )
             end;
             if
@@ -4005,7 +4460,9 @@ begin
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if
         p_request.announced_at is null
-        and not (v_is_due and v_reason = 'customer' and auth.uid() is null)
+        and not (
+            v_is_due and v_reason = 'customer' and auth.uid() is distinct from p_request.customer_id
+        )
     then
         p_request.announced_at := p_at;
         if
@@ -4064,8 +4521,14 @@ begin
     cross join lateral dispatch.priority_window(r) as n
     where
         r.id = any(array(
-            select w.request_id from dispatch.pending_windows(now(), null) as w
-            where exists (select from dispatch.steps as s where s.request_id = w.request_id)
+            select w.request_id
+            from dispatch.pending_windows(
+                -- Where there is a limit, one who is at capacity may have lost an open window, too.
+                case when dispatch.max_open_sessions() is null then now() else 'infinity' end, null
+            ) as w
+            where
+                w.ends_at > now()
+                or exists (select from dispatch.steps as s where s.request_id = w.request_id)
         ))
         and (n.mechanic_id = p_mechanic_id or (n.ends_at > now()) is not true)
     union all
@@ -4172,6 +4635,7 @@ revoke all on function dispatch.ways_to_match(dispatch.requests)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.why_not_asked(
+    p_mechanic_id uuid,
     p_user_id uuid,
     p_is_approved boolean,
     p_customer_id uuid
@@ -4194,14 +4658,17 @@ begin
         when p_user_id is null then 'unknown_mechanic'
         when p_user_id = p_customer_id then 'own_request'
         when not p_is_approved then 'not_approved'
+        when
+            dispatch.max_open_sessions() is not null
+            and dispatch.is_at_capacity(p_mechanic_id, p_user_id) then 'at_capacity'
     end;
 end;
 $$;
 
-comment on function dispatch.why_not_asked(uuid, boolean, uuid) is
+comment on function dispatch.why_not_asked(uuid, uuid, boolean, uuid) is
 'Why no window can be opened for a favourite, who is this user (null: there is no such mechanic) '
 'and may be approved, of this customer; null: it can.';
-revoke all on function dispatch.why_not_asked(uuid, boolean, uuid)
+revoke all on function dispatch.why_not_asked(uuid, uuid, boolean, uuid)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.wished_mechanics(p_wish jsonb)
@@ -4260,42 +4727,6 @@ comment on function dispatch.with_window_of(dispatch.requests, dispatch.requests
 revoke all on function dispatch.with_window_of(dispatch.requests, dispatch.requests)
 from public, anon, authenticated, service_role;
 
--- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
-create or replace function dispatch.write_turns(
-    p_mechanic_ids uuid[],
-    p_customer_ids uuid[] default null
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
-            select r.id from dispatch.requests as r
-            where
-                r.id = any(array(
-                    select s.request_id from dispatch.steps as s
-                    where s.mechanic_id = any(p_mechanic_ids)
-                ))
-                and (p_customer_ids is null or r.customer_id = any(p_customer_ids))
-                and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
-            for update skip locked
-        ));
-end;
-$$;
-
-comment on function dispatch.write_turns(uuid[], uuid[]) is
-'Before it changes whether one of these mechanics can be asked (by one of these customers; null: '
-'by anyone), whose turn came by the clock until now is written, so that it stays what it was.';
-revoke all on function dispatch.write_turns(uuid[], uuid[])
-from public, anon, authenticated, service_role;
-
 -- What becomes of a request: accept, decline, give back, complete, cancel, and the guards on the
 -- table.
 -- Changes public.session_requests. Who may accept is decided by the guard on the table, which sees
@@ -4320,11 +4751,22 @@ begin
     end if;
     -- On a marketplace of ours the guard asks for all of this, once. Another's asks only for what it
     -- must of statements that are its own.
-    if not dispatch.governs_all() then
+    if dispatch.max_open_sessions() is not null or not dispatch.governs_all() then
         v_mechanic_id := dispatch.require_mechanic();
-        select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
-        if dispatch.refusal(v_request, v_mechanic_id, v_user_id) is not null then
-            return dispatch.accepted_before(p_request_id, v_mechanic_id);
+        -- Before any row is locked: whoever moves on what this mechanic can no longer take finds it
+        -- free.
+        if dispatch.max_open_sessions() is not null then
+            perform dispatch.lock_sessions(
+                case when dispatch.assigns_user_id() then v_user_id else v_mechanic_id end
+            );
+        end if;
+        if not dispatch.governs_all() then
+            select * into v_request from dispatch.requests as r
+            where r.id = p_request_id
+            for update;
+            if dispatch.refusal(v_request, v_mechanic_id, v_user_id) is not null then
+                return dispatch.accepted_before(p_request_id, v_mechanic_id);
+            end if;
         end if;
     end if;
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
@@ -4599,7 +5041,8 @@ begin
         v_refusal := case
             when v_request.mechanic_user_id = v_user_id and not v_request.is_pending
                 then 'request_not_pending'
-            else dispatch.refusal(v_request, v_mechanic_id, v_user_id)
+            -- Who has their hands full may say no all the same.
+            else nullif(dispatch.refusal(v_request, v_mechanic_id, v_user_id), 'at_capacity')
         end;
         if v_refusal is not null then
             perform dispatch.raise_error(v_refusal);
@@ -4619,6 +5062,7 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
+            perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
             exception
@@ -4758,6 +5202,14 @@ declare
     v_refusal text;
     v_window record;
 begin
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            if new.status = 'accepted' then
+                perform dispatch.lock_sessions(new.mechanic_id);
+            end if;
+            perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+        end if;
+    end if;
     if v_is_accept then
         if new.mechanic_id is null then
             perform dispatch.raise_error('request_not_pending');
@@ -4846,9 +5298,17 @@ begin
         if old.notification_sent_at is null then
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
-            v_refusal := dispatch.broadcast_refusal(
-                old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
-                v_is_out, now()
+            v_refusal := coalesce(
+                dispatch.broadcast_refusal(
+                    old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                    v_is_out, now()
+                ),
+                case
+                    when
+                        dispatch.max_open_sessions() is not null
+                        and dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id)
+                        then 'at_capacity'
+                end
             );
         end if;
         if v_refusal is not null then
@@ -4891,6 +5351,12 @@ begin
                 v_new.window_ends_at is not null
                 and dispatch.favorites_priority_enabled()
                 and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
+                and (
+                    dispatch.max_open_sessions() is null
+                    or not dispatch.is_at_capacity(
+                        v_new.preferred_mechanic_id, v_new.preferred_user_id
+                    )
+                )
             then
                 if v_window.mechanic_id <> v_new.preferred_mechanic_id then
                     -- The reservation itself is not handed on either: the new one was never told.
@@ -4900,8 +5366,8 @@ begin
                 if v_new.window_ends_at > coalesce(v_window.ends_at, '-infinity') then
                     perform dispatch.raise_error('invalid_window');
                 end if;
-            -- The window is gone: its mechanic was deleted (the foreign key sets null) or suspended,
-            -- the flag is off, or a writer cleared a column. It is open to everyone now, and so
+            -- The window is gone: its mechanic was deleted (the foreign key sets null), suspended, or
+            -- is at capacity, the flag is off, or a writer cleared a column. It is open to everyone now, and so
             -- announced.
             elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();
@@ -4994,6 +5460,7 @@ declare
     v_announced_at timestamptz;
     v_is_due boolean := false;
     v_is_step boolean;
+    v_is_open boolean;
 begin
     -- Who gave it back, or did not come, does not get it again.
     if new.mechanic_id is not null and new.mechanic_id is distinct from old.mechanic_id then
@@ -5027,6 +5494,24 @@ begin
         then
             new.priority_notified_at := old.priority_notified_at;
             new.priority_window_minutes := null;
+        end if;
+    end if;
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            select w.closed_at is null into v_is_open
+            from dispatch.windows as w where w.request_id = old.id;
+            if
+                v_is_open and new.mechanic_id is not null
+                and (new.status = 'accepted' or new.mechanic_id is distinct from old.mechanic_id)
+            then
+                perform dispatch.lock_sessions(new.mechanic_id);
+                if dispatch.is_at_capacity(new.mechanic_id, new.mechanic_id, old.id) then
+                    return null;
+                end if;
+            end if;
+            if v_is_open is not null then
+                perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+            end if;
         end if;
     end if;
     -- Not governed, or not any more: ended, or nobody's since the flag was turned.
@@ -5216,6 +5701,27 @@ revoke all on function dispatch.list_request_mechanics(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.list_request_mechanics(uuid) to authenticated;
 
+-- Only where there is a limit. After the request's own row or before it, but not both: whoever
+-- holds that of another waits for nobody's.
+create or replace function dispatch.lock_sessions(p_assigned_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Not the mechanic's row: a heartbeat, and bookings that ask for them, need not wait.
+    perform pg_advisory_xact_lock(hashtextextended('sessions of ' || p_assigned_id, 1178687058));
+end;
+$$;
+
+comment on function dispatch.lock_sessions(uuid) is
+'Of several accepts by one mechanic at once (the id that session_requests.mechanic_id has) each '
+'sees what those before it took. Until the transaction ends.';
+revoke all on function dispatch.lock_sessions(uuid)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.request_events.
 create or replace function dispatch.log_request_change()
 returns trigger
@@ -5242,6 +5748,11 @@ declare
     v_window_ends_at timestamptz;
     v_reason text;
 begin
+    if dispatch.max_open_sessions() is not null then
+        if (new.status, new.mechanic_id) is distinct from (old.status, old.mechanic_id) then
+            perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
+        end if;
+    end if;
     if dispatch.governs_all() then
         if
             new.status = old.status
@@ -5277,6 +5788,13 @@ begin
                         )
                     )
                 );
+                -- (Of its own windows the sweep sees to that, of all at once.)
+                if
+                    v_reason = 'window_ended'
+                    and coalesce(current_setting('dispatch.sweeping', true), '') = ''
+                then
+                    perform dispatch.note_silence(v_old);
+                end if;
             end if;
             if new.status = old.status then
                 return null;
@@ -5321,6 +5839,12 @@ begin
         v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then
             v_told := 'mechanic:' || v_old.preferred_user_id;
+        end if;
+        if new.status = 'accepted' and v_taken_by = v_window.user_id then
+            perform dispatch.note_answer(v_window.mechanic_id, old.id);
+        -- Nobody has told them that it is over.
+        elsif v_old.window_ends_at <= now() and v_window_ends_at = v_old.window_ends_at then
+            perform dispatch.note_silence(v_old);
         end if;
     end if;
     if new.status = 'accepted' then
@@ -7508,6 +8032,10 @@ declare
     v_due uuid[];
     v_id uuid;
     v_count integer;
+    -- What ended by time, and whose it was.
+    v_ended uuid[];
+    v_mechanics uuid[];
+    v_changed dispatch.requests;
 begin
     v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
     if v_due = '{}' then
@@ -7520,13 +8048,26 @@ begin
         from dispatch.requests as r
         where r.id = any(v_due)
         for update skip locked
+    ),
+
+    changed as (
+        update dispatch.requests as r
+        set announced_at = p_now
+        from found
+        where r.id = found.id and found.is_pending and found.announced_at is null
+        returning r.id, r.preferred_mechanic_id, r.window_ends_at, r.announced_at
     )
 
-    update dispatch.requests as r
-    set announced_at = p_now
-    from found
-    where r.id = found.id and found.is_pending and found.announced_at is null;
-    get diagnostics v_count = row_count;
+    select
+        count(*)::integer,
+        array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
+        array_agg(c.preferred_mechanic_id order by c.window_ends_at)
+        filter (where c.announced_at >= c.window_ends_at)
+    into v_count, v_ended, v_mechanics
+    from changed as c;
+    if v_ended is not null and dispatch.favorites_priority_enabled() then
+        perform dispatch.note_silences(v_ended, v_mechanics);
+    end if;
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -7545,9 +8086,18 @@ exception
                         select r.id from dispatch.requests as r
                         where r.id = v_id and r.is_pending and r.announced_at is null
                         for update skip locked
-                    );
+                    )
+                returning * into v_changed;
                 if found then
                     v_count := v_count + 1;
+                    if
+                        v_changed.announced_at >= v_changed.window_ends_at
+                        and dispatch.favorites_priority_enabled()
+                    then
+                        perform dispatch.note_silences(
+                            array[v_id], array[v_changed.preferred_mechanic_id]
+                        );
+                    end if;
                 end if;
             exception
                 when others then
@@ -7680,9 +8230,11 @@ begin
         'dispatch.delivery',
         case when pg_notification_queue_usage() > 0.9 then 'later' else 'now' end,
         true
-    );
+    ),
+    -- Of its windows dispatch.announce_fallbacks notes who let them pass, of all at once.
+    set_config('dispatch.sweeping', 'yes', true);
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
-    perform set_config('dispatch.delivery', '', true);
+    perform set_config('dispatch.delivery', '', true), set_config('dispatch.sweeping', '', true);
     if v_done > 0 then
         perform setval(
             'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint
@@ -8132,6 +8684,8 @@ begin
                 when not v_request.is_pending
                     then 'the request is ' || v_request.status
                 when x.how is not null then x.how || ' at ' || x.created_at
+                when f.refusal = 'at_capacity'
+                    then 'has ' || dispatch.max_open_sessions() || ' open sessions, as many as allowed'
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
                 when f.refusal is not null
                     then 'reserved for another mechanic until ' || v_window.ends_at
@@ -8828,7 +9382,8 @@ comment on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps.
+-- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps; and
+-- dispatch.unanswered, in which few mechanics stand at a time.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
     p_limit integer default 1000,
@@ -8870,13 +9425,21 @@ begin
                 )
             limit p_limit
         ));
+    delete from dispatch.unanswered as u
+    where
+        not exists (select from dispatch.mechanics as m where m.id = u.mechanic_id)
+        and u.mechanic_id = any(array(
+            select gone.mechanic_id from dispatch.unanswered as gone
+            for update skip locked
+        ));
     return v_count;
 end;
 $$;
 
 comment on function dispatch.prune_windows(interval, integer, timestamptz) is
 'Deletes up to p_limit windows whose request ended longer ago than this at p_now, or is gone, and '
-'as many steps that nobody will take any more. Returns how many windows.';
+'as many steps that nobody will take any more, and what mechanics who are gone left unanswered. '
+'Returns how many windows.';
 revoke all on function dispatch.prune_windows(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -9348,6 +9911,57 @@ comment on function dispatch.session_checks(timestamptz) is
 revoke all on function dispatch.session_checks(timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.set_max_open_sessions(p_count integer)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_is_set boolean;
+begin
+    if p_count < 1 then
+        raise invalid_parameter_value using
+            message = format('no limit of open sessions: %s', p_count),
+            hint = 'Pass 1 or more, or null for no limit.';
+    end if;
+    perform pg_advisory_xact_lock(1178687058, -2);
+    if p_count is distinct from dispatch.max_open_sessions() then
+        foreach v_is_set in array '{false,true}'::boolean[] loop
+            if v_is_set then
+                -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
+                execute format(
+                    'create or replace function dispatch.max_open_sessions() returns integer '
+                    'language plpgsql immutable security invoker '
+                    'set search_path = pg_catalog, pg_temp as %L',
+                    format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
+                );
+            else
+                -- Whose turn came until now was so by the limit that there was.
+                while dispatch.sweep(10000) > 0 loop
+                    null;
+                end loop;
+            end if;
+            perform dispatch.end_full_windows(w.mechanic_id)
+            from (
+                select distinct r.preferred_mechanic_id as mechanic_id
+                from dispatch.requests as r
+                where r.is_pending and r.announced_at is null and r.window_began_at is not null
+            ) as w;
+        end loop;
+    end if;
+    return p_count;
+end;
+$$;
+
+comment on function dispatch.set_max_open_sessions(integer) is
+'From now on a mechanic with so many accepted and not completed requests is not asked and cannot '
+'accept; null: no limit. What is accepted stays so. Only the owner may.';
+revoke all on function dispatch.set_max_open_sessions(integer)
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.unsettled_requests(
     p_now timestamptz default now(),
     p_limit integer default 1000
@@ -9498,7 +10112,7 @@ $$;
 comment on function public.accept_session_request(uuid) is
 'A mechanic takes a request; asked again by its winner, the same answer. Returns the request. '
 'Raises PT401 not_signed_in, PT403 not_a_mechanic, PT404 request_not_found, PT409 request_taken, '
-'PT410 request_cancelled, request_expired.';
+'at_capacity, PT410 request_cancelled, request_expired.';
 revoke all on function public.accept_session_request(uuid)
 from public, anon, authenticated, service_role;
 grant execute on function public.accept_session_request(uuid) to authenticated;
@@ -10054,7 +10668,8 @@ $$;
 
 comment on function public.set_presence(text) is
 'A mechanic is online, busy, away or offline; also the heartbeat: call it every 30 to 60 seconds, '
-'as 2 minutes of silence count as offline. Only online is available. Returns {"is_online", '
+'as 2 minutes of silence count as offline. Only online is available. After two windows in a row '
+'that ended unanswered they are away, until they call it again. Returns {"is_online", '
 '"last_seen"}. Raises PT401 not_signed_in, PT403 not_a_mechanic, PT422 invalid_status.';
 revoke all on function public.set_presence(text) from public, anon, authenticated, service_role;
 grant execute on function public.set_presence(text) to authenticated;

@@ -229,3 +229,23 @@ def test_a_key_held_down_declines_nothing(stage: Stage) -> None:
     expect(decline).to_be_focused()
     open_now = stage.frank.rpc("list_open_session_requests")
     assert [each["request_id"] for each in open_now] == [booked]
+
+
+def test_two_customers_wait_in_vain_and_the_page_says_that_they_are_away(stage: Stage) -> None:
+    page = stage.open(stage.frank, "mechanic.html")
+    switch = page.get_by_role("switch", name="Online")
+    page.clock.install()
+    page.reload()
+    with page.expect_response("**/rpc/set_presence"):
+        switch.check()
+    for _ in range(2):
+        stage.world.end_window(stage.world.book(stage.carla, stage.frank))
+    expect(page.get_by_role("alert")).to_contain_text("two customers waited in vain")
+    status = {"mechanic_id": stage.frank.id}
+    assert not stage.carla.rpc("get_mechanic_status", **status)["is_online"]
+    # The page's own heartbeat does not undo it; one press does.
+    page.clock.run_for(31_000)
+    expect(switch).not_to_be_checked()
+    assert not stage.carla.rpc("get_mechanic_status", **status)["is_online"]
+    switch.check()
+    eventually(lambda: stage.carla.rpc("get_mechanic_status", **status)["is_online"])

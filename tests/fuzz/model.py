@@ -29,6 +29,7 @@ class Model:
     requests: dict[str, Request] = field(default_factory=dict)
     declined: set[tuple[str, str]] = field(default_factory=set)
     refunded: set[str] = field(default_factory=set)
+    blocks: set[tuple[str, str]] = field(default_factory=set)  # by whom, and whom
 
     def reserved_for(self, request: Request) -> str | None:
         """The favourite, as long as the request was not broadcast and there is such a thing."""
@@ -37,7 +38,11 @@ class Model:
         return favourite if is_kept else None
 
     def can_be_asked(self, mechanic: str, customer: str) -> bool:
-        return mechanic in self.approved and mechanic != customer
+        is_other = mechanic != customer and not self.is_blocked(mechanic, customer)
+        return mechanic in self.approved and is_other
+
+    def is_blocked(self, one: str, other: str) -> bool:
+        return (one, other) in self.blocks or (other, one) in self.blocks
 
     def whose_turn(self, request: Request) -> None:
         """By the clock alone, whether or not anything was announced."""
@@ -61,6 +66,8 @@ class Model:
         """Why an approved mechanic may not accept; None: may."""
         request = self.requests.get(request_id)
         if request is None or request.customer == mechanic:
+            return "request_not_found"
+        if self.is_blocked(mechanic, request.customer):
             return "request_not_found"
         self.settle()
         is_shut = not self.is_over(request) if request.status == "pending" else request.ended_inside
@@ -258,6 +265,17 @@ class Model:
                 and not request.broadcast
                 and not self.is_over(request)
             ):
+                self.move_on(request)
+
+    def block(self, user: str, other: str, is_blocked: bool) -> None:
+        self.settle()
+        if user != other and is_blocked:
+            self.blocks.add((user, other))
+        self.blocks -= set() if is_blocked else {(user, other)}
+        for request in self.pending():
+            is_theirs = {request.customer, request.favourite} == {user, other}
+            is_open = not request.broadcast and not self.is_over(request)
+            if self.is_blocked(user, other) and is_theirs and is_open:
                 self.move_on(request)
 
     def delete(self, user: str) -> None:

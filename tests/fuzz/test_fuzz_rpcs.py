@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from chaos import checks, record
-from tests.database import Connection, Database, become, checkout, refund, rpc
+from tests.database import Connection, Database, Row, become, checkout, refund, rpc
 from tests.fuzz.model import Model, Request
 
 STEPS = 40
@@ -197,9 +197,39 @@ class Marketplace(RuleBasedStateMachine):
         if user in self.model.approved:
             topics |= {f"mechanic:{user}", "session_requests_feed"}
         answer = self.call(user, "list_session_request_events", after=after, max_rows=most)
-        addressed = [event["id"] for event in self.db.events() if topics & set(event["topics"])]
+        addressed = [
+            event["id"]
+            for event in self.db.events()
+            if topics & set(event["topics"]) and self.may_hear_of(user, event)
+        ]
         wanted = [event for event in addressed if event > after][: max(most, 0)]
         assert [row["event_id"] for row in answer] == wanted
+
+    def may_hear_of(self, user: str, event: Row) -> bool:
+        """The customer of what is not for them alone, nor theirs, has not blocked them, or they the
+        customer."""
+        request = self.model.requests.get(str(event["request_id"]))
+        customer = event["topics"][0].removeprefix("customer:")
+        return (
+            f"mechanic:{user}" in event["topics"]
+            or not self.model.is_blocked(user, customer)
+            or (request is not None and request.winner == user)
+        )
+
+    @rule(user=users, other=users, is_blocked=st.booleans())
+    def block(self, user: str, other: str, is_blocked: bool) -> None:
+        function = "block_mechanic" if is_blocked else "unblock_mechanic"
+        assert not self.call(user, function, mechanic_id=other)
+        if self.db.sql("select 1 from mechanics where id = %s", other):
+            self.model.block(user, other, is_blocked)
+
+    @rule(request=requests, is_blocked=st.booleans())
+    def block_their_customer(self, request: str, is_blocked: bool) -> None:
+        found = self.model.requests.get(request)
+        if found and found.winner in self.model.approved:
+            function = "block_customer" if is_blocked else "unblock_customer"
+            assert not self.call(str(found.winner), function, request_id=request)
+            self.model.block(str(found.winner), found.customer, is_blocked)
 
     # What happens without them.
 

@@ -101,9 +101,10 @@ def test_however_long_the_sweep_slept_each_is_told_once(
         recipients = shared.sql("select * from dispatch.choose_recipients(%s)", request)
         assert (mechanic in [str(row["mechanic_id"]) for row in recipients]) == can
     assert shared.sweep() == 1
+    why: list[str | None] = [None, "window_ended", "window_ended"]
     told_late: list[tuple[str, str | None, str | None]] = [
         ("priority_request", reason, f"mechanic:{mechanic}")
-        for reason, mechanic in zip((None, "window_ended", "window_ended"), people[:3], strict=True)
+        for reason, mechanic in zip(why, people[:3], strict=True)
     ][: 3 if whose is None else whose + 1]
     if whose is None:
         told_late.append(("new_request", "window_ended", "session_requests_feed"))
@@ -353,7 +354,7 @@ def test_no_writer_hands_it_on_before_its_time(shared: Database, people: list[st
 
 
 def test_a_sweep_and_an_answer_at_once_move_on_once(db: Database) -> None:
-    people = [db.make_mechanic() for _ in range(3)]
+    people = [db.make_mechanic(online=False) for _ in range(3)]
     requests = [book(db, *people) for _ in range(5)]
     for request in requests:
         pass_time(db, request, 11)

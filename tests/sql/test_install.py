@@ -435,7 +435,7 @@ REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
 TABLES = (
     "request_events", "stripe_events", "windows", "presence", "found_before", "devices", "pushes",
-    "steps", "blocks",
+    "steps", "blocks", "unanswered",
 )  # fmt: skip
 FOREIGN_KEY = "session_requests_preferred_mechanic_id_fkey"
 ADD_KEY = (
@@ -791,6 +791,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("stripe_events", "error set default ''"),
             ("windows", "ends_at drop not null"),
             ("presence", "is_online drop not null"),
+            ("steps", "turn set default 1"),
+            ("unanswered", "windows drop not null"),
         )
     ),
     (

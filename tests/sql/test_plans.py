@@ -218,7 +218,7 @@ PATHS = [
     Path(
         "a tick with one due",
         "select dispatch.sweep(1, now() + interval '61 minutes')",
-        *("postgres", None, 20, 8, 80, {"session_requests_priority_deadline_idx"}),
+        *("postgres", None, 21, 9, 80, {"session_requests_priority_deadline_idx"}),
         notifying=1,
     ),
     Path(

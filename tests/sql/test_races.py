@@ -192,7 +192,7 @@ def test_two_declines_of_one_mechanic_at_once_are_one(shared: Database) -> None:
 
 
 def test_two_sweeps_at_once_announce_each_request_once(shared: Database) -> None:
-    favourite = shared.make_mechanic()
+    favourite = shared.make_mechanic(online=False)
     requests = [shared.make_request(preferred=favourite) for _ in range(200)]
     shared.sql("update session_requests set priority_notified_at = now() - interval '1 hour'")
     connections = [shared.open() for _ in range(4)]

@@ -155,7 +155,7 @@ def test_by_the_clock_it_is_given(shared: Database, offset: str, count: int) -> 
 
 @pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
 def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str) -> None:
-    preferred = db.make_mechanic() if when == "priority_notified_at" else None
+    preferred = db.make_mechanic(online=False) if when == "priority_notified_at" else None
     poisoned = db.make_request(preferred=preferred, notes="poison")
     others = [db.make_request(preferred=preferred) for _ in range(3)]
     db.sql(f"update session_requests set {when} = now() - interval '1 hour'")
@@ -173,7 +173,7 @@ def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str) -> No
 def test_as_many_that_raise_as_are_tried_at_once_keep_nothing_back(db: Database, when: str) -> None:
     """The oldest come first, and these raise each time."""
     due = f"update session_requests set {when} = now() - interval '{{}}' where id = any(%s::uuid[])"
-    preferred = db.make_mechanic() if when == "priority_notified_at" else None
+    preferred = db.make_mechanic(online=False) if when == "priority_notified_at" else None
     poisoned = {db.make_request(preferred=preferred, notes="poison") for _ in range(3)}
     others = {db.make_request(preferred=preferred) for _ in range(3)}
     db.sql(due.format("2 hours"), list(poisoned))
@@ -215,7 +215,7 @@ def test_while_the_table_is_locked_the_loop_delivers(shared: Database, mode: str
 
 @pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
 def test_the_loop_does_not_spin_on_a_row_that_raises(db: Database, when: str) -> None:
-    preferred = db.make_mechanic() if when == "priority_notified_at" else None
+    preferred = db.make_mechanic(online=False) if when == "priority_notified_at" else None
     db.make_request(preferred=preferred, notes="poison")
     db.sql(f"update session_requests set {when} = now() - interval '1 hour'")
     db.sql(POISON)

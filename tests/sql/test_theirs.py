@@ -1449,3 +1449,128 @@ def test_of_theirs_what_is_accepted_stays(theirs: Theirs) -> None:
     done = rpc(theirs.as_(theirs.favourite), "complete_session_request", request_id=request)
     assert done["status"] == "completed"
     assert theirs.db.log(request) == ["priority_request", "request_accepted", "request_completed"]
+
+
+# --- A limit, and who is away ---
+
+
+def limit(theirs: Theirs, count: int | None) -> None:
+    theirs.db.sql("select dispatch.set_max_open_sessions(%s)", count)
+
+
+def plain(theirs: Theirs) -> str:
+    """A request that the engine does not govern."""
+    return theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+
+
+def test_a_limit_binds_their_own_update_of_what_is_governed(theirs: Theirs) -> None:
+    full, other = theirs.favourite, theirs.other
+    request, alone = book_chain(theirs, full.id, other.id), theirs.book()
+    broadcast = theirs.book(preferred_mechanic_id=other.id)
+    rpc(theirs.as_(other), "decline_session_request", request_id=broadcast)
+    limit(theirs, 1)
+    assert theirs.accept(full, broadcast)
+    assert theirs.db.log(request)[1:] == ["priority_request:at_capacity"]
+    assert theirs.db.log(alone)[1:] == ["new_request:at_capacity"]
+    assert theirs.listed(full) == []
+    assert not theirs.sees(full, request) and not theirs.sees(full, alone)
+    with theirs.db.unchanged_row(alone):
+        assert theirs.accept(full, alone) == []
+        assert theirs.update(alone, "mechanic_id = %s", full.assigned) == []
+    with refused("PT409", "at_capacity"):
+        rpc(theirs.as_(full), "accept_session_request", request_id=alone)
+    assert theirs.listed(other) == [request, alone] and theirs.sees(other, request)
+    skipped = theirs.book()
+    assert theirs.db.log(skipped) == ["priority_skipped:at_capacity"]
+    # Complete, by a statement of theirs: there is room again.
+    theirs.update(broadcast, "status = 'completed'")
+    assert alone in theirs.listed(full) and theirs.sees(full, alone)
+    assert theirs.accept(full, alone)
+
+
+def test_a_limit_is_silent_for_all_else(theirs: Theirs) -> None:
+    """What is not governed counts, and is not bound; while the flag is off nothing is."""
+    full = theirs.favourite
+    limit(theirs, 1)
+    first, second, third = (plain(theirs) for _ in range(3))
+    governed = theirs.book()
+    assert theirs.accept(full, first) and theirs.accept(full, second)
+    assert theirs.sees(full, third) == theirs.sees(theirs.other, third)
+    assert not theirs.sees(full, governed) and theirs.listed(full) == []
+    # Of that the engine saw nothing, and by the clock it is everyone's all the same.
+    assert theirs.listed(theirs.other) == [governed] and theirs.sees(theirs.other, governed)
+    assert theirs.accept(full, governed) == []
+    # A word of their own is no session that is accepted.
+    for request in (first, second):
+        theirs.update(request, f"status = '{theirs.shape.word}'")
+    assert theirs.listed(full) == [governed]
+    assert theirs.accept(full, governed)
+    theirs.db.sql("select dispatch.set_favorites_priority(false)")
+    assert theirs.accept(full, third)
+
+
+def test_of_theirs_a_turn_that_passed_at_capacity_does_not_come_back(theirs: Theirs) -> None:
+    second, third = theirs.mechanic(), theirs.mechanic()
+    limit(theirs, 1)
+    taken = theirs.book(preferred_mechanic_id=second.id)
+    request = book_chain(theirs, theirs.favourite.id, second.id, third.id)
+    only = book_chain(theirs, theirs.favourite.id, second.id)
+    assert theirs.accept(second, taken)
+    for each in (request, only):
+        pass_time(theirs, each, 11)
+    assert theirs.listed(third) == [request, only] and theirs.listed(second) == []
+    theirs.update(taken, "status = 'completed'")
+    assert theirs.listed(third) == [request, only] and theirs.listed(second) == [only]
+    theirs.sweep()
+    assert theirs.db.log(request)[1:] == [
+        "priority_skipped:at_capacity",
+        "priority_request:window_ended",
+    ]
+    assert theirs.db.log(only)[1:3] == ["priority_skipped:at_capacity", "new_request:window_ended"]
+
+
+def test_of_two_of_their_updates_at_once_one_is_within_the_limit(theirs: Theirs) -> None:
+    requests = []
+    for _ in range(4):
+        requests.append(theirs.book())
+        rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=requests[-1])
+    limit(theirs, 1)
+    connections = [theirs.db.connect(role="service_role") for _ in requests]
+    won = at_once(
+        *[
+            lambda c=connection, r=request: theirs.accept(theirs.other, r, c)
+            for connection, request in zip(connections, requests, strict=True)
+        ]
+    )
+    assert sorted(len(each) for each in won) == [0, 0, 0, 1]
+
+
+def test_of_theirs_two_windows_without_an_answer_set_away(theirs: Theirs) -> None:
+    mechanic = theirs.favourite
+    rpc(theirs.as_(mechanic), "set_presence", status="online")
+
+    def is_online() -> bool:
+        query = "select dispatch.is_online(m, now()) from dispatch.mechanics as m where m.id = %s"
+        return bool(theirs.db.value(query, mechanic.id))
+
+    def is_told() -> int:
+        return theirs.db.log().count("mechanic_away")
+
+    for function in ("decline_session_request", None):
+        theirs.book()
+        theirs.sweep(11)
+        assert is_online() and not is_told()
+        if function:
+            rpc(theirs.as_(mechanic), function, request_id=theirs.book())
+    theirs.book()
+    assert theirs.sweep(11) == 1
+    assert not is_online() and is_told() == 1
+    (event,) = [each for each in theirs.db.events() if each["event"] == "mechanic_away"]
+    assert event["topics"] == [f"mechanic:{mechanic.user}"]
+    rpc(theirs.as_(mechanic), "set_presence", status="online")
+    assert is_online()
+    rpc(theirs.as_(mechanic), "set_presence", status="busy")
+    for _ in range(2):
+        theirs.book()
+    theirs.sweep(11)
+    assert is_told() == 1

@@ -1,0 +1,19 @@
+-- Changes dispatch.unanswered; other requests than this one, through dispatch.requests.
+create or replace function dispatch.note_answer(p_mechanic_id uuid, p_request_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.announce_ended(p_mechanic_id, p_request_id);
+    delete from dispatch.unanswered where mechanic_id = p_mechanic_id;
+end;
+$$;
+
+comment on function dispatch.note_answer(uuid, uuid) is
+'A mechanic has accepted or declined this request, which was offered to them first: what they left '
+'unanswered counts no more.';
+revoke all on function dispatch.note_answer(uuid, uuid)
+from public, anon, authenticated, service_role;
