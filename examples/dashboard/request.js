@@ -125,7 +125,6 @@ const SKIPPED = {
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",
-  at_capacity: (favourite) => `${favourite} has no time just now.`,
   too_many: () => "Up to three are asked in turn.",
 };
 const GIVEN_BACK = {
