@@ -52,8 +52,12 @@ begin
         from dispatch.due_steps(
             v_request,
             case
-                when dispatch.is_approved_mechanic(v_request.preferred_mechanic_id)
+                when
+                    v_request.window_ends_at <= now()
+                    or (dispatch.priority_window(v_request)).mechanic_id
+                    = v_request.preferred_mechanic_id
                     then v_request.window_ends_at
+                -- Gone meanwhile.
                 else v_request.window_began_at
             end,
             'infinity'

@@ -13,7 +13,7 @@ from (
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
     ('dispatch.guard_request', 'df4c89f269ef9302408e3d3af587a993', '{}'),
     ('dispatch.guard_reservation', 'fa86b4c1b880d0c219f8d3f6311d0f48', '{}'),
-    ('dispatch.list_request_mechanics', 'a2be5ee2869d386a3ca9acce290f15dc', '{}'),
+    ('dispatch.list_request_mechanics', '87bf34c41411f6bf38dbb54aac2658d5', '{}'),
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
     ('dispatch.log_request_change', '2052df02894790783fc7d345c1649a2c', '{}'),
     ('dispatch.not_pending', '489d859c9a1261edcb2489012d7434ce', '{}'),
