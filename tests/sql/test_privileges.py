@@ -238,7 +238,7 @@ def test_every_table_has_row_level_security(installed: Database) -> None:
         f"select relname, relrowsecurity from pg_class"
         f" where relkind = 'r' and relnamespace in {OURS}"
     )
-    assert len(tables) == 13 and all(row["relrowsecurity"] for row in tables)
+    assert len(tables) == 14 and all(row["relrowsecurity"] for row in tables)
 
 
 DENIED = [
