@@ -34,7 +34,7 @@ RACERS = 20
 INTRODUCTION = """\
 Carla is a customer and Frank her favourite mechanic; Mona and Mike are two others. Each listens
 on a connection of their own and calls through supabase-py. Stripe's events are signed and posted
-to the webhook. A to E are Carla's bookings; PT404 is an error of the API with HTTP status 404.
+to the webhook. A to F are Carla's bookings; PT404 is an error of the API with HTTP status 404.
 It takes little more than the minute that Frank is given. Then the same is put on a marketplace
 that was there first, and taken off again.
 """
@@ -89,7 +89,9 @@ class Demo(Stage):
         at = time.monotonic()
         event = paid_checkout(metadata)
         status, answer = post_event(self.env, event)
+        chain = metadata.get("preferred_mechanic_ids", "").count(",")
         wish = "Frank first" if "preferred_mechanic_id" in metadata else "no favourite"
+        wish = "three favourites in turn" if chain else wish
         text = f"{status} {answer.get('outcome')}"
         self.screen.line("Carla", "pays", f"{letter}, {wish}; the webhook answers {text}", at)
         if text != "200 request_created":
@@ -140,7 +142,7 @@ class Demo(Stage):
     def act(
         self, name: str, verb: str, letter: str, expected: str, statement: str, **more: object
     ) -> None:
-        """Have a mechanic accept, decline or complete a booking."""
+        """Have a mechanic accept, decline, complete or release a booking."""
         party, request_id = self.parties[name], self.request_id(letter)
         at = time.monotonic()
         found = attempt(
@@ -181,7 +183,9 @@ class Demo(Stage):
         letter = self.bookings.get(told["request_id"], "?")
         remark = ""
         if told["event"] == "priority_request":
-            remark = f", {told['window_minutes']} minute for Frank"
+            remark = f", {told['window_minutes']} minute"
+            if told.get("reason"):
+                remark += f", because {told['reason']}"
         if told.get("is_fallback_broadcast"):
             remark = f", fallback because {told['reason']}"
         return f"{letter}: {told['event']}{remark}"
@@ -245,7 +249,7 @@ def attempt(call: Callable[[], Any]) -> str:
 
 BOTH = ("Carla", "Frank")
 ALL = ("Carla", "Frank", "Mona", "Mike")
-FIRST = "priority_request, 1 minute for Frank"
+FIRST = "priority_request, 1 minute"
 HIDDEN = "refused, PT404 request_not_found"
 TAKEN = "refused, PT409 request_taken"
 
@@ -255,7 +259,10 @@ def play(demo: Demo) -> None:
     favourite_accepts(demo, metadata)
     favourite_declines(demo, metadata)
     race(demo, metadata)
+    turn_ends_at = chain_begins(demo)
     window_ends(demo, ends_at)
+    chain_goes_on(demo, turn_ends_at)
+    given_back(demo)
     flag_off(demo, metadata)
 
 
@@ -366,6 +373,38 @@ def race(demo: Demo, metadata: Mapping[str, str]) -> None:
     demo.hear("Everyone hears once that it is taken", (ALL, "D: request_accepted"))
 
 
+def chain_begins(demo: Demo) -> float:
+    demo.scene("E · Frank, then Mona, then Mike, a minute each: Frank declines")
+    carla = demo.parties["Carla"]
+    checkout = carla.call(
+        "prepare_checkout",
+        plan_code="quick-chat",
+        preferred_mechanic_ids=[demo.parties[name].id for name in ("Frank", "Mona", "Mike")],
+        routing_type="priority_broadcast",
+        priority_window_minutes=1,
+    )
+    demo.screen.line("Carla", "reads", f"{checkout['banner']}")
+    demo.check(
+        "Her checkout is for the three, in this order",
+        checkout["banner"],
+        "Booking with Frank, then Mona, then Mike (Priority)",
+    )
+    demo.pay("E", checkout["metadata"])
+    demo.hear("Of the three only Frank hears of it", (BOTH, f"E: {FIRST}"))
+    demo.act("Frank", "decline", "E", "done", "Frank may decline")
+    heard = demo.hear(
+        "It is Mona's turn at once, and Mike hears nothing yet",
+        (("Frank",), "E: request_declined"),
+        (("Carla", "Mona"), f"E: {FIRST}, because declined"),
+    )
+    demo.see("Only Mona may take it", Frank="A (priority)", Mona="E (priority)", Mike="nothing")
+    demo.act("Mike", "accept", "E", HIDDEN, "Mike's turn has not come")
+    ends = [notice.payload["window_ends_at"] for notice in heard if notice.party == "Mona"]
+    if not ends:
+        raise Broken("No second window was announced.")
+    return datetime.fromisoformat(ends[0]).timestamp()
+
+
 def window_ends(demo: Demo, ends_at: float) -> None:
     demo.scene("A · Frank stays silent: his minute ends")
     demo.wait_until(ends_at - 1, "Frank's minute ends")
@@ -374,19 +413,14 @@ def window_ends(demo: Demo, ends_at: float) -> None:
     heard = demo.hear(
         "Everyone hears when it is over", (ALL, "A: new_request, fallback because window_ended")
     )
-    if heard:
-        late = round((max(notice.time for notice in heard) - ends_at) * 1000)
-        demo.screen.line(
-            "pg_cron", "announced", f"A {late} ms after the minute's end", heard[-1].at
-        )
-        demo.check(f"pg_cron's job announces it in time: {late} ms", 0 <= late <= MOST_LATE, True)
+    check_lateness(demo, "A", heard, ends_at)
     with psycopg.connect(demo.env["DATABASE_URL"]) as owner:
         running = owner.execute(
             "select distinct j.jobname from cron.job_run_details as d"
             " join cron.job as j using (jobid) where d.status = 'running'"
         ).fetchall()
     demo.check("The sweep is what runs under it", running, [("dispatch-sweep",)])
-    demo.see("Now everyone may take it", Frank="A", Mona="A", Mike="A")
+    demo.see("Now everyone may take it", Frank="A", Mona="A, E (priority)", Mike="A")
     demo.act("Mike", "accept", "A", "done", "Mike takes it")
     demo.hear("Everyone hears that it is taken", (ALL, "A: request_accepted"))
     demo.act("Frank", "accept", "A", TAKEN, "Frank comes too late")
@@ -394,8 +428,51 @@ def window_ends(demo: Demo, ends_at: float) -> None:
     demo.hear("Carla and Mike hear of it", (("Carla", "Mike"), "A: request_completed"))
 
 
+def check_lateness(demo: Demo, letter: str, heard: Sequence[Notice], ends_at: float) -> None:
+    if heard:
+        late = round((max(notice.time for notice in heard) - ends_at) * 1000)
+        text = f"{letter} {late} ms after the minute's end"
+        demo.screen.line("pg_cron", "announced", text, heard[-1].at)
+        demo.check(f"pg_cron's job announces it in time: {late} ms", 0 <= late <= MOST_LATE, True)
+
+
+def chain_goes_on(demo: Demo, ends_at: float) -> None:
+    demo.scene("E · Mona stays silent: it is Mike's turn")
+    demo.wait_until(ends_at - 1, "Mona's minute ends")
+    demo.act("Mike", "accept", "E", HIDDEN, "A second before the end Mike may not take it")
+    demo.wait_until(ends_at, "Mona's minute ends")
+    heard = demo.hear(
+        "Carla and Mike hear when it is over",
+        (("Carla", "Mike"), f"E: {FIRST}, because window_ended"),
+    )
+    check_lateness(demo, "E", heard, ends_at)
+    demo.see("Now only Mike may take it", Frank="nothing", Mona="nothing", Mike="E (priority)")
+    demo.act("Mona", "accept", "E", HIDDEN, "Mona comes too late")
+    demo.act("Mike", "accept", "E", "done", "Mike takes it")
+    demo.hear("Carla and Mike hear of it", (("Carla", "Mike"), "E: request_accepted"))
+
+
+def given_back(demo: Demo) -> None:
+    demo.scene("E · Mike gives it back")
+    demo.act("Mike", "release", "E", "done", "Mike may give it back", reason="a flat tyre")
+    demo.hear(
+        "Carla hears of it, and everyone is asked at once",
+        (("Carla", "Mike"), "E: request_released"),
+        (ALL, "E: new_request"),
+    )
+    demo.see("All but who declined or gave it back", Frank="nothing", Mona="E", Mike="nothing")
+    demo.act("Mike", "accept", "E", HIDDEN, "Mike is out of it")
+    demo.act("Mona", "accept", "E", "done", "Mona takes it")
+    demo.hear("Everyone hears that it is taken", (ALL, "E: request_accepted"))
+    carla = demo.parties["Carla"]
+    asked = {"request_ids": [demo.request_id("E")]}
+    found = [each["status"] for each in carla.call("list_session_request_payments", **asked)]
+    demo.screen.line("Carla", "reads", f"E: {', '.join(found)}")
+    demo.check("She has paid once", found, ["paid"])
+
+
 def flag_off(demo: Demo, metadata: Mapping[str, str]) -> None:
-    demo.scene("E · The flag is off")
+    demo.scene("F · The flag is off")
     with psycopg.connect(demo.env["DATABASE_URL"], autocommit=True) as owner:
         owner.execute("select dispatch.set_favorites_priority(false)")
     demo.screen.line("Owner", "turns off", "ENABLE_FAVORITES_PRIORITY")
@@ -403,14 +480,14 @@ def flag_off(demo: Demo, metadata: Mapping[str, str]) -> None:
     found = attempt(lambda: carla.call("get_mechanic_status", mechanic_id=frank.id))
     demo.screen.line("Carla", "asks", f"is Frank online? {found}")
     demo.check("A mechanic's status is not told any more", found, "refused, PT404 feature_disabled")
-    demo.pay("E", metadata)
-    demo.hear("The same metadata is broadcast to all at once", (ALL, "E: new_request"))
-    demo.see("All see it alike", Frank="E", Mona="E", Mike="E")
+    demo.pay("F", metadata)
+    demo.hear("The same metadata is broadcast to all at once", (ALL, "F: new_request"))
+    demo.see("All see it alike", Frank="F", Mona="F", Mike="F")
     columns = ("preferred_mechanic_id", "priority_window_minutes", "priority_notified_at")
     (stored,) = carla.rows(",".join(columns), status="pending")
     demo.check("None of the three values is stored", stored, dict.fromkeys(columns))
-    demo.act("Mona", "accept", "E", "done", "Mona may take it at once")
-    demo.hear("Everyone hears that it is taken", (ALL, "E: request_accepted"))
+    demo.act("Mona", "accept", "F", "done", "Mona may take it at once")
+    demo.hear("Everyone hears that it is taken", (ALL, "F: request_accepted"))
 
 
 # --- Around them ---

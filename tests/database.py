@@ -32,6 +32,7 @@ SETS = {
     "list_session_request_events",
     "list_session_request_payments",
     "get_session_request_timeline",
+    "list_session_request_mechanics",
 }
 
 # A trigger of the marketplace's own that raises at some rows.

@@ -3,10 +3,12 @@ import {
   WORDS, addFavourite, call, followAs, listFavourites, listMyRequests, openCheckout, readCheckout,
   removeFavourite, requestFreeSession,
 } from "./favorites_priority.js";
+import { askAgain, askToBlock, blockedName } from "./blocks.js";
 import {
   amountOf, attemptAt, forgetAttempt, forgetCheckout, isForgotten, isLate, keepBooked, listCheckouts,
   readPayments, rememberCheckout,
 } from "./bookings.js";
+import { drawOrder, sayOrder } from "./order.js";
 import {
   LANGUAGE, ago, drawList, fill, find, initials, keepUp, lastSeen, leave, me, money, part, run,
   showConnected, showReadError, signOut, supabase, tell, tellError,
@@ -26,6 +28,8 @@ const UNDER_WAY = {
   waiting_for_payment: "Waiting for your bank",
   error: "Paid; we see to your booking",
 };
+const MOST = 3; // as many favourites as can be asked one after the other
+const PLACE = ["first", "second", "third"];
 // As many as leave the launcher on the screen.
 const FEW = matchMedia("(max-width: 30rem)").matches ? 2 : 3;
 
@@ -38,7 +42,8 @@ const profiles = new Map();
 const removed = new Set(); // shown until the page is left, so that it can be undone
 
 const nameOf = ({ mechanic_id, display_name }) =>
-  display_name?.trim() || (profiles.has(mechanic_id) ? "A mechanic" : "Not available any more");
+  blockedName(mechanic_id) ??
+  (display_name?.trim() || (profiles.has(mechanic_id) ? "A mechanic" : "Not available any more"));
 
 // --- Favourites ---
 
@@ -58,14 +63,31 @@ function drawFavourite(card, favourite) {
   const { mechanic_id, is_online } = favourite;
   const name = nameOf(favourite);
   const isRemoved = removed.has(mechanic_id);
+  const isBlocked = Boolean(blockedName(mechanic_id));
+  const isThere = !isRemoved && !isBlocked;
   fill(card, {
-    face: initials(favourite.display_name),
+    face: initials(blockedName(mechanic_id) ?? favourite.display_name),
     name,
-    presence: isRemoved ? "Not a favourite any more" : describePresence(favourite),
+    presence: isBlocked
+      ? "Not asked again, and not told so"
+      : isRemoved ? "Not a favourite any more" : describePresence(favourite),
   });
-  part(card, "presence").classList.toggle("online", is_online && !isRemoved);
+  part(card, "presence").classList.toggle("online", is_online && isThere);
   const [book, remove] = [part(card, "book"), part(card, "remove")];
-  book.hidden = isRemoved || !profiles.has(mechanic_id);
+  const [block, undo] = [part(card, "block"), part(card, "undo")];
+  book.hidden = !isThere || !profiles.has(mechanic_id);
+  remove.hidden = isBlocked;
+  block.hidden = isBlocked || !profiles.has(mechanic_id);
+  block.setAttribute("aria-label", `Do not ask again: ${name}`);
+  block.onclick = () => stopAsking(block, mechanic_id, name);
+  undo.hidden = !isBlocked;
+  undo.setAttribute("aria-label", `Undo: ${name} may be asked again`);
+  undo.onclick = () => run(undo, "Undoing…", async () => {
+    await askAgain(mechanic_id);
+    await readFavourites();
+    drawAll();
+    (book.hidden ? find("#favourites-title") : book).focus();
+  });
   book.setAttribute("aria-label", `Book again: ${name}`);
   const planCode = past.find((session) => session.mechanic_id === mechanic_id)?.plan_code;
   book.onclick = () => bookAgain(book, mechanic_id, name, { planCode });
@@ -87,6 +109,15 @@ async function setKept(mechanicId, isKept) {
   } catch (error) {
     tellError(error);
   }
+}
+
+async function stopAsking(button, mechanicId, name) {
+  const isDone = await askToBlock(button, mechanicId, name);
+  if (!isDone) return;
+  const wish = chosen();
+  await setChosen({ ...wish, favourites: wish.favourites.filter(({ id }) => id !== mechanicId) });
+  drawAll();
+  part(find(`#favourites > [data-key="${mechanicId}"]`), "undo").focus();
 }
 
 // As a person types it: without accents, and in any case.
@@ -197,8 +228,9 @@ async function bookAgain(button, mechanicId, name, { planCode, isOneTap = false 
   const isSure = isOneTap && status.is_online;
   const answer = status.isOff ? "anyone" : isSure ? "continue" : await ask(mechanicId, name, status);
   if (!answer) return;
-  const wish = { id: mechanicId, name, skipIfOffline: find("#rebook-skip").checked };
-  await run(button, "Checking…", () => setFavourite(answer === "continue" ? wish : null));
+  const favourites = answer === "continue" ? [{ id: mechanicId, name }] : [];
+  const skipIfOffline = find("#rebook-skip").checked;
+  await run(button, "Checking…", () => setChosen({ favourites, skipIfOffline }));
   goToLauncher(planCode);
 }
 
@@ -243,52 +275,157 @@ function goToLauncher(planCode = "") {
   find("#launcher-title").focus({ preventScroll: true });
 }
 
-// --- The favourite who is to be asked first; kept while the customer is away at Stripe ---
+// --- The favourites who are to be asked first; kept while the customer is away at Stripe ---
 
-const favourite = () => JSON.parse(sessionStorage.getItem("wish"));
+const NOBODY = { favourites: [], skipIfOffline: false };
 
-async function setFavourite(wish) {
-  if (wish) sessionStorage.setItem("wish", JSON.stringify(wish));
+function chosen() {
+  const wish = JSON.parse(sessionStorage.getItem("wish"));
+  return wish?.favourites ? wish : NOBODY;
+}
+
+async function setChosen(wish) {
+  if (wish.favourites.length > 0) sessionStorage.setItem("wish", JSON.stringify(wish));
   else sessionStorage.removeItem("wish");
   await drawBanner();
 }
 
-// The banner's words are the database's, which has none when the favourite cannot be asked.
+// The banner's words are the database's, which has none when no favourite can be asked.
 async function drawBanner() {
-  const wish = favourite();
-  const checkout = wish && plans.length ? await prepare(wish) : null;
-  const banner = checkout?.banner;
-  if (checkout && !banner) {
+  const wish = chosen();
+  if (wish.favourites.length > 0 && plans.length > 0) {
+    const { names, checkout } = await prepare(wish);
+    if (JSON.stringify(chosen()) !== JSON.stringify(wish)) return; // changed meanwhile
     const isOff = checkout.metadata.routing_type === "broadcast";
-    tell(
-      `${isOff ? WORDS.feature_disabled : `${wish.name} cannot be booked any more.`} ` +
-        "Every mechanic will be asked instead.",
-    );
-  }
-  if (!banner) sessionStorage.removeItem("wish");
-  find("#launcher").classList.toggle("chosen", Boolean(banner));
-  drawList(find("#banner"), "priority", banner ? [banner] : [], String, (box, headline) => {
-    const minutes = checkout.metadata.priority_window_minutes;
+    const gone = wish.favourites.filter(({ id }) => !(id in names));
+    const left = wish.favourites.filter(({ id }) => id in names && checkout.banner);
+    if (left.length === 0) {
+      const who = gone.map(({ name }) => name).join(" and ") || wish.favourites[0].name;
+      const why = isOff ? WORDS.feature_disabled : `${who} cannot be booked any more.`;
+      tell(`${why} Every mechanic will be asked instead.`);
+    } else if (gone.length > 0) {
+      tell(`${gone.map(({ name }) => name).join(" and ")} cannot be booked any more.`);
+    }
+    if (left.length < wish.favourites.length) return setChosen({ ...wish, favourites: left });
+    drawChosen(wish, checkout);
+  } else drawChosen(NOBODY);
+}
+
+function drawChosen(wish, checkout) {
+  const { favourites: asked } = wish;
+  find("#launcher").classList.toggle("chosen", asked.length > 0);
+  drawList(find("#banner"), "priority", asked.length > 0 ? ["wish"] : [], String, (box) => {
+    const isOne = asked.length === 1;
     fill(box, {
-      headline,
-      minutes: wish.skipIfOffline
-        ? `They have up to ${minutes} minutes to answer, if they are online when you book.`
-        : `They have up to ${minutes} minutes to answer; then everyone is asked.`,
+      headline: checkout.banner,
+      about: isOne
+        ? "They'll be notified first. If unavailable, we'll find you another mechanic."
+        : "They are asked one after the other. If none can, we'll find you another mechanic.",
+      minutes: describeMinutes(wish, Number(checkout.metadata.priority_window_minutes)),
     });
+    part(box, "order").hidden = isOne;
+    drawOrder(part(box, "order"), isOne ? [] : asked, changeOrder);
+    part(box, "then").onclick = () => run(part(box, "then"), "Checking…", askWhoIsNext);
     part(box, "dismiss").onclick = async () => {
-      await setFavourite(null);
+      await setChosen(NOBODY);
       find("#launcher-title").focus();
     };
   });
+  drawThen();
 }
 
-const prepare = ({ id, skipIfOffline }) =>
-  call(supabase, "prepare_checkout", {
-    plan_code: plans[0].code,
-    preferred_mechanic_id: id,
-    routing_type: "priority_broadcast",
-    skip_if_offline: skipIfOffline,
-  });
+// Again when the favourites have been read, which are not there yet when the page is loaded.
+function drawThen() {
+  const then = part(find("#banner"), "then");
+  if (then) then.hidden = chosen().favourites.length === MOST || others().length === 0;
+}
+
+function focusThen() {
+  const then = part(find("#banner"), "then");
+  (then && !then.hidden ? then : find("#launcher-title")).focus();
+}
+
+function describeMinutes({ favourites: asked, skipIfOffline }, minutes) {
+  if (asked.length === 1) {
+    return skipIfOffline
+      ? `They have up to ${minutes} minutes to answer, if they are online when you book.`
+      : `They have up to ${minutes} minutes to answer; then everyone is asked.`;
+  }
+  const [first, ...then] = asked.map(({ name }) => name);
+  const order = [
+    `${first} first for ${minutes} minutes`, ...then.map((name) => `then ${name} for ${minutes}`),
+  ];
+  return (
+    `${order.join(", ")}, then everyone: up to ${asked.length * minutes} minutes.` +
+    (skipIfOffline ? " Whoever is offline when you book is passed over." : "")
+  );
+}
+
+async function changeOrder(order, moved) {
+  const wish = chosen();
+  const byId = Object.fromEntries(wish.favourites.map((each) => [each.id, each]));
+  const asked = order.map(({ id }) => byId[id]).filter(Boolean);
+  await setChosen({ ...wish, favourites: asked }).catch(tellError);
+  if (moved) {
+    return sayOrder(`${moved.name} is asked ${PLACE[asked.findIndex(({ id }) => id === moved.id)]}.`);
+  }
+  sayOrder(`${asked.map(({ name }) => name).join(", then ")}, then everyone.`);
+  focusThen(); // the button is gone
+}
+
+// Their names as they are now, of those who can be booked; and what the booking would be.
+async function prepare({ favourites: asked, skipIfOffline }) {
+  const preferred_mechanic_ids = asked.map(({ id }) => id);
+  const [names, checkout] = await Promise.all([
+    readProfiles(preferred_mechanic_ids),
+    call(supabase, "prepare_checkout", {
+      plan_code: plans[0].code,
+      preferred_mechanic_ids,
+      routing_type: "priority_broadcast",
+      skip_if_offline: skipIfOffline,
+    }),
+  ]);
+  return { names, checkout };
+}
+
+// --- Who is asked next, if the first cannot ---
+
+const others = () =>
+  favourites.filter(
+    ({ mechanic_id: id }) =>
+      profiles.has(id) && !blockedName(id) && !removed.has(id) &&
+      !chosen().favourites.some((each) => each.id === id),
+  );
+
+async function askWhoIsNext() {
+  await readFavourites();
+  const wish = chosen();
+  const isAway = ({ is_online, is_reachable }) => !is_online && !is_reachable;
+  const isAsked = ({ mechanic_id }) => wish.favourites.some(({ id }) => id === mechanic_id);
+  drawList(find("#others"), "other", others(), (each) => each.mechanic_id, drawOther);
+  find("#then-offline").hidden = ![...others(), ...favourites.filter(isAsked)].some(isAway);
+  find("#then-skip").checked = wish.skipIfOffline;
+  find("#then").showModal();
+  find("#others button").focus();
+}
+
+function drawOther(row, favourite) {
+  const { mechanic_id: id, display_name, is_online } = favourite;
+  const name = nameOf(favourite);
+  fill(row, { face: initials(display_name), name, presence: describePresence(favourite) });
+  part(row, "presence").classList.toggle("online", is_online);
+  part(row, "choose").setAttribute("aria-label", `Then ask ${name}`);
+  part(row, "choose").onclick = () => {
+    const wish = chosen();
+    find("#then").close();
+    const asked = [...wish.favourites, { id, name }];
+    const skipIfOffline = find("#then-skip").checked;
+    setChosen({ favourites: asked, skipIfOffline }).then(() => {
+      sayOrder(`${name} is asked ${PLACE[asked.length - 1]}.`);
+      focusThen();
+    }, tellError);
+  };
+}
 
 // --- The launcher ---
 
@@ -326,10 +463,9 @@ function drawPlan(card, { code, title, session_type, price_cents, currency }) {
 }
 
 async function startFree(planCode) {
-  const wish = favourite();
-  const isSkipped = wish?.skipIfOffline && !isReachable(wish.id, await readStatus(wish.id));
+  const asked = await whoIsThere(chosen());
   const book = () =>
-    requestFreeSession(supabase, planCode, isSkipped ? undefined : wish?.id, {
+    requestFreeSession(supabase, planCode, asked, {
       notes: notes.value,
       attempt: attemptAt(planCode),
     });
@@ -343,13 +479,21 @@ async function startFree(planCode) {
   await leave(`request.html?id=${request.id}`);
 }
 
+// Whether to wait for who is offline is the page's to see to, where Stripe does not come between.
+async function whoIsThere({ favourites: asked, skipIfOffline }) {
+  const ids = asked.map(({ id }) => id);
+  if (!skipIfOffline) return ids;
+  const statuses = await Promise.all(ids.map(readStatus));
+  return ids.filter((id, at) => isReachable(id, statuses[at]));
+}
+
 async function pay(planCode) {
-  const wish = favourite();
+  const { favourites: asked, skipIfOffline } = chosen();
   try {
     const checkout = await openCheckout(supabase, {
       planCode,
-      favouriteId: wish?.id,
-      skipIfOffline: wish?.skipIfOffline,
+      favouriteIds: asked.length > 0 ? asked.map(({ id }) => id) : undefined,
+      skipIfOffline: skipIfOffline || undefined,
       notes: notes.value || undefined,
       attempt: attemptAt(planCode),
     });
@@ -376,7 +520,7 @@ const titleOf = (planCode) => plans.find((plan) => plan.code === planCode)?.titl
 // --- Sessions under way ---
 
 function drawRequest(row, { id, plan_code, created_at, status, mechanic_id }) {
-  const winner = profiles.get(mechanic_id)?.display_name;
+  const winner = blockedName(mechanic_id) ?? profiles.get(mechanic_id)?.display_name;
   fill(row, {
     plan: titleOf(plan_code),
     when: [status === "accepted" && winner && `With ${winner}`, `asked ${ago(created_at)}`]
@@ -420,8 +564,8 @@ const wanted = ({ mechanic_id, preferred_mechanic_id }) => mechanic_id ?? prefer
 function drawPast(row, session) {
   const { id, plan_code, created_at, status, mechanic_id, payment } = session;
   const mechanicId = wanted(session);
-  const mechanic = profiles.get(mechanicId);
-  const name = mechanic && nameOf({ mechanic_id: mechanicId, ...mechanic });
+  const mechanic = blockedName(mechanicId) ? undefined : profiles.get(mechanicId);
+  const name = blockedName(mechanicId) ?? (mechanic && nameOf({ mechanic_id: mechanicId, ...mechanic }));
   const when = date.format(new Date(created_at));
   const refund = {
     refund_due: `${amountOf(payment ?? {}) ?? "refund"} on its way back`,
@@ -433,7 +577,8 @@ function drawPast(row, session) {
   });
   part(row, "link").href = `request.html?id=${id}`;
   const book = part(row, "book");
-  book.setAttribute("aria-label", `Book again as on ${when}: ${name ?? titleOf(plan_code)}`);
+  const whom = mechanic ? name : titleOf(plan_code);
+  book.setAttribute("aria-label", `Book again as on ${when}: ${whom}`);
   const again = { planCode: plan_code, isOneTap: true };
   book.onclick = () => (mechanic ? bookAgain(book, mechanicId, name, again) : goToLauncher(plan_code));
 }
@@ -459,9 +604,16 @@ async function readProfiles(ids) {
     .in("id", ids)
     .throwOnError();
   for (const mechanic of data) profiles.set(mechanic.id, mechanic);
+  return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name]));
 }
 
 // --- All of it ---
+
+function drawAll() {
+  drawFavourites();
+  drawHistory();
+  drawThen();
+}
 
 async function draw() {
   if (!plans.length) {
@@ -481,12 +633,11 @@ async function draw() {
     readProfiles([...new Set(unknown.filter(Boolean))]),
   ]);
   past = past.map((request) => ({ ...request, payment: payments[request.id] }));
-  drawFavourites();
   const live = requests.filter((request) => request.status in STATUS);
   drawList(find("#payments"), "request", underWay, (checkout) => checkout.id, drawUnderWay);
   drawList(find("#requests"), "request", live, (request) => request.id, drawRequest);
   find("#live").hidden = live.length + underWay.length === 0;
-  drawHistory();
+  drawAll();
   showConnected();
   await followLink();
 }
@@ -499,7 +650,7 @@ async function followLink() {
   const [mechanicId, planCode] = [asked.get("book"), asked.get("plan")];
   if (mechanicId && !profiles.has(mechanicId)) await readProfiles([mechanicId]);
   const profile = profiles.get(mechanicId);
-  if (!profile) return goToLauncher(planCode);
+  if (!profile || blockedName(mechanicId)) return goToLauncher(planCode);
   const name = nameOf({ mechanic_id: mechanicId, ...profile });
   const options = { planCode, isOneTap: true };
   // Not waited for: the customer may take their time over the dialog.

@@ -424,10 +424,11 @@ export function removeFavourite(supabase, mechanicId) {
 export const listFavourites = (supabase) => call(supabase, "list_favorite_mechanics");
 
 export async function openCheckout(supabase, wish) {
-  const { planCode, favouriteId, skipIfOffline, notes, attempt } = wish;
+  const { planCode, favouriteId, favouriteIds, skipIfOffline, notes, attempt } = wish;
   const body = {
     plan_code: planCode,
     preferred_mechanic_id: favouriteId,
+    preferred_mechanic_ids: favouriteIds,
     skip_if_offline: skipIfOffline,
     notes,
     attempt,
@@ -469,13 +470,14 @@ export async function readCheckout(supabase, checkoutId) {
 export function requestFreeSession(
   supabase,
   planCode,
-  favouriteId,
+  favourites = [],
   { notes, attempt } = {},
 ) {
-  const priority = { preferred_mechanic_id: favouriteId, routing_type: "priority_broadcast" };
+  const preferred_mechanic_ids = [favourites].flat();
+  const priority = { preferred_mechanic_ids, routing_type: "priority_broadcast" };
   return call(supabase, "request_free_session", {
     plan_code: planCode,
-    ...(favouriteId && priority),
+    ...(preferred_mechanic_ids.length > 0 && priority),
     notes,
     attempt,
   });
@@ -507,6 +509,12 @@ export const reopenRequest = (supabase, requestId) =>
 
 export const readTimeline = (supabase, requestId) =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
+
+// Whom a transition was about, and from when until when it was theirs alone (if it was); then, with
+// no event yet, who is still to be asked.
+
+export const readTurns = (supabase, requestId) =>
+  call(supabase, "list_session_request_mechanics", { request_id: requestId });
 
 export const blockMechanic = (supabase, mechanicId) =>
   call(supabase, "block_mechanic", { mechanic_id: mechanicId });

@@ -1,11 +1,11 @@
 // A mechanic's page: be seen online, and take or decline what is offered.
 import {
-  WORDS, acceptRequest, completeRequest, declineRequest, followAs, keepPresence, listOpenRequests,
-  mechanicTopics, timeLeft,
+  WORDS, acceptRequest, blockCustomer, completeRequest, declineRequest, followAs, keepPresence,
+  listOpenRequests, mechanicTopics, releaseRequest, timeLeft, unblockCustomer,
 } from "./favorites_priority.js";
 import {
-  LANGUAGE, ago, drawJoin, drawList, fill, find, isCurrent, keepUp, me, money, part, run, showConnected,
-  showReadError, signOut, supabase, tell, tellError,
+  LANGUAGE, ago, confirm, drawJoin, drawList, fill, find, isCurrent, keepUp, me, money, part, run,
+  showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { drawTitle, forget, ring } from "./ring.js";
 import { serverNow } from "./server_clock.js";
@@ -94,7 +94,7 @@ function drawOpen(card, request) {
     tell("It is yours.");
   });
   decline.onclick = async () => {
-    const reason = await askWhy();
+    const reason = await askWhy("#declining");
     if (reason === null) return;
     answer(decline, "Declining…", request_id, () =>
       declineRequest(supabase, request_id, reason || undefined),
@@ -129,19 +129,17 @@ async function answer(button, busy, requestId, action) {
 }
 
 // The reason, or null when the mechanic thinks better of it.
-function askWhy() {
-  const dialog = find("#declining");
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.onclose = () => {
-      const { value } = dialog.querySelector("[name=reason]:checked");
-      resolve(dialog.returnValue ? value || find("#other").value : null);
-    };
-  });
+async function askWhy(selector) {
+  if (!(await confirm(selector))) return null;
+  const { value } = find(`${selector} [name=reason]:checked`);
+  return value || find(`${selector} input:not([type])`).value;
 }
 
-find("#other").onfocus = () => (find("[name=reason][value='']").checked = true);
+for (const other of document.querySelectorAll("dialog input:not([type])")) {
+  other.onfocus = () => {
+    other.closest("fieldset").querySelector("[name=reason][value='']").checked = true;
+  };
+}
 
 // Whoever looks at a request that leaves the list is told why, as far as the events say it.
 function tellWhatLeft(openIds, events) {
@@ -213,6 +211,46 @@ function drawJob(card, job) {
   part(card, "email").hidden = !customer_email;
   drawJoin(part(card, "join"), id);
   drawEnding(card, id);
+  const release = part(card, "release");
+  const whom = customer_name ?? "your customer";
+  release.setAttribute("aria-label", `I can't make it: ${whom}`);
+  release.onclick = async () => {
+    const reason = await askWhy("#releasing");
+    if (reason !== null) answer(release, "Giving it back…", id, () => giveBack(id, reason));
+  };
+  drawBlock(card, id, whom);
+}
+
+async function giveBack(id, reason) {
+  await releaseRequest(supabase, id, reason || undefined);
+  jobs.delete(id);
+  ending.delete(id);
+  tell("It is not yours any more. Your customer is told that you cannot come.");
+}
+
+// Which customers this mechanic does not want to hear of, by the sessions that are still in the list:
+// the database tells nobody.
+const BLOCKED = `blocked-customers:${me.id}`;
+const readBlocked = () => JSON.parse(localStorage.getItem(BLOCKED) ?? "[]");
+
+function drawBlock(card, id, whom) {
+  const isBlocked = readBlocked().includes(id);
+  const button = part(card, "block");
+  fill(card, { blocked: isBlocked ? "You will not hear of each other again. They are not told." : "" });
+  if (button.getAttribute("aria-busy") === "true") return;
+  fill(card, { block: isBlocked ? "Undo" : "Block this customer" });
+  button.setAttribute(
+    "aria-label", isBlocked ? `Undo: hear of ${whom} again` : `Block this customer: ${whom}`,
+  );
+  button.onclick = async () => {
+    if (!isBlocked && !(await confirm("#blocking"))) return;
+    await run(button, "Noting…", async () => {
+      await (isBlocked ? unblockCustomer : blockCustomer)(supabase, id);
+      const others = readBlocked().filter((each) => each !== id).slice(-20);
+      localStorage.setItem(BLOCKED, JSON.stringify(isBlocked ? others : [...others, id]));
+    });
+    drawBlock(card, id, whom);
+  };
 }
 
 async function readJobs() {
@@ -265,6 +303,11 @@ async function draw(events) {
   }
   if (events.some(({ event, request_id }) => event === "request_refunded" && jobs.has(request_id))) {
     tell("The payment for your session was refunded. Talk to your customer.");
+  }
+  for (const { event, request_id, payload } of events) {
+    if (event === "request_released" && payload.reason === "no_show" && jobs.delete(request_id)) {
+      tell("Your customer says that you did not come. The session is not yours any more.");
+    }
   }
   forget(openIds);
   ringFor(open);

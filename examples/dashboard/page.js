@@ -123,6 +123,16 @@ export function tellError(error) {
   else tell(explain({ word }), "error");
 }
 
+// What a dialog is left by: the value of the button, or nothing.
+export function confirm(selector) {
+  const dialog = find(selector);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => resolve(dialog.returnValue);
+  });
+}
+
 // Runs what a button does; meanwhile it says so and cannot be pressed again.
 export async function run(button, busy, action) {
   if (button.getAttribute("aria-busy") === "true") return;

@@ -1,15 +1,16 @@
 // A customer's request while it lives: who is told, how long they have, and who accepted.
 import * as config from "./config.js";
 import {
-  addFavourite, askEveryoneNow, cancelRequest, followAs, readCheckout, readTimeline, timeLeft,
-  windowEndsAt,
+  addFavourite, askEveryoneNow, cancelRequest, followAs, readCheckout, readTimeline, readTurns,
+  reopenRequest, timeLeft,
 } from "./favorites_priority.js";
+import { askAgain, askToBlock, blockedName } from "./blocks.js";
 import {
   amountOf, describePayment, forgetBooking, forgetCheckout, isLate, readPayments, rememberCheckout,
   wasBooked, whatBecameOf,
 } from "./bookings.js";
 import {
-  LANGUAGE, ago, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, part, run,
+  LANGUAGE, ago, confirm, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, part, run,
   showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { tellWorker } from "./phone.js";
@@ -58,7 +59,7 @@ async function readNames(ids) {
   const { data } = await supabase
     .from("mechanics")
     .select("id, display_name")
-    .in("id", ids.filter(Boolean))
+    .in("id", [...new Set(ids.filter(Boolean))])
     .throwOnError();
   return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name?.trim()]));
 }
@@ -107,7 +108,8 @@ const CONFIRMING = {
   ],
 };
 
-const ASKED_EVERYONE = {
+// Why the turn of a favourite ended.
+const MOVED_ON = {
   window_ended: (favourite) => `${favourite} did not answer in time.`,
   declined: (favourite) => `${favourite} cannot take it.`,
   customer: () => "As you wished.",
@@ -123,10 +125,11 @@ const SKIPPED = {
   own_request: () => "That would have been yourself.",
   unknown_mechanic: () => "They are not available any more.",
   not_approved: () => "They are not available any more.",
+  too_many: () => "Up to three are asked in turn.",
 };
 const GIVEN_BACK = {
-  released: "Your mechanic cannot come.",
-  no_show: "Your mechanic did not come.",
+  released: (mechanic) => `${mechanic} cannot come.`,
+  no_show: (mechanic) => `${mechanic} did not come.`,
 };
 const CLOSED = {
   cancelled: "It was cancelled.",
@@ -134,19 +137,23 @@ const CLOSED = {
   expired: "Nobody could take it in time.",
 };
 
-// An event as [what happened, why]; null for what is nothing to the customer.
-function describe({ event, reason }, favourite, winner) {
+// An event as [what happened, why]; null for what is nothing to the customer. `whose` is the name of
+// whom it is about, `before` of whose turn it was until then, if it was anybody's.
+function describe({ event, reason }, whose, before) {
+  const why = before ? MOVED_ON[reason]?.(before) ?? "" : "";
   switch (event) {
     case "priority_request":
-      return [`Told first: ${favourite}`, ""];
-    case "priority_skipped":
-      return ["Your favourite cannot be asked", SKIPPED[reason]?.(favourite) ?? ""];
+      return [`${before ? "Then told" : "Told first"}: ${whose ?? "your favourite"}`, why];
+    case "priority_skipped": {
+      const name = whose ?? "Your favourite";
+      return [`${name} cannot be asked`, SKIPPED[reason]?.(name) ?? ""];
+    }
     case "new_request":
-      return ["We asked everyone", ASKED_EVERYONE[reason]?.(favourite) ?? ""];
+      return ["We asked everyone", why];
     case "request_accepted":
-      return [`${winner} accepted`, ""];
+      return [`${whose ?? "A mechanic"} accepted`, ""];
     case "request_released":
-      return ["Finding another mechanic", GIVEN_BACK[reason] ?? ""];
+      return ["Finding another mechanic", GIVEN_BACK[reason]?.(whose ?? "Your mechanic") ?? ""];
     case "request_completed":
       return ["Session complete", ""];
     case "request_refunded":
@@ -158,27 +165,76 @@ function describe({ event, reason }, favourite, winner) {
   }
 }
 
+// The timeline in words.
+function describeSteps({ timeline, turns, names }) {
+  const whose = Object.fromEntries(
+    turns.map(({ event_id, mechanic_id }) => [event_id, nameOf(mechanic_id, names)]),
+  );
+  let before;
+  return timeline.flatMap((event) => {
+    const name = whose[event.event_id];
+    const [what, why] = describe(event, name, before) ?? [];
+    if (event.event === "priority_request") before = name ?? "Your favourite";
+    if (event.event === "request_accepted") before = undefined;
+    return what ? [{ id: event.event_id, what, why, at: event.created_at }] : [];
+  });
+}
+
+const nameOf = (mechanicId, names) => blockedName(mechanicId) ?? names[mechanicId];
+
 // Accepted by one whose account is gone since.
 const isStranded = ({ status, mechanic_id }) => status === "accepted" && !mechanic_id;
 
+// How often it was given back, or nobody came; and the last time, unless somebody accepted since.
+function readReleases({ timeline, turns, names }) {
+  const released = timeline.filter(({ event }) => event === "request_released");
+  const last = timeline.findLast(({ event }) => /^request_(accepted|released)$/.test(event));
+  const whose = turns.find(({ event_id }) => event_id === last?.event_id)?.mechanic_id;
+  const name = nameOf(whose, names) || "Your mechanic";
+  const why = last?.event === "request_released" ? GIVEN_BACK[last.reason]?.(name) : null;
+  return { count: released.length, why };
+}
+
+// Whose turn it is by the clock, be it announced or not, and whose turns are to come.
+function readClock({ request, turns, names }, now) {
+  if (request.status !== "pending" || request.notification_sent_at) return {};
+  const windows = turns.filter(({ ends_at }) => ends_at).map((turn) => ({
+    name: nameOf(turn.mechanic_id, names) || "Your favourite",
+    startsAt: Date.parse(turn.starts_at),
+    endsAt: Date.parse(turn.ends_at),
+  }));
+  return {
+    open: windows.findLast(({ startsAt, endsAt }) => startsAt <= now && now < endsAt),
+    next: windows.filter(({ startsAt }) => startsAt > now),
+    last: windows.at(-1),
+    isChain: windows.length > 1,
+  };
+}
+
 // What can be said, and the sign that stands above it.
-function headline(request, endsAt, favourite, winner) {
-  if (endsAt > serverNow()) {
-    return ["", `Waiting for ${favourite}`, "Nobody else sees your request while they decide."];
+function headline(request, { open, last }, releases, winner) {
+  const { status } = request;
+  if (open) {
+    return ["", `Waiting for ${open.name}`, "Nobody else sees your request while they decide."];
   }
-  if (endsAt) {
-    return ["asking", "Asking every mechanic", `${favourite} did not answer in time.`];
-  }
+  if (last) return ["asking", "Asking every mechanic", `${last.name} did not answer in time.`];
   if (isStranded(request)) {
     return ["over", "Your mechanic is not here any more", "Cancel it, and your payment is returned."];
+  }
+  if (status === "pending" && releases.why) {
+    const more = "Everyone else is asked, and nothing is charged again.";
+    return ["asking", "Finding another mechanic", `${releases.why} ${more}`];
   }
   return {
     pending: ["asking", "Asking every mechanic", "The first to accept takes your session."],
     accepted: ["", `${winner} accepted`, "They will be with you in a moment."],
     completed: ["done", "Session complete", "Thank you for being here."],
-    cancelled: ["over", "Request closed", "No mechanic is being asked any more."],
+    cancelled: [
+      "over", "Request closed", [releases.why, "No mechanic is being asked any more."]
+        .filter(Boolean).join(" "),
+    ],
     expired: ["over", "Request expired", "Nobody could take it in time."],
-  }[request.status];
+  }[status];
 }
 
 function whatOfTheMoney({ status }, payment, plan) {
@@ -199,7 +255,7 @@ function drawStep(step, { what, why, at }) {
   part(step, "when").dateTime = when.toISOString();
 }
 
-// The favourite's window, and since when it is accepted, as they were last read.
+// The turn that is under way, and since when it is accepted, as they were last read.
 let clock = null;
 let acceptedAt = null;
 
@@ -208,21 +264,39 @@ function drawClock() {
   if (acceptedAt) {
     find("#since").textContent = `Accepted at ${time.format(new Date(acceptedAt))}, ${ago(acceptedAt)}`;
   }
+  drawMissing();
   find("#clock").hidden = !clock || !isCurrent();
   if (!clock) return;
   const left = clock.endsAt - serverNow();
-  find("#clock").style.setProperty("--left", Math.max(0, left / clock.length));
+  find("#clock").style.setProperty("--left", Math.max(0, left / (clock.endsAt - clock.startsAt)));
   fill(find("#clock"), {
     time: timeLeft(clock.endsAt, serverNow()),
-    label: `left for ${clock.favourite}`,
+    label: `left for ${clock.name}`,
   });
   if (left <= 0) {
-    // Everyone may take it from now on, be it announced or not, and be it read or not.
+    // The next one may take it from now on, be it announced or not, and be it read or not.
     drawRequest();
     catchUp?.();
   }
 }
 setInterval(drawClock, 1000);
+
+const MINUTES_TO_COME = 10;
+
+// Before that the database would say no: so does the page, by the same clock.
+function drawMissing() {
+  const from = acceptedAt && Date.parse(acceptedAt) + MINUTES_TO_COME * 60_000;
+  const isTime = Boolean(from) && serverNow() >= from;
+  const missing = find("#missing");
+  const hadFocus = document.activeElement === missing;
+  missing.hidden = !isTime;
+  find("#missing-from").hidden = !from || isTime;
+  if (from && !isTime) {
+    find("#missing-from").textContent =
+      `If they do not come, you can say so here from ${time.format(new Date(from))}.`;
+  }
+  if (hadFocus && missing.hidden) part(find("#session"), "title").focus();
+}
 
 function show(sign, title, about, money = "") {
   find("#sign").hidden = !sign;
@@ -265,45 +339,60 @@ async function draw() {
   }
   if (wasBooked(requestId)) forgetBooking();
   const { mechanic_id, preferred_mechanic_id, plan_code } = request;
-  const [timeline, names, payments, plan, isKept] = await Promise.all([
+  const [timeline, [turns, names], payments, plan, isKept] = await Promise.all([
     readTimeline(supabase, requestId),
-    readNames([preferred_mechanic_id, mechanic_id]),
+    readTurns(supabase, requestId).then(async (turns) => {
+      const theirs = turns.map((turn) => turn.mechanic_id);
+      return [turns, await readNames([preferred_mechanic_id, mechanic_id, ...theirs])];
+    }),
     readPayments([requestId]),
     readPlan(plan_code),
     mechanic_id ? isFavourite(mechanic_id) : false,
   ]);
-  known = { request, timeline, names, payment: payments[requestId], plan, isKept };
+  known = { request, timeline, turns, names, payment: payments[requestId], plan, isKept };
   drawRequest();
   showConnected();
 }
 
 // What was last read, as it is at this moment.
 function drawRequest() {
-  const { request, timeline, names, payment, plan } = known;
+  const { request, names, payment, plan } = known;
   const { status, mechanic_id } = request;
-  const favourite = names[request.preferred_mechanic_id] || "Your favourite";
-  const winner = names[mechanic_id] || "A mechanic";
-  const endsAt = windowEndsAt(request);
-  const isWindow = endsAt > serverNow();
-  const steps = timeline.flatMap((event) => {
-    const [what, why] = describe(event, favourite, winner) ?? [];
-    return what ? [{ id: event.event_id, what, why, at: event.created_at }] : [];
-  });
+  const winner = nameOf(mechanic_id, names) || "A mechanic";
+  const turns = readClock(known, serverNow());
+  const releases = readReleases(known);
 
   acceptedAt = status === "accepted" && mechanic_id ? request.accepted_at : null;
-  clock = isWindow ? { endsAt, favourite, length: request.priority_window_minutes * 60_000 } : null;
-  const [sign, title, about] = headline(request, endsAt, favourite, winner);
+  clock = turns.open ?? null;
+  const [sign, title, about] = headline(request, turns, releases, winner);
   show(sign, title, about, whatOfTheMoney(request, payment, plan));
+  drawNext(turns);
   drawClock();
   find("#face").hidden = !acceptedAt;
   find("#face").textContent = initials(names[mechanic_id]);
   drawSummary(plan, payment);
-  drawList(find("#steps"), "step", steps, (step) => step.id, drawStep);
+  drawList(find("#steps"), "step", describeSteps(known), (step) => step.id, drawStep);
   find("#session").dataset.status = status;
-  drawButtons(isWindow, winner);
+  drawButtons(Boolean(clock), winner);
   find("#telling").hidden = status !== "pending";
   if (document.hasFocus()) tellWorker({ seen: request.id });
   fill(find("#sure"), { money: wouldReturn(payment) });
+  fill(find("#missed"), {
+    name: winner,
+    then: releases.count === 0
+      ? "We ask everyone else at once. You are not charged again."
+      : `This was the second mechanic: your request is closed. ${wouldReturn(payment)}`.trim(),
+  });
+}
+
+// Who comes after the one whose turn it is; of one favourite it was said before.
+function drawNext({ open, next, isChain }) {
+  find("#next").hidden = !open || !isChain;
+  if (find("#next").hidden) return;
+  const at = (moment) => time.format(new Date(moment));
+  const then = next.map(({ name, startsAt }) => `${name} from ${at(startsAt)}`);
+  const everyone = `everyone from ${at((next.at(-1) ?? open).endsAt)}`;
+  find("#next").textContent = `Then ${[...then, everyone].join(", then ")}.`;
 }
 
 function drawSummary(plan, payment) {
@@ -323,13 +412,14 @@ function drawButtons(isWindow, winner) {
   const { status, mechanic_id, preferred_mechanic_id, plan_code } = request;
   const isOver = ["cancelled", "expired", "completed"].includes(status);
   drawJoin(find("#join"), status === "accepted" && !isStranded(request) ? requestId : null);
-  const whom = mechanic_id ?? preferred_mechanic_id;
+  const blocked = blockedName(mechanic_id);
+  const whom = blocked ? null : mechanic_id ?? preferred_mechanic_id;
   const again = new URLSearchParams({ plan: plan_code ?? "" });
   if (whom && names[whom]) again.set("book", whom);
   find("#rebook").hidden = !isOver;
   find("#rebook").href = `index.html?${again}`;
   find("#rebook").textContent = again.has("book") ? `Book ${names[whom]} again` : "Book again";
-  find("#keep").hidden = isKept || !names[mechanic_id] || status === "cancelled";
+  find("#keep").hidden = isKept || blocked || !names[mechanic_id] || status === "cancelled";
   if (find("#keep").getAttribute("aria-busy") !== "true") {
     find("#keep").textContent = `Keep ${winner} as a favourite`;
   }
@@ -337,6 +427,15 @@ function drawButtons(isWindow, winner) {
     await addFavourite(supabase, me.id, mechanic_id);
     tell(`${winner} is among your favourites now.`);
   });
+  const block = find("#block-them");
+  block.hidden = !isOver || !(blocked || names[mechanic_id]);
+  if (block.getAttribute("aria-busy") !== "true") {
+    block.textContent = blocked ? `Undo: ${blocked} may be asked again` : `Do not ask ${winner} again`;
+  }
+  block.onclick = () => blocked
+    ? change(block, "Undoing…", () => askAgain(mechanic_id))
+    : stopAsking(block, mechanic_id, winner);
+  find("#blocked").hidden = block.hidden || !blocked;
   find("#everyone").hidden = !isWindow;
   find("#cancel").hidden = status !== "pending" && !isStranded(request);
   find("#again").hidden = !isOver;
@@ -352,13 +451,16 @@ async function change(button, busy, action) {
   await catchUp?.();
 }
 
-find("#everyone").onclick = () => change(find("#everyone"), "Asking…", askEveryoneNow);
-find("#cancel").onclick = () => {
-  find("#sure").returnValue = "";
-  find("#sure").showModal();
+async function stopAsking(button, mechanicId, name) {
+  if (await askToBlock(button, mechanicId, name)) await catchUp?.();
+}
+
+find("#missing").onclick = async () => {
+  if (await confirm("#missed")) await change(find("#missing"), "Asking…", reopenRequest);
 };
-find("#sure").onclose = () => {
-  if (find("#sure").returnValue) change(find("#cancel"), "Cancelling…", cancelRequest);
+find("#everyone").onclick = () => change(find("#everyone"), "Asking…", askEveryoneNow);
+find("#cancel").onclick = async () => {
+  if (await confirm("#sure")) await change(find("#cancel"), "Cancelling…", cancelRequest);
 };
 find("#sign-out").onclick = () => run(find("#sign-out"), "Signing out…", signOut);
 find("#help").href = config.HELP_URL ?? "";

@@ -16,6 +16,7 @@
 \ir public.list_favorite_mechanics.sql
 \ir public.list_open_session_requests.sql
 \ir public.list_session_request_events.sql
+\ir public.list_session_request_mechanics.sql
 \ir public.list_session_request_payments.sql
 \ir public.prepare_checkout.sql
 \ir public.process_stripe_event.sql

@@ -524,6 +524,8 @@ export const listFavourites = (supabase: Client): Promise<Favourite[]> =>
 export interface Wish {
   planCode: string;
   favouriteId?: string;
+  // In its place up to three, in the order to ask them.
+  favouriteIds?: string[];
   skipIfOffline?: boolean;
   // For the mechanic who accepts: at most 500 characters.
   notes?: string;
@@ -537,10 +539,11 @@ export interface Checkout {
 }
 
 export async function openCheckout(supabase: Client, wish: Wish): Promise<Checkout> {
-  const { planCode, favouriteId, skipIfOffline, notes, attempt } = wish;
+  const { planCode, favouriteId, favouriteIds, skipIfOffline, notes, attempt } = wish;
   const body = {
     plan_code: planCode,
     preferred_mechanic_id: favouriteId,
+    preferred_mechanic_ids: favouriteIds,
     skip_if_offline: skipIfOffline,
     notes,
     attempt,
@@ -583,13 +586,14 @@ export async function readCheckout(supabase: Client, checkoutId: string): Promis
 export function requestFreeSession(
   supabase: Client,
   planCode: string,
-  favouriteId?: string,
+  favourites: string | string[] = [],
   { notes, attempt }: { notes?: string; attempt?: string } = {},
 ): Promise<SessionRequest> {
-  const priority = { preferred_mechanic_id: favouriteId, routing_type: "priority_broadcast" };
+  const preferred_mechanic_ids = [favourites].flat();
+  const priority = { preferred_mechanic_ids, routing_type: "priority_broadcast" };
   return call(supabase, "request_free_session", {
     plan_code: planCode,
-    ...(favouriteId && priority),
+    ...(preferred_mechanic_ids.length > 0 && priority),
     notes,
     attempt,
   });
@@ -629,6 +633,18 @@ export interface Transition {
 
 export const readTimeline = (supabase: Client, requestId: string): Promise<Transition[]> =>
   call(supabase, "get_session_request_timeline", { request_id: requestId });
+
+// Whom a transition was about, and from when until when it was theirs alone (if it was); then, with
+// no event yet, who is still to be asked.
+export interface Turn {
+  event_id: number | null;
+  mechanic_id: string | null;
+  starts_at: string | null;
+  ends_at: string | null;
+}
+
+export const readTurns = (supabase: Client, requestId: string): Promise<Turn[]> =>
+  call(supabase, "list_session_request_mechanics", { request_id: requestId });
 
 export const blockMechanic = (supabase: Client, mechanicId: string): Promise<void> =>
   call(supabase, "block_mechanic", { mechanic_id: mechanicId });

@@ -268,6 +268,11 @@ isOneToOne: false
               "created_at": string,"event": string,"event_id": number,"payload": Json,"request_id": string
             }[]
                            },
+"list_session_request_mechanics":
+{ Args: { "request_id": string }; Returns: {
+              "ends_at": string,"event_id": number,"mechanic_id": string,"starts_at": string
+            }[]
+                           },
 "list_session_request_payments":
 { Args: { "request_ids": (string)[] }; Returns: {
               "amount_total": Json,"currency": string,"request_id": string,"status": string

@@ -156,6 +156,7 @@ def test_nothing_personal_before_the_accept(world: World) -> None:
             person.post("list_session_request_events", max_rows=1000),
             person.post("list_favorite_mechanics"),
             person.post("get_session_request_timeline", request_id=request_id),
+            person.post("list_session_request_mechanics", request_id=request_id),
             person.post("cancel_session_request", request_id=request_id),
         )
 
@@ -326,6 +327,7 @@ def test_get(world: World) -> None:
         (carla, "list_favorite_mechanics"),
         (carla, "prepare_checkout?plan_code=quick-chat"),
         (carla, f"get_session_request_timeline?request_id={request_id}"),
+        (carla, f"list_session_request_mechanics?request_id={request_id}"),
         (carla, f"get_session_request_by_checkout?checkout_session_id={session}"),
         (carla, "get_session_request_by_checkout?checkout_session_id=cs_unknown"),
         (carla, f"get_checkout_status?checkout_session_id={session}"),

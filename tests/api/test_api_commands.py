@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -173,4 +174,6 @@ def test_demo(demo: tuple[subprocess.Popen[str], Path]) -> None:
     status = process.wait(150)
     said = output.read_text()
     assert status == 0, said
-    assert "all hold" in said and "✗" not in said and "\033" not in said
+    (verdict,) = re.findall(r"^\d+ statements, all hold", said, re.MULTILINE)
+    assert "✗" not in said and "\033" not in said
+    assert f"\n{verdict}\n" in (ROOT / "README.md").read_text()

@@ -60,6 +60,18 @@ def test_stripe_gets_the_database_s_price_and_metadata(
     assert session["success_url"] == f"{dashboard}/request.html?checkout={{CHECKOUT_SESSION_ID}}"
 
 
+def test_favourites_in_turn(world: World, carla: Person, frank: Person) -> None:
+    mona = world.mechanic()
+    answer = ask(carla, preferred_mechanic_ids=[mona.id, frank.id])
+    assert answer.json()["banner"] == "Booking with Mia, then Mia (Priority)"
+    chain = {"preferred_mechanic_ids": f"{mona.id},{frank.id}"}
+    assert session_of(answer)["metadata"] == world.metadata(carla, mona) | chain
+    one = session_of(ask(carla, preferred_mechanic_ids=[frank.id]))
+    assert one["metadata"] == world.metadata(carla, frank)
+    answer = ask(carla, preferred_mechanic_ids=[frank.id, frank.id])
+    assert (answer.status_code, answer.json()["details"]) == (422, "invalid_mechanics")
+
+
 def test_offline_favourites_may_be_skipped(world: World, carla: Person, frank: Person) -> None:
     session = session_of(ask(carla, preferred_mechanic_id=frank.id, skip_if_offline=True))
     assert session["metadata"] == world.metadata(carla, frank) | {"skip_if_offline": "true"}

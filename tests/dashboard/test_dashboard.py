@@ -461,6 +461,8 @@ def test_books_by_keyboard_alone(stage: Stage) -> None:
     expect(banner(page)).to_be_visible()
     expect(page.get_by_role("heading", name="Start a session")).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Then ask …")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Ask everyone instead")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.type("It squeals")

@@ -25,7 +25,6 @@ from tests.dashboard.test_dashboard import (
     headline,
     offer,
     request_id,
-    start_free,
 )
 
 LOOKS = [
@@ -81,7 +80,14 @@ def test_customer_s_screens(stage: Stage, look: Look, check: Callable[[Page, str
     book_again(page, "Frank", "Continue with Frank Öberg")
     expect(banner(page)).to_be_visible()
     check(page, "launcher")
-    start_free(stage, page)
+    page.get_by_role("button", name="Then ask …").click()
+    expect(page.get_by_role("dialog", name="Then ask")).to_be_visible()
+    check(page, "then")
+    page.get_by_role("button", name="Then ask Mona").click()
+    expect(page.get_by_role("list", name="Who is asked").get_by_role("listitem")).to_have_count(2)
+    check(page, "order")
+    page.get_by_role("button", name="Start now").click()
+    expect(page.get_by_text("Then Mona Ricci from")).to_be_visible()
     check(page, "waiting")
     page.get_by_role("button", name="Cancel").click()
     check(page, "cancel")
@@ -92,8 +98,20 @@ def test_customer_s_screens(stage: Stage, look: Look, check: Callable[[Page, str
     stage.frank.rpc("accept_session_request", request_id=request_id(page))
     expect(headline(page)).to_have_text("Frank Öberg accepted")
     check(page, "accepted")
-    stage.frank.rpc("complete_session_request", request_id=request_id(page))
+    stage.world.sql("update public.session_requests set accepted_at = now() - interval '11 min'")
+    page.reload()
+    page.get_by_role("button", name="They did not come").click()
+    check(page, "missed")
+    page.get_by_role("dialog").get_by_role("button", name="They did not come").click()
+    expect(headline(page)).to_have_text("Finding another mechanic")
+    check(page, "finding")
+    stage.mona.rpc("accept_session_request", request_id=request_id(page))
+    stage.mona.rpc("complete_session_request", request_id=request_id(page))
     expect(headline(page)).to_have_text("Session complete")
+    page.get_by_role("button", name="Do not ask Mona Ricci again").click()
+    check(page, "block")
+    page.get_by_role("button", name="Keep them").click()
+    check(page, "complete")
     page.goto(f"/request.html?checkout=cs_test_{uuid.uuid4().hex}")
     expect(headline(page)).to_have_text("Confirming your payment…")
     check(page, "confirming")
@@ -128,6 +146,11 @@ def test_mechanic_s_screens(stage: Stage, look: Look, check: Callable[[Page, str
     page.get_by_role("button", name="Accept").first.click()
     expect(page.locator("#accepted")).to_contain_text("Carla Customer")
     check(page, "accepted")
+    page.get_by_role("button", name="I can't make it").click()
+    check(page, "release")
+    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Block this customer").click()
+    check(page, "block-customer")
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -73,6 +73,12 @@ const cases = {
     await refused(accept(mona, due), 410, "request_expired");
   },
 
+  async invalid_mechanics() {
+    const twice = { preferred_mechanic_ids: [frank.id, frank.id], routing_type: "priority_broadcast" };
+    const wish = { plan_code: "quick-chat", ...twice };
+    await refused(rpc(carla, "prepare_checkout", wish), 422, "invalid_mechanics");
+  },
+
   async invalid_plan() {
     const plan_code = "gold";
     await refused(rpc(carla, "prepare_checkout", { plan_code }), 422, "invalid_plan");

@@ -159,6 +159,20 @@ test("a free session, for the favourite or for everyone", async () => {
   assert.equal(page.windowEndsAt(await page.requestFreeSession(carla.supabase, plan)), null);
 });
 
+test("favourites in turn", async () => {
+  const favourites = [mona.id, frank.id];
+  const wish = { planCode: "quick-chat", favouriteIds: favourites, attempt: randomUUID() };
+  const { banner } = await page.openCheckout(carla.supabase, wish);
+  assert.equal(banner, "Booking with Mia, then Mia (Priority)");
+  const plan = "free-diagnostic";
+  const { id } = await page.requestFreeSession(carla.supabase, plan, favourites);
+  const [first, second, ...more] = await page.readTurns(carla.supabase, id);
+  assert.deepEqual([first, second, ...more].map((turn) => turn.mechanic_id), favourites);
+  assert.equal(first.ends_at, second.starts_at);
+  const [told] = await page.readTimeline(carla.supabase, id);
+  assert.deepEqual([first.event_id, second.event_id], [told.event_id, null]);
+});
+
 test("what happens during a lost connection is caught up with, in order", async () => {
   const { screen, storage } = await start(page.startCustomerApp, carla, {});
   const seen = await book(carla, frank);

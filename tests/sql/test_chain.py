@@ -1,5 +1,6 @@
 """Up to three favourites in turn: whose turn it is by the clock, and how it moves on."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -415,4 +416,52 @@ def test_the_customer_reads_each_turn(shared: Database, people: list[str]) -> No
         ("priority_request", None),
         ("priority_request", "window_ended"),
         ("priority_request", "window_ended"),
+    ]
+    listed = rpc(shared.connect(customer), "list_session_request_mechanics", request_id=request)
+    assert [row["event_id"] for row in listed] == [event["event_id"] for event in timeline]
+    assert [row["mechanic_id"] for row in listed] == people[:3]
+
+
+def test_the_customer_reads_who_comes_next_by_the_clock(
+    shared: Database, people: list[str]
+) -> None:
+    customer = shared.make_customer()
+    request = book(shared, *people[:3], NOBODY, customer=customer)
+
+    def turns() -> list[tuple[bool, str, float, float]]:
+        found = rpc(shared.connect(customer), "list_session_request_mechanics", request_id=request)
+        began = datetime.fromisoformat(next(row["starts_at"] for row in found if row["starts_at"]))
+        return [
+            (
+                row["event_id"] is not None,
+                row["mechanic_id"],
+                (datetime.fromisoformat(row["starts_at"]) - began).total_seconds() / 60,
+                (datetime.fromisoformat(row["ends_at"]) - began).total_seconds() / 60,
+            )
+            for row in found
+            if row["starts_at"]
+        ]
+
+    one, two, three, _ = people
+    planned = [(True, one, 0, 10), (False, two, 10, 20), (False, three, 20, 30)]
+    assert turns() == planned
+    with shared.unchanged():
+        assert turns() == planned
+    # No sweep has told Two that it is theirs; who is gone by then is not promised.
+    suspend(shared, two)
+    assert turns() == [(True, one, 0, 10), (False, three, 10, 20)]
+    rpc(shared.connect(one), "decline_session_request", request_id=request)
+    assert [(told, who) for told, who, *_ in turns()] == [(True, one), (True, three)]
+    rpc(shared.connect(three), "accept_session_request", request_id=request)
+    rpc(shared.connect(three), "release_session_request", request_id=request)
+    listed = rpc(shared.connect(customer), "list_session_request_mechanics", request_id=request)
+    timeline = rpc(shared.connect(customer), "get_session_request_timeline", request_id=request)
+    events = {event["event_id"]: event["event"] for event in timeline}
+    assert [(events[row["event_id"]], row["mechanic_id"]) for row in listed] == [
+        ("priority_skipped", NOBODY),
+        ("priority_request", one),
+        ("priority_skipped", two),
+        ("priority_request", three),
+        ("request_accepted", three),
+        ("request_released", three),
     ]

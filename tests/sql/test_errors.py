@@ -258,6 +258,7 @@ OF_A_REQUEST = {
         ("service_role", "open"): DENIED,
     },
 }
+OF_A_REQUEST["list_session_request_mechanics"] = OF_A_REQUEST["get_session_request_timeline"]
 OF_A_REQUEST["broadcast_session_request_now"] = OF_A_REQUEST["cancel_session_request"]
 
 

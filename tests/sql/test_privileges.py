@@ -33,6 +33,7 @@ CLIENT_RPCS = [
     "list_favorite_mechanics()",
     "list_open_session_requests()",
     "list_session_request_events(bigint,integer)",
+    "list_session_request_mechanics(uuid)",
     "list_session_request_payments(uuid[])",
     "prepare_checkout(text,uuid,text,integer,boolean,text,uuid[])",
     "register_device(text,text,text)",
@@ -62,6 +63,7 @@ BEHIND_THEM = [
     "dispatch.list_open_requests()",
     "dispatch.list_payments(uuid[])",
     "dispatch.list_request_events(bigint,integer)",
+    "dispatch.list_request_mechanics(uuid)",
     "dispatch.make_checkout(text,uuid,text,integer,boolean,text,uuid[])",
     "dispatch.may_see_request(session_requests)",
     "dispatch.may_use_topic(text,text,text)",
@@ -236,7 +238,7 @@ def test_every_table_has_row_level_security(installed: Database) -> None:
         f"select relname, relrowsecurity from pg_class"
         f" where relkind = 'r' and relnamespace in {OURS}"
     )
-    assert len(tables) == 13 and all(row["relrowsecurity"] for row in tables)
+    assert len(tables) == 14 and all(row["relrowsecurity"] for row in tables)
 
 
 DENIED = [

@@ -158,6 +158,7 @@ def test_signed_in_with_sql_of_their_own(victim: Database, arm: Arm, sprung: set
     rpc(as_customer, "broadcast_session_request_now", request_id=opened)
     rpc(as_customer, "cancel_session_request", request_id=cancelled)
     rpc(as_customer, "get_session_request_timeline", request_id=accepted)
+    rows(as_customer, "select public.list_session_request_mechanics(%s)", accepted)
     rpc(as_customer, "get_mechanic_status", mechanic_id=mechanic)
     rpc(as_customer, "list_favorite_mechanics")
     for connection in (as_customer, as_mechanic):

@@ -24,6 +24,7 @@ READS = {
     "get_session_request_timeline",
     "list_favorite_mechanics",
     "list_open_session_requests",
+    "list_session_request_mechanics",
     "list_session_request_payments",
     "prepare_checkout",
 }
@@ -78,6 +79,7 @@ def test_every_rpc(shared: Database, replica: Database) -> None:
         "list_favorite_mechanics": (customer, {}),
         "list_open_session_requests": (mechanic, {}),
         "list_session_request_events": (mechanic, {}),
+        "list_session_request_mechanics": (customer, its_id),
         "list_session_request_payments": (customer, {"request_ids": f"{{{request}}}"}),
         "prepare_checkout": (customer, {"plan_code": "quick-chat", **favourite}),
         "process_stripe_event": (None, {"event": checkout(customer)}),

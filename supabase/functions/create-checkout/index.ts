@@ -45,12 +45,15 @@ Deno.serve(async (request) => {
   const supabase = createClient(SUPABASE_URL, API_KEY, {
     global: { headers: { Authorization } },
   });
-  const favourite = wish.preferred_mechanic_id;
+  const favourites = wish.preferred_mechanic_ids ?? [wish.preferred_mechanic_id ?? []].flat();
   const { data: checkout, error, status } = await supabase.rpc("prepare_checkout", {
     plan_code: wish.plan_code,
     skip_if_offline: wish.skip_if_offline ?? false,
     ...(wish.notes && { notes: wish.notes }),
-    ...(favourite && { preferred_mechanic_id: favourite, routing_type: "priority_broadcast" }),
+    ...(favourites.length > 0 && {
+      preferred_mechanic_ids: favourites,
+      routing_type: "priority_broadcast",
+    }),
   });
   if (error) return answer(error, status || 502);
 
