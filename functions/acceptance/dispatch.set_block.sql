@@ -43,9 +43,7 @@ begin
             set announced_at = now()
             where
                 customer_id = any(v_users) and preferred_mechanic_id = any(v_mechanic_ids)
-                and is_pending and announced_at is null and window_began_at is not null
-                -- As dispatch.release_windows.
-                and (window_ends_at > now()) is not false;
+                and is_pending and announced_at is null and window_began_at is not null;
         else
             delete from dispatch.blocks as b
             where

@@ -13,9 +13,7 @@ begin
         set announced_at = now()
         where
             preferred_mechanic_id = old.id
-            and is_pending and announced_at is null and window_began_at is not null
-            -- What the clock has ended is the sweep's to tell.
-            and (window_ends_at > now()) is not false;
+            and is_pending and announced_at is null and window_began_at is not null;
     end if;
     return null;
 end;

@@ -193,6 +193,10 @@ begin
             -- Not by the trigger after the insert, which only a window makes run: that it looked for
             -- such a wish would cost every booking of theirs.
             perform dispatch.log_skipped(dispatch.as_request(new), v_skipped);
+            -- Columns that were theirs before keep the wish, and it is none any more.
+            if v_granted_id is null then
+                perform dispatch.note_routing(new.id, 'skipped');
+            end if;
         end if;
         if v_granted_id is not null then
             return new;

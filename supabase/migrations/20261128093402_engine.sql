@@ -4073,9 +4073,7 @@ begin
         set announced_at = now()
         where
             preferred_mechanic_id = old.id
-            and is_pending and announced_at is null and window_began_at is not null
-            -- What the clock has ended is the sweep's to tell.
-            and (window_ends_at > now()) is not false;
+            and is_pending and announced_at is null and window_began_at is not null;
     end if;
     return null;
 end;
@@ -4306,6 +4304,10 @@ begin
             -- Not by the trigger after the insert, which only a window makes run: that it looked for
             -- such a wish would cost every booking of theirs.
             perform dispatch.log_skipped(dispatch.as_request(new), v_skipped);
+            -- Columns that were theirs before keep the wish, and it is none any more.
+            if v_granted_id is null then
+                perform dispatch.note_routing(new.id, 'skipped');
+            end if;
         end if;
         if v_granted_id is not null then
             return new;
@@ -6229,9 +6231,7 @@ begin
             set announced_at = now()
             where
                 customer_id = any(v_users) and preferred_mechanic_id = any(v_mechanic_ids)
-                and is_pending and announced_at is null and window_began_at is not null
-                -- As dispatch.release_windows.
-                and (window_ends_at > now()) is not false;
+                and is_pending and announced_at is null and window_began_at is not null;
         else
             delete from dispatch.blocks as b
             where

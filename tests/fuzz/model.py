@@ -258,7 +258,7 @@ class Model:
         self.lose(mechanic)
 
     def lose(self, mechanic: str) -> None:
-        """Their open windows. What the clock has ended is the sweep's to tell."""
+        """Their open windows."""
         for request in self.pending():
             if (
                 request.favourite == mechanic

@@ -288,6 +288,11 @@ class Marketplace(RuleBasedStateMachine):
                 " notification_sent_at is not null as broadcast from session_requests"
             )
         }
+        # What the clock has ended may be announced at any time.
+        for each in self.model.pending():
+            self.model.whose_turn(each)
+            if self.model.enabled and self.model.is_over(each) and not each.broadcast:
+                each.broadcast = found[each.id][2]
         assert found == {
             each.id: (each.status, each.winner, each.broadcast)
             for each in self.model.requests.values()

@@ -102,10 +102,9 @@ def test_however_long_the_sweep_slept_each_is_told_once(
         assert (mechanic in [str(row["mechanic_id"]) for row in recipients]) == can
     assert shared.sweep() == 1
     why: list[str | None] = [None, "window_ended", "window_ended"]
-    told_late: list[tuple[str, str | None, str | None]] = [
-        ("priority_request", reason, f"mechanic:{mechanic}")
-        for reason, mechanic in zip(why, people[:3], strict=True)
-    ][: 3 if whose is None else whose + 1]
+    turns = list(zip(why, people[:3], strict=True))[: 3 if whose is None else whose + 1]
+    told_late: list[tuple[str, str | None, str | None]] = []
+    told_late += (("priority_request", reason, f"mechanic:{person}") for reason, person in turns)
     if whose is None:
         told_late.append(("new_request", "window_ended", "session_requests_feed"))
     assert told(shared, request) == told_late

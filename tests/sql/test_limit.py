@@ -90,9 +90,11 @@ def test_who_is_at_capacity_sees_and_gets_nothing(limited: Database, people: lis
     assert not why["may_accept"] and why["why"].startswith("has 1 open sessions, as many as")
     assert limited.value(
         "select dispatch.push_is_over((0, 0, %s, %s, null, false, now(), now() + interval '1 day',"
-        " 0, null, null, null)::dispatch.pushes, 'new_request', now())",
+        " 0, null, null, null)::dispatch.pushes, r, 'new_request', now())"
+        " from dispatch.requests as r where r.id = %s",
         request,
         full,
+        request,
     )
     with refused(*CAPACITY):
         accept(limited, full, request)

@@ -1,6 +1,6 @@
 -- Row level security is on everywhere, and each role may call what it is meant to.
 begin;
-select plan(35);
+select plan(38);
 
 select ok(relrowsecurity, oid::regclass || ' has row level security')
 from pg_class
