@@ -1,4 +1,4 @@
--- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps; and
+-- Changes dispatch.steps; dispatch.windows, which has rows on a marketplace that was there first;
 -- dispatch.unanswered, in which few mechanics stand at a time.
 create or replace function dispatch.prune_windows(
     p_older_than interval,

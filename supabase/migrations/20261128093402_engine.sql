@@ -9386,7 +9386,7 @@ comment on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.windows, which has rows on a marketplace that was there first; dispatch.steps; and
+-- Changes dispatch.steps; dispatch.windows, which has rows on a marketplace that was there first;
 -- dispatch.unanswered, in which few mechanics stand at a time.
 create or replace function dispatch.prune_windows(
     p_older_than interval,
