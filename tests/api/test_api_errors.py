@@ -33,6 +33,7 @@ USER_RPCS: dict[str, dict[str, object]] = {
     "cancel_session_request": {"request_id": str(uuid.uuid4())},
     "broadcast_session_request_now": {"request_id": str(uuid.uuid4())},
     "get_session_request_timeline": {"request_id": str(uuid.uuid4())},
+    "list_session_request_mechanics": {"request_id": str(uuid.uuid4())},
     "get_session_request_by_checkout": {"checkout_session_id": "cs_unknown"},
     "get_checkout_status": {"checkout_session_id": "cs_unknown"},
     "set_presence": {"status": "online"},

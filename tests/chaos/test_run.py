@@ -197,8 +197,8 @@ BROKEN = {
     "a decline that passes over the next": Broken(
         "each_favourite_is_asked_in_turn",
         "dispatch.take_steps",
-        "if v_reason not in ('customer', 'flag_off') then",
-        "if false then",
+        "v_reason not in ('customer', 'flag_off')",
+        "false",
     ),
     "given back, and theirs again": Broken(
         "nobody_gets_back_what_they_gave_back",

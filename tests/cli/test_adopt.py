@@ -32,7 +32,7 @@ class Project:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name in ("functions", "sql"):
+        for name in ("functions", "push_app", "sql"):
             shutil.copytree(ROOT / name, path / name)
         (path / "stack").mkdir()
         for file in (ROOT / "stack").glob("*.py"):

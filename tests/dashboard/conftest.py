@@ -116,6 +116,7 @@ def _world(stack: Stack) -> Iterator[World]:
 def world(_world: World) -> World:
     """Nothing is left open from the test before, and the flag is on."""
     _world.sql("update public.session_requests set status = 'cancelled' where status = 'pending'")
+    _world.sql("delete from dispatch.devices")
     _world.turn(True)
     return _world
 

@@ -131,7 +131,7 @@ for (const [word, meet] of Object.entries(cases)) {
 
 test("no word is left out", () => {
   // In flag_off.test.mjs; in tests/sql/test_payments.py, as it takes a marketplace that refuses; in
-  // tests/push, as it takes eleven devices.
-  const elsewhere = ["feature_disabled", "booking_refused", "too_many_devices"];
+  // tests/push, as it takes eleven devices; in tests/sql/test_limit.py, as it takes the owner.
+  const elsewhere = ["feature_disabled", "booking_refused", "too_many_devices", "at_capacity"];
   assert.deepEqual([...Object.keys(cases), ...elsewhere].sort(), JSON.parse(process.env.ERRORS));
 });
