@@ -61,17 +61,19 @@ def pytest_configure(config: pytest.Config) -> None:
 # What takes long, or waits for a minute of pg_cron's, begins first, so that others run meanwhile;
 # then the largest, and at the end the small ones: no process is the last one for long.
 FIRST = [
-    "tests/api", "tests/dashboard", "tests/sql/test_sweep.py", "tests/fuzz", "tests/cli",
-    "tests/bench", "tests/sql/test_runbook.py",
+    "tests/api", "tests/dashboard/test_customer.py", "tests/sql/test_sweep.py",
+    "tests/dashboard/test_dashboard.py", "tests/dashboard/test_turns.py", "tests/fuzz", "tests/cli",
+    "tests/bench", "tests/sql/test_runbook.py", "tests/sql/test_theirs.py",
 ]  # fmt: skip
 
 
 def unit(nodeid: str) -> str:
     """What one process runs from end to end: a folder's tests, which share what is started once and
-    stay in order; but a file's in tests/sql, which share the cluster alone."""
+    stay in order; but a file's in tests/sql, which share the cluster alone, and in tests/dashboard,
+    whose stack each process may have for itself."""
     file = nodeid.partition("::")[0]
     folder = file.rpartition("/")[0]
-    return file if folder == "tests/sql" else folder
+    return file if folder in ("tests/sql", "tests/dashboard") else folder
 
 
 class Units(LoadScopeScheduling):

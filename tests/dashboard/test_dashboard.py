@@ -267,7 +267,6 @@ def test_waiting_survives_reload_lost_connection_and_the_back_button(stage: Stag
     expect(away).to_be_hidden()
 
 
-@in_firefox_too
 def test_cancel_asks_first(stage: Stage) -> None:
     page = stage.open(stage.carla)
     frank = stage.open(stage.frank, "mechanic.html")
@@ -372,7 +371,6 @@ def test_another_customer_s_request_is_not_shown(stage: Stage) -> None:
 # --- The mechanic's page ---
 
 
-@in_firefox_too
 def test_declined_with_a_reason_that_the_customer_does_not_see(stage: Stage) -> None:
     page = stage.open(stage.carla)
     frank = stage.open(stage.frank, "mechanic.html")

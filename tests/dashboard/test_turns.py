@@ -245,7 +245,6 @@ def test_who_was_passed_over_is_named(stage: Stage, nora: Person) -> None:
 # --- Given back, and nobody came ---
 
 
-@in_firefox_too
 def test_a_mechanic_who_cannot_make_it_gives_it_back(stage: Stage) -> None:
     booked = accepted(stage)
     page = stage.open(stage.carla, f"request.html?id={booked}")
