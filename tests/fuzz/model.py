@@ -30,6 +30,7 @@ class Model:
     declined: set[tuple[str, str]] = field(default_factory=set)
     refunded: set[str] = field(default_factory=set)
     blocks: set[tuple[str, str]] = field(default_factory=set)  # by whom, and whom
+    limit: int | None = None  # of open sessions
 
     def reserved_for(self, request: Request) -> str | None:
         """The favourite, as long as the request was not broadcast and there is such a thing."""
@@ -39,7 +40,15 @@ class Model:
 
     def can_be_asked(self, mechanic: str, customer: str) -> bool:
         is_other = mechanic != customer and not self.is_blocked(mechanic, customer)
-        return mechanic in self.approved and is_other
+        return mechanic in self.approved and is_other and not self.is_full(mechanic)
+
+    def is_full(self, mechanic: str) -> bool:
+        sessions = [
+            each
+            for each in self.requests.values()
+            if each.winner == mechanic and each.status == "accepted"
+        ]
+        return self.limit is not None and len(sessions) >= self.limit
 
     def is_blocked(self, one: str, other: str) -> bool:
         return (one, other) in self.blocks or (other, one) in self.blocks
@@ -80,7 +89,9 @@ class Model:
         if request.stale:
             return "request_expired"
         is_out = (request_id, mechanic) in self.declined or mechanic in request.released
-        return "request_not_found" if is_out else None
+        if is_out:
+            return "request_not_found"
+        return "at_capacity" if self.is_full(mechanic) else None
 
     def not_pending(self, request: Request) -> str | None:
         if request.status in ("cancelled", "expired"):
@@ -114,6 +125,8 @@ class Model:
         if request and not refused:
             self.end(request, "accepted")
             request.winner, request.accepted = user, self.now
+            if self.is_full(user):
+                self.lose(user)
         return refused
 
     def decline(self, request_id: str, user: str) -> str | None:
@@ -125,6 +138,8 @@ class Model:
         if request and request.winner == user:
             return "request_not_pending"
         refused = self.refusal(request_id, user)
+        if refused == "at_capacity":
+            refused = None  # one may say no all the same
         if request and not refused:
             self.declined.add((request_id, user))
             if self.reserved_for(request) == user:
@@ -137,6 +152,7 @@ class Model:
         refused = self.not_own(request_id, user, "mechanic")
         refused = refused or self.not_accepted(self.requests[request_id], "completed")
         if not refused:
+            self.settle()
             self.requests[request_id].status = "completed"
         return refused
 
@@ -172,6 +188,7 @@ class Model:
         return refused
 
     def put_back(self, request: Request, mechanic: str, reason: str) -> None:
+        self.settle()
         is_over = bool(request.released) or request.payment in self.refunded
         request.released[mechanic] = reason
         request.winner = None
@@ -212,7 +229,7 @@ class Model:
     # What happens without a client.
 
     def end(self, request: Request, status: str) -> None:
-        self.whose_turn(request)
+        self.settle()
         request.ended_inside = bool(self.reserved_for(request)) and not self.is_over(request)
         request.status = status
 
@@ -266,6 +283,14 @@ class Model:
                 and not self.is_over(request)
             ):
                 self.move_on(request)
+
+    def set_limit(self, limit: int | None) -> None:
+        if limit != self.limit:
+            self.sweep()
+        self.limit = limit
+        for mechanic in sorted(self.approved):
+            if self.is_full(mechanic):
+                self.lose(mechanic)
 
     def block(self, user: str, other: str, is_blocked: bool) -> None:
         self.settle()

@@ -56,6 +56,7 @@ class Marketplace(RuleBasedStateMachine):
         super().__init__()
         self.db.empty()
         self.db.sql("select dispatch.set_favorites_priority(true)")
+        self.db.sql("select dispatch.set_max_open_sessions(null)")
         self.model = Model()
         self.gone: set[str] = set()
         self.steps = 0
@@ -261,6 +262,11 @@ class Marketplace(RuleBasedStateMachine):
     def turn_the_flag(self, enabled: bool) -> None:
         self.db.sql("select dispatch.set_favorites_priority(%s)", enabled)
         self.model.turn(enabled)
+
+    @rule(limit=st.sampled_from((None, 1, 2)))
+    def limit_open_sessions(self, limit: int | None) -> None:
+        self.db.sql("select dispatch.set_max_open_sessions(%s)", limit)
+        self.model.set_limit(limit)
 
     @rule(user=users)
     def suspend(self, user: str) -> None:
