@@ -122,6 +122,15 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
+def cron_db(cluster: Cluster) -> Iterator[Database]:
+    """pg_cron's own database, where the jobs run; left as it was installed, the flag off."""
+    with Database(cluster, "postgres") as database:
+        yield database
+        database.sql("select dispatch.set_favorites_priority(false)")
+        database.empty()
+
+
+@pytest.fixture
 def db(cluster: Cluster) -> Iterator[Database]:
     """A fresh database with all three layers, the flag on."""
     with fresh_database(cluster, TEMPLATE) as database:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from stack import ROOT
-from stack.postgres import Cluster, run_psql
+from stack.postgres import run_psql
 from tests.database import (
     POISON,
     Connection,
@@ -68,68 +68,66 @@ def failing(connection: Connection, at: object = None) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("job", "max_age"), [("sweep", timedelta(minutes=3)), ("retention", timedelta(hours=26))]
 )
-def test_a_job_and_its_last_run(cluster: Cluster, job: str, max_age: timedelta) -> None:
-    with Database(cluster, "postgres") as db:
-        superuser = db.superuser()
+def test_a_job_and_its_last_run(cron_db: Database, job: str, max_age: timedelta) -> None:
+    superuser = cron_db.superuser()
 
-        def failing_of_schedule(at: object = None) -> set[str]:
-            return SCHEDULE & set(failing(superuser, at))
+    def failing_of_schedule(at: object = None) -> set[str]:
+        return SCHEDULE & set(failing(superuser, at))
 
-        with superuser.transaction(force_rollback=True):
-            superuser.execute("delete from cron.job_run_details")
-            (run,) = rows(
-                superuser,
-                "insert into cron.job_run_details (jobid, runid, status, start_time)"
-                " select jobid, -1, 'running', now() from cron.job"
-                " where jobname = %s returning start_time",
-                f"dispatch-{job}",
-            )
-            late = run["start_time"] + max_age
-            runs, scheduled = f"{job}_runs", f"{job}_scheduled"
-            for status in ("running", "succeeded"):
-                superuser.execute("update cron.job_run_details set status = %s", (status,))
-                assert runs not in failing_of_schedule(late - MOMENT)
-                assert runs in failing_of_schedule(late)
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("delete from cron.job_run_details")
+        (run,) = rows(
+            superuser,
+            "insert into cron.job_run_details (jobid, runid, status, start_time)"
+            " select jobid, -1, 'running', now() from cron.job"
+            " where jobname = %s returning start_time",
+            f"dispatch-{job}",
+        )
+        late = run["start_time"] + max_age
+        runs, scheduled = f"{job}_runs", f"{job}_scheduled"
+        for status in ("running", "succeeded"):
+            superuser.execute("update cron.job_run_details set status = %s", (status,))
+            assert runs not in failing_of_schedule(late - MOMENT)
+            assert runs in failing_of_schedule(late)
 
-            # One that fails each time has always begun lately.
-            superuser.execute(
-                "insert into cron.job_run_details (jobid, runid, status, return_message)"
-                " select jobid, -2, 'failed', 'disk full' from cron.job_run_details"
-            )
-            assert runs not in failing_of_schedule(run["start_time"])
-            superuser.execute("update cron.job_run_details set status = 'running' where runid = -1")
-            assert failing(superuser, run["start_time"])[runs].endswith("failed: disk full")
+        # One that fails each time has always begun lately.
+        superuser.execute(
+            "insert into cron.job_run_details (jobid, runid, status, return_message)"
+            " select jobid, -2, 'failed', 'disk full' from cron.job_run_details"
+        )
+        assert runs not in failing_of_schedule(run["start_time"])
+        superuser.execute("update cron.job_run_details set status = 'running' where runid = -1")
+        assert failing(superuser, run["start_time"])[runs].endswith("failed: disk full")
 
-            superuser.execute("delete from cron.job_run_details")
-            assert (runs in failing(superuser, late)) == (job == "sweep")
+        superuser.execute("delete from cron.job_run_details")
+        assert (runs in failing(superuser, late)) == (job == "sweep")
 
-            superuser.execute(
-                "update cron.job set active = false where jobname = %s", (f"dispatch-{job}",)
-            )
-            assert failing_of_schedule(late) == {scheduled, "sweep_runs"}
-            superuser.execute("delete from cron.job where jobname = %s", (f"dispatch-{job}",))
-            assert failing(superuser)[scheduled] == f"no active job dispatch-{job}"
+        superuser.execute(
+            "update cron.job set active = false where jobname = %s", (f"dispatch-{job}",)
+        )
+        assert failing_of_schedule(late) == {scheduled, "sweep_runs"}
+        superuser.execute("delete from cron.job where jobname = %s", (f"dispatch-{job}",))
+        assert failing(superuser)[scheduled] == f"no active job dispatch-{job}"
 
 
-def test_before_pg_cron_could_begin_nothing_is_wrong(cluster: Cluster) -> None:
+def test_before_pg_cron_could_begin_nothing_is_wrong(cron_db: Database) -> None:
     """It begins at a full minute, and knows nothing of what was before its launcher."""
     launcher = "select backend_start from pg_stat_activity where backend_type = 'pg_cron launcher'"
     made = "select pg_sequence_last_value('dispatch.scheduled_at')"
     make = "select setval('dispatch.scheduled_at', %s)"
-    with Database(cluster, "postgres") as db:
-        superuser = db.superuser()
-        began = value(superuser, f"select greatest(pg_postmaster_start_time(), ({launcher}))")
-        before = value(superuser, made)  # what a sequence was set to is not rolled back
-        try:
-            with superuser.transaction(force_rollback=True):
-                superuser.execute("delete from cron.job_run_details")
-                for at in (began, began.replace(microsecond=0) + timedelta(hours=1)):
-                    superuser.execute(make, [1 if at == began else int(at.timestamp() * 1000)])
-                    late = at + timedelta(minutes=3)
-                    assert "sweep_runs" not in failing(superuser, late - MOMENT)
-                    assert failing(superuser, late)["sweep_runs"] == "has not run yet"
-        finally:
-            superuser.execute(make, [before])
+    superuser = cron_db.superuser()
+    began = value(superuser, f"select greatest(pg_postmaster_start_time(), ({launcher}))")
+    before = value(superuser, made)  # what a sequence was set to is not rolled back
+    try:
+        with superuser.transaction(force_rollback=True):
+            superuser.execute("delete from cron.job_run_details")
+            for at in (began, began.replace(microsecond=0) + timedelta(hours=1)):
+                superuser.execute(make, [1 if at == began else int(at.timestamp() * 1000)])
+                late = at + timedelta(minutes=3)
+                assert "sweep_runs" not in failing(superuser, late - MOMENT)
+                assert failing(superuser, late)["sweep_runs"] == "has not run yet"
+    finally:
+        superuser.execute(make, [before])
 
 
 @pytest.mark.parametrize(
@@ -141,82 +139,77 @@ def test_before_pg_cron_could_begin_nothing_is_wrong(cluster: Cluster) -> None:
         "FATAL: terminating background worker due to administrator command",
     ],
 )
-def test_a_run_that_ended_with_the_server_is_no_fault(cluster: Cluster, message: str) -> None:
-    with Database(cluster, "postgres") as db:
-        superuser = db.superuser()
-        with superuser.transaction(force_rollback=True):
-            superuser.execute("delete from cron.job_run_details")
-            superuser.execute(
-                "insert into cron.job_run_details"
-                " (jobid, runid, status, return_message, start_time)"
-                " select jobid, -1, 'failed', %s, now() from cron.job"
-                " where jobname = 'dispatch-sweep'",
-                [message],
-            )
-            assert "sweep_runs" not in failing(superuser)
-            superuser.execute(
-                "update cron.job_run_details set return_message = 'connection failed'"
-            )
-            found = failing(superuser)["sweep_runs"]
-            port = value(superuser, "show port")
-            assert found.endswith(f"failed: connection failed (to localhost:{port})")
+def test_a_run_that_ended_with_the_server_is_no_fault(cron_db: Database, message: str) -> None:
+    superuser = cron_db.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("delete from cron.job_run_details")
+        superuser.execute(
+            "insert into cron.job_run_details"
+            " (jobid, runid, status, return_message, start_time)"
+            " select jobid, -1, 'failed', %s, now() from cron.job"
+            " where jobname = 'dispatch-sweep'",
+            [message],
+        )
+        assert "sweep_runs" not in failing(superuser)
+        superuser.execute("update cron.job_run_details set return_message = 'connection failed'")
+        found = failing(superuser)["sweep_runs"]
+        port = value(superuser, "show port")
+        assert found.endswith(f"failed: connection failed (to localhost:{port})")
 
 
-def test_a_job_of_others_that_the_launcher_waits_for(cluster: Cluster) -> None:
+def test_a_job_of_others_that_the_launcher_waits_for(cron_db: Database) -> None:
     """As if it were theirs: pg_cron's sessions are known by this name."""
-    with Database(cluster, "postgres") as db:
-        superuser, neighbour = db.superuser(), db.open()
-        active = "select cron.alter_job(jobid, active => {}) from cron.job where jobname ~ 'sweep'"
-        db.sql(active.format("false"))
-        try:
-            # What runs is not ended by that.
-            superuser.execute(
-                "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
-                " where query ~ '\\mdispatch\\.sweep_round' and pid <> pg_backend_pid()"
-            )
-            with superuser.transaction(force_rollback=True), neighbour.transaction():
-                superuser.execute(active.format("true").encode())
-                neighbour.execute("set application_name = 'pg_cron'")
-                neighbour.execute("select 'a slow job'")
-                began, pid = rows(
-                    superuser,
-                    "select query_start, pid from pg_stat_activity where pid = %s",
-                    neighbour.info.backend_pid,
-                )[0].values()
-                late = began + timedelta(minutes=1)
-                assert "launcher_free" not in failing(superuser, late)
-                found = failing(superuser, late + MOMENT)["launcher_free"]
-                assert f"waits for session {pid}, since" in found
-                assert found.endswith("select 'a slow job'")
-                # While the sweep runs it holds up nothing.
-                sweep = db.open()
-                with sweep.transaction():
-                    sweep.execute("select 'dispatch.sweep_round('")
-                    superuser.execute("select pg_stat_clear_snapshot()")
-                    assert "launcher_free" not in failing(superuser, late + MOMENT)
+    superuser, neighbour = cron_db.superuser(), cron_db.open()
+    active = "select cron.alter_job(jobid, active => {}) from cron.job where jobname ~ 'sweep'"
+    cron_db.sql(active.format("false"))
+    try:
+        # What runs is not ended by that.
+        superuser.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where query ~ '\\mdispatch\\.sweep_round' and pid <> pg_backend_pid()"
+        )
+        with superuser.transaction(force_rollback=True), neighbour.transaction():
+            superuser.execute(active.format("true").encode())
+            neighbour.execute("set application_name = 'pg_cron'")
+            neighbour.execute("select 'a slow job'")
+            began, pid = rows(
+                superuser,
+                "select query_start, pid from pg_stat_activity where pid = %s",
+                neighbour.info.backend_pid,
+            )[0].values()
+            late = began + timedelta(minutes=1)
+            assert "launcher_free" not in failing(superuser, late)
+            found = failing(superuser, late + MOMENT)["launcher_free"]
+            assert f"waits for session {pid}, since" in found
+            assert found.endswith("select 'a slow job'")
+            # While the sweep runs it holds up nothing.
+            sweep = cron_db.open()
+            with sweep.transaction():
+                sweep.execute("select 'dispatch.sweep_round('")
                 superuser.execute("select pg_stat_clear_snapshot()")
-                assert "launcher_free" in failing(superuser, late + MOMENT)
-                # Nor does it, where the sweep is switched off.
-                superuser.execute(active.format("false").encode())
                 assert "launcher_free" not in failing(superuser, late + MOMENT)
-        finally:
-            db.sql(active.format("true"))
+            superuser.execute("select pg_stat_clear_snapshot()")
+            assert "launcher_free" in failing(superuser, late + MOMENT)
+            # Nor does it, where the sweep is switched off.
+            superuser.execute(active.format("false").encode())
+            assert "launcher_free" not in failing(superuser, late + MOMENT)
+    finally:
+        cron_db.sql(active.format("true"))
 
 
-def test_without_a_launcher_no_job_begins(cluster: Cluster) -> None:
+def test_without_a_launcher_no_job_begins(cron_db: Database) -> None:
     """Before 1.6 one that was ended does not come back; here its sessions are somebody else's."""
-    with Database(cluster, "postgres") as db:
-        superuser = db.superuser()
-        with superuser.transaction(force_rollback=True):
-            superuser.execute("set local allow_system_table_mods = on")
-            superuser.execute("alter view pg_stat_activity rename to sessions")
-            superuser.execute(
-                "create view pg_catalog.pg_stat_activity as select * from sessions"
-                " where backend_type <> 'pg_cron launcher'"
-            )
-            superuser.execute("grant select on pg_catalog.pg_stat_activity to public")
-            found = failing(superuser)["launcher_free"]
-        assert found == "pg_cron's launcher is not there, and no job begins: restart the server"
+    superuser = cron_db.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("set local allow_system_table_mods = on")
+        superuser.execute("alter view pg_stat_activity rename to sessions")
+        superuser.execute(
+            "create view pg_catalog.pg_stat_activity as select * from sessions"
+            " where backend_type <> 'pg_cron launcher'"
+        )
+        superuser.execute("grant select on pg_catalog.pg_stat_activity to public")
+        found = failing(superuser)["launcher_free"]
+    assert found == "pg_cron's launcher is not there, and no job begins: restart the server"
 
 
 @pytest.mark.parametrize(
@@ -326,39 +319,36 @@ def test_a_session_that_waits_for_a_whole_table(shared: Database) -> None:
         done.result()
 
 
-def test_a_job_that_does_something_else(cluster: Cluster) -> None:
-    with Database(cluster, "postgres") as db:
-        superuser = db.superuser()
-        for job in ("sweep", "retention"):
-            with superuser.transaction(force_rollback=True):
-                superuser.execute("alter table cron.job disable trigger all")
-                superuser.execute(
-                    "update cron.job set command = 'select 1' where jobname = %s",
-                    [f"dispatch-{job}"],
-                )
-                found = failing(superuser)[f"{job}_scheduled"]
-                assert (
-                    found == f"no active job dispatch-{job} that does its work: "
-                    "its command is another"
-                )
-
-
-def test_two_jobs_where_one_is_enough(cluster: Cluster) -> None:
-    """Both may run, and so it is told, and no fault."""
-    with Database(cluster, "postgres") as db:
-        superuser = db.superuser()
+def test_a_job_that_does_something_else(cron_db: Database) -> None:
+    superuser = cron_db.superuser()
+    for job in ("sweep", "retention"):
         with superuser.transaction(force_rollback=True):
             superuser.execute("alter table cron.job disable trigger all")
             superuser.execute(
-                "insert into cron.job"
-                " (schedule, command, nodename, nodeport, database, username, active, jobname)"
-                " select schedule, command, nodename, nodeport, database, 'supabase_admin', true,"
-                " jobname from cron.job where jobname = 'dispatch-sweep'"
+                "update cron.job set command = 'select 1' where jobname = %s",
+                [f"dispatch-{job}"],
             )
-            (row,) = rows(
-                superuser, "select * from dispatch.health() where check_name = 'sweep_scheduled'"
+            found = failing(superuser)[f"{job}_scheduled"]
+            assert (
+                found == f"no active job dispatch-{job} that does its work: its command is another"
             )
-            assert row["ok"] and row["detail"].endswith("2 of them where one is enough")
+
+
+def test_two_jobs_where_one_is_enough(cron_db: Database) -> None:
+    """Both may run, and so it is told, and no fault."""
+    superuser = cron_db.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("alter table cron.job disable trigger all")
+        superuser.execute(
+            "insert into cron.job"
+            " (schedule, command, nodename, nodeport, database, username, active, jobname)"
+            " select schedule, command, nodename, nodeport, database, 'supabase_admin', true,"
+            " jobname from cron.job where jobname = 'dispatch-sweep'"
+        )
+        (row,) = rows(
+            superuser, "select * from dispatch.health() where check_name = 'sweep_scheduled'"
+        )
+        assert row["ok"] and row["detail"].endswith("2 of them where one is enough")
 
 
 def test_without_pg_cron_it_says_so(shared: Database) -> None:

@@ -384,15 +384,14 @@ def verify(
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_verify_passes_on_an_installation_and_changes_nothing(
-    cluster: Cluster, enabled: bool
+    cron_db: Database, enabled: bool
 ) -> None:
-    with Database(cluster, "postgres") as db:
-        before = dump(db)
-        with db.unchanged():
-            flag = f"select dispatch.set_favorites_priority({enabled})"
-            result = verify(db.dsn(), flag)
-            assert result.returncode == 0, result.stdout + result.stderr
-        assert dump(db) == before
+    before = dump(cron_db)
+    with cron_db.unchanged():
+        flag = f"select dispatch.set_favorites_priority({enabled})"
+        result = verify(cron_db.dsn(), flag)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert dump(cron_db) == before
 
 
 def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -> None:

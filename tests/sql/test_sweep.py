@@ -359,50 +359,48 @@ def test_after_a_crash_the_sweep_begins_at_once() -> None:
 
 
 @pytest.mark.late
-def test_pg_cron_announces_the_end_of_a_window_in_time(cluster: Cluster) -> None:
-    with Database(cluster, "postgres") as db:
-        (job,) = db.sql("select * from cron.job where jobname = 'dispatch-sweep'")
-        assert job["active"] and job["schedule"] == "* * * * *" and job["username"] == "postgres"
-        runs = "select count(*) from cron.job_run_details where status in ('running', 'succeeded')"
-        eventually(lambda: db.value(runs), 75)
-        db.sql("select dispatch.set_favorites_priority(true)")
-        request = db.make_request(preferred=db.make_mechanic())
-        db.end_window(request, 1)
-        eventually(lambda: len(db.log(request)) == 2, 6)
-        row = db.request(request)
-        late = row["notification_sent_at"] - row["priority_notified_at"] - timedelta(minutes=10)
-        assert timedelta(0) <= late < timedelta(seconds=2)
-        eventually(lambda: all(event["delivered_at"] for event in db.events(request)), 2)
-        health = {row["check_name"]: row for row in db.sql("select * from dispatch.health()")}
-        assert health["sweep_scheduled"]["ok"] and health["sweep_runs"]["ok"], health
+def test_pg_cron_announces_the_end_of_a_window_in_time(cron_db: Database) -> None:
+    (job,) = cron_db.sql("select * from cron.job where jobname = 'dispatch-sweep'")
+    assert job["active"] and job["schedule"] == "* * * * *" and job["username"] == "postgres"
+    runs = "select count(*) from cron.job_run_details where status in ('running', 'succeeded')"
+    eventually(lambda: cron_db.value(runs), 75)
+    cron_db.sql("select dispatch.set_favorites_priority(true)")
+    request = cron_db.make_request(preferred=cron_db.make_mechanic())
+    cron_db.end_window(request, 1)
+    eventually(lambda: len(cron_db.log(request)) == 2, 6)
+    row = cron_db.request(request)
+    late = row["notification_sent_at"] - row["priority_notified_at"] - timedelta(minutes=10)
+    assert timedelta(0) <= late < timedelta(seconds=2)
+    eventually(lambda: all(event["delivered_at"] for event in cron_db.events(request)), 2)
+    health = {row["check_name"]: row for row in cron_db.sql("select * from dispatch.health()")}
+    assert health["sweep_scheduled"]["ok"] and health["sweep_runs"]["ok"], health
 
 
 @pytest.mark.late
-def test_a_slow_job_of_others_does_not_stop_the_sweep(cluster: Cluster) -> None:
+def test_a_slow_job_of_others_does_not_stop_the_sweep(cron_db: Database) -> None:
     """pg_cron 1.4 with background workers waits for it, and no run of ours begins meanwhile."""
     running = (
         "select pid from pg_stat_activity"
         " where state = 'active' and pid <> pg_backend_pid() and query ~ %s"
     )
     ours, theirs = r"\mdispatch\.sweep_round\(", "pg_sleep.200.$"
-    with Database(cluster, "postgres") as db:
-        superuser = db.superuser()
+    superuser = cron_db.superuser()
 
-        def pid(query: str) -> int | None:
-            found = rows(superuser, running, query)
-            return found[0]["pid"] if found else None
+    def pid(query: str) -> int | None:
+        found = rows(superuser, running, query)
+        return found[0]["pid"] if found else None
 
-        db.sql("select cron.schedule('theirs', '* * * * *', 'select pg_sleep(200)')")
-        try:
-            neighbour = eventually(lambda: pid(theirs), 75)
-            before = eventually(lambda: pid(ours), 75)
-            superuser.execute("select pg_terminate_backend(%s, 5000)", [before])
-            assert eventually(lambda: pid(ours), 75) != before
-            assert pid(theirs) == neighbour
-        finally:
-            db.sql("select cron.unschedule('theirs')")
-            superuser.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where query ~ %s"
-                " and pid <> pg_backend_pid()",
-                [theirs],
-            )
+    cron_db.sql("select cron.schedule('theirs', '* * * * *', 'select pg_sleep(200)')")
+    try:
+        neighbour = eventually(lambda: pid(theirs), 75)
+        before = eventually(lambda: pid(ours), 75)
+        superuser.execute("select pg_terminate_backend(%s, 5000)", [before])
+        assert eventually(lambda: pid(ours), 75) != before
+        assert pid(theirs) == neighbour
+    finally:
+        cron_db.sql("select cron.unschedule('theirs')")
+        superuser.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where query ~ %s"
+            " and pid <> pg_backend_pid()",
+            [theirs],
+        )
