@@ -78,6 +78,12 @@ class Database:
         """Leave plain PostgreSQL: a bare INSERT broadcasts nothing, and like goes with like."""
         self.run("drop schema realtime cascade", as_superuser=True)
 
+    @contextmanager
+    def realtime_hidden(self) -> Iterator[None]:
+        self.run("alter schema realtime rename to realtime_hidden", as_superuser=True)
+        yield
+        self.run("alter schema realtime_hidden rename to realtime", as_superuser=True)
+
     def vacuum(self) -> None:
         self.run(f"vacuum analyze {TABLES}", as_superuser=True)
 

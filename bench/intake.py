@@ -22,6 +22,7 @@ def measure(db: Database) -> Subject:
     with db.sweeping():
         # Where Supabase Realtime is, each notice is also written to realtime.messages.
         yield from intake(db, 8, " and Supabase Broadcast", beside_row=">= 0.5")
+        yield broadcast_beside_none(db)
         db.drop_realtime()
         yield from intake(db, 8, beside_row=">= 0.5", beside_three=">= 0.8")
         yield from intake(db, 32, beside_three=">= 0.8")
@@ -57,6 +58,19 @@ def intake(
     )
     for goal, script, baseline, beside in baselines:
         yield ratio(f"{name}, beside {beside}", goal, rates["intake.sql"], rates[script], baseline)
+
+
+def broadcast_beside_none(db: Database) -> Result:
+    def side() -> float:
+        return pgbench(db.dsn, "intake.sql", db.size, clients=db.size.of(8))
+
+    def without() -> float:
+        with db.realtime_hidden():
+            return side()
+
+    rates = rounds(db.size, {"without": without, "with": side})
+    name = f"intake, {db.size.of(8)} connections and Supabase Broadcast, beside the same without it"
+    return ratio(name, ">= 0.9", rates["with"], rates["without"], "intake without Broadcast")
 
 
 def with_listeners(db: Database) -> Subject:

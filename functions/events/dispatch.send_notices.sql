@@ -32,30 +32,13 @@ begin
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then
-        begin
-            if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-                perform realtime.send(
-                    n.payload::jsonb,
-                    n.event,
-                    n.topic,
-                    -- What is for one alone is private wherever the feed is.
-                    dispatch.feed_is_private() or n.topic <> 'session_requests_feed'
-                )
-                from unnest(p_topics, p_events, p_payloads) as n (topic, event, payload);
-            end if;
-        exception
-            -- Realtime is a second way of delivery. Whatever ails it (a changed signature, a
-            -- missing grant) must not undo the paid request being announced.
-            when others then
-                raise warning 'Broadcast of % notices failed: %', cardinality(p_topics), sqlerrm;
-        end;
+        perform dispatch.send_broadcasts(p_topics, p_events, p_payloads);
     end if;
 end;
 $$;
 
 comment on function dispatch.send_notices(text[], text[], text[]) is
 'Sends notices with this transaction''s commit, one for each element of the arrays: by NOTIFY, by '
-'Web Push to whoever has a device, and, where realtime.send exists, as a Broadcast: private, but '
-'for a feed that the binding calls public.';
+'Web Push to whoever has a device, and, on Supabase, as Broadcasts.';
 revoke all on function dispatch.send_notices(text[], text[], text[])
 from public, anon, authenticated, service_role;

@@ -9,5 +9,6 @@
 \ir dispatch.next_event_id.sql
 \ir dispatch.queue_pushes.sql
 \ir dispatch.record_event.sql
+\ir dispatch.send_broadcasts.sql
 \ir dispatch.send_notices.sql
 \ir dispatch.spread_feed.sql

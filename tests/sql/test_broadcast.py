@@ -338,6 +338,56 @@ def test_the_owner_may_be_denied_the_schema(db: Database) -> None:
         assert value(connection, undelivered) == 0
 
 
+# Many notices at once.
+
+
+def book_three(db: Database) -> None:
+    """Each for a favourite of its own, and announced together."""
+    later = db.open()
+    later.execute("set dispatch.delivery = 'later'")
+    for _ in range(3):
+        db.make_request(preferred=db.make_mechanic(), connection=later)
+    assert db.value("select dispatch.deliver_events()") == 3
+
+
+def test_what_is_announced_together_is_written_at_once(shared: Database) -> None:
+    """`realtime.send` begins a subtransaction, with an id of its own, for each."""
+    book_three(shared)
+    written = shared.sql(
+        "select count(*), count(distinct xmin::text) as ids from realtime.messages"
+    )
+    assert written == [{"count": 6, "ids": 1}]
+    assert len(broadcasts(shared)) == 6
+
+
+def test_a_send_that_is_not_known_sends_each(db: Database) -> None:
+    """A later one may have more to do than to write the row."""
+    db.superuser().execute(
+        """
+        create table realtime.sent (topic text);
+        grant all on realtime.sent to postgres;
+        create or replace function realtime.send(
+            payload jsonb, event text, topic text, private boolean default true
+        ) returns void language sql as $$
+            insert into realtime.sent values (topic);
+            insert into realtime.messages (id, payload, event, topic, private, extension)
+            values (gen_random_uuid(), payload, event, topic, private, 'broadcast')
+        $$
+        """
+    )
+    book_three(db)
+    assert db.sql("select topic from realtime.sent order by 1") == db.sql(
+        "select topic from realtime.messages order by 1"
+    )
+    assert db.value("select count(*) from realtime.sent") == 6
+
+
+def test_a_message_that_is_refused_takes_no_other_with_it(db: Database) -> None:
+    db.superuser().execute("alter table realtime.messages add check (topic not like 'customer:%')")
+    book_three(db)
+    assert [topic.split(":")[0] for topic, _, _ in broadcasts(db)] == ["mechanic"] * 3
+
+
 # The policies.
 
 
