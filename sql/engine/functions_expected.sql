@@ -54,7 +54,7 @@ from (
     ('public.unblock_mechanic', '5f268592a6d32182151ef8b2456c7a32', '{}'),
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
-    ('dispatch.bind_requests', 'f2766d03b086d096f3f13d88a11418f7', '{}'),
+    ('dispatch.bind_requests', '33c935c42b6224b2a6125fbfeb4d3065', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.remember_presence', 'a092c9f2c6db5b7681544a73454000ba', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
