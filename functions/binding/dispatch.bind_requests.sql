@@ -23,6 +23,7 @@ declare
     v_values text;
     -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
     v_accepted text;
+    v_function record;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
     -- may be another expression. Null where the marketplace has no such column, or one of the name
@@ -389,6 +390,22 @@ as %L
     end;
     comment on view dispatch.payments is
     'The Stripe payment of each request that was paid by one, and what was paid.';
+
+    -- So that verify sees it if another body stands there some day.
+    for v_function in
+        select p.oid::regprocedure as signature, obj_description(p.oid, 'pg_proc') as description,
+            md5(btrim(regexp_replace(p.prosrc, '\s+', ' ', 'g'))) as body
+        from pg_catalog.pg_proc as p
+        where
+            p.pronamespace = 'dispatch'::regnamespace
+            and p.proname in ('as_request', 'insert_request', 'assign_request', 'unassign_request')
+    loop
+        execute format(
+            'comment on function %s is %L',
+            v_function.signature,
+            format('%s {"body": "%s"}', v_function.description, v_function.body)
+        );
+    end loop;
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;

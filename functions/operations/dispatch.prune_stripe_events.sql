@@ -34,18 +34,31 @@ begin
                             = old.payload #>> '{data,object,payment_intent}'
                     )
                 )
+                -- What somebody must look at stays until they did.
+                and not exists (
+                    select from dispatch.unsettled_requests(p_now, null) as s
+                    where
+                        s.request_id = old.request_id
+                        or s.payment_intent = old.payload #>> '{data,object,payment_intent}'
+                )
+                and (old.subject is not null and old.error like 'price_difference:%') is not true
             order by old.received_at
             limit p_limit
             for update of old skip locked
         ));
     get diagnostics v_count = row_count;
-    -- Here, and not in the job's command, which is the owner's once it is there.
-    return v_count + dispatch.scrub_stripe_events(p_older_than, p_limit, p_now);
+    -- Here, and not in the job's command, which is the owner's once it is there. First goes what may
+    -- go: what is that old and left is kept for longer, and without what is personal.
+    if (v_count >= p_limit) is not true then
+        v_count := v_count + dispatch.scrub_stripe_events(p_older_than, p_limit, p_now);
+    end if;
+    return v_count;
 end;
 $$;
 
 comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
-'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed and no refund '
-'whose payment is; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
+'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed, no refund '
+'whose payment is, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
+'another sum; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -52,7 +52,8 @@ begin
                         and v.request_id = e.request_id
                 ),
                 false
-            ) as is_refund_due
+            )
+            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due
         from dispatch.stripe_events as e
         where
             e.scrubbed_at is null
@@ -60,8 +61,8 @@ begin
                 e.payload #>> '{data,object,id}' in (select g.id from gone as g)
                 or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
                 or e.payload #>> '{data,object,customer}' in (select g.id from gone as g)
-                -- Kept for ever, as somebody paid; but not who.
-                or (e.processed_at is null and e.received_at < p_now - p_older_than)
+                -- Kept for longer, as somebody paid; but not who.
+                or e.received_at < p_now - p_older_than
             )
         order by e.received_at
         limit p_limit
@@ -91,6 +92,6 @@ $$;
 
 comment on function dispatch.scrub_stripe_events(interval, integer, timestamptz) is
 'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, '
-'and of unprocessed ones older than this at p_now. Ids and amounts stay. Returns how many.';
+'and of those older than this at p_now. Ids and amounts stay. Returns how many.';
 revoke all on function dispatch.scrub_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

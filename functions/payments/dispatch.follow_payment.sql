@@ -13,11 +13,10 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
-    v_outcome text := p_outcome;
     v_is_taken_back boolean := false;
 begin
     case p_outcome
-        when 'refunded' then
+        when 'refunded', 'ignored' then  -- of a part alone
             if
                 exists (
                     select from dispatch.stripe_events as e
@@ -35,7 +34,7 @@ begin
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome = 'refunded' and f.subject = v_payment
+                        f.outcome in ('refunded', 'ignored') and f.subject = v_payment
                         and coalesce(f.payload -> 'created' <= v_created, true)
                 ));
             v_is_taken_back := found;
@@ -48,22 +47,6 @@ begin
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
-            -- Of a part alone: what is left was paid, and is to be worked for or refunded.
-            if p_outcome = 'dispute_lost' then
-                if
-                    exists (
-                        select from dispatch.payments as p
-                        where
-                            p.payment_intent = v_payment
-                            and p.currency = v_object ->> 'currency'
-                            and jsonb_typeof(p.amount_total) = 'number'
-                            and jsonb_typeof(v_object -> 'amount') = 'number'
-                            and v_object -> 'amount' < p.amount_total
-                    )
-                then
-                    v_outcome := 'dispute_lost_in_part';
-                end if;
-            end if;
             -- A bank may take back what it decided.
             select e.outcome into v_closed
             from dispatch.stripe_events as e
@@ -79,12 +62,10 @@ begin
             end if;
             v_is_taken_back := p_outcome = 'dispute_won' and exists (
                 select from dispatch.stripe_events as e
-                where
-                    e.outcome = 'dispute_lost' and e.subject = v_payment
-                    and e.payload #> '{data,object,id}' = v_object -> 'id'
+                where e.outcome = 'dispute_lost' and e.subject = v_payment
             );
             update dispatch.stripe_events as e
-            set outcome = v_outcome
+            set outcome = p_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
@@ -92,10 +73,14 @@ begin
                         f.outcome in (
                             'disputed', 'dispute_won', 'dispute_lost', 'dispute_lost_in_part'
                         )
-                        and f.outcome <> v_outcome and f.subject = v_payment
+                        and f.outcome <> p_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
+    -- While it is not booked, a part is not known from the whole (dispatch.process_stripe_event).
+    perform dispatch.weigh_disputes(v_payment, p.amount_total, p.currency)
+    from dispatch.payments as p
+    where p.payment_intent = v_payment;
     -- What one way gave back may have been given back by another too.
     if
         v_is_taken_back and dispatch.governs_all()
@@ -108,13 +93,13 @@ begin
         set metadata = r.metadata - 'refunded_at'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
-    return v_outcome;
+    return (select e.outcome from dispatch.stripe_events as e where e.id = p_event ->> 'id');
 end;
 $$;
 
 comment on function dispatch.follow_payment(jsonb, text) is
 'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
-'other events. Returns the outcome: another if a later one came before, or if a dispute that was '
-'lost is over a part of what was paid.';
+'other events. The ledger has the event, with this outcome. Returns the outcome: another if a '
+'later one came before, or if the disputes that were lost are over a part of what was paid.';
 revoke all on function dispatch.follow_payment(jsonb, text)
 from public, anon, authenticated, service_role;

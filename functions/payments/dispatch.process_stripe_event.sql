@@ -83,8 +83,9 @@ begin
     elsif v_type = 'checkout.session.async_payment_failed' then
         v_outcome := 'payment_failed';
         v_subject := v_object ->> 'id';
-    elsif v_type = 'charge.refunded' and v_object @> '{"refunded": true}' then
-        v_outcome := 'refunded';
+    elsif v_type = 'charge.refunded' then
+        -- Of a part it changes nothing by itself (dispatch.weigh_disputes).
+        v_outcome := case when v_object @> '{"refunded": true}' then 'refunded' else 'ignored' end;
         v_subject := v_payment;
     elsif
         v_type in ('refund.failed', 'refund.updated', 'charge.refund.updated')
@@ -148,7 +149,23 @@ begin
         -- Paid back before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
-        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment;
+        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment
+        order by r.outcome desc
+        limit 1;
+        -- By a dispute, of a part perhaps.
+        if v_refunded_at is not null then
+            if
+                not exists (
+                    select from dispatch.stripe_events as r
+                    where r.outcome = 'refunded' and r.subject = v_payment
+                )
+                and not dispatch.weigh_disputes(
+                    v_payment, v_object -> 'amount_total', v_object ->> 'currency'
+                )
+            then
+                v_refunded_at := null;
+            end if;
+        end if;
 
         -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
         -- refuses, leaves the event in the ledger with the reason.
@@ -258,16 +275,30 @@ begin
                 where r.id = v_booked_id;
             end if;
         end if;
-    elsif v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate') then
+    elsif
+        v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate')
+        or (v_outcome = 'ignored' and v_subject is not null)
+    then
         begin
-            v_outcome := dispatch.follow_payment(p_event, v_outcome);
-            -- Of one tried again the ledger says "error" until now; who logs the change reads it there.
+            -- Of one tried again the ledger says "error" until now; it is read there what became of the
+            -- payment.
             if not v_is_new then
                 update dispatch.stripe_events
                 set outcome = v_outcome, subject = v_subject
                 where id = v_id;
             end if;
-            if v_outcome in ('refunded', 'dispute_lost') then
+            v_outcome := dispatch.follow_payment(p_event, v_outcome);
+            if
+                v_outcome in ('refunded', 'dispute_lost')
+                -- With it all that disputes had left.
+                or (
+                    v_outcome = 'ignored'
+                    and exists (
+                        select from dispatch.stripe_events as e
+                        where e.outcome = 'dispute_lost' and e.subject = v_payment
+                    )
+                )
+            then
                 v_booked_id := dispatch.cancel_refunded(v_payment);
                 if exists (
                     select from dispatch.payments as p

@@ -16,3 +16,4 @@
 \ir dispatch.replay_stripe_event.sql
 \ir dispatch.request_of_checkout.sql
 \ir dispatch.tidy_notes.sql
+\ir dispatch.weigh_disputes.sql

@@ -318,6 +318,22 @@ from (
                             || w.least || ' no maxvalue'
                     -- Who is out. (Some versions write the table's alias and more parentheses.)
                     when
+                        w.name = 'metrics'
+                        and array(
+                            select a.attname::text from pg_catalog.pg_attribute as a
+                            where a.attrelid = c.oid and a.attnum > 0
+                            order by a.attnum
+                        ) <> array[
+                            'day', 'requests_total', 'priority_requests_total',
+                            'favourite_accepts_total', 'fallbacks_total', 'skipped_total',
+                            'accepts_total', 'cancelled_total', 'expired_total',
+                            'favourite_acceptance_ratio', 'fallback_ratio', 'accept_p50_seconds',
+                            'accept_p95_seconds', 'sweep_lateness_p50_seconds',
+                            'sweep_lateness_p95_seconds', 'sweep_lateness_max_seconds',
+                            'pushes_sent_total', 'pushes_failed_total'
+                        ]
+                        then w.name || ' has other columns: drop it and run sql/engine/up.sql'
+                    when
                         w.name = 'exclusions'
                         and translate(
                             regexp_replace(pg_get_viewdef(c.oid), '\me\.|\s', '', 'g'), '()', ''
@@ -746,11 +762,11 @@ from (
         ),
         ('dispatch.expected_stripe_event', null, 'begin return ''[{].*[}]''::jsonb; end;', '{}'),
         ('dispatch.push_services', null, 'begin return ''[{].*[}]''::text\[\]; end;', '{}'),
-        -- Made by dispatch.bind_requests for the columns that there are.
-        ('dispatch.as_request', null, null, '{}'),
-        ('dispatch.insert_request', null, null, '{}'),
-        ('dispatch.assign_request', null, null, '{}'),
-        ('dispatch.unassign_request', null, null, '{}'),
+        -- Made by dispatch.bind_requests for the columns that there are, which notes what it made.
+        ('dispatch.as_request', 'noted', null, '{}'),
+        ('dispatch.insert_request', 'noted', null, '{}'),
+        ('dispatch.assign_request', 'noted', null, '{}'),
+        ('dispatch.unassign_request', 'noted', null, '{}'),
         -- The binding, which another marketplace has its own of.
         ('dispatch.governs_all', null, 'select true', '{}'),
         ('dispatch.assigns_user_id', null, 'select true', '{}'),
@@ -768,7 +784,18 @@ from (
                     order by s.setting
                 ) = w.settings
                 and coalesce(
-                    md5(b.body) = w.body,
+                    md5(b.body) = case w.body
+                        when 'noted'
+                            then
+                                coalesce(
+                                    substring(
+                                        obj_description(f.oid, 'pg_proc')
+                                        from '\{"body": "(\w+)"\}'
+                                    ),
+                                    ''
+                                )
+                        else w.body
+                    end,
                     case
                         when
                             w.pattern like 'select %'
@@ -958,7 +985,7 @@ from (
     union all
     select
         'roles of clients',
-        bool_and(
+        coalesce(min(a.missing), '') = '' and bool_and(
             case
                 when r.rolname in ('anon', 'authenticated')
                     then
@@ -982,7 +1009,28 @@ from (
                 then 'yes'
             else 'no (alter role service_role bypassrls)'
         end
+        || coalesce(
+            '; PostgREST''s own cannot become ' || min(a.missing) || ' (grant it to authenticator)',
+            ''
+        )
     from pg_catalog.pg_roles as r
+    cross join
+        lateral (
+            select string_agg(c.rolname, ', ' order by c.rolname) as missing
+            from pg_catalog.pg_roles as p
+            cross join pg_catalog.pg_roles as c
+            where
+                p.rolname = 'authenticator'
+                and c.rolname in ('anon', 'authenticated', 'service_role')
+                and not pg_has_role(
+                    p.oid, c.oid,
+                    -- From PostgreSQL 16 on a member may be kept from it.
+                    case
+                        when current_setting('server_version_num')::integer < 160000 then 'member'
+                        else 'set'
+                    end
+                )
+        ) as a
     cross join
         lateral (
             select count(*) > 0 as is_freed
@@ -1219,6 +1267,13 @@ from (
                                     r.oid, c.oid, 'delete, truncate, trigger'
                                 )
                             )
+                        union
+                        -- As a server that was older than 15 has it, for everyone.
+                        select 'create on schema ' || n.nspname
+                        from pg_catalog.pg_namespace as n
+                        where
+                            n.nspname in ('public', 'dispatch')
+                            and has_schema_privilege(r.oid, n.oid, 'create')
                         union
                         select 'member of ' || m.roleid::regrole
                         from pg_catalog.pg_auth_members as m
@@ -1499,6 +1554,8 @@ from (
             has_schema_privilege('authenticated', n.oid, 'usage')
             and has_table_privilege('authenticated', c.oid, 'select')
             and has_table_privilege('authenticated', c.oid, 'insert')
+            -- One whose table has no partitions may be too old to have it.
+            and (f.oid is not null or c.relkind <> 'p')
             and (
                 f.oid is null or (
                     has_schema_privilege(d.nspowner, n.oid, 'usage')
@@ -1509,6 +1566,10 @@ from (
         ),
         case
             when c.oid is null then 'no realtime.messages in this database'
+            when f.oid is null and c.relkind = 'p'
+                then
+                    'realtime.send(jsonb, text, text, boolean) is missing, and nothing is '
+                    'broadcast: see the platform''s migrations of Realtime'
             else
                 'authenticated joins private topics by select and insert on realtime.messages, '
                 || d.nspowner::regrole || ' sends by realtime.send'
@@ -1518,7 +1579,25 @@ from (
     left join pg_catalog.pg_class as c on c.relname = 'messages' and c.relnamespace = n.oid
     left join pg_catalog.pg_namespace as d on d.nspname = 'dispatch'
     left join pg_catalog.pg_proc as f
-        on f.pronamespace = n.oid and f.proname = 'send'
+        on
+            f.pronamespace = n.oid and f.proname = 'send'
+            and oidvectortypes(f.proargtypes) = 'jsonb, text, text, boolean'
+    union all
+    -- Told, and not failed for: what it lets through cannot be known by its text.
+    select
+        'other policies on realtime.messages',
+        true,
+        coalesce(
+            'NOTE: ' || string_agg(p.policyname, ', ' order by p.policyname)
+            || ' (restrictive) must let pass select and insert on session_requests_feed, '
+            'online_mechanics, mechanic:… and customer:…',
+            'none is restrictive'
+        )
+    from pg_catalog.pg_policies as p
+    where
+        p.schemaname = 'realtime' and p.tablename = 'messages' and p.permissive = 'RESTRICTIVE'
+        and p.policyname not in ('dispatch_topics_only', 'dispatch_topics_not_anon')
+        and p.roles && array['public', 'authenticated']::name[]
 ) as c
 \gset
 

@@ -932,6 +932,7 @@ declare
     v_values text;
     -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
     v_accepted text;
+    v_function record;
 begin
     -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
     -- may be another expression. Null where the marketplace has no such column, or one of the name
@@ -1298,6 +1299,22 @@ as %L
     end;
     comment on view dispatch.payments is
     'The Stripe payment of each request that was paid by one, and what was paid.';
+
+    -- So that verify sees it if another body stands there some day.
+    for v_function in
+        select p.oid::regprocedure as signature, obj_description(p.oid, 'pg_proc') as description,
+            md5(btrim(regexp_replace(p.prosrc, '\s+', ' ', 'g'))) as body
+        from pg_catalog.pg_proc as p
+        where
+            p.pronamespace = 'dispatch'::regnamespace
+            and p.proname in ('as_request', 'insert_request', 'assign_request', 'unassign_request')
+    loop
+        execute format(
+            'comment on function %s is %L',
+            v_function.signature,
+            format('%s {"body": "%s"}', v_function.description, v_function.body)
+        );
+    end loop;
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;
@@ -7358,11 +7375,10 @@ declare
     v_payment constant text := v_object ->> 'payment_intent';
     v_created constant jsonb := p_event -> 'created';
     v_closed text;
-    v_outcome text := p_outcome;
     v_is_taken_back boolean := false;
 begin
     case p_outcome
-        when 'refunded' then
+        when 'refunded', 'ignored' then  -- of a part alone
             if
                 exists (
                     select from dispatch.stripe_events as e
@@ -7380,7 +7396,7 @@ begin
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
                     where
-                        f.outcome = 'refunded' and f.subject = v_payment
+                        f.outcome in ('refunded', 'ignored') and f.subject = v_payment
                         and coalesce(f.payload -> 'created' <= v_created, true)
                 ));
             v_is_taken_back := found;
@@ -7393,22 +7409,6 @@ begin
                 and e.payload #> '{data,object,id}' = v_object -> 'id';
             return coalesce(v_closed, p_outcome);
         else
-            -- Of a part alone: what is left was paid, and is to be worked for or refunded.
-            if p_outcome = 'dispute_lost' then
-                if
-                    exists (
-                        select from dispatch.payments as p
-                        where
-                            p.payment_intent = v_payment
-                            and p.currency = v_object ->> 'currency'
-                            and jsonb_typeof(p.amount_total) = 'number'
-                            and jsonb_typeof(v_object -> 'amount') = 'number'
-                            and v_object -> 'amount' < p.amount_total
-                    )
-                then
-                    v_outcome := 'dispute_lost_in_part';
-                end if;
-            end if;
             -- A bank may take back what it decided.
             select e.outcome into v_closed
             from dispatch.stripe_events as e
@@ -7424,12 +7424,10 @@ begin
             end if;
             v_is_taken_back := p_outcome = 'dispute_won' and exists (
                 select from dispatch.stripe_events as e
-                where
-                    e.outcome = 'dispute_lost' and e.subject = v_payment
-                    and e.payload #> '{data,object,id}' = v_object -> 'id'
+                where e.outcome = 'dispute_lost' and e.subject = v_payment
             );
             update dispatch.stripe_events as e
-            set outcome = v_outcome
+            set outcome = p_outcome
             where
                 e.id = any(array(
                     select f.id from dispatch.stripe_events as f
@@ -7437,10 +7435,14 @@ begin
                         f.outcome in (
                             'disputed', 'dispute_won', 'dispute_lost', 'dispute_lost_in_part'
                         )
-                        and f.outcome <> v_outcome and f.subject = v_payment
+                        and f.outcome <> p_outcome and f.subject = v_payment
                         and f.payload #> '{data,object,id}' = v_object -> 'id'
                 ));
     end case;
+    -- While it is not booked, a part is not known from the whole (dispatch.process_stripe_event).
+    perform dispatch.weigh_disputes(v_payment, p.amount_total, p.currency)
+    from dispatch.payments as p
+    where p.payment_intent = v_payment;
     -- What one way gave back may have been given back by another too.
     if
         v_is_taken_back and dispatch.governs_all()
@@ -7453,14 +7455,14 @@ begin
         set metadata = r.metadata - 'refunded_at'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
-    return v_outcome;
+    return (select e.outcome from dispatch.stripe_events as e where e.id = p_event ->> 'id');
 end;
 $$;
 
 comment on function dispatch.follow_payment(jsonb, text) is
 'For a refund, a refund that failed, a dispute and its end: what this means for the payment''s '
-'other events. Returns the outcome: another if a later one came before, or if a dispute that was '
-'lost is over a part of what was paid.';
+'other events. The ledger has the event, with this outcome. Returns the outcome: another if a '
+'later one came before, or if the disputes that were lost are over a part of what was paid.';
 revoke all on function dispatch.follow_payment(jsonb, text)
 from public, anon, authenticated, service_role;
 
@@ -7778,8 +7780,9 @@ begin
     elsif v_type = 'checkout.session.async_payment_failed' then
         v_outcome := 'payment_failed';
         v_subject := v_object ->> 'id';
-    elsif v_type = 'charge.refunded' and v_object @> '{"refunded": true}' then
-        v_outcome := 'refunded';
+    elsif v_type = 'charge.refunded' then
+        -- Of a part it changes nothing by itself (dispatch.weigh_disputes).
+        v_outcome := case when v_object @> '{"refunded": true}' then 'refunded' else 'ignored' end;
         v_subject := v_payment;
     elsif
         v_type in ('refund.failed', 'refund.updated', 'charge.refund.updated')
@@ -7843,7 +7846,23 @@ begin
         -- Paid back before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
-        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment;
+        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment
+        order by r.outcome desc
+        limit 1;
+        -- By a dispute, of a part perhaps.
+        if v_refunded_at is not null then
+            if
+                not exists (
+                    select from dispatch.stripe_events as r
+                    where r.outcome = 'refunded' and r.subject = v_payment
+                )
+                and not dispatch.weigh_disputes(
+                    v_payment, v_object -> 'amount_total', v_object ->> 'currency'
+                )
+            then
+                v_refunded_at := null;
+            end if;
+        end if;
 
         -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
         -- refuses, leaves the event in the ledger with the reason.
@@ -7953,16 +7972,30 @@ begin
                 where r.id = v_booked_id;
             end if;
         end if;
-    elsif v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate') then
+    elsif
+        v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate')
+        or (v_outcome = 'ignored' and v_subject is not null)
+    then
         begin
-            v_outcome := dispatch.follow_payment(p_event, v_outcome);
-            -- Of one tried again the ledger says "error" until now; who logs the change reads it there.
+            -- Of one tried again the ledger says "error" until now; it is read there what became of the
+            -- payment.
             if not v_is_new then
                 update dispatch.stripe_events
                 set outcome = v_outcome, subject = v_subject
                 where id = v_id;
             end if;
-            if v_outcome in ('refunded', 'dispute_lost') then
+            v_outcome := dispatch.follow_payment(p_event, v_outcome);
+            if
+                v_outcome in ('refunded', 'dispute_lost')
+                -- With it all that disputes had left.
+                or (
+                    v_outcome = 'ignored'
+                    and exists (
+                        select from dispatch.stripe_events as e
+                        where e.outcome = 'dispute_lost' and e.subject = v_payment
+                    )
+                )
+            then
                 v_booked_id := dispatch.cancel_refunded(v_payment);
                 if exists (
                     select from dispatch.payments as p
@@ -8081,6 +8114,69 @@ comment on function dispatch.tidy_notes(text) is
 'A customer''s notes without the blanks around them; null: there are none. Raises PT422 '
 'invalid_notes.';
 revoke all on function dispatch.tidy_notes(text) from public, anon, authenticated, service_role;
+
+-- Changes dispatch.stripe_events. Each dispute, and a refund, may be over a part alone: what is
+-- left was paid, and is to be worked for or refunded.
+create or replace function dispatch.weigh_disputes(
+    p_payment_intent text,
+    p_amount_total jsonb,
+    p_currency text
+)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- What is not told, or in another currency, counts as all of it.
+    v_is_whole boolean := jsonb_typeof(p_amount_total) is distinct from 'number';
+begin
+    if not v_is_whole then
+        select coalesce(sum(g.amount) >= p_amount_total::numeric or bool_or(g.amount is null), false)
+        into v_is_whole
+        from (
+            -- Each dispute once; of the refunds the largest, as Stripe sends the sum of them.
+            select
+                max(
+                    case
+                        when
+                            jsonb_typeof(o.object -> o.amount) = 'number'
+                            and o.object ->> 'currency' = p_currency
+                            then (o.object -> o.amount)::numeric
+                        -- A refund says by itself when it is one of all.
+                        when o.dispute is null then 0
+                    end
+                ) as amount
+            from (
+                select
+                    e.payload #> '{data,object}' as object,
+                    case
+                        when e.outcome <> 'ignored' then e.payload #>> '{data,object,id}'
+                    end as dispute,
+                    case e.outcome when 'ignored' then 'amount_refunded' else 'amount' end as amount
+                from dispatch.stripe_events as e
+                where
+                    e.outcome in ('dispute_lost', 'dispute_lost_in_part', 'ignored')
+                    and e.subject = p_payment_intent
+            ) as o
+            group by o.dispute
+        ) as g;
+    end if;
+    update dispatch.stripe_events as e
+    set outcome = case when v_is_whole then 'dispute_lost' else 'dispute_lost_in_part' end
+    where
+        e.outcome = case when v_is_whole then 'dispute_lost_in_part' else 'dispute_lost' end
+        and e.subject = p_payment_intent;
+    return v_is_whole;
+end;
+$$;
+
+comment on function dispatch.weigh_disputes(text, jsonb, text) is
+'Whether the disputes that were lost, and refunds of a part, took back all of a payment of this '
+'sum; notes it as the outcome of those disputes: dispute_lost, or dispute_lost_in_part.';
+revoke all on function dispatch.weigh_disputes(text, jsonb, text)
+from public, anon, authenticated, service_role;
 
 -- What happens when time has passed.
 create or replace function dispatch.announce_fallbacks(p_limit integer, p_now timestamptz)
@@ -9428,19 +9524,32 @@ begin
                             = old.payload #>> '{data,object,payment_intent}'
                     )
                 )
+                -- What somebody must look at stays until they did.
+                and not exists (
+                    select from dispatch.unsettled_requests(p_now, null) as s
+                    where
+                        s.request_id = old.request_id
+                        or s.payment_intent = old.payload #>> '{data,object,payment_intent}'
+                )
+                and (old.subject is not null and old.error like 'price_difference:%') is not true
             order by old.received_at
             limit p_limit
             for update of old skip locked
         ));
     get diagnostics v_count = row_count;
-    -- Here, and not in the job's command, which is the owner's once it is there.
-    return v_count + dispatch.scrub_stripe_events(p_older_than, p_limit, p_now);
+    -- Here, and not in the job's command, which is the owner's once it is there. First goes what may
+    -- go: what is that old and left is kept for longer, and without what is personal.
+    if (v_count >= p_limit) is not true then
+        v_count := v_count + dispatch.scrub_stripe_events(p_older_than, p_limit, p_now);
+    end if;
+    return v_count;
 end;
 $$;
 
 comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
-'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed and no refund '
-'whose payment is; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
+'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed, no refund '
+'whose payment is, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
+'another sum; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -9758,7 +9867,8 @@ begin
                         and v.request_id = e.request_id
                 ),
                 false
-            ) as is_refund_due
+            )
+            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due
         from dispatch.stripe_events as e
         where
             e.scrubbed_at is null
@@ -9766,8 +9876,8 @@ begin
                 e.payload #>> '{data,object,id}' in (select g.id from gone as g)
                 or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
                 or e.payload #>> '{data,object,customer}' in (select g.id from gone as g)
-                -- Kept for ever, as somebody paid; but not who.
-                or (e.processed_at is null and e.received_at < p_now - p_older_than)
+                -- Kept for longer, as somebody paid; but not who.
+                or e.received_at < p_now - p_older_than
             )
         order by e.received_at
         limit p_limit
@@ -9797,7 +9907,7 @@ $$;
 
 comment on function dispatch.scrub_stripe_events(interval, integer, timestamptz) is
 'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, '
-'and of unprocessed ones older than this at p_now. Ids and amounts stay. Returns how many.';
+'and of those older than this at p_now. Ids and amounts stay. Returns how many.';
 revoke all on function dispatch.scrub_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 

@@ -358,6 +358,68 @@ def test_a_lost_dispute_over_a_part_takes_back_no_more(
     assert not shared.value("select is_refunded from dispatch.payments")
 
 
+def part(event: Event, amount: int, **fields: object) -> Event:
+    """Of a payment of 999."""
+    event["data"]["object"] |= {"amount": amount, "currency": "usd"} | fields
+    return event
+
+
+# Each gives back a part; all of them are the whole.
+PARTS: dict[str, list[Event]] = {
+    "two disputes": [
+        part(at(1, dispute("pi_1", "closed", "lost", "du_1")), 400),
+        part(at(2, dispute("pi_1", "closed", "lost", "du_2")), 599),
+    ],
+    "a dispute and a refund": [
+        part(at(1, dispute("pi_1", "closed", "lost", "du_1")), 400),
+        part(at(2, refund("pi_1", full=False)), 999, amount_refunded=599),
+    ],
+    "two refunds and a dispute": [
+        part(at(1, refund("pi_1", full=False)), 999, amount_refunded=300),
+        part(at(2, refund("pi_1", full=False)), 999, amount_refunded=500),
+        part(at(3, dispute("pi_1", "closed", "lost", "du_1")), 499),
+    ],
+}
+
+
+@pytest.mark.parametrize("booked", ["first", "last", "between"])
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "the later comes first"])
+@pytest.mark.parametrize("parts", PARTS)
+def test_parts_that_are_all_of_it_are_the_whole(
+    shared: Database, parts: str, late: bool, booked: str
+) -> None:
+    # A refund says what all of them come to: the last two say it all.
+    events = PARTS[parts][:-3:-1] if late else list(PARTS[parts])
+    session = checkout(shared.make_customer(), payment="pi_1")
+    session["data"]["object"] |= price(999)
+    events.insert({"first": 0, "last": len(events), "between": 1}[booked], session)
+    refunded = "select is_refunded from dispatch.payments"
+    for event in events[:-1]:
+        process(shared, event)
+        assert shared.sql(refunded) in ([], [{"is_refunded": False}])
+        process(shared, event)
+    process(shared, events[-1])
+    assert shared.value(refunded)
+    (request,) = shared.sql("select * from session_requests")
+    assert request["status"] == "cancelled" and "refunded_at" in request["metadata"]
+    assert shared.log()[-1] == "request_cancelled:refunded"
+    assert unsettled(shared) == []
+    # The bank decides once more, and a part is the whole no longer.
+    process(shared, part(at(9, dispute("pi_1", "closed", "won", "du_1")), 1))
+    assert not shared.value(refunded) and unsettled(shared) == [("cancelled", "pi_1")]
+
+
+@pytest.mark.parametrize("amount", [400, 999])
+def test_a_lost_dispute_that_comes_before_its_payment_is_of_its_sum(
+    shared: Database, amount: int
+) -> None:
+    process(shared, part(dispute("pi_1", "closed", "lost"), amount))
+    request = paid(shared, **price(999))
+    state = "pending" if amount == 400 else "cancelled"
+    assert shared.request(request)["status"] == state
+    assert shared.value("select is_refunded from dispatch.payments") == (amount == 999)
+
+
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 1, 0], [0, 3, 1, 2]])
 @pytest.mark.parametrize("state", ["cancelled", "accepted", "pending"])
 def test_what_a_lost_dispute_took_back_stays_so_though_a_refund_fails(
@@ -766,8 +828,41 @@ def test_who_deletes_their_account_before_the_session_has_a_refund_due(
     due = [] if state == "completed" else [("customer_gone", "pi_1")]
     assert unsettled(shared) == due
     assert set(unwell(shared)) == ({"refunds_due"} if due else set())
+    if due:
+        shared.sql("update dispatch.stripe_events set received_at = now() - interval '181 days'")
+        shared.value("select dispatch.prune_stripe_events('180 days')")
+        assert unsettled(shared) == due
     process(shared, refund("pi_1"))
     assert unsettled(shared) == [] and unwell(shared) == {}
+    shared.sql("update dispatch.stripe_events set received_at = now() - interval '181 days'")
+    shared.value("select dispatch.prune_stripe_events('180 days')")
+    assert shared.sql("select id from dispatch.stripe_events") == []
+
+
+@pytest.mark.parametrize("what", ["disputed", "refund_failed", "price_difference"])
+def test_what_somebody_must_look_at_stays_until_they_did(shared: Database, what: str) -> None:
+    paid(shared, state="completed", **price(998 if what == "price_difference" else 999))
+    if what == "disputed":
+        process(shared, dispute("pi_1", "created"))
+    elif what == "refund_failed":
+        process(shared, failed_refund("pi_1"))
+    before = unwell(shared)
+    assert len(before) == 1
+    age = "update dispatch.stripe_events set received_at = now() - interval '181 days'"
+    shared.sql(age)
+    assert shared.value("select dispatch.prune_stripe_events('180 days')") > 0
+    assert set(unwell(shared)) == set(before)
+    assert personal(shared) == set()  # who it was is not needed for that
+    if what == "disputed":
+        process(shared, dispute("pi_1", "closed", "won"))
+    elif what == "refund_failed":
+        process(shared, refund("pi_1"))
+    else:
+        shared.sql("update dispatch.stripe_events set error = null")
+    assert unwell(shared) == {}
+    shared.sql(age)
+    shared.value("select dispatch.prune_stripe_events('180 days')")
+    assert shared.sql("select id from dispatch.stripe_events") == []
 
 
 def test_the_lists_cost_what_is_in_them(db: Database) -> None:
