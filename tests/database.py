@@ -340,6 +340,102 @@ class Database:
         (connection or self.owner).execute(command.encode())
 
 
+class Kept:
+    """A copy of a template for one test after another, each of which finds it as the first did:
+    what it holds more is deleted, and once anything else was changed it is copied anew.
+
+    A copy for each takes 75 ms of processor time, and as much again in connections that read the
+    catalogue and compile the functions.
+    """
+
+    # Statistics too, as plans follow them.
+    CATALOGUES = (
+        "pg_attrdef", "pg_attribute", "pg_class", "pg_constraint", "pg_description", "pg_enum",
+        "pg_extension", "pg_index", "pg_namespace", "pg_policy", "pg_proc", "pg_publication",
+        "pg_publication_rel", "pg_rewrite", "pg_statistic", "pg_statistic_ext", "pg_trigger",
+        "pg_type",
+    )  # fmt: skip
+    CATALOGUE_QUERY = "select " + ", ".join(
+        f"(select row(count(*), max(xmin::text::bigint)) from {each}) as {each}"
+        for each in CATALOGUES
+    )
+
+    def __init__(self, cluster: Cluster, template: str) -> None:
+        self._cluster, self._template = cluster, template
+        self._idle = Idle()
+        self._name = self._seed_query = self._empty_query = ""
+        self._state: list[list[Row]] = []
+
+    @contextmanager
+    def emptied(self) -> Iterator[Database]:
+        if self._name and not self._is_as_it_was():
+            self.drop()
+        if not self._name:
+            self._copy()
+        with Database(self._cluster, self._name, self._idle) as database:
+            yield database
+
+    def drop(self) -> None:
+        self._idle.close()
+        if self._name:
+            self._cluster.drop_database(self._name)
+            self._name = ""
+
+    def _copy(self) -> None:
+        self._name, self._state = f"kept_{uuid.uuid4().hex}", []
+        self._cluster.create_database(self._name, self._template)
+        with Database(self._cluster, self._name, self._idle) as database:
+            superuser = database.superuser()
+            tables = self._names(superuser, "c.relkind in ('r', 'p') and not c.relispartition")
+            seeded = [each for each in tables if rows(superuser, f"select 1 from {each} limit 1")]
+            sequences = {
+                each: rows(superuser, f"select last_value, is_called from {each}")[0]
+                for each in self._names(superuser, "c.relkind = 'S'")
+            }
+            self._empty_query = "; ".join(
+                [
+                    "set local session_replication_role = replica",
+                    *(f"delete from {each}" for each in tables if each not in seeded),
+                    *(
+                        f"select setval('{each}', {last['last_value']}, {last['is_called']})"
+                        for each, last in sequences.items()
+                    ),
+                ]
+            )
+            self._seed_query = "select " + ", ".join(
+                f"(select md5(string_agg(t::text, ' ' order by t::text)) from {each} as t) as t{n}"
+                for n, each in enumerate(seeded)
+            )
+            self._state = self._read(superuser)
+
+    def _is_as_it_was(self) -> bool:
+        """Once the rows are deleted, which this does."""
+        with Database(self._cluster, self._name, self._idle) as database:
+            superuser = database.superuser()
+            if self._read(superuser) != self._state:
+                return False
+            with superuser.transaction():
+                superuser.execute(self._empty_query.encode())
+            return True
+
+    def _read(self, superuser: Connection) -> list[list[Row]]:
+        """All but the rows that a test may leave."""
+        catalogues = rows(superuser, self.CATALOGUE_QUERY)
+        # Without the same tables the seed is not looked for.
+        is_known = not self._state or catalogues == self._state[0]
+        return [catalogues, rows(superuser, self._seed_query) if is_known else []]
+
+    @staticmethod
+    def _names(connection: Connection, condition: str) -> list[str]:
+        query = f"""
+            select c.oid::regclass::text as name
+            from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace
+            where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and {condition}
+            order by c.oid
+        """
+        return [row["name"] for row in rows(connection, query)]
+
+
 @contextmanager
 def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Database]:
     name = f"test_{uuid.uuid4().hex}"

@@ -22,6 +22,7 @@ from stack.postgres import Cluster, run_psql
 from tests.database import (
     Connection,
     Database,
+    Kept,
     Row,
     at_once,
     checkout,
@@ -203,8 +204,8 @@ class Theirs:
 
 
 @pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: shape.name)
-def installed(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[tuple[str, Shape]]:
-    """A template of each shape; its own connections must be gone before it is copied."""
+def installed(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[tuple[Kept, Shape]]:
+    """A copy of each shape; the template's own connections must be gone before it is copied."""
     shape: Shape = request.param
     name = f"theirs_{shape.name}"
     dsn = cluster.create_database(name, "template1")
@@ -221,14 +222,16 @@ def installed(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[tupl
         db.sql(shape.plans)
         install_on_theirs(dsn)
         db.sql("select dispatch.set_favorites_priority(true)")
-    yield name, shape
+    kept = Kept(cluster, name)
+    yield kept, shape
+    kept.drop()
     cluster.drop_database(name)
 
 
 @pytest.fixture
-def theirs(installed: tuple[str, Shape], cluster: Cluster) -> Iterator[Theirs]:
-    name, shape = installed
-    with fresh_database(cluster, name) as db:
+def theirs(installed: tuple[Kept, Shape]) -> Iterator[Theirs]:
+    kept, shape = installed
+    with kept.emptied() as db:
         yield Theirs(db, shape)
 
 
