@@ -1,5 +1,5 @@
--- For whoever holds many requests at once, as a sweep does: a suspension or a block holds a mechanic
--- and waits for requests, and in the other order each could wait for the other.
+-- For whoever holds many requests at once, as a sweep does: a suspension or a block holds a
+-- mechanic and waits for requests, and in the other order each could wait for the other.
 create or replace function dispatch.lock_steps(p_request_id uuid)
 returns boolean
 language plpgsql
