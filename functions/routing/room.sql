@@ -10,6 +10,7 @@
 \ir dispatch.is_reserved_for_another.sql
 \ir dispatch.list_open_requests.sql
 \ir dispatch.live_on.sql
+\ir dispatch.lock_steps.sql
 \ir dispatch.log_broadcast.sql
 \ir dispatch.log_new_request.sql
 \ir dispatch.log_skipped.sql

@@ -7,6 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_due uuid[];
+    v_has_steps boolean;
     v_id uuid;
     v_count integer;
     -- What ended by time, and whose it was.
@@ -14,9 +15,25 @@ declare
     v_mechanics uuid[];
     v_changed dispatch.requests;
 begin
-    v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
-    if v_due = '{}' then
+    select
+        array_agg(w.request_id),
+        bool_or(exists (select from dispatch.steps as s where s.request_id = w.request_id))
+    into v_due, v_has_steps
+    from dispatch.pending_windows(p_now, p_limit) as w;
+    if v_due is null then
         return 0;
+    end if;
+    if v_has_steps then
+        v_count := cardinality(v_due);
+        v_due := array(select d.id from unnest(v_due) as d (id) where dispatch.lock_steps(d.id));
+        -- The oldest may all wait for a mechanic whom somebody holds.
+        if v_due = '{}' and v_count = p_limit then
+            v_due := array(
+                select w.request_id from dispatch.pending_windows(p_now, null) as w
+                where dispatch.lock_steps(w.request_id)
+                limit p_limit
+            );
+        end if;
     end if;
     -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
     -- reads all the pending ones.
@@ -61,7 +78,9 @@ exception
                 where
                     id = (
                         select r.id from dispatch.requests as r
-                        where r.id = v_id and r.is_pending and r.announced_at is null
+                        where
+                            r.id = v_id and r.is_pending and r.announced_at is null
+                            and dispatch.lock_steps(r.id)
                         for update skip locked
                     )
                 returning * into v_changed;

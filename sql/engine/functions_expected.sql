@@ -167,6 +167,7 @@ from (
         '{enable_nestloop=off,jit=off}'
     ),
     ('dispatch.live_on', '78ba4d5b1fffae58bd9415f3a3cb9383', '{}'),
+    ('dispatch.lock_steps', 'f5578a88dd1a16a20f4bba680d961444', '{}'),
     ('dispatch.log_broadcast', 'bb58d2300b66fa3623a42a3ef502bb05', '{}'),
     ('dispatch.log_new_request', '56fba832ae739f24780a957686868362', '{}'),
     ('dispatch.log_skipped', '3cde96635924fa4b872a8cc273460528', '{}'),
@@ -195,7 +196,7 @@ from (
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', '144b3e3a03141c2d7d3719ed4c6c62e1', '{}'),
+    ('dispatch.announce_fallbacks', '1e07e97e0d583e2f5b887f44aef1682e', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',
         '{enable_sort=off}'

@@ -3493,6 +3493,39 @@ comment on function dispatch.live_on(uuid, interval) is
 revoke all on function dispatch.live_on(uuid, interval)
 from public, anon, authenticated, service_role;
 
+-- For whoever holds many requests at once, as a sweep does: a suspension or a block holds a
+-- mechanic and waits for requests, and in the other order each could wait for the other.
+create or replace function dispatch.lock_steps(p_request_id uuid)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from dispatch.steps as s where s.request_id = p_request_id) then
+        begin
+            perform from dispatch.mechanics as m
+            where
+                m.id in (
+                    select s.mechanic_id from dispatch.steps as s
+                    where s.request_id = p_request_id
+                )
+            order by m.id
+            for share nowait;
+        exception
+            when lock_not_available then return false;
+        end;
+    end if;
+    return true;
+end;
+$$;
+
+comment on function dispatch.lock_steps(uuid) is
+'Locks the further favourites of a request, as dispatch.take_steps does, but waits for nobody. '
+'False: somebody holds one of them.';
+revoke all on function dispatch.lock_steps(uuid) from public, anon, authenticated, service_role;
+
 -- On a marketplace that was there first. (Of ours dispatch.log_request_change logs it.)
 create or replace function dispatch.log_broadcast(
     p_request dispatch.requests,
@@ -8188,6 +8221,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_due uuid[];
+    v_has_steps boolean;
     v_id uuid;
     v_count integer;
     -- What ended by time, and whose it was.
@@ -8195,9 +8229,25 @@ declare
     v_mechanics uuid[];
     v_changed dispatch.requests;
 begin
-    v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
-    if v_due = '{}' then
+    select
+        array_agg(w.request_id),
+        bool_or(exists (select from dispatch.steps as s where s.request_id = w.request_id))
+    into v_due, v_has_steps
+    from dispatch.pending_windows(p_now, p_limit) as w;
+    if v_due is null then
         return 0;
+    end if;
+    if v_has_steps then
+        v_count := cardinality(v_due);
+        v_due := array(select d.id from unnest(v_due) as d (id) where dispatch.lock_steps(d.id));
+        -- The oldest may all wait for a mechanic whom somebody holds.
+        if v_due = '{}' and v_count = p_limit then
+            v_due := array(
+                select w.request_id from dispatch.pending_windows(p_now, null) as w
+                where dispatch.lock_steps(w.request_id)
+                limit p_limit
+            );
+        end if;
     end if;
     -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
     -- reads all the pending ones.
@@ -8242,7 +8292,9 @@ exception
                 where
                     id = (
                         select r.id from dispatch.requests as r
-                        where r.id = v_id and r.is_pending and r.announced_at is null
+                        where
+                            r.id = v_id and r.is_pending and r.announced_at is null
+                            and dispatch.lock_steps(r.id)
                         for update skip locked
                     )
                 returning * into v_changed;

@@ -74,6 +74,25 @@ def people(shared: Database) -> list[str]:
 ONE, TWO, THREE, OTHER = range(4)
 
 
+def test_a_sweep_waits_for_no_mechanic(shared: Database, people: list[str]) -> None:
+    """Whoever holds them may be waiting for a request that the sweep holds."""
+    waits = book(shared, *people[:2])
+    alone = shared.make_request(preferred=people[THREE])
+    for request in (waits, alone):
+        pass_time(shared, request, 10)
+    holder = shared.superuser()
+    with holder.transaction():
+        holder.execute("update mechanics set city = 'Turku' where id = %s", [people[TWO]])
+        shared.sql("set statement_timeout = '5s'")
+        assert shared.value("select dispatch.sweep(1)") == 1  # the other is not behind it
+        assert shared.sweep() == 0
+        assert shared.log(alone)[-1] == "new_request:window_ended"
+        assert shared.log(waits) == ["priority_request"]
+        assert at(shared, waits, *people[:2]) == [False, True]
+    assert shared.sweep() == 1
+    assert shared.log(waits)[-1] == "priority_request:window_ended"
+
+
 def test_each_is_asked_in_turn_by_the_clock_alone(shared: Database, people: list[str]) -> None:
     request = book(shared, *people[:3], priority_window_minutes="20")
     row = shared.request(request)

@@ -1144,6 +1144,20 @@ def test_favourites_are_asked_in_turn_by_the_clock(theirs: Theirs, swept: bool) 
     assert theirs.db.log(request)[2:] == ["priority_request:window_ended", "request_accepted"]
 
 
+def test_of_theirs_a_sweep_waits_for_no_mechanic(theirs: Theirs) -> None:
+    second = theirs.mechanic()
+    waits, alone = book_chain(theirs, theirs.favourite.id, second.id), theirs.book()
+    for request in (waits, alone):
+        pass_time(theirs, request, 11)
+    holder = theirs.db.superuser()
+    with holder.transaction():
+        holder.execute("select from mechanics where id = %s for no key update", [second.id])
+        assert theirs.sweep() == 1 and theirs.sweep() == 0
+        assert theirs.db.log(alone)[-1] == "new_request:window_ended"
+    assert theirs.sweep() == 1
+    assert "priority_request:window_ended" in theirs.db.log(waits)
+
+
 def test_of_theirs_each_answer_moves_on(theirs: Theirs) -> None:
     first, second, third = theirs.favourite, theirs.mechanic(), theirs.mechanic()
     request = book_chain(theirs, first.id, second.id, third.id)
