@@ -7,7 +7,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- Blank is nothing said. btrim alone takes spaces only.
-    v_notes constant text := nullif(regexp_replace(p_notes, '^\s+|\s+$', '', 'g'), '');
+    v_notes constant text := nullif(
+        regexp_replace(p_notes, '^[[:space:]]+|[[:space:]]+$', '', 'g'), ''
+    );
 begin
     -- What one value of Stripe's metadata holds.
     if length(v_notes) > 500 then

@@ -1161,14 +1161,14 @@ from (
                 where n.nspname = 'dispatch'
             )
         )
+        -- It stands there as it was written (SERIALIZABLE, false, 0). No trigger runs; no client
+        -- reads a table that has policies; no catch-up; no booking; patterns mean something else.
         and (
-            -- No trigger runs; no client reads a table that has policies; no catch-up.
-            g.setting in (
-                'session_replication_role=replica', 'row_security=off',
-                'default_transaction_isolation=serializable',
-                'default_transaction_isolation=repeatable read'
-            )
-            or g.setting like 'role=%'
+            lower(g.setting) ~ '^(session_replication_role=replica|role=.*'
+            '|default_transaction_isolation=(serializable|repeatable read))$'
+            or lower(g.setting)
+            ~ '^(row_security|standard_conforming_strings)=(off?|no?|f(a(l(se?)?)?)?|0)$'
+            or lower(g.setting) ~ '^default_transaction_read_only=(on|y(es?)?|t(r(ue?)?)?|1)$'
         )
 ) as c
 \gset

@@ -121,7 +121,7 @@ from (
     ('dispatch.process_stripe_event', '155c5c79a7b1b84e4aefe530149c7368', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
-    ('dispatch.tidy_notes', 'fd440a78030f130c33d35ae643a43407', '{}'),
+    ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),
     ('dispatch.weigh_disputes', '4724ec50da639392ca7dece3d551dbc1', '{}'),
     ('dispatch.announce_ended', 'd64248f268ddd55f55d380b0c8105e98', '{}'),
     ('dispatch.is_online', '86599dc62f5b70d7a247d79d2d1afdfe', '{}'),

@@ -170,6 +170,9 @@ declare
     v_error text;
 begin
     set local enable_sort = off;
+    -- Nor by what whoever asks has set for themselves.
+    set local enable_indexscan = on;
+    set local enable_nestloop = on;
     begin
         for v_line in
             execute
