@@ -183,7 +183,7 @@ class Database:
             ):
                 connection.execute(f"delete from {table}".encode())
             connection.execute(
-                "delete from public.service_plans where code not in "
+                "delete from public.service_plans as p where to_jsonb(p) ->> 'code' not in "
                 "('free-diagnostic', 'quick-chat', 'expert-video')"
             )
             connection.execute("select setval('dispatch.last_delivery', 0, false)")

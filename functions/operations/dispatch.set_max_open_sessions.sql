@@ -31,12 +31,7 @@ begin
                     null;
                 end loop;
             end if;
-            perform dispatch.end_full_windows(w.mechanic_id)
-            from (
-                select distinct r.preferred_mechanic_id as mechanic_id
-                from dispatch.requests as r
-                where r.is_pending and r.announced_at is null and r.window_began_at is not null
-            ) as w;
+            perform dispatch.follow_sessions();
         end loop;
     end if;
     return p_count;

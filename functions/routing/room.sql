@@ -6,6 +6,7 @@
 \ir dispatch.end_full_windows.sql
 \ir dispatch.fallback_reason.sql
 \ir dispatch.follow_capacity.sql
+\ir dispatch.follow_sessions.sql
 \ir dispatch.is_at_capacity.sql
 \ir dispatch.is_reserved_for_another.sql
 \ir dispatch.list_open_requests.sql

@@ -104,7 +104,7 @@ from (
     ('dispatch.scrubbed_event', '6dcafec2209cd555d00efbfc6def5ad6', '{}'),
     ('dispatch.session_checks', 'c76537b1c8cbca3e67615843f715aaef', '{}'),
     ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
-    ('dispatch.set_max_open_sessions', 'ca0d958fd7b9242d1d86e5633748a143', '{}'),
+    ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', '0a4b5f7e3842d9f8d2e3b4565b14b879', '{}'),
     ('dispatch.book_theirs', '58d91d5f92471c57189b3c4775f1fc82', '{}'),
     ('dispatch.booking_error', '7b89e725f84ae853e28e90e5d2cb403a', '{}'),
@@ -160,6 +160,7 @@ from (
     ('dispatch.end_full_windows', '3491df975861cebf95b53e8e1c5679bf', '{}'),
     ('dispatch.fallback_reason', '0db4287059753e6bd114af24cb4074d3', '{}'),
     ('dispatch.follow_capacity', '56ff0b7a1fc120c2c2028dbf88e67e2e', '{}'),
+    ('dispatch.follow_sessions', 'e0f09b4c55ee560590b44cb6d0b94ede', '{}'),
     ('dispatch.is_at_capacity', '188d3a57326c91e5240a59a5ff8c6173', '{}'),
     ('dispatch.is_reserved_for_another', '774ee5f7546911562afa58da4d6fe50b', '{}'),
     (
@@ -215,6 +216,6 @@ from (
 
 select
     set_config(
-        'favorites_priority.sweep_command', '445ad183d1f58ea47312d3565f6ccc9c', true
+        'favorites_priority.sweep_command', 'a04887d6db48b009d6b9b329dc3cf2f8', true
     ) as kept
 \gset

@@ -22,6 +22,8 @@ begin
         from dispatch.sweep_round(v_sweep_at) as r;
         commit;
         if now() >= v_presence_at then
+            perform dispatch.follow_sessions();
+            commit;
             if dispatch.mark_silent_mechanics_offline(1000) < 1000 then
                 v_presence_at := now() + interval '15 seconds';
             end if;

@@ -3246,6 +3246,34 @@ comment on function dispatch.follow_capacity(uuid, uuid[]) is
 revoke all on function dispatch.follow_capacity(uuid, uuid[])
 from public, anon, authenticated, service_role;
 
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.follow_sessions()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if dispatch.max_open_sessions() is null then
+        return;
+    end if;
+    perform dispatch.end_full_windows(w.mechanic_id)
+    from (
+        select distinct r.preferred_mechanic_id as mechanic_id
+        from dispatch.requests as r
+        where r.is_pending and r.announced_at is null and r.window_began_at is not null
+    ) as w;
+end;
+$$;
+
+comment on function dispatch.follow_sessions() is
+'Moves on the open windows of all mechanics who are at capacity: by a new limit, by a session of a '
+'marketplace that was there first in which the engine has no part, or where a window was held by '
+'somebody when its mechanic''s hands were full.';
+revoke all on function dispatch.follow_sessions()
+from public, anon, authenticated, service_role;
+
 -- Of all their sessions, not of those alone that the engine governs: any job keeps hands full. The
 -- status as text, so that no index of all that is accepted fits: a plan made while little was would
 -- read all of it. Callers ask dispatch.max_open_sessions() before, which costs them nothing.
@@ -10170,12 +10198,7 @@ begin
                     null;
                 end loop;
             end if;
-            perform dispatch.end_full_windows(w.mechanic_id)
-            from (
-                select distinct r.preferred_mechanic_id as mechanic_id
-                from dispatch.requests as r
-                where r.is_pending and r.announced_at is null and r.window_began_at is not null
-            ) as w;
+            perform dispatch.follow_sessions();
         end loop;
     end if;
     return p_count;
@@ -11300,6 +11323,8 @@ begin
         from dispatch.sweep_round(v_sweep_at) as r;
         commit;
         if now() >= v_presence_at then
+            perform dispatch.follow_sessions();
+            commit;
             if dispatch.mark_silent_mechanics_offline(1000) < 1000 then
                 v_presence_at := now() + interval '15 seconds';
             end if;

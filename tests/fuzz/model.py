@@ -1,6 +1,13 @@
-"""The rules in a few lines: who may do what to a request, and what becomes of it."""
+"""The rules in a few lines: who may do what to a request, and what becomes of it.
+
+On a marketplace that was there first they hold for what a favourite was asked for, and for nothing
+else.
+"""
 
 from dataclasses import dataclass, field
+
+FEED = "session_requests_feed"
+TURNS = ("priority_request", "new_request", "request_accepted", "request_cancelled")
 
 
 @dataclass
@@ -19,10 +26,12 @@ class Request:
     winner: str | None = None
     accepted: float = 0
     released: dict[str, str] = field(default_factory=dict)  # by whom, and why
+    governed: bool = True
 
 
 @dataclass
 class Model:
+    governs_all: bool = True  # a marketplace of ours
     now: float = 0  # minutes
     enabled: bool = True
     approved: set[str] = field(default_factory=set)
@@ -31,6 +40,15 @@ class Model:
     refunded: set[str] = field(default_factory=set)
     blocks: set[tuple[str, str]] = field(default_factory=set)  # by whom, and whom
     limit: int | None = None  # of open sessions
+    online: set[str] = field(default_factory=set)  # who say so
+    asked: dict[str, str] = field(default_factory=dict)  # whose window is open, or over untold
+    silences: dict[str, int] = field(default_factory=dict)  # in a row
+    away: list[str] = field(default_factory=list)  # who were told so
+
+    def get(self, request_id: str) -> Request | None:
+        """What the RPCs know of."""
+        request = self.requests.get(request_id)
+        return request if request and request.governed else None
 
     def reserved_for(self, request: Request) -> str | None:
         """The favourite, as long as the request was not broadcast and there is such a thing."""
@@ -48,7 +66,8 @@ class Model:
             for each in self.requests.values()
             if each.winner == mechanic and each.status == "accepted"
         ]
-        return self.limit is not None and len(sessions) >= self.limit
+        is_bound = self.governs_all or self.enabled
+        return is_bound and self.limit is not None and len(sessions) >= self.limit
 
     def is_blocked(self, one: str, other: str) -> bool:
         return (one, other) in self.blocks or (other, one) in self.blocks
@@ -73,7 +92,7 @@ class Model:
 
     def refusal(self, request_id: str, mechanic: str) -> str | None:
         """Why an approved mechanic may not accept; None: may."""
-        request = self.requests.get(request_id)
+        request = self.get(request_id)
         if request is None or request.customer == mechanic:
             return "request_not_found"
         if self.is_blocked(mechanic, request.customer):
@@ -102,7 +121,7 @@ class Model:
 
     def not_own(self, request_id: str, user: str, role: str) -> str | None:
         """Why this user is not the request's customer, or its winner."""
-        request = self.requests.get(request_id)
+        request = self.get(request_id)
         own = request and (request.customer if role == "customer" else request.winner)
         if own == user:
             return None
@@ -118,23 +137,49 @@ class Model:
     def accept(self, request_id: str, user: str) -> str | None:
         if user not in self.approved:
             return "not_a_mechanic"
-        request = self.requests.get(request_id)
+        request = self.get(request_id)
         if request and request.winner == user:
             return None  # asked again
         refused = self.refusal(request_id, user)
         if request and not refused:
-            self.end(request, "accepted")
-            request.winner, request.accepted = user, self.now
-            if self.is_full(user):
-                self.lose(user)
+            self.take(request, user)
         return refused
+
+    def take(self, request: Request, user: str) -> None:
+        self.end(request, "accepted")
+        request.winner, request.accepted = user, self.now
+        if self.is_full(user):
+            self.lose(user)
+
+    def accept_by_update(self, request_id: str, user: str) -> str | None:
+        """The marketplace's own statement, for whomever. Of theirs, what is refused is no row."""
+        request = self.requests.get(request_id)
+        if request is None or request.status != "pending":
+            return "no_row"
+        if self.governs_all:
+            return self.accept(request_id, user)
+        self.settle()
+        is_bound = request.governed and self.enabled
+        is_out = user in request.released or self.is_blocked(user, request.customer)
+        if is_bound and (is_out or self.is_full(user) or self.is_reserved(request, user)):
+            return "no_row"
+        self.take(request, user)
+        return None
+
+    def complete_by_update(self, request_id: str) -> str | None:
+        request = self.requests.get(request_id)
+        if request is None or request.status != "accepted":
+            return "no_row"
+        self.settle()
+        request.status = "completed"
+        return None
 
     def decline(self, request_id: str, user: str) -> str | None:
         if user not in self.approved:
             return "not_a_mechanic"
         if (request_id, user) in self.declined:
             return None  # asked again
-        request = self.requests.get(request_id)
+        request = self.get(request_id)
         if request and request.winner == user:
             return "request_not_pending"
         refused = self.refusal(request_id, user)
@@ -143,6 +188,7 @@ class Model:
         if request and not refused:
             self.declined.add((request_id, user))
             if self.reserved_for(request) == user:
+                self.silences.pop(user, None)
                 self.move_on(request)
         return refused
 
@@ -164,11 +210,11 @@ class Model:
     def release(self, request_id: str, user: str) -> str | None:
         if user not in self.approved:
             return "not_a_mechanic"
-        request = self.requests.get(request_id)
+        request = self.get(request_id)
         if request and user in request.released:
             return "request_not_pending" if request.released[user] == "no_show" else None
         refused = self.not_own(request_id, user, "mechanic")
-        refused = refused or self.not_accepted(self.requests[request_id])
+        refused = refused or self.not_accepted(self.requests[request_id]) or self.is_theirs()
         if not refused:
             self.put_back(self.requests[request_id], user, "released")
         return refused
@@ -183,9 +229,14 @@ class Model:
         refused = self.not_accepted(request)
         if not refused and self.now < request.accepted + 10:
             return "too_early"
+        refused = refused or self.is_theirs()
         if not refused:
             self.put_back(request, request.winner or request.customer, "no_show")
         return refused
+
+    def is_theirs(self) -> str | None:
+        """With the flag off, what was there first has no jobs that are given back."""
+        return None if self.governs_all or self.enabled else "request_not_found"
 
     def put_back(self, request: Request, mechanic: str, reason: str) -> None:
         self.settle()
@@ -226,6 +277,57 @@ class Model:
             if request.status == "pending" and self.refusal(request_id, mechanic) is None
         }
 
+    def shown_to(self, mechanic: str) -> set[str]:
+        """The pending rows that row level security lets a mechanic read, but their own bookings."""
+        if self.governs_all:
+            return self.open_to(mechanic)
+        self.settle()
+        return {
+            request.id
+            for request in self.pending()
+            if request.customer != mechanic and not self.is_hidden(request, mechanic)
+        }
+
+    def is_hidden(self, request: Request, mechanic: str) -> bool:
+        """By the one policy that the feature adds to theirs."""
+        is_out = mechanic in request.released or self.is_blocked(mechanic, request.customer)
+        is_out = self.enabled and (is_out or self.is_full(mechanic))
+        return request.governed and (is_out or self.is_reserved(request, mechanic))
+
+    def is_reserved(self, request: Request, mechanic: str) -> bool:
+        """For another than this mechanic, by the clock."""
+        return self.reserved_for(request) not in (None, mechanic) and not self.is_over(request)
+
+    # Who is there, by what they say and by what they leave unanswered.
+
+    def press(self, user: str, status: str) -> str | None:
+        if user not in self.approved:
+            return "not_a_mechanic"
+        (self.online.add if status == "online" else self.online.discard)(user)
+        return None
+
+    def hear(
+        self, event: str, request: str, reason: str | None, topics: list[str], by: str
+    ) -> None:
+        """Each event in the log tells whose window ended by time, whenever that was seen."""
+        if event not in TURNS:
+            return
+        asked = self.asked.pop(request, None)
+        other = "".join(topics[1:2]).removeprefix("mechanic:")
+        if event == "priority_request":
+            self.asked[request] = other
+        # Everyone is told of the end of what was open to everyone, broadcast or not.
+        is_over = reason == "window_ended" or (event != "new_request" and FEED in topics)
+        if asked and event == "request_accepted" and other == asked:
+            self.silences.pop(asked, None)
+        # What they left before is seen late, by themselves: they are there.
+        elif asked and is_over and asked in self.online and asked != by:
+            self.silences[asked] = self.silences.get(asked, 0) + 1
+            if self.silences[asked] == 2:
+                del self.silences[asked]
+                self.online.discard(asked)
+                self.away.append(asked)
+
     # What happens without a client.
 
     def end(self, request: Request, status: str) -> None:
@@ -239,6 +341,7 @@ class Model:
         request.ends = self.now + request.minutes
         if request.payment in self.refunded:
             request.status, request.favourite, request.broadcast = "cancelled", None, False
+        request.governed = self.governs_all or request.favourite is not None
 
     def refund(self, payment: str) -> None:
         self.refunded.add(payment)
@@ -250,6 +353,12 @@ class Model:
         self.settle()
         for request in self.pending():
             request.broadcast |= self.is_over(request) or not self.enabled
+        if self.governs_all:
+            self.expire()
+
+    def expire(self) -> None:
+        """Theirs is theirs to do."""
+        for request in self.pending():
             if request.stale:
                 self.end(request, "expired")
 
@@ -305,6 +414,7 @@ class Model:
 
     def delete(self, user: str) -> None:
         self.suspend(user)
+        self.online.discard(user)
         for request in list(self.requests.values()):
             if request.customer == user:
                 del self.requests[request.id]
