@@ -27,12 +27,13 @@ logger = logging.getLogger("hub_app")
 
 # A proxy or a phone's network forgets a connection that is silent for a minute.
 KEEP_ALIVE = 20
-# Whoever has so many bytes unread, here and in the system's own buffer, is dropped and catches up.
-MOST_UNREAD = 65_536
+# Whoever has so many bytes unread here is dropped and catches up: several hundred events. What the
+# system keeps unread comes on top.
+MOST_UNREAD = 262_144
+SYSTEM_BUFFER = 65_536
 # Whoever cannot take what they missed in so many seconds comes again for the rest.
 CATCH_UP_SECONDS = 30
 CATCH_UP_PAGE = 500
-MOST_WAITING = 1_000
 # Of one user: tabs, phones.
 MOST_STREAMS = 16
 # Milliseconds until a client comes again, each after another time.
@@ -63,18 +64,16 @@ class Stream:
         self._waiting: list[Event] | None = []
         self._joined_at = 0
         # A write waits for its client only beyond this, and telling must wait for nobody.
-        transport.set_write_buffer_limits(high=2 * MOST_UNREAD)
+        transport.set_write_buffer_limits(high=4 * MOST_UNREAD)
 
     async def tell(self, events: list[Event], text: bytes) -> None:
         """These events, which are this text."""
         if self._waiting is not None:
             self._waiting += events
-            if len(self._waiting) > MOST_WAITING:
-                self.drop()
             return
         if events[0].event_id <= self._joined_at:  # read from the log before it had caught up
             text = self._unseen(events)
-        if self._transport.get_write_buffer_size() + len(text) > MOST_UNREAD:
+        if self._transport.get_write_buffer_size() > MOST_UNREAD:
             self.drop()
         elif text:
             await self.write(text)
@@ -378,7 +377,7 @@ def listener(config: Config) -> socket.socket:
     door = socket.socket(family, socket.SOCK_STREAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # Else the system keeps megabytes for one who does not read.
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_UNREAD)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)
     # Whoever vanishes without a word is gone a while after the next message.
     door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * KEEP_ALIVE * 1000)
     door.bind((config.host, config.port))

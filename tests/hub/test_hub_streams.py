@@ -74,20 +74,21 @@ def test_a_block_holds_in_the_midst_of_a_stream(db: Database, hub: Hub) -> None:
 
 
 def test_an_approval_holds_from_the_next_event_and_ends_with_it(db: Database, hub: Hub) -> None:
-    mechanic = db.make_mechanic(status="pending")
-    with hub.listen(mechanic) as client:
+    mechanic, witness = db.make_mechanic(status="pending"), db.make_mechanic()
+    with hub.listen(mechanic) as client, hub.listen(witness) as other:
 
-        def approve(status: str) -> str:
+        def announce_while(status: str) -> str:
             db.sql("update mechanics set status = %s where id = %s", status, mechanic)
             request = db.make_request()
             deliver(db)
+            assert other.next().data["request_id"] == request  # told, to whom it was then for
             return request
 
-        approve("pending")
-        heard = [approve("approved")]
-        approve("suspended")
-        approve("pending")
-        heard.append(approve("approved"))
+        announce_while("pending")
+        heard = [announce_while("approved")]
+        announce_while("suspended")
+        announce_while("pending")
+        heard.append(announce_while("approved"))
         assert [client.next().data["request_id"] for _ in heard] == heard
 
 
@@ -166,7 +167,7 @@ def test_a_client_that_does_not_read_is_dropped_and_catches_up(db: Database, hub
         eventually(lambda: streams(db, hub) == 2)
         told = []
         while streams(db, hub) == 2:
-            told += record(db, customer, 100, "x" * 2_000)
+            told += record(db, customer, 100, "x" * 900)
             told_to_reader = [reader.next().id for _ in range(100)]
             assert told_to_reader == told[-100:]
         got = b""
