@@ -1831,21 +1831,24 @@ begin
         e.id,
         e.event,
         (e.payload - 'decline_reason')::text,
-        array(
-            select dispatch.to_uuid(substring(e.topics[1] from '^customer:(.*)$'))
-            union
-            select n.user_id
-            from (
-                select dispatch.to_uuid(substring(t.topic from '^mechanic:(.*)$')) as user_id
-                from unnest(e.topics) as t (topic)
-            ) as n
-            where dispatch.approved_mechanic_of(n.user_id) is not null
-            union
-            select m.user_id
-            from mechanics as m
-            where
-                'session_requests_feed' = any(e.topics)
-                and (not m.has_blocks or dispatch.may_hear_of(e, m.user_id))
+        array_remove(
+            array(
+                select dispatch.to_uuid(substring(e.topics[1] from '^customer:(.*)$'))
+                union
+                select n.user_id
+                from (
+                    select dispatch.to_uuid(substring(t.topic from '^mechanic:(.*)$')) as user_id
+                    from unnest(e.topics) as t (topic)
+                ) as n
+                where dispatch.approved_mechanic_of(n.user_id) is not null
+                union
+                select m.user_id
+                from mechanics as m
+                where
+                    'session_requests_feed' = any(e.topics)
+                    and (not m.has_blocks or dispatch.may_hear_of(e, m.user_id))
+            ),
+            null
         )
     from dispatch.request_events as e
     where

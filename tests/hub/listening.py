@@ -41,7 +41,8 @@ class Client:
         self._connection.request("GET", "/events", headers=given)
         self.response = self._connection.getresponse()
         self.status = self.response.status
-        self.body = json.loads(self.response.read()) if self.status != 200 else None
+        # Why not.
+        self.body: dict[str, Any] = json.loads(self.response.read()) if self.status != 200 else {}
         # Where the stream begins, once it is told.
         self.began = int(self._block()["id"]) if self.status == 200 else None
 
@@ -133,7 +134,7 @@ def running(db: Database, directory: Path, dsn: str = "", **settings: str) -> It
     assert "Traceback" not in text, text
 
 
-def token(user_id: str | None, role: str = "authenticated", **claims: object) -> str:
+def token(user_id: str | None, role: str = "authenticated", **claims: Any) -> str:
     return sign(role, user_id, secret=SECRET, **claims)
 
 

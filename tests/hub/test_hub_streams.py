@@ -51,9 +51,7 @@ def test_each_hears_what_their_catch_up_lists_and_nothing_else(db: Database, hub
         expected = caught_up(db, person, client.began)
         assert expected[-1].data["request_id"] in lasts.values()
         assert [client.next() for _ in expected] == expected
-    window = [
-        each.event for each in caught_up(db, favourite) if each.data["request_id"] == request
-    ]
+    window = [each.event for each in caught_up(db, favourite) if each.data["request_id"] == request]
     assert window == ["priority_request", "new_request", "request_accepted"]
     assert not [each for each in caught_up(db, other) if each.data["request_id"] == request]
     for client in clients.values():
