@@ -3,6 +3,7 @@
 from bench import (
     accept,
     growth,
+    hub,
     intake,
     lateness,
     notices,
@@ -25,6 +26,7 @@ SUBJECTS = {
     "recipients": recipients.measure,
     "presence": presence.measure,
     "push": push.measure,
+    "hub": hub.measure,
     "growth": growth.measure,
     "peers": peers.measure,
     "soak": soak.measure,

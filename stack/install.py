@@ -45,6 +45,11 @@ def install_push_role(dsn: str) -> None:
     run_psql(dsn, "-f", str(ROOT / "sql/push_role.sql"), "-c", "alter role push_app login")
 
 
+def install_hub_role(dsn: str) -> None:
+    """Create the hub's restricted role and let it log in."""
+    run_psql(dsn, "-f", str(ROOT / "sql/hub_role.sql"), "-c", "alter role hub_app login")
+
+
 def cron_command(dsn: str, job: str) -> str:
     """What pg_cron runs for this job, from the database that it is in."""
     query = "select command from cron.job where jobname = %s"

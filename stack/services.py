@@ -21,7 +21,13 @@ import psycopg
 
 from push_app.keys import new_keys
 from stack import ROOT
-from stack.install import cron_command, install, install_push_role, install_webhook_role
+from stack.install import (
+    cron_command,
+    install,
+    install_hub_role,
+    install_push_role,
+    install_webhook_role,
+)
 from stack.network import answers, free_ports, listens
 from stack.postgres import Cluster
 from stack.proxy import Proxy
@@ -158,6 +164,13 @@ http {{
             proxy_pass http://127.0.0.1:{function_port}/;
             proxy_set_header Authorization $bearer;
         }}
+        location /hub/v1/ {{
+            proxy_pass http://127.0.0.1:{hub_port}/;
+            proxy_http_version 1.1;
+            # It says something every 20 s; an event is passed on when it comes.
+            proxy_read_timeout 60s;
+            proxy_buffering off;
+        }}
         location / {{
             return 404;
         }}
@@ -226,6 +239,7 @@ def nginx(
     postgrest_port: int,
     function_port: int,
     webhook_app_port: int,
+    hub_port: int,
     anon_key: str,
     vapid_key: str = "",
 ) -> Service:
@@ -247,6 +261,7 @@ def nginx(
             dashboard_port=dashboard_port,
             postgrest_port=postgrest_port,
             function_port=function_port,
+            hub_port=hub_port,
             webhook=webhook_front(webhook_port, webhook_app_port),
         )
     )
@@ -347,12 +362,27 @@ def push_app(directory: Path, db_uri: str, private_key: str) -> Service:
     return Service("push_app", directory, argv, lambda: True, environment)
 
 
+def hub(directory: Path, db_uri: str, port: int, jwt_secret: str) -> Service:
+    """The hub, which tells many clients of what it hears, on 127.0.0.1:`port`."""
+    environment = {
+        "DATABASE_URL": db_uri,
+        "PGRST_JWT_SECRET": jwt_secret,
+        "HUB_PORT": str(port),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+    argv = [sys.executable, "-m", "hub_app"]
+    health = f"http://127.0.0.1:{port}/healthz"
+    return Service("hub", directory, argv, lambda: answers(health), environment)
+
+
 class Stack:
     """All of it in one directory, on free ports; `env` says where, once it is started.
 
     The data and the secrets stay in the directory. With `fixed_ports` the well-known ones are
     taken when they are free. With `proxied` the services and `env` find the database through
-    `network`, which may fail. `settings` are PostgreSQL's. With `pushing` the push app runs too.
+    `network`, which may fail. `settings` are PostgreSQL's. With `complete` the push app
+    and the hub run too.
     """
 
     def __init__(
@@ -362,14 +392,14 @@ class Stack:
         fsync: bool = False,
         fixed_ports: bool = False,
         proxied: bool = False,
-        pushing: bool = False,
+        complete: bool = False,
         settings: Mapping[str, str] | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
         self.fsync = fsync
         self.proxied = proxied
-        self.pushing = pushing
+        self.complete = complete
         self.settings = settings
         self.report = report
         self.env: dict[str, str] = {}
@@ -378,13 +408,13 @@ class Stack:
         self.services: list[Service] = []
         self.first_sweep: subprocess.Popen[bytes] | None = None
         wanted = (54322, 54321, 54324, 54325) if fixed_ports else (0, 0, 0, 0)
-        self.ports = free_ports(*wanted, 0, 0, 0, 0)
+        self.ports = free_ports(*wanted, 0, 0, 0, 0, 0)
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         keys = load_secrets(self.directory / "secrets.json")
         db_port, api_port, webhook_port, dashboard_port, *inner = self.ports
-        postgrest_port, function_port, webhook_app_port, stripe_port = inner
+        postgrest_port, function_port, webhook_app_port, stripe_port, hub_port = inner
 
         self.report("Starting PostgreSQL")
         self.cluster = Cluster(
@@ -427,6 +457,7 @@ class Stack:
                 postgrest_port=postgrest_port,
                 function_port=function_port,
                 webhook_app_port=webhook_app_port,
+                hub_port=hub_port,
                 anon_key=anon_key,
                 vapid_key=keys["VAPID_PUBLIC_KEY"],
             ),
@@ -446,10 +477,13 @@ class Stack:
                 stripe_url=stripe_url,
             ),
         ]
-        if self.pushing:
+        if self.complete:
             install_push_role(dsn)
             push_uri = self.cluster.dsn("push_app", port=db_port)
             self.services.append(push_app(here, push_uri, keys["VAPID_PRIVATE_KEY"]))
+            install_hub_role(dsn)
+            hub_uri = self.cluster.dsn("hub_app", port=db_port)
+            self.services.append(hub(here, hub_uri, hub_port, jwt_secret))
         for service in self.services:
             self.report(f"Starting {service.name}")
             service.start()
@@ -459,6 +493,7 @@ class Stack:
             "SUPABASE_URL": api_url,
             "WEBHOOK_URL": webhook_url,
             "DASHBOARD_URL": dashboard_url,
+            **({"HUB_URL": f"{api_url}/hub/v1/events"} if self.complete else {}),
             **keys,
         }
 

@@ -185,7 +185,7 @@ def supervise() -> int:
 
         signal.signal(signal.SIGTERM, stop)
         report = lambda text: print(text, flush=True)  # noqa: E731
-        with Stack(LOCAL, fsync=True, fixed_ports=True, pushing=True, report=report) as stack:
+        with Stack(LOCAL, fsync=True, fixed_ports=True, complete=True, report=report) as stack:
             add_demo_people(stack.env)
             write_demo_people(stack.env, LOCAL / "people.json")
             write_private(ENV, "".join(f"{k}={v}\n" for k, v in stack.env.items()))

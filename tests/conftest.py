@@ -15,6 +15,7 @@ from stack.install import (
     ENGINE,
     MARKETPLACE,
     install,
+    install_hub_role,
     install_push_role,
     install_webhook_role,
 )
@@ -111,11 +112,13 @@ def cluster() -> Iterator[Cluster]:
         install(cluster.dsn())
         install_webhook_role(cluster.dsn())
         install_push_role(cluster.dsn())
+        install_hub_role(cluster.dsn())
         install(cluster.create_database(ENGINE_TEMPLATE), MARKETPLACE, ENGINE)
         template = cluster.create_database(TEMPLATE, ENGINE_TEMPLATE)
         install(template)
         install_webhook_role(template)
         install_push_role(template)
+        install_hub_role(template)
         with Database(cluster, TEMPLATE) as database:
             database.sql("select dispatch.set_favorites_priority(true)")
         yield cluster

@@ -29,6 +29,8 @@ begin
         -- As a condition, since "perform" would plan and run a query for each.
         continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
     end loop;
+    -- The hub listens here alone, and asks the log what there is for whom.
+    perform pg_notify('dispatch_events', '');
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then

@@ -848,12 +848,13 @@ from (
         (
             'security definer functions', 'definer',
             array[
-                'accept_request', 'acknowledge_event', 'add_device', 'broadcast_request_now',
+                'accept_request', 'acknowledge_event', 'add_device', 'admit_listener',
+                'broadcast_request_now',
                 'cancel_request', 'checkout_status', 'complete_request', 'create_free_request',
                 'decline_request', 'first_event_id_since', 'get_request_by_checkout',
                 'get_request_timeline', 'guard_request', 'guard_reservation', 'health',
-                'hidden_from_caller', 'is_reserved_for_another', 'list_favorites',
-                'list_open_requests', 'list_payments', 'list_request_events',
+                'hear_events', 'hidden_from_caller', 'is_reserved_for_another', 'list_favorites',
+                'list_missed_events', 'list_open_requests', 'list_payments', 'list_request_events',
                 'list_request_mechanics',
                 'log_new_request', 'log_request_change',
                 'log_window', 'make_checkout', 'may_see_request', 'may_use_topic',
@@ -1154,7 +1155,7 @@ from (
             s.setrole = 0
             or s.setrole::regrole::text in (
                 'anon', 'authenticated', 'service_role', 'authenticator', 'webhook_app',
-                'push_app', 'dispatch_monitor'
+                'push_app', 'hub_app', 'dispatch_monitor'
             )
             or s.setrole = (
                 select n.nspowner from pg_catalog.pg_namespace as n
@@ -1173,7 +1174,7 @@ from (
 ) as c
 \gset
 
--- The roles of the webhook app, of the push app and of an exporter, where their files were run in
+-- The roles of the webhook app, of the push app, of the hub and of an exporter, where their files were run in
 -- this database. Whatever else is granted to one by name is found by what depends on the role.
 select
     set_config(
@@ -1209,6 +1210,16 @@ from (
                 'public.claim_pushes(integer)', 'public.finish_pushes(jsonb)',
                 'dispatch.take_pushes(integer,interval,timestamptz)',
                 'dispatch.record_answers(jsonb,timestamptz)'
+            ],
+            null
+        ),
+        (
+            'hub_app', 'hub_role.sql', 'call admit_listener, hear_events and list_missed_events',
+            array['dispatch'],
+            array[
+                'dispatch.admit_listener(jsonb,text)',
+                'dispatch.hear_events(bigint,uuid[],integer)',
+                'dispatch.list_missed_events(jsonb,text,bigint,integer)'
             ],
             null
         ),

@@ -1642,6 +1642,39 @@ revoke all on function dispatch.is_blocked(uuid, uuid)
 from public, anon, authenticated, service_role;
 
 -- The log of what happened, and its delivery.
+create or replace function dispatch.admit_listener(p_claims jsonb, p_role text)
+returns uuid
+language plpgsql
+-- volatile: what follows in this transaction is done as this caller
+volatile
+-- definer: the hub's role may act as nobody otherwise
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- As PostgREST would find when it has set the role: anon may not, a role of the project's own may
+    -- if it was granted.
+    if not coalesce(
+        has_function_privilege(
+            to_regrole(quote_ident(p_role)),
+            'public.list_session_request_events(bigint, integer)',
+            'execute'
+        ),
+        false
+    ) then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
+    perform set_config('request.jwt.claims', p_claims::text, true);
+    return dispatch.require_user();
+end;
+$$;
+
+comment on function dispatch.admit_listener(jsonb, text) is
+'The user of a token that the hub has verified, by its claims and its role; the rest of the '
+'transaction is theirs. Raises PT401 not_signed_in, also if that role may not catch up.';
+revoke all on function dispatch.admit_listener(jsonb, text)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.last_delivery.
 -- NOTIFY takes a database-wide lock until its commit is flushed, which ends group commit, and each
 -- notifying commit wakes every listener. So a transaction sends its own notices only if nobody sent
@@ -1781,6 +1814,82 @@ comment on function dispatch.first_event_id_since(timestamptz) is
 revoke all on function dispatch.first_event_id_since(timestamptz)
 from public, anon, authenticated, service_role;
 
+-- dispatch.list_request_events for many users at once: for each event, who of them it lists it for.
+create or replace function dispatch.hear_events(
+    p_after bigint, p_user_ids uuid[], p_max_rows integer default 50
+)
+returns table (event_id bigint, event text, payload text, user_ids uuid[])
+language plpgsql
+-- volatile: the events must be read in a newer snapshot than last_settled_event_id
+volatile
+-- definer: nobody else can read the event log
+security definer
+set search_path = pg_catalog, pg_temp
+-- A plan for any number of users would look each of thousands up by itself.
+set plan_cache_mode = force_custom_plan
+as $$
+declare
+    v_settled bigint := dispatch.last_settled_event_id();
+begin
+    return query
+    with mechanics as materialized (
+        select
+            l.user_id,
+            exists (select from dispatch.blocks as b where b.user_id = l.user_id) as has_blocks
+        from unnest(p_user_ids) as l (user_id)
+        where
+            exists (
+                select from dispatch.mechanics as m
+                where m.user_id = l.user_id and m.is_approved
+            )
+    )
+
+    select
+        e.id,
+        e.event,
+        (e.payload - 'decline_reason')::text,
+        array_remove(
+            array(
+                select dispatch.to_uuid(substring(e.topics[1] from '^customer:(.*)$'))
+                union
+                select n.user_id
+                from (
+                    select dispatch.to_uuid(substring(t.topic from '^mechanic:(.*)$')) as user_id
+                    from unnest(e.topics) as t (topic)
+                ) as n
+                where dispatch.approved_mechanic_of(n.user_id) is not null
+                union
+                select m.user_id
+                from mechanics as m
+                where
+                    'session_requests_feed' = any(e.topics)
+                    and (not m.has_blocks or dispatch.may_hear_of(e, m.user_id))
+            ),
+            null
+        )
+    from dispatch.request_events as e
+    where
+        e.id <= v_settled
+        and e.id > coalesce(
+            p_after,
+            (
+                select last.id - 1 from dispatch.request_events as last
+                where last.id <= v_settled
+                order by last.id desc
+                limit 1
+            )
+        )
+    order by e.id
+    limit p_max_rows;
+end;
+$$;
+
+comment on function dispatch.hear_events(bigint, uuid[], integer) is
+'For the hub: the events after a cursor, in order, and for each who may hear of it now: those whom '
+'it names, and of the feed whoever of p_user_ids may. With p_after null: the last one alone.';
+revoke all on function dispatch.hear_events(bigint, uuid[], integer)
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.last_settled_event_id()
 returns bigint
 language plpgsql
@@ -1821,6 +1930,30 @@ $$;
 comment on function dispatch.last_settled_event_id() is
 'No event with this id or a lower one can appear later than now.';
 revoke all on function dispatch.last_settled_event_id()
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.list_missed_events(
+    p_claims jsonb, p_role text, p_after bigint, p_max_rows integer
+)
+returns table (event_id bigint, event text, payload text)
+language plpgsql
+-- volatile: as dispatch.list_request_events
+volatile
+-- definer: as dispatch.admit_listener
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform dispatch.admit_listener(p_claims, p_role);
+    return query
+    select e.event_id, e.event, e.payload::text
+    from dispatch.list_request_events(p_after, p_max_rows) as e;
+end;
+$$;
+
+comment on function dispatch.list_missed_events(jsonb, text, bigint, integer) is
+'For the hub: public.list_session_request_events for the user of a token that it has verified.';
+revoke all on function dispatch.list_missed_events(jsonb, text, bigint, integer)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.list_request_events(p_after bigint, p_max_rows integer)
@@ -2298,6 +2431,8 @@ begin
         -- As a condition, since "perform" would plan and run a query for each.
         continue when pg_notify(p_topics[v_index], p_payloads[v_index]) is not null;
     end loop;
+    -- The hub listens here alone, and asks the log what there is for whom.
+    perform pg_notify('dispatch_events', '');
 
     -- A name in a schema that may not be used raises, even in to_regprocedure.
     if has_schema_privilege(to_regnamespace('realtime'), 'usage') then

@@ -27,6 +27,7 @@ NAMES = {
     "JWT_SECRET",
     "WEBHOOK_URL",
     "DASHBOARD_URL",
+    "HUB_URL",
     "STRIPE_WEBHOOK_SECRET",
     "VAPID_PUBLIC_KEY",
     "VAPID_PRIVATE_KEY",
@@ -41,6 +42,7 @@ class Checkout:
         for name in (
             "examples",
             "functions",
+            "hub_app",
             "push_app",
             "sql",
             "stack",
@@ -130,6 +132,7 @@ def test_up_and_down(checkout: Checkout) -> None:
     with psycopg.connect(env["DATABASE_URL"], autocommit=True) as owner:
         sender = "select from pg_stat_activity where usename = 'push_app'"
         eventually(lambda: owner.execute(sender).rowcount)
+    assert httpx.get(env["HUB_URL"]).json()["details"] == "not_signed_in"
     config = httpx.get(f"{env['DASHBOARD_URL']}/config.js").text
     assert env["VAPID_PUBLIC_KEY"] in config and env["VAPID_PRIVATE_KEY"] not in config
 
@@ -154,7 +157,7 @@ def test_up_and_down(checkout: Checkout) -> None:
 
     checkout.make("up")
     again = checkout.env()
-    kept = NAMES - {"DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL", "DASHBOARD_URL"}
+    kept = NAMES - {"DATABASE_URL", "SUPABASE_URL", "WEBHOOK_URL", "DASHBOARD_URL", "HUB_URL"}
     assert {name: again[name] for name in kept} == {name: env[name] for name in kept}
     with World(again) as world:
         frank = world.person(frank.id)  # its port may be another

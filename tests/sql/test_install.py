@@ -729,7 +729,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         "grant select on dispatch.mechanics to public",
-        {"grants in dispatch", "role webhook_app", "role push_app"},
+        {"grants in dispatch", "role webhook_app", "role push_app", "role hub_app"},
     ),
     *(
         (breakage.format(f"dispatch.{table}"), {"row level security in dispatch"})
@@ -945,7 +945,19 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "grant select (id) on mechanics to push_app",
         )
     ),
-    ("grant create on schema public to public", {"role webhook_app", "role push_app"}),
+    (
+        "grant create on schema public to public",
+        {"role webhook_app", "role push_app", "role hub_app"},
+    ),
+    *(
+        (breakage, {"role hub_app"})
+        for breakage in (
+            "revoke execute on function dispatch.hear_events from hub_app",
+            "grant execute on function dispatch.list_request_events to hub_app",
+            "grant select on dispatch.request_events to hub_app",
+            "grant authenticated to hub_app",
+        )
+    ),
     (
         "do $$ begin if to_regrole('dispatch_monitor') is null then create role dispatch_monitor;"
         " end if; end $$; grant usage on schema dispatch to dispatch_monitor",
@@ -1056,7 +1068,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     (
         "do $$ begin if to_regrole('dispatch_monitor') is null then create role dispatch_monitor;"
         " end if; end $$; grant execute on function dispatch.health to public",
-        {"role webhook_app", "role push_app", "role dispatch_monitor"}
+        {"role webhook_app", "role push_app", "role hub_app", "role dispatch_monitor"}
         | {f"functions open to {role}" for role in ("anon", "authenticated", "service_role")},
     ),
     (

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from stack import ROOT
-from stack.install import install, install_push_role, install_webhook_role
+from stack.install import install, install_hub_role, install_push_role, install_webhook_role
 from stack.postgres import SUPERUSER, Cluster, run_psql
 from tests.database import TEMPLATE, Database, fresh_database, refused, rows
 
-ROLES = ["anon", "authenticated", "service_role", "webhook_app", "push_app"]
+ROLES = ["anon", "authenticated", "service_role", "webhook_app", "push_app", "hub_app"]
 
 # A function that stands in no row belongs to the owner alone; a new one fails until it is listed.
 CLIENT_RPCS = [
@@ -82,6 +82,11 @@ PUSH = [
     "dispatch.take_pushes(integer,interval,timestamp with time zone)",
     "dispatch.record_answers(jsonb,timestamp with time zone)",
 ]
+HUB = [
+    "dispatch.admit_listener(jsonb,text)",
+    "dispatch.hear_events(bigint,uuid[],integer)",
+    "dispatch.list_missed_events(jsonb,text,bigint,integer)",
+]
 # Whoever writes to mechanics keeps its index, and runs this for it.
 INDEXED = "dispatch.mechanic_words(uuid,boolean,text[],text,text)"
 FUNCTIONS = {
@@ -89,6 +94,7 @@ FUNCTIONS = {
     "service_role": {*WEBHOOK, *PUSH, INDEXED},
     "webhook_app": {*WEBHOOK, INDEXED},
     "push_app": {*PUSH, INDEXED},
+    "hub_app": {*HUB, INDEXED},
     "anon": {INDEXED},
 }
 CRUD = {"SELECT", "INSERT", "UPDATE", "DELETE"}
@@ -125,6 +131,7 @@ def installed(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Data
             install(database.dsn())
             install_webhook_role(database.dsn())
             install_push_role(database.dsn())
+            install_hub_role(database.dsn())
         yield database
 
 
@@ -215,6 +222,7 @@ def test_schemas_and_sequences(installed: Database) -> None:
         "service_role",
         "webhook_app",
         "push_app",
+        "hub_app",
     }
     assert not installed.sql(
         f"""

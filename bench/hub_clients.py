@@ -1,0 +1,61 @@
+"""Thousands of clients of the hub in one process, which say when each event came to each of them.
+
+For bench/hub.py: `python -m bench.hub_clients <port> <file of tokens>`. It says "joined" when all
+are; then, for each line on its input, how long until `count` deliveries were there:
+`<count> <seconds>` is answered by `{"<event id>": [<when>, …], …}`.
+"""
+
+import json
+import re
+import resource
+import select
+import socket
+import sys
+import time
+from pathlib import Path
+
+EVENT = re.compile(rb"^id: (\d+)\nevent:", re.MULTILINE)
+
+
+def main() -> None:
+    port, tokens = int(sys.argv[1]), Path(sys.argv[2]).read_text().split()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    poll, clients = select.epoll(), {}
+    for token in tokens:
+        client = socket.create_connection(("127.0.0.1", port))
+        head = f"GET /events HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {token}\r\n\r\n"
+        client.sendall(head.encode())
+        clients[client.fileno()] = client
+    for client in clients.values():
+        began = b""
+        while b"retry: " not in began:
+            began += client.recv(65_536)
+        assert began.startswith(b"HTTP/1.1 200"), began
+        client.setblocking(False)
+        poll.register(client, select.EPOLLIN)
+    print("joined", flush=True)
+    for line in sys.stdin:
+        count, seconds = line.split()
+        print(json.dumps(take(poll, clients, int(count), float(seconds))), flush=True)
+
+
+def take(
+    poll: select.epoll, clients: dict[int, socket.socket], count: int, seconds: float
+) -> dict[str, list[float]]:
+    arrived: dict[str, list[float]] = {}
+    deadline = time.monotonic() + seconds
+    while count > 0 and time.monotonic() < deadline:
+        for number, _ in poll.poll(0.1, 1000):
+            data = clients[number].recv(65_536)
+            if not data:
+                raise SystemExit("the hub ended a stream")
+            now = time.time()
+            for found in EVENT.findall(data):
+                arrived.setdefault(found.decode(), []).append(now)
+                count -= 1
+    return arrived
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,412 @@
+"""The clients' streams, and what goes to each."""
+
+import asyncio
+import json
+import logging
+import random
+import re
+import resource
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import psycopg
+import psycopg_pool
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from .config import Config
+from .database import PAGE, Database, Event, Heard, Log
+from .tokens import Token, TokenFault
+
+logger = logging.getLogger("hub_app")
+
+# A proxy or a phone's network forgets a connection that is silent for a minute.
+KEEP_ALIVE = 20
+# Whoever has so many bytes unread here is dropped and catches up: several hundred events. What the
+# system keeps unread comes on top.
+MOST_UNREAD = 262_144
+SYSTEM_BUFFER = 65_536
+# Whoever cannot take what they missed in so many seconds comes again for the rest.
+CATCH_UP_SECONDS = 30
+CATCH_UP_PAGE = 500
+# Of one user: tabs, phones.
+MOST_STREAMS = 16
+# Milliseconds until a client comes again, each after another time.
+RETRY = (1_000, 5_000)
+
+
+class Refusal(Exception):
+    """Answered as PostgREST would: a code, a word to switch on, what to do."""
+
+    def __init__(self, status: int, message: str, details: str, hint: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {
+            "code": f"PT{status}",
+            "message": message,
+            "details": details,
+            "hint": hint,
+        }
+
+
+class Stream:
+    """One client's. Until it has what it missed, what comes waits."""
+
+    def __init__(self, response: web.StreamResponse, transport: asyncio.Transport) -> None:
+        self.response = response
+        self.ended = asyncio.Event()
+        self._transport = transport
+        self._waiting: list[Event] | None = []
+        self._joined_at = 0
+        # A write waits for its client only beyond this, and telling must wait for nobody.
+        transport.set_write_buffer_limits(high=4 * MOST_UNREAD)
+
+    async def tell(self, events: list[Event], text: bytes) -> None:
+        """These events, which are this text."""
+        if self._waiting is not None:
+            self._waiting += events
+            return
+        if events[0].event_id <= self._joined_at:  # read from the log before it had caught up
+            text = self._unseen(events)
+        if self._transport.get_write_buffer_size() > MOST_UNREAD:
+            self.drop()
+        elif text:
+            await self.write(text)
+
+    async def write(self, text: bytes) -> None:
+        try:
+            await self.response.write(text)
+        except ConnectionError:
+            self.ended.set()
+
+    async def join(self, after: int) -> None:
+        """It has all up to here: from now on events go to it as they come."""
+        self._joined_at = after
+        while self._waiting:
+            events, self._waiting = self._waiting, []
+            await self.write(self._unseen(events))
+            self._joined_at = max(after, events[-1].event_id)
+        self._waiting = None
+
+    def _unseen(self, events: list[Event]) -> bytes:
+        return b"".join(message(each) for each in events if each.event_id > self._joined_at)
+
+    def drop(self) -> None:
+        """End it without waiting until the client has read."""
+        self.ended.set()
+        self._transport.abort()
+
+
+class Hub:
+    def __init__(self, config: Config, database: Database) -> None:
+        self._config = config
+        self._database = database
+        self._streams: dict[str, set[Stream]] = {}
+        self._count = 0
+        self._users: str | None = None
+        self._cursor: int | None = None
+        self._is_listening = False
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[refuse])
+        app.router.add_get("/events", self.events)
+        app.router.add_options("/events", self.preflight)
+        app.router.add_get("/healthz", self.health)
+        app.on_response_prepare.append(self.allow_origin)
+        return app
+
+    # From the database.
+
+    async def follow(self) -> None:
+        """Tell each client what is for it, for ever."""
+        while True:
+            try:
+                async with self._database.listening() as log:
+                    await self._begin(log)
+                    self._is_listening = True
+                    while True:
+                        while await self._pass_on(log):
+                            pass
+                        await log.wait()
+            except psycopg.Error as error:
+                _log("database_away", error=str(error).splitlines()[0])
+            self._is_listening = False
+            await asyncio.sleep(1)
+
+    async def _begin(self, log: Log) -> None:
+        """At the end of the log, or after a lost connection where it was."""
+        last = max((each.event_id for each in await log.read(None, "{}")), default=0)
+        if self._cursor is None:
+            self._cursor = last
+        elif last < self._cursor:
+            # A backup was put back: what comes now has numbers that went before.
+            self._cursor = last
+            self.end()
+
+    async def _pass_on(self, log: Log) -> bool:
+        """Tell what is new; whether there is more."""
+        if self._users is None:
+            self._users = "{" + ",".join(self._streams) + "}"
+        heard = await log.read(self._cursor, self._users)
+        if heard:
+            await self._tell(heard)
+            self._cursor = heard[-1].event_id
+        return len(heard) == PAGE
+
+    async def _tell(self, heard: list[Heard]) -> None:
+        # One write for each client, however much came.
+        for_user: dict[str, list[Event]] = {}
+        for event in heard:
+            for user_id in event.user_ids:
+                if user_id in self._streams:
+                    for_user.setdefault(user_id, []).append(event)
+        messages = {event.event_id: message(event) for event in heard}
+        for number, (user_id, events) in enumerate(for_user.items()):
+            text = b"".join(messages[event.event_id] for event in events)
+            for stream in list(self._streams.get(user_id, ())):
+                await stream.tell(events, text)
+            if number % 200 == 199:
+                await asyncio.sleep(0)  # those who connect have their turn
+
+    # From the clients.
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        after = last_event_id(request)
+        token = self._token(request)
+        user_id = await self._database.admit(token.claims, token.role)
+        if self._count >= self._config.most_clients:
+            raise Refusal(
+                503,
+                "The hub is full",
+                "too_many_clients",
+                "Come again later, or raise HUB_MAX_CLIENTS.",
+            )
+        if len(self._streams.get(user_id, ())) >= MOST_STREAMS:
+            raise Refusal(
+                429, "Too many streams", "too_many_streams", "Close those that are not in use."
+            )
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",  # nginx would keep events until a buffer is full
+            }
+        )
+        if request.transport is None:
+            return response  # gone already
+        stream = Stream(response, request.transport)
+        with self._registered(user_id, stream):
+            try:
+                async with asyncio.timeout(CATCH_UP_SECONDS):
+                    await self._catch_up(request, stream, token, after)
+            except (psycopg.Error, psycopg_pool.PoolTimeout, TimeoutError):
+                if not response.prepared:
+                    raise
+                stream.drop()
+            await self._keep(stream, token)
+        with suppress(ConnectionError):
+            await response.write_eof()
+        return response
+
+    async def _catch_up(
+        self, request: web.Request, stream: Stream, token: Token, after: int | None
+    ) -> None:
+        """What was missed, then what has come since the stream was registered."""
+        events = await self._database.missed(token.claims, token.role, after, CATCH_UP_PAGE)
+        cursor = after or 0
+        if after is None or (not events and cursor > (self._cursor or 0)):
+            # From the end; also if a backup was put back, and the cursor lies above the log.
+            last = await self._database.missed(token.claims, token.role, None, 1)
+            events, cursor = [], last[0].event_id if last else 0
+        await stream.response.prepare(request)
+        await stream.write(b"retry: %d\nid: %d\n\n" % (random.randint(*RETRY), cursor))  # noqa: S311
+        while events and not stream.ended.is_set():
+            cursor = events[-1].event_id
+            await stream.write(b"".join(map(message, events)))
+            if len(events) < CATCH_UP_PAGE:
+                break
+            events = await self._database.missed(token.claims, token.role, cursor, CATCH_UP_PAGE)
+        await stream.join(cursor)
+
+    async def _keep(self, stream: Stream, token: Token) -> None:
+        """Until it ends, or its token does."""
+        while not stream.ended.is_set():
+            left = KEEP_ALIVE if token.ends_at is None else token.ends_at - time.time()
+            if left <= 0:
+                await stream.write(b": the token has expired\n\n")
+                return
+            try:
+                await asyncio.wait_for(stream.ended.wait(), min(left, KEEP_ALIVE))
+            except TimeoutError:
+                if left > KEEP_ALIVE:
+                    await stream.write(b":\n\n")
+
+    @contextmanager
+    def _registered(self, user_id: str, stream: Stream) -> Iterator[None]:
+        streams = self._streams.setdefault(user_id, set())
+        streams.add(stream)
+        self._count += 1
+        self._users = None
+        try:
+            yield
+        finally:
+            self._count -= 1
+            streams.remove(stream)
+            if not streams:
+                del self._streams[user_id]
+                self._users = None
+
+    def end(self) -> None:
+        """End every stream: each client comes again, with what it has seen."""
+        for streams in self._streams.values():
+            for stream in streams:
+                stream.ended.set()
+
+    def _token(self, request: web.Request) -> Token:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Refusal(
+                401,
+                "Not signed in",
+                "not_signed_in",
+                "Send the access token of a signed-in user as Authorization: Bearer …",
+            )
+        try:
+            return self._config.tokens.check(token.strip())
+        except TokenFault as fault:
+            raise Refusal(
+                401, str(fault), "not_signed_in", "Sign in again, or refresh the token."
+            ) from fault
+
+    async def health(self, _: web.Request) -> web.Response:
+        status = 200 if self._is_listening else 503
+        return web.json_response(
+            {"listening": self._is_listening, "clients": self._count}, status=status
+        )
+
+    async def preflight(self, _: web.Request) -> web.Response:
+        return web.Response(
+            status=204,
+            headers={
+                "Access-Control-Allow-Methods": "GET",
+                "Access-Control-Allow-Headers": "authorization, cache-control, last-event-id",
+                "Access-Control-Max-Age": "86400",
+            },
+        )
+
+    async def allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
+        origin = request.headers.get("Origin")
+        if "*" in self._config.origins:
+            response.headers["Access-Control-Allow-Origin"] = "*"
+            return
+        response.headers["Vary"] = "Origin"
+        if origin in self._config.origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+
+
+@web.middleware
+async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as error:
+        refusal = error
+    except psycopg.Error as error:
+        refusal = refusal_of(error)
+    except (psycopg_pool.PoolTimeout, TimeoutError):
+        refusal = AWAY
+    headers = {"Retry-After": "5"} if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return web.json_response(refusal.body, status=refusal.status, headers=headers)
+
+
+AWAY = Refusal(503, "The database does not answer", "database_away", "Come again later.")
+
+
+def refusal_of(error: psycopg.Error) -> Refusal:
+    """The database's own refusal, or that it is away."""
+    if found := re.fullmatch(r"PT([45][0-9]{2})", error.sqlstate or ""):
+        said = error.diag
+        return Refusal(
+            int(found[1]),
+            said.message_primary or "",
+            said.message_detail or "",
+            said.message_hint or "",
+        )
+    if error.sqlstate == "22P02":  # a sub that is no uuid, as PostgREST answers it
+        return Refusal(
+            400,
+            "The token's sub is no uuid",
+            "not_signed_in",
+            "Only users of this project can listen.",
+        )
+    _log("database_away", error=str(error).splitlines()[0])
+    return AWAY
+
+
+def last_event_id(request: web.Request) -> int | None:
+    text = request.headers.get("Last-Event-ID", "").strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise Refusal(
+            400,
+            "Last-Event-ID is no event's id",
+            "invalid_event",
+            "Send the last event_id handled.",
+        )
+    return int(text)
+
+
+def message(event: Event) -> bytes:
+    # JSON from PostgreSQL has no line break in it.
+    return f"id: {event.event_id}\nevent: {event.event}\ndata: {event.payload}\n\n".encode()
+
+
+def _log(what: str, **fields: object) -> None:
+    line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "what": what, **fields}
+    logger.info(json.dumps(line))
+
+
+def listener(config: Config) -> socket.socket:
+    """The door. What is set here holds for each connection that comes in by it."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Else the system keeps megabytes for one who does not read.
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)
+    # Whoever vanishes without a word is gone a while after the next message.
+    door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * KEEP_ALIVE * 1000)
+    door.bind((config.host, config.port))
+    return door
+
+
+async def serve(config: Config) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Database(config.database_url) as database:
+        hub = Hub(config, database)
+        runner = web.AppRunner(
+            hub.app(), access_log=None, handler_cancellation=True, shutdown_timeout=5
+        )
+        await runner.setup()
+        site = web.SockSite(runner, listener(config), backlog=4096)
+        await site.start()
+        following = asyncio.create_task(hub.follow())
+        _log("started", port=config.port)
+        stopping = asyncio.create_task(stop.wait())
+        # A fault of the hub's own ends it, and is not waited out.
+        await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await site.stop()
+        hub.end()
+        await runner.cleanup()
+        if following.done():
+            following.result()
+        following.cancel()
+        _log("stopped")

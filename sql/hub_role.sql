@@ -1,0 +1,19 @@
+-- The hub's own login: it can call three functions and nothing else. Let it log in, and give it a
+-- password by psql's \password, which sends a hash: many servers log statements.
+-- One statement, as `supabase db query` takes no more.
+do $$
+begin
+    if not exists (select from pg_catalog.pg_roles where rolname = 'hub_app') then
+        create role hub_app nologin noinherit;
+    end if;
+    grant usage on schema dispatch to hub_app;
+    grant execute on function
+    dispatch.admit_listener(jsonb, text), dispatch.hear_events(bigint, uuid[], integer),
+    dispatch.list_missed_events(jsonb, text, bigint, integer)
+    to hub_app;
+    if not (select r.rolcanlogin from pg_catalog.pg_roles as r where r.rolname = 'hub_app') then
+        raise notice '%', 'hub_app is there and cannot log in yet. Next, in psql: '
+            'alter role hub_app login; and \password hub_app';
+    end if;
+end;
+$$;

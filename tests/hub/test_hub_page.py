@@ -1,0 +1,58 @@
+"""The clients to paste from docs/hub.md, as they stand there."""
+
+import json
+import os
+import re
+import subprocess
+from typing import Any
+
+from stack import ROOT
+from tests.database import Database, rpc
+from tests.hub.listening import Hub, token
+
+PAGE = (ROOT / "docs/hub.md").read_text()
+
+
+def code(language: str) -> str:
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def three_requests(db: Database) -> tuple[str, list[dict[str, Any]]]:
+    customer = db.make_customer()
+    for _ in range(3):
+        db.make_request(customer)
+    db.sql("select dispatch.deliver_events()")
+    listed = rpc(db.connect(customer), "list_session_request_events", after=0)
+    return customer, [each["payload"] for each in listed]
+
+
+def test_the_javascript_client(db: Database, hub: Hub) -> None:
+    customer, expected = three_requests(db)
+    program = f"""{code("js").replace("export ", "")}
+        const end = new AbortController(), handled = [];
+        await follow({{
+          url: process.env.HUB_URL, getToken: async () => process.env.TOKEN, after: 0,
+          signal: end.signal,
+          handle: async (event) => {{ if (handled.push(event) === 3) end.abort(); }},
+        }});
+        console.log(JSON.stringify(handled));
+    """
+    url = f"http://127.0.0.1:{hub.port}/events"
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", program],
+        env=os.environ | {"HUB_URL": url, "TOKEN": token(customer)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert json.loads(done.stdout) == expected, done.stderr
+
+
+def test_the_python_client(db: Database, hub: Hub) -> None:
+    customer, expected = three_requests(db)
+    names: dict[str, Any] = {}
+    exec(code("python"), names)
+    events = names["follow"](f"http://127.0.0.1:{hub.port}/events", lambda: token(customer), 0)
+    assert [next(events) for _ in expected] == expected
+    events.close()

@@ -1,0 +1,300 @@
+"""What a client of the hub hears, and what not."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import psycopg
+
+from stack.proxy import Proxy
+from tests.database import Database, eventually, rpc
+from tests.hub.listening import Client, Hub, Told, deaf_socket, expiring_token, running, token
+
+
+def caught_up(db: Database, user_id: str, after: int | None = 0) -> list[Told]:
+    """What the catch-up lists for them, in the stream's form."""
+    found = rpc(db.connect(user_id), "list_session_request_events", after=after)
+    return [Told(each["event_id"], each["event"], each["payload"]) for each in found]
+
+
+def deliver(db: Database) -> None:
+    db.sql("select dispatch.deliver_events()")  # what the sweep's loop does
+
+
+def open_window(db: Database, mechanic: str, customer: str | None = None) -> str:
+    request = db.make_request(customer, preferred=mechanic)
+    deliver(db)
+    return request
+
+
+def broadcast(db: Database, request: str) -> None:
+    db.end_window(request)
+    db.sweep()
+    deliver(db)
+
+
+def test_each_hears_what_their_catch_up_lists_and_nothing_else(db: Database, hub: Hub) -> None:
+    customer, other = db.make_customer(), db.make_customer()
+    favourite, mechanic = db.make_mechanic(), db.make_mechanic()
+    applicant = db.make_mechanic(status="pending")
+    people = (customer, other, favourite, mechanic, applicant)
+    clients = {each: hub.listen(each) for each in people}
+    request = open_window(db, favourite, customer)
+    broadcast(db, request)
+    rpc(db.connect(mechanic), "accept_session_request", request_id=request)
+    deliver(db)
+    # And one more for each, so that each has something to hear last.
+    lasts = {each: db.make_request(each) for each in people}
+    deliver(db)
+    for person, client in clients.items():
+        expected = caught_up(db, person, client.began)
+        assert expected[-1].data["request_id"] in lasts.values()
+        assert [client.next() for _ in expected] == expected
+    window = [each.event for each in caught_up(db, favourite) if each.data["request_id"] == request]
+    assert window == ["priority_request", "new_request", "request_accepted"]
+    assert not [each for each in caught_up(db, other) if each.data["request_id"] == request]
+    for client in clients.values():
+        client.close()
+
+
+def test_a_block_holds_in_the_midst_of_a_stream(db: Database, hub: Hub) -> None:
+    customer, mechanic, other = db.make_customer(), db.make_mechanic(), db.make_mechanic()
+    with hub.listen(mechanic) as blocked, hub.listen(other) as client:
+        seen = db.make_request(customer)
+        deliver(db)
+        assert blocked.next().data["request_id"] == seen == client.next().data["request_id"]
+        rpc(db.connect(customer), "block_mechanic", mechanic_id=mechanic)
+        hidden, last = db.make_request(customer), db.make_request()
+        deliver(db)
+        assert client.next().data["request_id"] == hidden
+        assert client.next().data["request_id"] == last == blocked.next().data["request_id"]
+
+
+def test_an_approval_holds_from_the_next_event_and_ends_with_it(db: Database, hub: Hub) -> None:
+    mechanic, witness = db.make_mechanic(status="pending"), db.make_mechanic()
+    with hub.listen(mechanic) as client, hub.listen(witness) as other:
+
+        def announce_while(status: str) -> str:
+            db.sql("update mechanics set status = %s where id = %s", status, mechanic)
+            request = db.make_request()
+            deliver(db)
+            assert other.next().data["request_id"] == request  # told, to whom it was then for
+            return request
+
+        announce_while("pending")
+        heard = [announce_while("approved")]
+        announce_while("suspended")
+        announce_while("pending")
+        heard.append(announce_while("approved"))
+        assert [client.next().data["request_id"] for _ in heard] == heard
+
+
+def test_a_reason_that_a_mechanic_gave_stays_in_the_log(db: Database, hub: Hub) -> None:
+    customer, mechanic = db.make_customer(), db.make_mechanic()
+    with hub.listen(mechanic) as client:
+        request = open_window(db, mechanic, customer)
+        said = {"request_id": request, "reason": "rude"}
+        rpc(db.connect(mechanic), "decline_session_request", **said)
+        deliver(db)
+        told = [client.next() for _ in range(3)]
+    assert "rude" not in json.dumps([each.data for each in told])
+    assert {each.event for each in told} == {"priority_request", "request_declined", "new_request"}
+
+
+def test_what_was_missed_comes_first_then_what_comes(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+    missed = [db.make_request(customer) for _ in range(3)]
+    deliver(db)
+    first = caught_up(db, customer)[0].id
+    with hub.listen(customer, after=first) as client, hub.listen(customer) as newcomer:
+        assert client.began == first
+        assert newcomer.began == caught_up(db, customer)[-1].id
+        later = db.make_request(customer)
+        deliver(db)
+        told = [client.next() for _ in range(3)]
+        assert [each.data["request_id"] for each in told] == [*missed[1:], later]
+        assert told == caught_up(db, customer, first)
+        assert newcomer.next() == told[-1]
+    with hub.listen(customer, after=told[0].id) as again:
+        assert [again.next(), again.next()] == told[1:]
+
+
+def test_more_than_a_page_was_missed(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+    record(db, customer, 1_050, "")
+    with hub.listen(customer, after=0) as client:
+        told = [client.next().id for _ in range(1_050)]
+    assert told == sorted(set(told))
+    with hub.listen(customer, after=told[-1]) as client:
+        record(db, customer, 1, "")
+        assert client.next().id > told[-1]
+
+
+def test_a_cursor_above_the_log_begins_at_its_end(db: Database, hub: Hub) -> None:
+    """As after a backup was put back."""
+    customer = db.make_customer()
+    record(db, customer, 2, "")
+    with hub.listen(customer, after=10**12) as client:
+        assert client.began == caught_up(db, customer)[-1].id
+        record(db, customer, 1, "")
+        assert client.next() == caught_up(db, customer)[-1]
+
+
+def test_an_open_transaction_holds_back_what_comes_after_it(db: Database, hub: Hub) -> None:
+    """A lower event never comes after a higher one, here as in the catch-up."""
+    customer = db.make_customer()
+    with hub.listen(customer) as client:
+        slow = db.open()
+        slow.execute("begin")
+        first = db.make_request(customer, connection=slow)
+        second = db.make_request(customer)
+        deliver(db)
+        slow.execute("commit")
+        deliver(db)
+        assert [client.next().data["request_id"] for _ in range(2)] == [first, second]
+
+
+def test_a_client_that_does_not_read_is_dropped_and_catches_up(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+    with hub.listen(customer) as reader, deaf_socket() as deaf:
+        deaf.connect(("127.0.0.1", hub.port))
+        deaf.settimeout(10)
+        request = f"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(customer)}\r\n"
+        deaf.sendall(f"{request}\r\n".encode())
+        eventually(lambda: streams(db, hub) == 2)
+        told = []
+        while streams(db, hub) == 2:
+            told += record(db, customer, 100, "x" * 900)
+            told_to_reader = [reader.next().id for _ in range(100)]
+            assert told_to_reader == told[-100:]
+        got = b""
+        try:
+            while chunk := deaf.recv(65_536):
+                got += chunk
+        except ConnectionError:
+            pass
+    text = got.decode()
+    seen = [int(each) for each in ids_of_whole_events(text)]
+    assert seen == told[: len(seen)] and len(seen) < len(told)
+    with hub.listen(customer, after=seen[-1] if seen else 0) as again:
+        assert [again.next().id for _ in told[len(seen) :]] == told[len(seen) :]
+
+
+def ids_of_whole_events(text: str) -> list[str]:
+    blocks = text.split("\n\n")[1:-1]
+    return [block.partition("id: ")[2].partition("\n")[0] for block in blocks if "data: " in block]
+
+
+def streams(db: Database, hub: Hub) -> int:
+    return int(hub.health()["clients"])
+
+
+def record(db: Database, customer: str, count: int, text: str) -> list[int]:
+    """So many events on a customer's topic, in one transaction."""
+    found = db.sql(
+        "select dispatch.record_event("
+        "  gen_random_uuid(), 'chat', 'quick-chat', now(), 'new_request',"
+        "  array['customer:' || %s], jsonb_build_object('text', %s::text)) as id"
+        " from generate_series(1, %s)",
+        customer,
+        text,
+        count,
+    )
+    deliver(db)
+    return [row["id"] for row in found]
+
+
+def test_a_token_that_expires_ends_its_stream(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+
+    def listen_for_a_moment() -> Client | None:
+        client = Client(hub.port, expiring_token(customer, 2))
+        return client if client.status == 200 else None  # it took too long to connect
+
+    client = eventually(listen_for_a_moment)
+    assert client.rest() == []
+    client.close()
+    eventually(lambda: Client(hub.port, expiring_token(customer, -1)).status == 401)
+
+
+def test_who_hangs_up_is_forgotten(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+    before = streams(db, hub)
+    client = hub.listen(customer)
+    assert streams(db, hub) == before + 1
+    client.close()
+    eventually(lambda: streams(db, hub) == before)
+
+
+def test_one_user_has_only_so_many_streams(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+    clients = [hub.listen(customer) for _ in range(16)]
+    refused = Client(hub.port, token(customer))
+    assert (refused.status, refused.body["details"]) == (429, "too_many_streams")
+    for client in clients:
+        client.close()
+
+
+def test_nothing_is_missed_while_the_database_is_away(db: Database, tmp_path: Path) -> None:
+    customer, mechanic = db.make_customer(), db.make_mechanic()
+    proxy = Proxy(int(psycopg.conninfo.conninfo_to_dict(db.dsn())["port"] or 5432))
+    try:
+        dsn = psycopg.conninfo.make_conninfo(db.dsn("hub_app"), host="127.0.0.1", port=proxy.port)
+        with (
+            running(db, tmp_path, dsn) as hub,
+            hub.listen(customer) as client,
+            hub.listen(mechanic) as other,
+        ):
+            requests = [db.make_request(customer)]
+            deliver(db)
+            assert client.next().data["request_id"] == requests[0]
+            proxy.close()
+            eventually(lambda: not hub.health().get("listening"))
+            refused = Client(hub.port, token(customer))
+            assert (refused.status, refused.body["details"]) == (503, "database_away")
+            assert refused.response.headers["Retry-After"] == "5"
+            requests += [db.make_request(customer) for _ in range(60)]
+            deliver(db)
+            proxy.open()
+            assert [client.next().data["request_id"] for _ in requests[1:]] == requests[1:]
+            assert [other.next().data["request_id"] for _ in requests] == requests
+    finally:
+        proxy.close()
+
+
+def test_when_a_backup_was_put_back_all_come_again(db: Database, tmp_path: Path) -> None:
+    customer = db.make_customer()
+    record(db, customer, 3, "")
+    with running(db, tmp_path) as hub, hub.listen(customer) as client:
+        db.superuser().execute(
+            "delete from dispatch.request_events where id > %s", [caught_up(db, customer)[0].id]
+        )
+        db.superuser().execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where usename = 'hub_app' and query not like '%list_missed%'"
+        )
+        assert client.rest() == []
+        with hub.listen(customer, after=client.began) as again:
+            assert again.began == caught_up(db, customer)[-1].id
+
+
+def test_sigterm_ends_streams_in_order(db: Database, tmp_path: Path) -> None:
+    customer = db.make_customer()
+    with running(db, tmp_path) as hub, hub.listen(customer) as client:
+        hub.process.send_signal(signal.SIGTERM)
+        assert client.rest() == []
+        assert client.response.isclosed()  # its end was said, not a broken connection
+        assert hub.process.wait(15) == 0
+    assert customer not in hub.output.read_text()
+
+
+def test_a_full_hub_says_so(db: Database, tmp_path: Path) -> None:
+    with running(db, tmp_path, HUB_MAX_CLIENTS="1") as hub, hub.listen(db.make_customer()):
+        refused = Client(hub.port, token(db.make_customer()))
+        assert (refused.status, refused.body["details"]) == (503, "too_many_clients")
+
+
+def test_the_door_is_ipv6_too(db: Database, tmp_path: Path) -> None:
+    with running(db, tmp_path, HUB_HOST="::") as hub:
+        socket.create_connection(("127.0.0.1", hub.port)).close()
