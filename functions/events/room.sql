@@ -2,6 +2,7 @@
 \ir dispatch.claim_delivery.sql
 \ir dispatch.deliver_events.sql
 \ir dispatch.first_event_id_since.sql
+\ir dispatch.is_spread.sql
 \ir dispatch.last_settled_event_id.sql
 \ir dispatch.list_request_events.sql
 \ir dispatch.may_hear_of.sql
