@@ -13,10 +13,29 @@ declare
     v_topics text[];
     v_events text[];
     v_payloads text[];
+    -- Of those that go to each mechanic by name one at a time: the others do not wait for many.
+    v_has_blocks constant boolean := (
+        pg_relation_size('dispatch.blocks') > 0 and dispatch.governs_all()
+    );
+    v_spread_id bigint;
 begin
     -- Beyond this a NOTIFY may fail its commit; wait until the listeners have read.
     if pg_notification_queue_usage() > 0.9 then
         return 0;
+    end if;
+
+    if v_has_blocks then
+        select w.id into v_spread_id
+        from (
+            select due.id, due.topics, due.delivered_at
+            from dispatch.request_events as due
+            where due.delivered_at is null
+            order by due.delivered_at, due.id
+            limit 1000
+        ) as w
+        where dispatch.is_spread(w.topics)
+        order by w.delivered_at, w.id
+        limit 1;
     end if;
 
     -- By ctid, as the rows are locked: no plan made while the log was short can go wrong.
@@ -26,7 +45,12 @@ begin
         where
             e.ctid = any(array(
                 select due.ctid from dispatch.request_events as due
-                where due.delivered_at is null
+                where
+                    due.delivered_at is null
+                    and (
+                        not v_has_blocks or due.id = v_spread_id
+                        or not dispatch.is_spread(due.topics)
+                    )
                 order by due.delivered_at, due.id
                 limit p_limit
                 for update skip locked

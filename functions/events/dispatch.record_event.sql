@@ -57,6 +57,14 @@ begin
             ) >= 20
             and dispatch.claim_delivery()
         );
+        -- As many notices as there are mechanics: a sweep, whose announcements all wait for its
+        -- commit, leaves that to the loop.
+        if
+            v_is_sender and pg_relation_size('dispatch.blocks') > 0 and dispatch.governs_all()
+            and coalesce(current_setting('dispatch.sweeping', true), '') <> ''
+        then
+            v_is_sender := not dispatch.is_spread(p_topics);
+        end if;
     end if;
 
     insert into dispatch.request_events (

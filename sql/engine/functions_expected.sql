@@ -70,12 +70,13 @@ from (
     ('dispatch.to_uuid', 'bd6f704f26a0d34ccc77ebc732bbfbef', '{}'),
     ('dispatch.admit_listener', '4e3b00134b1f45b372e34e3a06a32ea8', '{}'),
     ('dispatch.claim_delivery', '4bf310d53810aa500d5b152c6220f9b0', '{}'),
-    ('dispatch.deliver_events', '60b9f001556ad79fcde8c622deb8d139', '{}'),
+    ('dispatch.deliver_events', 'd86c1ffce472990afbc51b9a12b834ad', '{}'),
     ('dispatch.first_event_id_since', '136923cbcf0b041fce827b1aa655bc96', '{}'),
     (
         'dispatch.hear_events', '330b04657c43824b5b479ea6585aa11a',
         '{plan_cache_mode=force_custom_plan}'
     ),
+    ('dispatch.is_spread', 'b7ae19113f5cf296397ca10ca24d4d4a', '{}'),
     ('dispatch.last_settled_event_id', '2f1905e0aa44344da831c53ae1df7fc8', '{}'),
     ('dispatch.list_missed_events', '374816cbfe98821585c31b36f0ec0dcb', '{}'),
     ('dispatch.list_request_events', '96376ff30e8cc1106196b0e2a8ee75a9', '{}'),
@@ -83,7 +84,7 @@ from (
     ('dispatch.may_use_topic', '8dc88036581acbf57a87d88681d9799b', '{}'),
     ('dispatch.next_event_id', 'f3eb14b312dfc9e25fa4e52ce67ceb86', '{}'),
     ('dispatch.queue_pushes', 'e73087570c47464180cabe869f459c72', '{}'),
-    ('dispatch.record_event', 'fbd614eb64a785d4e6a5252c82ef1cc4', '{}'),
+    ('dispatch.record_event', 'e2e6be4a0c195b0cb27fc337992fe8fb', '{}'),
     ('dispatch.send_broadcasts', 'a9ecc4fb368f2b9fe90110c8dfb7496b', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),

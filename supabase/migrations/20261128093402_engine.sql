@@ -1724,10 +1724,29 @@ declare
     v_topics text[];
     v_events text[];
     v_payloads text[];
+    -- Of those that go to each mechanic by name one at a time: the others do not wait for many.
+    v_has_blocks constant boolean := (
+        pg_relation_size('dispatch.blocks') > 0 and dispatch.governs_all()
+    );
+    v_spread_id bigint;
 begin
     -- Beyond this a NOTIFY may fail its commit; wait until the listeners have read.
     if pg_notification_queue_usage() > 0.9 then
         return 0;
+    end if;
+
+    if v_has_blocks then
+        select w.id into v_spread_id
+        from (
+            select due.id, due.topics, due.delivered_at
+            from dispatch.request_events as due
+            where due.delivered_at is null
+            order by due.delivered_at, due.id
+            limit 1000
+        ) as w
+        where dispatch.is_spread(w.topics)
+        order by w.delivered_at, w.id
+        limit 1;
     end if;
 
     -- By ctid, as the rows are locked: no plan made while the log was short can go wrong.
@@ -1737,7 +1756,12 @@ begin
         where
             e.ctid = any(array(
                 select due.ctid from dispatch.request_events as due
-                where due.delivered_at is null
+                where
+                    due.delivered_at is null
+                    and (
+                        not v_has_blocks or due.id = v_spread_id
+                        or not dispatch.is_spread(due.topics)
+                    )
                 order by due.delivered_at, due.id
                 limit p_limit
                 for update skip locked
@@ -1889,6 +1913,27 @@ comment on function dispatch.hear_events(bigint, uuid[], integer) is
 'it names, and of the feed whoever of p_user_ids may. With p_after null: the last one alone.';
 revoke all on function dispatch.hear_events(bigint, uuid[], integer)
 from public, anon, authenticated, service_role;
+
+create or replace function dispatch.is_spread(p_topics text[])
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return 'session_requests_feed' = any(p_topics) and exists (
+        select from dispatch.blocks as b
+        where
+            b.user_id = dispatch.to_uuid(substring(p_topics[1] from '^customer:(.*)$'))
+    );
+end;
+$$;
+
+comment on function dispatch.is_spread(text[]) is
+'Whether an event on these topics goes to each mechanic by name (dispatch.spread_feed), where '
+'anybody has blocked anybody. The customer''s topic comes first.';
+revoke all on function dispatch.is_spread(text[]) from public, anon, authenticated, service_role;
 
 create or replace function dispatch.last_settled_event_id()
 returns bigint
@@ -2275,6 +2320,14 @@ begin
             ) >= 20
             and dispatch.claim_delivery()
         );
+        -- As many notices as there are mechanics: a sweep, whose announcements all wait for its
+        -- commit, leaves that to the loop.
+        if
+            v_is_sender and pg_relation_size('dispatch.blocks') > 0 and dispatch.governs_all()
+            and coalesce(current_setting('dispatch.sweeping', true), '') <> ''
+        then
+            v_is_sender := not dispatch.is_spread(p_topics);
+        end if;
     end if;
 
     insert into dispatch.request_events (

@@ -233,7 +233,8 @@ def test_what_is_on_the_feed_reaches_all_others_by_name(
     unwanted = shared.make_request(customer)
     shared.sql("update session_requests set status = 'cancelled' where id = %s", unwanted)
     ordinary = shared.make_request()
-    shared.sql("select dispatch.deliver_events()")
+    while shared.value("select dispatch.deliver_events()"):
+        pass
     shared.sql("select set_config('dispatch.delivery', '', false)")
     expected = [(FEED, "new_request", ordinary)]
     for topic in (f"customer:{customer}", f"mechanic:{other}", f"mechanic:{third}"):
@@ -250,6 +251,39 @@ def test_what_is_on_the_feed_reaches_all_others_by_name(
     broadcast = sorted((row["topic"], row["event"], row["id"]) for row in sent)
     ours = [each for each in broadcast if each[0] in topics]
     assert ours == sorted(expected)
+
+
+def test_what_goes_to_each_by_name_holds_up_no_announcement(
+    shared: Database, people: tuple[str, str, str]
+) -> None:
+    """It is as many notices as there are mechanics, and one customer may have many."""
+    customer, mechanic, other = people
+    shared.sql("update mechanics set is_online = false")
+    block_mechanic(shared, customer, mechanic)
+    shared.sql("select dispatch.deliver_events()")
+    many = [shared.make_request(customer, other) for _ in range(3)]
+    ordinary = [shared.make_request(preferred=other) for _ in range(3)]
+    while shared.value("select dispatch.deliver_events()"):
+        pass
+    for request in (*many, *ordinary):
+        shared.end_window(request)
+    listener = listen(shared, FEED, f"customer:{customer}", f"mechanic:{other}")
+
+    def told() -> list[str]:
+        listener.execute("select 1")
+        return [each.channel for each in listener.notifies(timeout=0)]
+
+    assert shared.sweep() == 6
+    assert told() == [FEED] * 3
+    for _ in many:
+        assert shared.value("select dispatch.deliver_events()") == 1
+        assert sorted(told()) == [f"customer:{customer}", f"mechanic:{other}"]
+    # Nor does one that fails to go out first.
+    for request in many:
+        shared.sql("update session_requests set status = 'cancelled' where id = %s", request)
+    shared.sql("update dispatch.request_events set delivered_at = null where event = 'new_request'")
+    assert shared.value("select dispatch.deliver_events(4)") == 4
+    assert told().count(FEED) == 3
 
 
 def test_no_push_for_what_was_broadcast(shared: Database, people: tuple[str, str, str]) -> None:

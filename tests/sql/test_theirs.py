@@ -1101,6 +1101,26 @@ def test_each_flow_of_the_garage_answers_as_before(cluster: Cluster) -> None:
     assert found["off"] == found["before"] and found["on"] == found["before"]
 
 
+def test_a_booking_that_a_key_of_theirs_keeps_out_leaves_no_more_than_is_said(
+    theirs: Theirs,
+) -> None:
+    theirs.db.sql("create unique index on session_requests (customer_id)")
+    theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    query = (
+        "insert into session_requests (customer_id, session_type, plan_code,"
+        " preferred_mechanic_id) values (%s, 'chat', 'chat10', %s) on conflict do nothing"
+        " returning id"
+    )
+    given = (theirs.customer, theirs.favourite.id)
+    assert rows(theirs.backend, query, *given) == []
+    assert theirs.db.events() == [] and theirs.db.sql("select * from dispatch.windows") == []
+    theirs.db.sql(theirs.shape.suspend, theirs.favourite.id)
+    assert rows(theirs.backend, query, *given) == []
+    assert theirs.db.log() == ["priority_skipped:not_approved"]
+    assert theirs.db.sql("select * from dispatch.windows") == []
+    assert theirs.db.sql("select * from dispatch.steps") == []
+
+
 # --- More favourites than one ---
 
 
