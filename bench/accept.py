@@ -24,14 +24,19 @@ def measure(db: Database) -> Subject:
         db.slow_flush(False)
 
 
-def fill(db: Database, pending: int) -> None:
+def fill(db: Database, pending: int, favourite: str = "null::uuid") -> None:
+    """Requests to accept: broadcast, or reserved for whom that SQL names for each number `n`."""
     say("adding pending requests")
     for table in ("bench", "public"):
         db.fill(
             f"insert into {table}.session_requests"
-            " (id, customer_id, session_type, plan_code, notification_sent_at)"
-            " select bench.request_id(1000000 + n), %s, 'chat', 'quick-chat', now()"
-            " from generate_series(1, %s) as n",
+            " (id, customer_id, session_type, plan_code, notification_sent_at,"
+            " preferred_mechanic_id, priority_window_minutes, priority_notified_at)"
+            " select bench.request_id(n), %s, 'chat', 'quick-chat',"
+            " case when f.id is null then now() end, f.id,"
+            " case when f.id is not null then 60 end, case when f.id is not null then now() end"
+            " from generate_series(1000001, 1000000 + %s) as n"
+            f" cross join lateral (select {favourite} as id) as f",
             CUSTOMER,
             pending,
         )

@@ -126,13 +126,21 @@ def processor_seconds(pid: int) -> float:
 
 
 def pgbench(
-    dsn: str, script: str, size: Size, *, clients: int = 8, options: str = "", **variables: object
+    dsn: str,
+    script: str,
+    size: Size,
+    *,
+    clients: int = 8,
+    options: str = "",
+    replace: tuple[str, str] = ("", ""),
+    **variables: object,
 ) -> float:
     """Transactions a second of a script in `bench/sql/`."""
     # pgbench counts in whole seconds.
     length = ["-T", str(int(size.seconds))] if size.seconds >= 1 else ["-t", "10"]
     process = subprocess.run(
-        [*_command(script, clients, variables), *length, dsn],
+        [*_command("-", clients, variables), *length, dsn],
+        input=(SQL / script).read_text().replace(*replace),
         env=os.environ | {"PGOPTIONS": options},
         capture_output=True,
         text=True,
@@ -158,7 +166,7 @@ def load(
 
     With `seconds` the context ends when they are over: pgbench writes its log only then.
     """
-    command = [*_command(script, clients, {}), "-T", str(seconds or 36_000)]
+    command = [*_command(str(SQL / script), clients, {}), "-T", str(seconds or 36_000)]
     command += ["-R", str(rate)] if rate else []
     command += ["-l", f"--log-prefix={log}"] if log else []
     process = subprocess.Popen(
@@ -180,9 +188,8 @@ def load(
         process.communicate()
 
 
-def _command(script: str, clients: int, variables: Mapping[str, object]) -> list[str]:
+def _command(path: str, clients: int, variables: Mapping[str, object]) -> list[str]:
     given = [f"-D{name}={value}" for name, value in variables.items()]
     threads = str(min(clients, 2))
-    path = str(SQL / script)
     return [binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", threads, *given,
             "-f", path]  # fmt: skip

@@ -1,7 +1,8 @@
 // Installs graphile-worker, or does what is due and prints how many seconds that took.
 import { Logger, runMigrations, runOnce } from "graphile-worker";
 
-const [connectionString, command] = process.argv.slice(2);
+// The function in the database is what its handler calls for each job.
+const [connectionString, handler] = process.argv.slice(2);
 const logger = new Logger(() => () => {});
 const preset = {
   worker: {
@@ -16,10 +17,10 @@ const preset = {
   },
 };
 const taskList = {
-  fallback: ({ request_id }, { query }) => query("select bench.announce($1)", [request_id]),
+  fallback: ({ request_id }, { query }) => query(`select ${handler}($1)`, [request_id]),
 };
 
-if (command === "install") {
+if (handler === "install") {
   await runMigrations({ preset });
 } else {
   const began = performance.now();

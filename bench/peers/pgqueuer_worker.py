@@ -39,7 +39,8 @@ async def install(dsn: str) -> None:
     await connection.close()
 
 
-async def work(dsn: str) -> None:
+async def work(dsn: str, handler: str) -> None:
+    """The function in the database is what its handler calls for each job."""
     logging.disable()
     async with asyncpg.create_pool(dsn, min_size=CONCURRENCY, max_size=CONCURRENCY) as pool:
         worker = PgQueuer(AsyncpgPoolDriver(pool))
@@ -49,7 +50,7 @@ async def work(dsn: str) -> None:
         @worker.entrypoint("fallback")
         async def fallback(job: Job) -> None:
             assert job.payload
-            await pool.execute("select bench.announce($1)", job.payload.decode())
+            await pool.execute(f"select {handler}($1)", job.payload.decode())
             nonlocal ended
             ended = time.perf_counter()
 
@@ -59,4 +60,5 @@ async def work(dsn: str) -> None:
         print(ended - began)
 
 
-asyncio.run((install if sys.argv[2:] == ["install"] else work)(sys.argv[1]))
+dsn, handler = sys.argv[1:]
+asyncio.run(install(dsn) if handler == "install" else work(dsn, handler))

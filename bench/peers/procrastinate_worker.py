@@ -17,7 +17,8 @@ async def install(dsn: str) -> None:
         await app.schema_manager.apply_schema_async()
 
 
-async def work(dsn: str) -> None:
+async def work(dsn: str, handler: str) -> None:
+    """The function in the database is what its handler calls for each job."""
     logging.disable()
     app = App(connector=PsycopgConnector(conninfo=dsn, max_size=CONCURRENCY))
     async with (
@@ -30,7 +31,7 @@ async def work(dsn: str) -> None:
         @app.task(name="fallback", queue="fallback")
         async def fallback(request_id: str) -> None:
             async with pool.connection() as connection:
-                await connection.execute("select bench.announce(%s)", (request_id,))
+                await connection.execute(f"select {handler}(%s)".encode(), (request_id,))
 
         began = time.perf_counter()
         await app.run_worker_async(
@@ -39,4 +40,5 @@ async def work(dsn: str) -> None:
         print(time.perf_counter() - began)
 
 
-asyncio.run((install if sys.argv[2:] == ["install"] else work)(sys.argv[1]))
+dsn, handler = sys.argv[1:]
+asyncio.run(install(dsn) if handler == "install" else work(dsn, handler))
