@@ -2,6 +2,7 @@
 
 from bench import (
     accept,
+    felt,
     growth,
     intake,
     lateness,
@@ -16,6 +17,7 @@ from bench import (
 )
 
 SUBJECTS = {
+    "felt": felt.measure,
     "intake": intake.measure,
     "webhook": webhook.measure,
     "accept": accept.measure,
