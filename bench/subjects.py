@@ -2,6 +2,7 @@
 
 from bench import (
     accept,
+    felt,
     growth,
     hub,
     intake,
@@ -17,6 +18,7 @@ from bench import (
 )
 
 SUBJECTS = {
+    "felt": felt.measure,
     "intake": intake.measure,
     "webhook": webhook.measure,
     "accept": accept.measure,

@@ -2,8 +2,8 @@
 -- First the bare job: a booking is the request's row and a job for when the window is over; an
 -- accept updates the row and takes the job back. Then, from bench.stripe_events on, the same work
 -- as ours.
--- All who have an account, so that nobody is the favourite of more than a few at once. (User 1,001 is
--- the customer of what there is to accept.)
+-- All who have an account, so that nobody is the favourite of more than a few at once. (User 1,001
+-- is the customer of what there is to accept.)
 insert into public.mechanics (id, display_name, status)
 select u.id, 'Mechanic', 'approved'
 from auth.users as u

@@ -130,7 +130,7 @@ from (
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),
     ('dispatch.weigh_disputes', '4724ec50da639392ca7dece3d551dbc1', '{}'),
-    ('dispatch.announce_ended', 'd64248f268ddd55f55d380b0c8105e98', '{}'),
+    ('dispatch.announce_ended', '999b800468a7f2fa161cbbcbff72c234', '{}'),
     ('dispatch.is_online', '86599dc62f5b70d7a247d79d2d1afdfe', '{}'),
     ('dispatch.list_favorites', '9a2742dd44e21d6e76588e7c05abe6bc', '{}'),
     ('dispatch.mark_silent_mechanics_offline', '1fc65713f70580db21cc2cbd4f4c0f27', '{}'),

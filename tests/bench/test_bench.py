@@ -18,6 +18,7 @@ from tests.database import fresh_database
 QUICK = Size(rounds=1, seconds=0, divisor=1000, duration=2)
 # How many lines each subject has, how many of them with a goal, and how many curves.
 LINES = {
+    "felt": (18, 0, 0),
     "intake": (9, 9, 1),
     "webhook": (3, 1, 0),
     "accept": (7, 6, 0),

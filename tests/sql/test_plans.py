@@ -15,6 +15,8 @@ from tests.database import TEMPLATE, Database, become, checkout, fresh_database
 MECHANIC = "c4ca4238-a0b9-2382-0dcc-509a6f75849b"  # the first: md5 of 1
 CUSTOMER = "00000000-0000-4000-8000-0000000f0001"
 SOUGHT = "10000000-0000-4000-8000-000000000001"
+FAVOURITE = "c81e728d-9d4c-2f63-6f06-7f89cc14862c"  # the second: 200 windows are theirs
+RESERVED = "10000000-0000-4000-8000-0000000000c9"
 # 500 mechanics, 50 of them online.
 PEOPLE = """
     insert into auth.users (id)
@@ -249,6 +251,14 @@ PATHS = [
         *("authenticated", MECHANIC, 18, 12, 100, {"request_events_exclusions_idx"}),
         notifying=1,
         given=[SOUGHT],
+    ),
+    Path(
+        "accept by the favourite",
+        "select public.accept_session_request(%s)",
+        *("authenticated", FAVOURITE, 22, 12, 100, {"request_events_exclusions_idx"}),
+        notifying=1,
+        given=[RESERVED],
+        rows_when_surprised=420,
     ),
     Path(
         "intake",
