@@ -184,7 +184,7 @@ from (
     ('dispatch.refusal', '4e2d1a186e558f16cf7c1f89c2119aed', '{}'),
     ('dispatch.release_windows', '82536e2e7ff7e207fa50064c19d5758c', '{}'),
     ('dispatch.remove_steps', '46e038d8e1fc324fffd8f6746ebed8f7', '{}'),
-    ('dispatch.route_request', '313a3d937552f40e1fbb4928997d5bc0', '{}'),
+    ('dispatch.route_request', '47f90c8118e797f55c866c5afaa840d9', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
     ('dispatch.take_steps', '8c1514e96cd0b66c67e1f33def05240e', '{}'),
