@@ -706,15 +706,18 @@ def blocked(record: Record) -> set[tuple[str, str]]:
     return {(customer, mechanic) for customer, mechanic in pairs}
 
 
-def filled_by(record: Record, database: Database) -> dict[str, list[float]]:
-    """When mechanics accepted something while there was a limit, or one was set: from then on they
-    may have lost what was theirs, before it was written anywhere."""
-    filled: dict[str, list[float]] = {}
-    limits = list(record.limits)
+Filled = Mapping[str, list[tuple[float, float]]]
+
+
+def filled_by(record: Record, database: Database) -> Filled:
+    """When mechanics accepted something while there was a limit, or one was set, and by when that
+    was known: from then on they may have lost what was theirs, before it was written anywhere."""
+    filled: dict[str, list[tuple[float, float]]] = {}
+    limits, told = list(record.limits), first_notices(record)
     for event in itertools.chain.from_iterable(database.events.values()):
         if event["event"] == "request_accepted" and (mechanic := mechanic_of(event)):
             filled.setdefault(mechanic, []).extend(
-                max(event["at"], limited.began)
+                (max(event["at"], limited.began), max(known_at(event, told), limited.ended))
                 for limited, unlimited in limits
                 if event["at"] < unlimited.ended
             )
@@ -725,7 +728,7 @@ def reserved_until(
     record: Record,
     turns: list[Turn],
     turn: Turn,
-    filled: Mapping[str, list[float]],
+    filled: Filled,
     waited: float = 0,
 ) -> float:
     """Until when, at least, nobody but this turn's favourite may meet the request.
@@ -736,7 +739,11 @@ def reserved_until(
     booked = turns[0].event["at"]
     ends = [turn.ends]
     ends += [event["at"] for event in turn.later if event["event"] in OPENINGS]
-    ends += [max(booked, each - waited) for each in filled.get(turn.favourite, ()) if each > booked]
+    ends += [
+        max(booked, since - waited)
+        for since, known in filled.get(turn.favourite, ())
+        if known > booked
+    ]
     # A window that the flag or the favourite's leaving ended is over before anyone is told.
     ends += [
         max(booked, each.began - waited)
