@@ -1500,6 +1500,10 @@ def test_a_limit_is_silent_for_all_else(theirs: Theirs) -> None:
     # Of that the engine saw nothing, and by the clock it is everyone's all the same.
     assert theirs.listed(theirs.other) == [governed] and theirs.sees(theirs.other, governed)
     assert theirs.accept(full, governed) == []
+    # The sweep's job looks for such now and then, and tells.
+    assert theirs.db.log(governed) == ["priority_request"]
+    theirs.db.run_sweep(0.1)
+    assert theirs.db.log(governed)[1:] == ["new_request:at_capacity"]
     # A word of their own is no session that is accepted.
     for request in (first, second):
         theirs.update(request, f"status = '{theirs.shape.word}'")
