@@ -12,7 +12,7 @@ from (
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
     ('dispatch.guard_request', 'df4c89f269ef9302408e3d3af587a993', '{}'),
-    ('dispatch.guard_reservation', 'fa86b4c1b880d0c219f8d3f6311d0f48', '{}'),
+    ('dispatch.guard_reservation', '7041f3700c4a5050f608e697a0b0cc30', '{}'),
     ('dispatch.list_request_mechanics', '87bf34c41411f6bf38dbb54aac2658d5', '{}'),
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
     ('dispatch.log_request_change', '2052df02894790783fc7d345c1649a2c', '{}'),

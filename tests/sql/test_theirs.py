@@ -1451,6 +1451,16 @@ def test_of_theirs_what_is_accepted_stays(theirs: Theirs) -> None:
     assert theirs.db.log(request) == ["priority_request", "request_accepted", "request_completed"]
 
 
+def test_a_chain_that_is_over_by_the_clock_is_everyones_by_their_update(theirs: Theirs) -> None:
+    """All of it slept through: of the last one's window nothing was written yet."""
+    request = book_chain(theirs, theirs.favourite.id, theirs.other.id)
+    anybody = theirs.mechanic()
+    pass_time(theirs, request, 15)
+    assert theirs.accept(anybody, request) == []
+    pass_time(theirs, request, 10)
+    assert theirs.accept(anybody, request)
+
+
 # --- A limit, and who is away ---
 
 
