@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 BENCH_READY := .venv/.bench-ready
-INPUTS := 110000
+INPUTS := 200000
 TIMES := 1
 DEBIAN13 := .local/debian13
 
@@ -67,7 +67,7 @@ failover: $(READY)  ## Lose the primary of three under load, $TIMES times (1); s
 	@stack/setup.sh failover
 	@$(PYTHON) -m failover --times $(TIMES)
 
-fuzz: $(READY)  ## Try $INPUTS random inputs (110000) on API, webhook and SQL
+fuzz: $(READY)  ## Try $INPUTS random inputs (200000) on API, webhook and SQL
 	@$(PYTHON) -m pytest -n 2 --maxschedchunk=1 tests/fuzz --inputs $(INPUTS)
 
 screenshots: $(READY)  ## Take the pictures in docs/ again

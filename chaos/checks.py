@@ -7,7 +7,7 @@ either side of a moment (a window's end, say), the check lets both pass.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from chaos.record import LOST, OK, Database, Intervention, Notice, Push, Record, Row
@@ -83,6 +83,7 @@ STATUSES = {
     "completed": {"completed"},
     "over": {"cancelled", "expired"},
 }
+FEED = "session_requests_feed"
 # With these a request is the next one's, or everyone's.
 OPENINGS = {"priority_request", "new_request"}
 # These leave a window as it is; mechanic_away is of the mechanic, not of the request.
@@ -239,8 +240,13 @@ def nobody_is_let_in(record: Record, database: Database) -> Iterator[str]:
         for request, events in database.events.items()
         if (turns := turns_of(events, told))
     }
-    until = {request: reserved_until(record, turns, turns[-1]) for request, turns in chains.items()}
-    gone = record.subjects("suspended") | record.subjects("deleted")
+    filled = filled_by(record, database)
+    until = {
+        request: reserved_until(record, turns, turns[-1], filled)
+        for request, turns in chains.items()
+    }
+    gone = record.subjects("suspended") | record.subjects("deleted") | filled.keys()
+    gone |= {mechanic for _, mechanic in blocked(record)}
 
     def is_shut(request: str | None, user: str, began: float, ended: float) -> bool:
         turns = chains.get(request or "")
@@ -286,7 +292,7 @@ def nobody_is_let_in(record: Record, database: Database) -> Iterator[str]:
             yield f"{each.user} heard of {each.request}, reserved for another"
     for request, turns in chains.items():
         for turn in turns:
-            shut_until = reserved_until(record, turns, turn, waited=LONGEST)
+            shut_until = reserved_until(record, turns, turn, filled, waited=LONGEST)
             for event in [turn.event, *itertools.takewhile(is_no_opening, turn.later)]:
                 if event["event"] == "mechanic_away":
                     continue
@@ -301,7 +307,7 @@ def nobody_is_let_in(record: Record, database: Database) -> Iterator[str]:
 
 def each_favourite_is_asked_in_turn(record: Record, database: Database) -> Iterator[str]:
     """Once, in the order of the booking, each for a window of their own; then everyone."""
-    told = first_notices(record)
+    told, pairs = first_notices(record), blocked(record)
     for request, events in database.events.items():
         turns = turns_of(events, told)
         row = database.requests.get(request)
@@ -326,7 +332,9 @@ def each_favourite_is_asked_in_turn(record: Record, database: Database) -> Itera
                 yield f"{request} of {wish} was broadcast, {reason}, after {asked} alone"
         for before, turn in itertools.pairwise(turns):
             reason = turn.event["payload"].get("reason")
-            if reason not in FALLBACK_REASONS - FOR_EVERYONE:
+            # With a block the customer ends one favourite's turn alone.
+            is_blocked = reason == "customer" and (turn.customer, before.favourite) in pairs
+            if reason not in FALLBACK_REASONS - FOR_EVERYONE and not is_blocked:
                 yield f"{request} went on to {turn.favourite} for the reason {reason}"
             due = before.ends if reason == "window_ended" else turn.event["at"]
             if abs(turn.began - due) > 0.001:
@@ -348,6 +356,70 @@ def nobody_suspended_is_let_in(record: Record, _: Database) -> Iterator[str]:
             and (answer.shown or answer.action in {"accept", "decline", "complete", "release"})
         ):
             yield f"{answer.user}, suspended, was answered {answer.action} of {answer.request}"
+
+
+def nobody_hears_of_whom_they_blocked(record: Record, database: Database) -> Iterator[str]:
+    """From the block's commit on, either way; what was accepted before stays."""
+    log = {event["id"]: event for event in itertools.chain.from_iterable(database.events.values())}
+    customers = {
+        request: str(events[0]["topics"][0]).removeprefix("customer:")
+        for request, events in database.events.items()
+    }
+    since = {
+        tuple(str(each.subject).split()): each.ended
+        for each in record.interventions
+        if each.kind == "blocked" and each.done
+    }
+    began = {request: events[0]["at"] for request, events in database.events.items()}
+    for event in log.values():
+        for customer, mechanic in since:
+            if (
+                customers[event["request_id"]] == customer
+                and f"mechanic:{mechanic}" in event["topics"]
+                and event["at"] > since[customer, mechanic]
+                and event["event"] in {"priority_request", "request_accepted", "request_declined"}
+            ):
+                yield f"{event['event']} of {event['request_id']} for {mechanic}, blocked"
+    for answer in record.answers:
+        for request in answer.shown | {answer.request}:
+            pair = customers.get(request or "", ""), answer.user
+            if answer.began <= since.get(pair, math.inf):
+                continue
+            is_let = answer.action in {"accept", "decline"} and answer.outcome == OK
+            if is_let and began[request or ""] > since[pair]:
+                yield f"{answer.user} was let {answer.action} {request}, blocked"
+            if request in answer.shown and answer.action in {"list", "look"}:
+                yield f"{answer.user} saw {request} by {answer.action}, blocked"
+    heard: list[Notice | Push] = [*record.notices, *record.pushes]
+    for each in heard:
+        pair = customers.get(each.request, ""), each.user
+        # What is theirs may end.
+        if began.get(each.request, 0) > since.get(pair, math.inf):
+            yield f"{each.user} heard of {each.request}, blocked"
+
+
+def nobody_goes_over_the_limit(record: Record, database: Database) -> Iterator[str]:
+    """By an accept: of one mechanic they come one after the other, as their events do."""
+    told = first_notices(record)
+    limits = list(record.limits)
+    sessions: dict[str, set[str]] = {}
+    holders: dict[str, str] = {}
+    log = itertools.chain.from_iterable(database.events.values())
+    for event in sorted(log, key=lambda event: int(event["id"])):
+        request = event["request_id"]
+        if event["event"] == "request_accepted" and (mechanic := mechanic_of(event)):
+            holders[request] = mechanic
+            open_sessions = sessions.setdefault(mechanic, set())
+            open_sessions.add(request)
+            # Which limit there was is known where it was the same from its beginning to its commit.
+            for limited, unlimited in limits:
+                count = int(limited.subject or 0)
+                is_known = limited.done and limited.ended < event["at"]
+                is_known &= known_at(event, told) < unlimited.began
+                if is_known and len(open_sessions) > count:
+                    yield f"{mechanic} accepted {request}, with {len(open_sessions)} of {count}"
+        elif event["event"] in {"request_completed", "request_cancelled", "request_released"}:
+            sessions.get(holders.pop(request, ""), set()).discard(request)
 
 
 def each_window_is_announced(record: Record, database: Database) -> Iterator[str]:
@@ -444,9 +516,16 @@ def listeners_miss_nothing(record: Record, database: Database) -> Iterator[str]:
             yield f"{user} was listed the events {sorted(strange)[:10]} of others, or of nobody"
         if listed != sorted(set(listed)):
             yield f"{user} was listed events out of order, or twice"
+    shy = {customer for customer, _ in blocked(record)}
     for notice in record.notices:
         row = log.get(notice.event)
-        if row is None or notice.topic not in row["topics"] or row["request_id"] != notice.request:
+        is_spread = row is not None and row["topics"][0].removeprefix("customer:") in shy
+        is_addressed = row is not None and (
+            notice.topic in row["topics"]
+            # By name, where somebody else is not to hear of it.
+            or (notice.topic == f"mechanic:{notice.user}" and FEED in row["topics"] and is_spread)
+        )
+        if row is None or not is_addressed or row["request_id"] != notice.request:
             yield f"{notice.user} heard event {notice.event} on {notice.topic}: not in the log"
 
 
@@ -464,6 +543,7 @@ def each_notice_is_heard(record: Record, database: Database) -> Iterator[str]:
         if listening.ended is not None:
             since, until = min(since, listening.began), listening.ended
         known = {(each.event, each.topic) for each in heard[name]}
+        known |= {(each.event, FEED) for each in heard[name] if each.topic.startswith("mechanic:")}
         for event in log.values():
             if since < event["committed"] < until:
                 for topic in set(record.topics[listening.user]) & set(event["topics"]):
@@ -474,6 +554,7 @@ def each_notice_is_heard(record: Record, database: Database) -> Iterator[str]:
 def each_favourite_is_pushed(record: Record, database: Database) -> Iterator[str]:
     """To a device that was there all the time: at least once, or the queue says why not."""
     yield from (f"a push was {each}" for each in record.unsound_pushes)
+    pairs = blocked(record)
     queued: dict[tuple[int, str], list[Row]] = {}
     for row in database.pushes:
         queued.setdefault((row["event_id"], row["user_id"]), []).append(row)
@@ -488,7 +569,8 @@ def each_favourite_is_pushed(record: Record, database: Database) -> Iterator[str
             continue
         rows = queued.get((event["id"], turn.favourite), [])
         late = event["delivered_at"] >= turn.ends
-        if turn.favourite in database.with_device and not rows and not late:
+        is_blocked = (turn.customer, turn.favourite) in pairs  # before it was delivered, perhaps
+        if turn.favourite in database.with_device and not rows and not late and not is_blocked:
             yield f"{turn.favourite} was never to be pushed {request}"
         for row in rows:
             if row["outcome"] == "sent" and (event["id"], turn.favourite) not in taken:
@@ -521,6 +603,8 @@ CHECKS: tuple[Check, ...] = (
     nobody_is_let_in,
     each_favourite_is_asked_in_turn,
     nobody_suspended_is_let_in,
+    nobody_hears_of_whom_they_blocked,
+    nobody_goes_over_the_limit,
     each_window_is_announced,
     transitions_make_sense,
     listeners_miss_nothing,
@@ -616,7 +700,37 @@ def is_no_opening(event: Row) -> bool:
     return event["event"] not in OPENINGS
 
 
-def reserved_until(record: Record, turns: list[Turn], turn: Turn, waited: float = 0) -> float:
+def blocked(record: Record) -> set[tuple[str, str]]:
+    """Customers and mechanics, perhaps."""
+    pairs = (each.split() for each in record.subjects("blocked"))
+    return {(customer, mechanic) for customer, mechanic in pairs}
+
+
+Filled = Mapping[str, list[tuple[float, float]]]
+
+
+def filled_by(record: Record, database: Database) -> Filled:
+    """When mechanics accepted something while there was a limit, or one was set, and by when that
+    was known: from then on they may have lost what was theirs, before it was written anywhere."""
+    filled: dict[str, list[tuple[float, float]]] = {}
+    limits, told = list(record.limits), first_notices(record)
+    for event in itertools.chain.from_iterable(database.events.values()):
+        if event["event"] == "request_accepted" and (mechanic := mechanic_of(event)):
+            filled.setdefault(mechanic, []).extend(
+                (max(event["at"], limited.began), max(known_at(event, told), limited.ended))
+                for limited, unlimited in limits
+                if event["at"] < unlimited.ended
+            )
+    return {mechanic: times for mechanic, times in filled.items() if times}
+
+
+def reserved_until(
+    record: Record,
+    turns: list[Turn],
+    turn: Turn,
+    filled: Filled,
+    waited: float = 0,
+) -> float:
     """Until when, at least, nobody but this turn's favourite may meet the request.
 
     An event's time is when its transaction began. One that then waited for a lock met the flag and
@@ -625,6 +739,11 @@ def reserved_until(record: Record, turns: list[Turn], turn: Turn, waited: float 
     booked = turns[0].event["at"]
     ends = [turn.ends]
     ends += [event["at"] for event in turn.later if event["event"] in OPENINGS]
+    ends += [
+        max(booked, since - waited)
+        for since, known in filled.get(turn.favourite, ())
+        if known > booked
+    ]
     # A window that the flag or the favourite's leaving ended is over before anyone is told.
     ends += [
         max(booked, each.began - waited)

@@ -334,6 +334,36 @@ def suspend_a_mechanic(scene: Scene) -> None:
         until_done(lambda: suspend(scene, user))
 
 
+def block_a_mechanic(scene: Scene) -> None:
+    """One customer does, for good; or the mechanic the customer."""
+    with newcomer(scene, Mechanic) as user:
+        customer = scene.random.choice(scene.world.customers)
+        pair = [customer, user]
+        scene.random.shuffle(pair)
+        until_done(lambda: block(scene, customer, user, *pair))
+        scene.wait(0.5, 3)
+
+
+def block(scene: Scene, customer: str, mechanic: str, by: str, other: str) -> None:
+    with scene.connection() as connection, scene.intervention("blocked", f"{customer} {mechanic}"):
+        connection.execute("select dispatch.set_block(%s, %s, true)", [by, other])
+
+
+def limit_open_sessions(scene: Scene) -> None:
+    count = scene.random.choice((1, 2, 5))
+    try:
+        set_limit(scene, count)
+        scene.wait(1, 6)
+    finally:
+        until_done(lambda: set_limit(scene, None))
+
+
+def set_limit(scene: Scene, count: int | None) -> None:
+    kind = "limited" if count else "unlimited"
+    with scene.connection() as connection, scene.intervention(kind, str(count or "")):
+        connection.execute("select dispatch.set_max_open_sessions(%s)", [count])
+
+
 def delete_a_mechanic(scene: Scene) -> None:
     with newcomer(scene, Mechanic) as user:
         until_done(lambda: delete(scene, user))
@@ -455,6 +485,8 @@ FAULTS: tuple[Fault, ...] = (
     exhaust_the_pools,
     lock_the_table,
     turn_the_flag,
+    block_a_mechanic,
+    limit_open_sessions,
     suspend_a_mechanic,
     delete_a_mechanic,
     delete_a_mechanic_at_the_accept,

@@ -4,7 +4,7 @@ Times are Unix times; the clients and the database share one machine's clock.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +84,7 @@ class Listening:
 class Intervention:
     """What an operator did; if it failed, it may have been done all the same."""
 
-    kind: str  # flag off, flag on, suspended, deleted, plan added
+    kind: str  # flag off, flag on, suspended, deleted, plan added, blocked, limited, unlimited
     subject: str | None
     began: float
     ended: float
@@ -112,6 +112,17 @@ class Record:
     @property
     def operations(self) -> int:
         return len(self.answers) + len(self.postings)
+
+    @property
+    def limits(self) -> Iterator[tuple[Intervention, Intervention]]:
+        """Of open sessions: how each was set, and taken away again."""
+        limited: Intervention | None = None
+        for each in sorted(self.interventions, key=lambda each: each.began):
+            if each.kind == "limited":
+                limited = each
+            elif each.kind == "unlimited" and limited and each.done:
+                yield limited, each
+                limited = None
 
     def subjects(self, kind: str) -> set[str]:
         """Those to whom this was done, perhaps."""

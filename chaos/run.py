@@ -68,6 +68,7 @@ def run(
     dsn = stack.env["DATABASE_URL"]
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("select dispatch.set_favorites_priority(true)")
+        owner.execute("select dispatch.set_max_open_sessions(null)")
     record = Record()
     world = World(stack.env, seed, record)
     with (

@@ -115,7 +115,10 @@ begin
     if v_is_step then
         v_old := dispatch.with_window_of(v_old, v_new);
     end if;
-    v_window := dispatch.priority_window(v_old);
+    -- (Of a step that has not been taken yet it would begin anew.)
+    if not v_is_due then
+        v_window := dispatch.priority_window(v_old);
+    end if;
 
     -- No window is opened that was over, made longer, or given to another; and it is known by the
     -- request's id.

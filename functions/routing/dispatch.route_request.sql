@@ -165,6 +165,9 @@ begin
             end;
             if dispatch.governs_all() then
                 new.notification_sent_at := null;
+                if v_reason is null and v_skipped is null then
+                    return new;  -- as most bookings that name a favourite
+                end if;
             else
                 -- It lives as long after the window as it would have from now on.
                 v_request := dispatch.as_request(new);
@@ -181,14 +184,12 @@ begin
             end if;
         end if;
         if dispatch.governs_all() then
-            if v_reason is not null or v_skipped is not null then
-                -- For dispatch.log_new_request.
-                new.metadata := new.metadata || jsonb_strip_nulls(
-                    jsonb_build_object(
-                        'routing', jsonb_build_object('reason', v_reason, 'skipped', v_skipped)
-                    )
-                );
-            end if;
+            -- For dispatch.log_new_request.
+            new.metadata := new.metadata || jsonb_strip_nulls(
+                jsonb_build_object(
+                    'routing', jsonb_build_object('reason', v_reason, 'skipped', v_skipped)
+                )
+            );
         elsif v_skipped is not null then
             -- Not by the trigger after the insert, which only a window makes run: that it looked for
             -- such a wish would cost every booking of theirs.

@@ -1,10 +1,11 @@
 -- Built while others write: see sql/marketplace/indexes.sql.
 
 -- dispatch.exclusions. Of few requests there is one, so that most events do not touch this index.
+-- Whose they are is read from the topics that it has with it: of an expression every insert makes a
+-- copy, whether or not it has to do with this index.
 create index concurrently if not exists request_events_exclusions_idx
-on dispatch.request_events (
-    request_id, ((split_part(topics[cardinality(topics)], ':', 2))::uuid)
-) where event in ('request_declined', 'request_released');
+on dispatch.request_events (request_id) include (topics)
+where event in ('request_declined', 'request_released');
 
 -- The one that it took the place of.
 drop index concurrently if exists dispatch.request_events_declined_idx;

@@ -84,21 +84,21 @@ def call(client: Client, name: str, **arguments: object) -> Any:
         raise failure_of(error) from error
 
 
-def prepare_checkout(client: Client, plan_code: str, favourite: str | None = None) -> Any:
+def prepare_checkout(client: Client, plan_code: str, *favourites: str) -> Any:
     """The plan, the banner, and the metadata of a Checkout Session."""
-    return call(client, "prepare_checkout", plan_code=plan_code, **wish_for(favourite))
+    return call(client, "prepare_checkout", plan_code=plan_code, **wish_for(favourites))
 
 
-def request_free_session(client: Client, plan_code: str, favourite: str | None = None) -> Any:
+def request_free_session(client: Client, plan_code: str, *favourites: str) -> Any:
     """The request: a plan that costs nothing needs no Stripe."""
-    return call(client, "request_free_session", plan_code=plan_code, **wish_for(favourite))
+    return call(client, "request_free_session", plan_code=plan_code, **wish_for(favourites))
 
 
-def wish_for(favourite: str | None) -> dict[str, str]:
-    """What books a favourite; nothing: everyone is asked."""
-    if favourite is None:
+def wish_for(favourites: tuple[str, ...]) -> dict[str, Any]:
+    """Up to three favourites, asked one after the other; nobody: everyone is asked at once."""
+    if not favourites:
         return {}
-    return {"preferred_mechanic_id": favourite, "routing_type": "priority_broadcast"}
+    return {"preferred_mechanic_ids": favourites, "routing_type": "priority_broadcast"}
 
 
 Event = dict[str, Any]

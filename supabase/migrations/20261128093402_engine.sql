@@ -4608,6 +4608,9 @@ begin
             end;
             if dispatch.governs_all() then
                 new.notification_sent_at := null;
+                if v_reason is null and v_skipped is null then
+                    return new;  -- as most bookings that name a favourite
+                end if;
             else
                 -- It lives as long after the window as it would have from now on.
                 v_request := dispatch.as_request(new);
@@ -4624,14 +4627,12 @@ begin
             end if;
         end if;
         if dispatch.governs_all() then
-            if v_reason is not null or v_skipped is not null then
-                -- For dispatch.log_new_request.
-                new.metadata := new.metadata || jsonb_strip_nulls(
-                    jsonb_build_object(
-                        'routing', jsonb_build_object('reason', v_reason, 'skipped', v_skipped)
-                    )
-                );
-            end if;
+            -- For dispatch.log_new_request.
+            new.metadata := new.metadata || jsonb_strip_nulls(
+                jsonb_build_object(
+                    'routing', jsonb_build_object('reason', v_reason, 'skipped', v_skipped)
+                )
+            );
         elsif v_skipped is not null then
             -- Not by the trigger after the insert, which only a window makes run: that it looked for
             -- such a wish would cost every booking of theirs.
@@ -5890,7 +5891,10 @@ begin
     if v_is_step then
         v_old := dispatch.with_window_of(v_old, v_new);
     end if;
-    v_window := dispatch.priority_window(v_old);
+    -- (Of a step that has not been taken yet it would begin anew.)
+    if not v_is_due then
+        v_window := dispatch.priority_window(v_old);
+    end if;
 
     -- No window is opened that was over, made longer, or given to another; and it is known by the
     -- request's id.
@@ -11342,10 +11346,11 @@ revoke all on dispatch.metrics from public, anon, authenticated, service_role;
 -- Built while others write: see sql/marketplace/indexes.sql.
 
 -- dispatch.exclusions. Of few requests there is one, so that most events do not touch this index.
+-- Whose they are is read from the topics that it has with it: of an expression every insert makes a
+-- copy, whether or not it has to do with this index.
 create index if not exists request_events_exclusions_idx
-on dispatch.request_events (
-    request_id, ((split_part(topics[cardinality(topics)], ':', 2))::uuid)
-) where event in ('request_declined', 'request_released');
+on dispatch.request_events (request_id) include (topics)
+where event in ('request_declined', 'request_released');
 
 -- The one that it took the place of.
 drop index if exists dispatch.request_events_declined_idx;

@@ -50,6 +50,9 @@ def test_books_and_catches_up(world: World) -> None:
     customer, mechanic = client(world, carla), client(world, frank)
     checkout = page.prepare_checkout(customer, "quick-chat", frank.id)
     assert checkout["metadata"] == world.metadata(carla, frank)
+    mona = world.mechanic()
+    in_order = page.prepare_checkout(customer, "quick-chat", mona.id, frank.id)["metadata"]
+    assert in_order["preferred_mechanic_ids"] == f"{mona.id},{frank.id}"
 
     heard: list[str] = []
 

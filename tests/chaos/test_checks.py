@@ -324,6 +324,21 @@ def decline_twice(scene: Scene) -> None:
         scene.event("reserved", "request_declined", 410, [], actor_id=FRANK)
 
 
+def limit(scene: Scene) -> None:
+    """To one session, from 180 on; Mona takes another when she has completed hers."""
+    scene.intervene("limited", "1", 180)
+    scene.intervene("unlimited", "", 300)
+    for name, at in (("request_completed", 190), ("new_request", 200), ("request_accepted", 210)):
+        request = "r" if at == 190 else "t"
+        topics = {"new_request": OPEN, "request_completed": NEXT}.get(name, TAKEN)
+        extra = {"is_fallback_broadcast": False} if name == "new_request" else {}
+        scene.tell(scene.event(request, name, at, topics, **extra))
+    scene.row("r")["status"] = "completed"
+    scene.request("t", status="accepted", mechanic_id=MONA, preferred_mechanic_id=None)
+    for listed in scene.record.listed.values():
+        listed.sort()
+
+
 PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
     (
         "answers_are_the_contracts",
@@ -699,7 +714,53 @@ PLANTED: list[tuple[str, str, Callable[[Scene], Any]]] = [
         "a late push of what was taken again",
         planted(give_back, lambda s: s.ring(NORA, "r", 6, 240)),
     ),
+    # Of blocks and limits.
+    (
+        "nobody_hears_of_whom_they_blocked",
+        "asked after a block",
+        lambda s: s.intervene("blocked", f"{CARLA} {FRANK}", 390),
+    ),
+    (
+        "nobody_hears_of_whom_they_blocked",
+        "listed after a block",
+        lambda s: s.intervene("blocked", f"{CARLA} {FRANK}", 408),
+    ),
+    (
+        "nobody_hears_of_whom_they_blocked",
+        "accepted after a block",
+        lambda s: s.intervene("blocked", f"{CARLA} {MONA}", 90),
+    ),
+    (
+        "nobody_goes_over_the_limit",
+        "a session too many",
+        planted(limit, lambda s: s.event("s", "request_accepted", 215, TAKEN)),
+    ),
 ]
+
+
+def block_after_the_accept(scene: Scene) -> None:
+    """What was accepted stays, and is talked of."""
+    scene.intervene("blocked", f"{CARLA} {MONA}", 300)
+    scene.tell(scene.event("r", "request_completed", 450, NEXT))
+    scene.row("r")["status"] = "completed"
+
+
+def block_the_favourite(scene: Scene) -> None:
+    """It is the next one's, for a reason that else ends all of a chain."""
+    chain(scene)
+    scene.events("c")[-1]["payload"]["reason"] = "customer"
+    scene.intervene("blocked", f"{CARLA} {NORA}", 269.5)
+
+
+def spread_the_feed(scene: Scene) -> None:
+    """By name, where somebody else is not to hear of it."""
+    scene.intervene("blocked", f"{CARLA} oscar", 90)
+    scene.record.notices = [
+        replace(each, topic=f"mechanic:{each.user}")
+        if each.topic == "session_requests_feed"
+        else each
+        for each in scene.record.notices
+    ]
 
 
 def test_a_sound_record_passes() -> None:
@@ -845,6 +906,10 @@ def cut_off_a_listener(scene: Scene) -> None:
         give_back,
         give_back_twice,
         go_away,
+        limit,
+        block_after_the_accept,
+        block_the_favourite,
+        spread_the_feed,
     ],
 )
 def test_what_may_happen_is_no_fault(happen: Callable[[Scene], None]) -> None:

@@ -342,6 +342,7 @@ class Model:
         if request.payment in self.refunded:
             request.status, request.favourite, request.broadcast = "cancelled", None, False
         request.governed = self.governs_all or request.favourite is not None
+        request.broadcast |= not request.governed
 
     def refund(self, payment: str) -> None:
         self.refunded.add(payment)

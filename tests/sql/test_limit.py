@@ -289,6 +289,23 @@ def test_of_many_accepts_at_once_one_is_within_the_limit(
     assert limited.value("select count(*) from session_requests where status = 'accepted'") == 1
 
 
+def test_many_in_one_statement(limited: Database, people: list[str]) -> None:
+    """It is refused as one too many, though the others' windows were the same mechanic's."""
+    requests = [book(limited, people[ONE]) for _ in range(3)]
+    backend = limited.connect(role="service_role")
+    accept_all = (
+        "update session_requests set status = 'accepted', mechanic_id = %s"
+        " where id = any(%s) and status = 'pending'"
+    )
+    with refused(*CAPACITY):
+        rows(backend, accept_all, people[ONE], requests)
+    limit(limited, 2)
+    with refused(*CAPACITY):
+        rows(backend, accept_all, people[ONE], requests)
+    rows(backend, accept_all, people[ONE], requests[:2])
+    assert at(limited, requests[2], people[TWO]) == [True]
+
+
 def test_two_accepts_in_two_transactions(limited: Database, people: list[str]) -> None:
     """The second waits for the first, and what it wanted is moved on by the first."""
     first, second = book(limited, people[ONE]), book(limited, *people[:2])

@@ -1488,6 +1488,16 @@ def test_of_theirs_what_is_accepted_stays(theirs: Theirs) -> None:
     assert theirs.db.log(request) == ["priority_request", "request_accepted", "request_completed"]
 
 
+def test_a_chain_that_is_over_by_the_clock_is_everyones_by_their_update(theirs: Theirs) -> None:
+    """All of it slept through: of the last one's window nothing was written yet."""
+    request = book_chain(theirs, theirs.favourite.id, theirs.other.id)
+    anybody = theirs.mechanic()
+    pass_time(theirs, request, 15)
+    assert theirs.accept(anybody, request) == []
+    pass_time(theirs, request, 10)
+    assert theirs.accept(anybody, request)
+
+
 # --- A limit, and who is away ---
 
 
@@ -1537,6 +1547,10 @@ def test_a_limit_is_silent_for_all_else(theirs: Theirs) -> None:
     # Of that the engine saw nothing, and by the clock it is everyone's all the same.
     assert theirs.listed(theirs.other) == [governed] and theirs.sees(theirs.other, governed)
     assert theirs.accept(full, governed) == []
+    # The sweep's job looks for such now and then, and tells.
+    assert theirs.db.log(governed) == ["priority_request"]
+    theirs.db.run_sweep(0.1)
+    assert theirs.db.log(governed)[1:] == ["new_request:at_capacity"]
     # A word of their own is no session that is accepted.
     for request in (first, second):
         theirs.update(request, f"status = '{theirs.shape.word}'")
