@@ -34,6 +34,7 @@ def measure(db: Database) -> Subject:
     install_hub_role(db.dsn)
     count, few = db.size.of(CLIENTS), db.size.of(LISTENERS)
     people = mechanics(db, count)
+    record(db, EVERYONE)  # where who has no cursor begins
     with tempfile.TemporaryDirectory() as name, db.sweeping():
         directory = Path(name)
         with hub(directory, db) as service, clients(directory, service, people) as process:
