@@ -73,7 +73,7 @@ from (
     ('dispatch.deliver_events', '60b9f001556ad79fcde8c622deb8d139', '{}'),
     ('dispatch.first_event_id_since', '136923cbcf0b041fce827b1aa655bc96', '{}'),
     (
-        'dispatch.hear_events', '330b04657c43824b5b479ea6585aa11a',
+        'dispatch.hear_events', '5b4e71e5a02f3f75db4d1a063be8a0dc',
         '{plan_cache_mode=force_custom_plan}'
     ),
     ('dispatch.last_settled_event_id', '2f1905e0aa44344da831c53ae1df7fc8', '{}'),
