@@ -34,6 +34,7 @@ def measure(db: Database) -> Subject:
     install_hub_role(db.dsn)
     count, few = db.size.of(CLIENTS), db.size.of(LISTENERS)
     people = mechanics(db, count)
+    record(db, EVERYONE)  # where who has no cursor begins
     with tempfile.TemporaryDirectory() as name, db.sweeping():
         directory = Path(name)
         with hub(directory, db) as service, clients(directory, service, people) as process:
@@ -127,7 +128,6 @@ def hub(directory: Path, db: Database) -> Iterator[Service]:
         "PGRST_JWT_SECRET": SECRET,
         "HUB_PORT": str(port),
     }
-    # One processor for the hub; its clients and PostgreSQL are where the system puts them.
     argv = ["taskset", "-c", "0", sys.executable, "-m", "hub_app"]
     health = f"http://127.0.0.1:{port}/healthz"
     service = Service("hub", directory, argv, lambda: answers(health), settings)
@@ -148,8 +148,10 @@ def clients(
         "\n".join(sign("authenticated", each, secret=SECRET, seconds=36_000) for each in people)
     )
     say(f"{len(people):,} clients join")
+    # They read as fast as the hub writes: beside it they would have half of its processor.
+    elsewhere = ["taskset", "-c", f"1-{os.cpu_count() or 2}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.hub_clients", service.env["HUB_PORT"], str(tokens)],
+        [*elsewhere, sys.executable, "-m", "bench.hub_clients", service.env["HUB_PORT"], tokens],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

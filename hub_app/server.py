@@ -162,7 +162,7 @@ class Hub:
         # One write for each client, however much came.
         for_user: dict[str, list[Event]] = {}
         for event in heard:
-            for user_id in event.user_ids:
+            for user_id in event.user_ids.split():
                 if user_id in self._streams:
                     for_user.setdefault(user_id, []).append(event)
         messages = {event.event_id: message(event) for event in heard}

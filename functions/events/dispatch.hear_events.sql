@@ -32,26 +32,31 @@ begin
         e.id,
         e.event,
         (e.payload - 'decline_reason')::text,
-        array_remove(
-            array(
-                select dispatch.to_uuid(substring(e.topics[1] from '^customer:(.*)$'))
-                union
-                select n.user_id
-                from (
-                    select dispatch.to_uuid(substring(t.topic from '^mechanic:(.*)$')) as user_id
-                    from unnest(e.topics) as t (topic)
-                ) as n
-                where dispatch.approved_mechanic_of(n.user_id) is not null
-                union
-                select m.user_id
-                from mechanics as m
-                where
-                    'session_requests_feed' = any(e.topics)
-                    and (not m.has_blocks or dispatch.may_hear_of(e, m.user_id))
-            ),
-            null
+        n.user_ids || array(
+            select m.user_id
+            from mechanics as m
+            where
+                'session_requests_feed' = any(e.topics)
+                and m.user_id <> all(n.user_ids)
+                and (not m.has_blocks or dispatch.may_hear_of(e, m.user_id))
         )
     from dispatch.request_events as e
+    cross join
+        lateral (
+            -- Whom it names.
+            select
+                coalesce(array_agg(distinct t.user_id), '{}') as user_ids
+            from (
+                select
+                    dispatch.to_uuid(substring(u.topic from '^(?:customer|mechanic):(.*)$'))
+                        as user_id,
+                    u.position = 1 and u.topic like 'customer:%' as is_customer
+                from unnest(e.topics) with ordinality as u (topic, position)
+            ) as t
+            where
+                t.user_id is not null
+                and (t.is_customer or dispatch.approved_mechanic_of(t.user_id) is not null)
+        ) as n
     where
         e.id <= v_settled
         and e.id > coalesce(

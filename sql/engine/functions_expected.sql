@@ -73,7 +73,7 @@ from (
     ('dispatch.deliver_events', 'd86c1ffce472990afbc51b9a12b834ad', '{}'),
     ('dispatch.first_event_id_since', '136923cbcf0b041fce827b1aa655bc96', '{}'),
     (
-        'dispatch.hear_events', '330b04657c43824b5b479ea6585aa11a',
+        'dispatch.hear_events', '5b4e71e5a02f3f75db4d1a063be8a0dc',
         '{plan_cache_mode=force_custom_plan}'
     ),
     ('dispatch.is_spread', 'b7ae19113f5cf296397ca10ca24d4d4a', '{}'),
