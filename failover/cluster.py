@@ -178,6 +178,7 @@ class Cluster:
                 postgrest_port=inner,
                 function_port=unused,
                 webhook_app_port=app_port,
+                hub_port=unused,
                 anon_key=keys["SUPABASE_ANON_KEY"],
             ),
             webhook(
