@@ -46,7 +46,8 @@ def test_the_javascript_client(db: Database, hub: Hub) -> None:
         text=True,
         timeout=30,
     )
-    assert json.loads(done.stdout) == expected, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
 
 
 def test_the_python_client(db: Database, hub: Hub) -> None:
