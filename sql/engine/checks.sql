@@ -1175,8 +1175,9 @@ from (
 ) as c
 \gset
 
--- The roles of the webhook app, of the push app, of the hub and of an exporter, where their files were
--- run in this database. Whatever else is granted to one by name is found by what depends on the role.
+-- The roles of the webhook app, of the push app, of the hub and of an exporter, where their files
+-- were run in this database. Whatever else is granted to one by name is found by what depends on the
+-- role.
 select
     set_config(
         'favorites_priority.checks',

@@ -70,10 +70,14 @@ begin
         end if;
     end if;
 
-    -- What sql/webhook_role.sql granted; the role itself is for who made it to drop.
-    if to_regrole('webhook_app') is not null then
-        revoke usage on schema public from webhook_app;
-    end if;
+    -- What sql/webhook_role.sql and sql/push_role.sql granted; the roles themselves are for who made
+    -- them to drop.
+    for v_found in
+        select r.rolname from pg_catalog.pg_roles as r
+        where r.rolname in ('webhook_app', 'push_app')
+    loop
+        execute format('revoke usage on schema public from %I', v_found.rolname);
+    end loop;
     set local client_min_messages = warning;  -- not a line for each thing that goes
     drop schema dispatch cascade;
 end;
