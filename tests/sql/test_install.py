@@ -20,7 +20,10 @@ from stack.install import (
     MARKETPLACE,
     MARKETPLACE_DOWN,
     install,
+    install_hub_role,
     install_on_theirs,
+    install_push_role,
+    install_webhook_role,
 )
 from stack.postgres import SUPERUSER, Cluster, binary, output_plugins, run_psql
 from tests.database import (
@@ -59,6 +62,8 @@ def test_each_layer_leaves_what_was_there_before_it(empty_db: Database) -> None:
             assert engine != marketplace
             install(db.dsn(), FEATURE, DOWN)
             assert dump(db) == engine
+            for install_role in (install_webhook_role, install_push_role, install_hub_role):
+                install_role(db.dsn())
             install(db.dsn(), ENGINE_DOWN)
             assert dump(db) == marketplace
             assert db.snapshot_of_marketplace() == rows
