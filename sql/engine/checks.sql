@@ -1176,8 +1176,8 @@ from (
 \gset
 
 -- The roles of the webhook app, of the push app, of the hub and of an exporter, where their files
--- were run in this database. Whatever else is granted to one by name is found by what depends on the
--- role.
+-- were run in this database. Whatever else is granted to one by name is found by what depends on
+-- the role.
 select
     set_config(
         'favorites_priority.checks',
