@@ -27,7 +27,8 @@ def measure(db: Database) -> Subject:
 
 def lateness(db: Database, where: str, goals: tuple[str, str]) -> Iterator[Result]:
     say(f"windows end, {where}")
-    late = waits(db, db.size.of(WINDOWS), SECONDS)
+    count = db.size.of(WINDOWS)
+    late = waits(db, count, SECONDS / WINDOWS * count)
     groups = [late[start :: db.size.rounds] for start in range(db.size.rounds)]
     name = f"fallback's notice after its deadline, pg_cron, {where}"
     yield percentile(f"{name}, p50", goals[0], 50, groups, "ms")
@@ -44,11 +45,12 @@ def waits(db: Database, count: int, seconds: float) -> list[float]:
         "insert into public.session_requests"
         " (customer_id, session_type, preferred_mechanic_id, priority_window_minutes,"
         " priority_notified_at)"
-        " select %s, 'chat', %s, 1, now() - interval '1 minute' + interval '5 seconds'"
-        " + n * %s::double precision * interval '1 second'"
+        " select %s, 'chat', %s, 1, now() - interval '1 minute'"
+        " + (%s + n * %s::double precision) * interval '1 second'"
         " from generate_series(1, %s) as n",
         LISTENED,
         user_id(1),
+        1 + count / 5_000,
         seconds / count,
         count,
     )

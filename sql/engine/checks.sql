@@ -542,7 +542,7 @@ from (
         values
         (
             'dispatch.request_events_exclusions_idx', false,
-            'request_id, split_parttopics[cardinalitytopics], '':''::text, 2::uuid WHERE event '
+            'request_id INCLUDE topics WHERE event '
             '= ANY ARRAY[''request_declined''::text, ''request_released''::text]'
         ),
         ('dispatch.request_events_first_topic_idx', false, 'topics[1], id'),
