@@ -157,7 +157,7 @@ from (
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
     ('dispatch.take_pushes', 'ad867ad0b8fcc0d2909970e50f508cdf', '{}'),
-    ('dispatch.announce_window', 'd8c8650ac39c53d9f081d1625d37fc94', '{}'),
+    ('dispatch.announce_window', 'bc9e577483af3c38878a24a6903d21e7', '{}'),
     ('dispatch.broadcast_refusal', 'fad35657ac7898bbaef67f2c8de246d1', '{}'),
     (
         'dispatch.choose_recipients', '762dc40def62fce94a8261f763d3b848',

@@ -3083,6 +3083,8 @@ begin
         new.announced_at := v_step.announced_at;
         if v_step.window_began_at is distinct from old.window_began_at then
             old := v_step;
+            -- Whoever announced it, the sweep for one, is told whose window it was.
+            new := dispatch.with_window_of(new, old);
             -- In this order: dispatch.guard_reservation lets pass what stands here.
             update dispatch.windows set ends_at = old.window_ends_at where request_id = old.id;
             update public.session_requests

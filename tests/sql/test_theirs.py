@@ -1597,6 +1597,28 @@ def test_of_two_of_their_updates_at_once_one_is_within_the_limit(theirs: Theirs)
     assert sorted(len(each) for each in won) == [0, 0, 0, 1]
 
 
+def test_of_theirs_each_who_let_a_chain_pass_is_counted_once(theirs: Theirs) -> None:
+    """Though one sweep tells of all of it, and of another window of the first."""
+    second = theirs.mechanic()
+    for mechanic in (theirs.favourite, second):
+        rpc(theirs.as_(mechanic), "set_presence", status="online")
+    theirs.book()
+    book_chain(theirs, theirs.favourite.id, second.id)
+    passed = "- interval '20 minutes'"
+    superuser = theirs.db.superuser()
+    superuser.execute("set session_replication_role = replica")
+    for query in (
+        f"update session_requests set priority_notified_at = priority_notified_at {passed}",
+        f"update dispatch.windows set ends_at = ends_at {passed}",
+    ):
+        rows(superuser, query)
+    assert theirs.sweep() == 2
+    away = theirs.db.sql("select topics from dispatch.request_events where event = 'mechanic_away'")
+    assert away == [{"topics": [f"mechanic:{theirs.favourite.user}"]}]
+    left = theirs.db.sql("select mechanic_id::text, windows from dispatch.unanswered")
+    assert left == [{"mechanic_id": second.id, "windows": 1}]
+
+
 def test_of_theirs_two_windows_without_an_answer_set_away(theirs: Theirs) -> None:
     mechanic = theirs.favourite
     rpc(theirs.as_(mechanic), "set_presence", status="online")
