@@ -203,6 +203,35 @@ class Database:
         )
         eventually(lambda: self.value(query, pids) == len(pids))
 
+    def sweep_around(
+        self, meanwhile: Callable[[], Any], one_by_one: bool = False
+    ) -> tuple[int, Any]:
+        """Sweep a chain; when it has found what is due, something happens before it goes on."""
+        connection, holder = self.superuser(), self.superuser()
+        name = "dispatch.lock_steps"
+        real = value(connection, f"select pg_get_functiondef('{name}(uuid)'::regprocedure)")
+
+        def sweep() -> int:
+            with connection.transaction():  # nobody else sees the changed function
+                connection.execute(b"create temporary sequence calls")
+                connection.execute(
+                    f"create or replace function {name}(p_request_id uuid) returns boolean"
+                    f" language plpgsql as $$ begin"
+                    f" if {one_by_one} and nextval('pg_temp.calls') = 1 then raise 'no'; end if;"
+                    f" perform pg_advisory_xact_lock(7); return true; end $$".encode()
+                )
+                swept = value(connection, "select dispatch.sweep()")
+                connection.execute(real.encode())
+            return int(swept)
+
+        with ThreadPoolExecutor() as pool:
+            with holder.transaction():
+                holder.execute("select pg_advisory_xact_lock(7)")
+                swept = pool.submit(sweep)
+                self.wait_until_blocked(connection)
+                what = meanwhile()
+            return swept.result(), what
+
     def stuck_listener(self) -> Connection:
         """Its socket is full of notices that it does not read."""
         listener = self.open()

@@ -14,8 +14,11 @@ declare
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
+    -- Whoever held it may have moved it on: what was found then is another's window now.
     perform from dispatch.windows as w
-    where w.request_id = old.id and w.announced_at is null and w.closed_at is null
+    where
+        w.request_id = old.id and w.announced_at is null and w.closed_at is null
+        and w.ends_at is not distinct from old.window_ends_at
     for update;
     if not found then
         return null;

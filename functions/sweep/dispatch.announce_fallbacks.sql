@@ -36,9 +36,9 @@ begin
         end if;
     end if;
     -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
-    -- reads all the pending ones.
+    -- reads all the pending ones. What another sweep moved on meanwhile is the next favourite's.
     with found as materialized (
-        select r.id, r.is_pending, r.announced_at
+        select r.id, r.is_pending, r.announced_at, r.window_ends_at
         from dispatch.requests as r
         where r.id = any(v_due)
         for update skip locked
@@ -48,7 +48,9 @@ begin
         update dispatch.requests as r
         set announced_at = p_now
         from found
-        where r.id = found.id and found.is_pending and found.announced_at is null
+        where
+            r.id = found.id and found.is_pending and found.announced_at is null
+            and (found.window_ends_at <= p_now or not dispatch.favorites_priority_enabled())
         returning r.id, r.preferred_mechanic_id, r.window_ends_at, r.announced_at
     )
 
@@ -80,6 +82,10 @@ exception
                         select r.id from dispatch.requests as r
                         where
                             r.id = v_id and r.is_pending and r.announced_at is null
+                            and (
+                                r.window_ends_at <= p_now
+                                or not dispatch.favorites_priority_enabled()
+                            )
                             and dispatch.lock_steps(r.id)
                         for update skip locked
                     )

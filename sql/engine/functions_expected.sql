@@ -157,7 +157,7 @@ from (
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
     ('dispatch.take_pushes', 'ad867ad0b8fcc0d2909970e50f508cdf', '{}'),
-    ('dispatch.announce_window', 'bc9e577483af3c38878a24a6903d21e7', '{}'),
+    ('dispatch.announce_window', '86a480c564e49e9c6c6e50e3e1f85b19', '{}'),
     ('dispatch.broadcast_refusal', 'fad35657ac7898bbaef67f2c8de246d1', '{}'),
     (
         'dispatch.choose_recipients', '762dc40def62fce94a8261f763d3b848',
@@ -204,7 +204,7 @@ from (
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', '1e07e97e0d583e2f5b887f44aef1682e', '{}'),
+    ('dispatch.announce_fallbacks', '69e06937ba4f39281edd862d27f78b4c', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',
         '{enable_sort=off}'

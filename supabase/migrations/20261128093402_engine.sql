@@ -3069,8 +3069,11 @@ declare
 begin
     -- First, as whoever accepts or cancels it does: in the other order each could wait for the other.
     perform from public.session_requests as r where r.id = old.id for update;
+    -- Whoever held it may have moved it on: what was found then is another's window now.
     perform from dispatch.windows as w
-    where w.request_id = old.id and w.announced_at is null and w.closed_at is null
+    where
+        w.request_id = old.id and w.announced_at is null and w.closed_at is null
+        and w.ends_at is not distinct from old.window_ends_at
     for update;
     if not found then
         return null;
@@ -8485,9 +8488,9 @@ begin
         end if;
     end if;
     -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
-    -- reads all the pending ones.
+    -- reads all the pending ones. What another sweep moved on meanwhile is the next favourite's.
     with found as materialized (
-        select r.id, r.is_pending, r.announced_at
+        select r.id, r.is_pending, r.announced_at, r.window_ends_at
         from dispatch.requests as r
         where r.id = any(v_due)
         for update skip locked
@@ -8497,7 +8500,9 @@ begin
         update dispatch.requests as r
         set announced_at = p_now
         from found
-        where r.id = found.id and found.is_pending and found.announced_at is null
+        where
+            r.id = found.id and found.is_pending and found.announced_at is null
+            and (found.window_ends_at <= p_now or not dispatch.favorites_priority_enabled())
         returning r.id, r.preferred_mechanic_id, r.window_ends_at, r.announced_at
     )
 
@@ -8529,6 +8534,10 @@ exception
                         select r.id from dispatch.requests as r
                         where
                             r.id = v_id and r.is_pending and r.announced_at is null
+                            and (
+                                r.window_ends_at <= p_now
+                                or not dispatch.favorites_priority_enabled()
+                            )
                             and dispatch.lock_steps(r.id)
                         for update skip locked
                     )

@@ -1,11 +1,12 @@
 """Up to three favourites in turn: whose turn it is by the clock, and how it moves on."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.database import Database, Row, at_once, checkout, refused, rpc
+from tests.database import Database, Row, at_once, checkout, refused, rows, rpc, value
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -397,6 +398,36 @@ def test_a_sweep_and_an_answer_at_once_move_on_once(db: Database) -> None:
             ("priority_request", "declined"),
         ]
         assert at(db, request, *people) == [False, False, True]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_two_sweeps_at_once_end_one_window(
+    shared: Database, people: list[str], one_by_one: bool
+) -> None:
+    """The one found it to be over before the other opened the next one's."""
+    request = book(shared, *people[:2])
+    pass_time(shared, request, 10)
+    assert shared.sweep_around(shared.sweep, one_by_one) == (0, 1)
+    assert at(shared, request, *people[:2]) == [False, True]
+    assert told(shared, request)[1:] == [
+        ("priority_request", "window_ended", f"mechanic:{people[TWO]}")
+    ]
+
+
+def test_who_is_suspended_while_the_sweep_ends_their_turn_ends_no_other(
+    shared: Database, people: list[str]
+) -> None:
+    request = book(shared, *people[:2])
+    pass_time(shared, request, 10)
+    sweep, owner = shared.superuser(), shared.open()
+    with ThreadPoolExecutor() as pool:
+        with sweep.transaction():
+            assert value(sweep, "select dispatch.sweep()") == 1
+            query = "update mechanics set status = 'suspended' where id = %s"
+            suspended = pool.submit(rows, owner, query, people[ONE])
+            shared.wait_until_blocked(owner)
+        suspended.result()
+    assert at(shared, request, *people[:2]) == [False, True]
 
 
 def test_what_nobody_will_take_any_more_is_pruned(shared: Database, people: list[str]) -> None:

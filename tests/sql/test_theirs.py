@@ -34,6 +34,7 @@ from tests.database import (
     refused,
     rows,
     rpc,
+    value,
 )
 
 WINDOW = timedelta(minutes=10)
@@ -1176,6 +1177,31 @@ def test_of_theirs_a_sweep_waits_for_no_mechanic(theirs: Theirs) -> None:
         assert theirs.db.log(alone)[-1] == "new_request:window_ended"
     assert theirs.sweep() == 1
     assert "priority_request:window_ended" in theirs.db.log(waits)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_of_theirs_two_sweeps_at_once_end_one_window(theirs: Theirs, one_by_one: bool) -> None:
+    second = theirs.mechanic()
+    request = book_chain(theirs, theirs.favourite.id, second.id)
+    pass_time(theirs, request, 10)
+    assert theirs.db.sweep_around(theirs.sweep, one_by_one) == (0, 1)
+    assert theirs.listed(second) == [request] and theirs.listed(theirs.other) == []
+    assert theirs.db.log(request)[1:] == ["priority_request:window_ended"]
+
+
+def test_of_theirs_who_goes_while_the_sweep_ends_their_turn_ends_no_other(theirs: Theirs) -> None:
+    second = theirs.mechanic()
+    request = book_chain(theirs, theirs.favourite.id, second.id)
+    pass_time(theirs, request, 10)
+    sweep, owner = theirs.db.superuser(), theirs.db.open()
+    with ThreadPoolExecutor() as pool:
+        with sweep.transaction():
+            assert value(sweep, "select dispatch.sweep()") == 1
+            gone = pool.submit(rows, owner, theirs.shape.suspend, theirs.favourite.id)
+            theirs.db.wait_until_blocked(owner)
+        gone.result()
+    assert theirs.listed(second) == [request] and theirs.listed(theirs.other) == []
+    assert theirs.db.log(request)[1:] == ["priority_request:window_ended"]
 
 
 def test_of_theirs_each_answer_moves_on(theirs: Theirs) -> None:
