@@ -110,6 +110,10 @@ begin
     end if;
 
     if v_is_unannounced then
+        -- Whoever writes has written whose turn it was; whoever deletes has not.
+        if tg_op = 'DELETE' and v_old.window_ends_at <= now() then
+            v_old := dispatch.take_steps(v_old, now(), false);
+        end if;
         v_window := dispatch.priority_window(v_old);
         v_window_minutes := v_window.window_minutes;
         v_window_ends_at := v_window.ends_at;

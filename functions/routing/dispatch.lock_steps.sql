@@ -7,22 +7,21 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_mechanic_id uuid;
 begin
-    if exists (select from dispatch.steps as s where s.request_id = p_request_id) then
-        begin
-            perform from dispatch.mechanics as m
-            where
-                m.id in (
-                    select s.mechanic_id from dispatch.steps as s
-                    where s.request_id = p_request_id
-                )
-            order by m.id
-            for share nowait;
-        exception
-            when lock_not_available then return false;
-        end;
-    end if;
+    for v_mechanic_id in
+        select s.mechanic_id from dispatch.steps as s
+        where s.request_id = p_request_id
+        order by s.mechanic_id
+    loop
+        -- One by one: of a table that is mostly empty a plan knows nothing, and would join all
+        -- mechanics.
+        perform from dispatch.mechanics as m where m.id = v_mechanic_id for share nowait;
+    end loop;
     return true;
+exception
+    when lock_not_available then return false;
 end;
 $$;
 

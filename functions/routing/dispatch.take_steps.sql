@@ -12,16 +12,24 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_is_sweep constant boolean
+    := coalesce(current_setting('dispatch.sweeping', true), '') <> '';
+    v_mechanic_id uuid;
     v_reason text;
     v_is_due boolean;
 begin
     -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
-    -- opened here. In one order, so that two of these do not wait for each other.
-    perform from dispatch.mechanics as m
-    where
-        m.id in (select s.mechanic_id from dispatch.steps as s where s.request_id = p_request.id)
-    order by m.id
-    for share;
+    -- opened here. In one order, so that two of these do not wait for each other. (The sweep waits
+    -- for nobody: dispatch.lock_steps.)
+    if not v_is_sweep then
+        for v_mechanic_id in
+            select s.mechanic_id from dispatch.steps as s
+            where s.request_id = p_request.id
+            order by s.mechanic_id
+        loop
+            perform from dispatch.mechanics as m where m.id = v_mechanic_id for share;
+        end loop;
+    end if;
 
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
@@ -30,11 +38,12 @@ begin
             p_request, p_request.window_ends_at, 'window_ended', p_at
         );
     end if;
-    if not p_is_broadcast then
+    -- The sweep meant the window that it found to be over.
+    if not p_is_broadcast or (v_is_sweep and v_is_due and p_request.window_ends_at > p_at) then
         return p_request;
     end if;
-    -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; the
-    -- sweep meant the window that it found to be over.
+    -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; who
+    -- else announced it meant, as the sweep, what was over.
     v_reason := dispatch.fallback_reason(p_request, p_at);
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if

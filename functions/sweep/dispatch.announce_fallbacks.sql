@@ -7,7 +7,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_due uuid[];
-    v_has_steps boolean;
     v_id uuid;
     v_count integer;
     -- What ended by time, and whose it was.
@@ -15,15 +14,11 @@ declare
     v_mechanics uuid[];
     v_changed dispatch.requests;
 begin
-    select
-        array_agg(w.request_id),
-        bool_or(exists (select from dispatch.steps as s where s.request_id = w.request_id))
-    into v_due, v_has_steps
-    from dispatch.pending_windows(p_now, p_limit) as w;
-    if v_due is null then
+    v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
+    if v_due = '{}' then
         return 0;
     end if;
-    if v_has_steps then
+    if exists (select from dispatch.steps as s where s.request_id = any(v_due)) then
         v_count := cardinality(v_due);
         v_due := array(select d.id from unnest(v_due) as d (id) where dispatch.lock_steps(d.id));
         -- The oldest may all wait for a mechanic whom somebody holds.

@@ -3736,22 +3736,21 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_mechanic_id uuid;
 begin
-    if exists (select from dispatch.steps as s where s.request_id = p_request_id) then
-        begin
-            perform from dispatch.mechanics as m
-            where
-                m.id in (
-                    select s.mechanic_id from dispatch.steps as s
-                    where s.request_id = p_request_id
-                )
-            order by m.id
-            for share nowait;
-        exception
-            when lock_not_available then return false;
-        end;
-    end if;
+    for v_mechanic_id in
+        select s.mechanic_id from dispatch.steps as s
+        where s.request_id = p_request_id
+        order by s.mechanic_id
+    loop
+        -- One by one: of a table that is mostly empty a plan knows nothing, and would join all
+        -- mechanics.
+        perform from dispatch.mechanics as m where m.id = v_mechanic_id for share nowait;
+    end loop;
     return true;
+exception
+    when lock_not_available then return false;
 end;
 $$;
 
@@ -4778,16 +4777,24 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_is_sweep constant boolean
+    := coalesce(current_setting('dispatch.sweeping', true), '') <> '';
+    v_mechanic_id uuid;
     v_reason text;
     v_is_due boolean;
 begin
     -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
-    -- opened here. In one order, so that two of these do not wait for each other.
-    perform from dispatch.mechanics as m
-    where
-        m.id in (select s.mechanic_id from dispatch.steps as s where s.request_id = p_request.id)
-    order by m.id
-    for share;
+    -- opened here. In one order, so that two of these do not wait for each other. (The sweep waits
+    -- for nobody: dispatch.lock_steps.)
+    if not v_is_sweep then
+        for v_mechanic_id in
+            select s.mechanic_id from dispatch.steps as s
+            where s.request_id = p_request.id
+            order by s.mechanic_id
+        loop
+            perform from dispatch.mechanics as m where m.id = v_mechanic_id for share;
+        end loop;
+    end if;
 
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
@@ -4796,11 +4803,12 @@ begin
             p_request, p_request.window_ends_at, 'window_ended', p_at
         );
     end if;
-    if not p_is_broadcast then
+    -- The sweep meant the window that it found to be over.
+    if not p_is_broadcast or (v_is_sweep and v_is_due and p_request.window_ends_at > p_at) then
         return p_request;
     end if;
-    -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; the
-    -- sweep meant the window that it found to be over.
+    -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; who
+    -- else announced it meant, as the sweep, what was over.
     v_reason := dispatch.fallback_reason(p_request, p_at);
     p_request.announced_at := case when p_request.window_ends_at <= p_at then p_at end;
     if
@@ -6186,6 +6194,10 @@ begin
     end if;
 
     if v_is_unannounced then
+        -- Whoever writes has written whose turn it was; whoever deletes has not.
+        if tg_op = 'DELETE' and v_old.window_ends_at <= now() then
+            v_old := dispatch.take_steps(v_old, now(), false);
+        end if;
         v_window := dispatch.priority_window(v_old);
         v_window_minutes := v_window.window_minutes;
         v_window_ends_at := v_window.ends_at;
@@ -8459,7 +8471,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_due uuid[];
-    v_has_steps boolean;
     v_id uuid;
     v_count integer;
     -- What ended by time, and whose it was.
@@ -8467,15 +8478,11 @@ declare
     v_mechanics uuid[];
     v_changed dispatch.requests;
 begin
-    select
-        array_agg(w.request_id),
-        bool_or(exists (select from dispatch.steps as s where s.request_id = w.request_id))
-    into v_due, v_has_steps
-    from dispatch.pending_windows(p_now, p_limit) as w;
-    if v_due is null then
+    v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
+    if v_due = '{}' then
         return 0;
     end if;
-    if v_has_steps then
+    if exists (select from dispatch.steps as s where s.request_id = any(v_due)) then
         v_count := cardinality(v_due);
         v_due := array(select d.id from unnest(v_due) as d (id) where dispatch.lock_steps(d.id));
         -- The oldest may all wait for a mechanic whom somebody holds.

@@ -126,11 +126,17 @@ def test_what_is_seen_late_does_not_undo_a_press(db: Database, people: list[str]
     assert is_online(db, mechanic) and told_away(db) == []
 
 
-def test_turns_that_were_slept_through_count(db: Database, people: list[str]) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_turns_that_were_slept_through_count(
+    db: Database, people: list[str], is_deleted: bool
+) -> None:
     """The second one's of two chains, of which no sweep saw anything until all was over."""
     for request in (book(db, *people[:2]), book(db, people[THREE], people[TWO])):
         pass_time(db, request, 25)
-    db.sweep()
+    if is_deleted:
+        db.sql("delete from session_requests")
+    else:
+        db.sweep()
     assert told_away(db) == [[f"mechanic:{people[TWO]}"]]
     assert [is_online(db, each) for each in people] == [True, False, True]
 

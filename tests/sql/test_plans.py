@@ -34,6 +34,11 @@ PHONE = (
     "insert into dispatch.devices (endpoint, user_id, p256dh, auth)"
     " values ('phone', md5('3')::uuid, '', '')"
 )
+# Each window has a next one. Nothing is known yet of a table that was empty.
+STEPS = """
+    insert into dispatch.steps (request_id, turn, mechanic_id, window_minutes)
+    select id, 2, md5('3')::uuid, 10 from public.session_requests where notification_sent_at is null
+"""
 # 10,000 requests, of which the first 200 are open and the next 200 in the window of another
 # mechanic; an event of each, delivered.
 REQUESTS = """
@@ -220,8 +225,15 @@ PATHS = [
     Path(
         "a tick with one due",
         "select dispatch.sweep(1, now() + interval '61 minutes')",
-        *("postgres", None, 21, 9, 80, {"session_requests_priority_deadline_idx"}),
+        *("postgres", None, 22, 9, 80, {"session_requests_priority_deadline_idx"}),
         notifying=1,
+    ),
+    Path(
+        "a tick with one whose next favourite is asked",
+        "select dispatch.sweep(1, now() + interval '61 minutes')",
+        *("postgres", None, 30, 20, 120, {"steps_pkey"}),
+        notifying=1,
+        before=STEPS,
     ),
     Path(
         "the next deadline",
@@ -309,7 +321,7 @@ def test_a_hot_path_costs_no_more(watched: Watched, path: Path) -> None:
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_without_its_index_it_would_be_noticed(watched: Watched, path: Path) -> None:
     for index in path.indexes:
-        schema = "dispatch" if index.startswith(("pushes", "request_events")) else "public"
+        schema = "dispatch" if index.startswith(("pushes", "request_events", "steps")) else "public"
         table = f"{schema}.{index.removesuffix('_pkey')}"
         drop = (
             f"alter table {table} drop constraint {index} cascade"

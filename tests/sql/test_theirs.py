@@ -1623,7 +1623,10 @@ def test_of_two_of_their_updates_at_once_one_is_within_the_limit(theirs: Theirs)
     assert sorted(len(each) for each in won) == [0, 0, 0, 1]
 
 
-def test_of_theirs_each_who_let_a_chain_pass_is_counted_once(theirs: Theirs) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_of_theirs_each_who_let_a_chain_pass_is_counted_once(
+    theirs: Theirs, is_deleted: bool
+) -> None:
     """Though one sweep tells of all of it, and of another window of the first."""
     second = theirs.mechanic()
     for mechanic in (theirs.favourite, second):
@@ -1638,7 +1641,10 @@ def test_of_theirs_each_who_let_a_chain_pass_is_counted_once(theirs: Theirs) -> 
         f"update dispatch.windows set ends_at = ends_at {passed}",
     ):
         rows(superuser, query)
-    assert theirs.sweep() == 2
+    if is_deleted:
+        theirs.db.sql("delete from session_requests")
+    else:
+        assert theirs.sweep() == 2
     away = theirs.db.sql("select topics from dispatch.request_events where event = 'mechanic_away'")
     assert away == [{"topics": [f"mechanic:{theirs.favourite.user}"]}]
     left = theirs.db.sql("select mechanic_id::text, windows from dispatch.unanswered")
