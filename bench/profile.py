@@ -75,6 +75,23 @@ SWEEP = (
     Step("a sweep without the log", "sweep.sql", (LOG_UPDATE,), rows=BATCH),
     Step("a sweep, for each window", "sweep.sql", rows=BATCH),
 )
+# The same windows, of which each has a favourite who is asked next. The bare statement tells and
+# locks nobody; nothing is known yet of its table, so it is told to go by the ids.
+TURN = (
+    Step(
+        "one UPDATE of due windows and one DELETE of their steps, for each",
+        "turn_bare.sql",
+        before="set enable_seqscan = off;\n\n"
+        + sweep.CHAINS.format(schema="bench", table="bench.session_requests"),
+        rows=BATCH,
+    ),
+    Step(
+        "a sweep, for each window that passes to the next favourite",
+        "sweep.sql",
+        before=sweep.CHAINS.format(schema="dispatch", table="public.session_requests"),
+        rows=BATCH,
+    ),
+)
 # A marketplace that was there first: its own statements, before the install and with the flag off.
 BEFORE, AFTER = "theirs_before", "theirs_after"
 THEIRS = tuple(
@@ -96,7 +113,7 @@ THEIRS = tuple(
     )
 )
 # Enough for all of these.
-DUE = len(SWEEP) * (2 * WARM + MORE) * BATCH
+DUE = (len(SWEEP) + len(TURN)) * (2 * WARM + MORE) * BATCH
 
 
 def main() -> int:
@@ -104,7 +121,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="favorites-profile-") as name,
         data(Path(name)) as pgdata,
     ):
-        for steps in (BOOKING, ACCEPT, SWEEP, *THEIRS):
+        for steps in (BOOKING, ACCEPT, SWEEP, TURN, *THEIRS):
             bare = 0
             for step in steps:
                 cost = instructions(step, pgdata)

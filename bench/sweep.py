@@ -1,4 +1,7 @@
-"""Many windows end at once: the sweep, in its batches, beside one UPDATE of the same rows."""
+"""Many windows end at once: the sweep, in its batches, beside one UPDATE of the same rows.
+
+And when each passes to the favourite who is asked next, beside when all go to everyone.
+"""
 
 import time
 from functools import partial
@@ -34,34 +37,56 @@ where
     end <= now()
 """
 
+# Each has one who is asked next, another than the first.
+CHAINS = (
+    "insert into {schema}.steps (request_id, turn, mechanic_id, window_minutes)"
+    " select r.id, 2, bench.user_id(2 + abs(hashtext(r.id::text)) % 900), 60"
+    " from {table} as r where r.status = 'pending' and r.notification_sent_at is null"
+    " and r.preferred_mechanic_id is not null on conflict do nothing"
+)
+
 
 def measure(db: Database) -> Subject:
     db.prepare()
     due = db.size.of(DUE)
     with db.pg_cron_paused():  # it would sweep them itself
         rates = rounds(
-            db.size, {"UPDATE": partial(updated, db, due), "sweep": partial(swept, db, due)}
+            db.size,
+            {
+                "UPDATE": partial(updated, db, due),
+                "sweep": partial(swept, db, due),
+                "sweep, to the next favourite": partial(swept, db, due, is_chain=True),
+            },
         )
+    sweep = rates["sweep"]
+    yield ratio(f"sweep of {due:,} due windows", ">= 0.75", sweep, rates["UPDATE"], "one UPDATE")
     yield ratio(
-        f"sweep of {due:,} due windows", ">= 0.75", rates["sweep"], rates["UPDATE"], "one UPDATE"
+        f"sweep of {due:,} windows that pass to the next favourite",
+        ">= 1.0",
+        rates["sweep, to the next favourite"],
+        sweep,
+        "of as many that go to everyone",
     )
 
 
-def swept(db: Database, due: int) -> float:
+def swept(db: Database, due: int, *, is_chain: bool = False) -> float:
     """Windows a second."""
-    return timed(db, "public.session_requests", SWEEP, due)
+    return timed(db, "public.session_requests", SWEEP, due, is_chain=is_chain)
 
 
 def updated(db: Database, due: int) -> float:
     return timed(db, "bench.session_requests", UPDATE, due)
 
 
-def timed(db: Database, table: str, statement: str, due: int) -> float:
+def timed(db: Database, table: str, statement: str, due: int, *, is_chain: bool = False) -> float:
     fill(db, table, due)
     waiting = f"select count(*) from {table} where notification_sent_at is null"
     while db.value(waiting) != due:  # pg_cron began a run after all
         db.end_pg_cron_runs()
         fill(db, table, due)
+    if is_chain:
+        db.run(CHAINS.format(schema="dispatch", table=table))
+        db.run("vacuum analyze dispatch.steps")
     began = time.perf_counter()
     db.run(statement)
     return due / (time.perf_counter() - began)
@@ -69,7 +94,7 @@ def timed(db: Database, table: str, statement: str, due: int) -> float:
 
 def fill(db: Database, table: str, due: int) -> None:
     """So many windows that are over, and nothing else."""
-    db.run(f"truncate {table}, dispatch.request_events")
+    db.run(f"truncate {table}, dispatch.request_events, dispatch.steps")
     add(db, table, due)
     db.run(f"vacuum analyze {table}, dispatch.request_events")
 

@@ -7,6 +7,7 @@ create table bench.session_requests (
     foreign key (mechanic_id) references auth.users (id),
     foreign key (preferred_mechanic_id) references public.mechanics (id)
 );
+create table bench.steps (like dispatch.steps including all);
 -- The least that a log of what happened and a ledger of Stripe's events can be.
 create table bench.log (
     id bigint generated always as identity primary key,
