@@ -143,7 +143,7 @@ from (
     ('dispatch.silent_since', 'bb7c65ef52650d19c384063636cdaea0', '{}'),
     ('dispatch.write_turns', 'c861c2df106221ed09d049f0168bedc2', '{}'),
     ('dispatch.acknowledge_event', '36d9a1e38966b248cb9008a07581da80', '{}'),
-    ('dispatch.add_device', '166d4a44cc7beb8e3123dfc036660686', '{}'),
+    ('dispatch.add_device', '48356c0d9522e264d0d18915003827b8', '{}'),
     ('dispatch.choose_devices', '847ff3437fd97cd8f9d2aca9d6f1807b', '{}'),
     (
         'dispatch.due_pushes', 'dc4758f3341763e3946d905df7c416fa',
