@@ -14,14 +14,42 @@ as $$
 declare
     v_reason text;
     v_is_due boolean;
+    v_going jsonb;
 begin
-    -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
-    -- opened here. In one order, so that two of these do not wait for each other.
+    -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
+    -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
+    -- dispatch.follow_sessions.
     perform from dispatch.mechanics as m
     where
         m.id in (select s.mechanic_id from dispatch.steps as s where s.request_id = p_request.id)
-    order by m.id
-    for share;
+    for share skip locked;
+    -- But by the foreign key nothing can be opened for one who is being deleted.
+    with going as (
+        delete from dispatch.steps as s
+        where
+            s.request_id = p_request.id
+            and exists (select from dispatch.mechanics as m where m.id = s.mechanic_id)
+            and s.mechanic_id <> all(array(
+                select m.id from dispatch.mechanics as m
+                where
+                    m.id in (
+                        select t.mechanic_id from dispatch.steps as t
+                        where t.request_id = p_request.id
+                    )
+                for key share skip locked
+            ))
+        returning s.turn, s.mechanic_id
+    )
+
+    select
+        jsonb_agg(
+            jsonb_build_object('mechanic_id', g.mechanic_id, 'reason', 'unknown_mechanic')
+            order by g.turn
+        ) into v_going
+    from going as g;
+    if v_going is not null then
+        perform dispatch.log_skipped(p_request, v_going);
+    end if;
 
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();

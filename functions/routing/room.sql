@@ -3,7 +3,7 @@
 \ir dispatch.broadcast_refusal.sql
 \ir dispatch.choose_recipients.sql
 \ir dispatch.due_steps.sql
-\ir dispatch.end_full_windows.sql
+\ir dispatch.end_lost_windows.sql
 \ir dispatch.fallback_reason.sql
 \ir dispatch.follow_capacity.sql
 \ir dispatch.follow_sessions.sql

@@ -3,7 +3,7 @@
 select set_config('favorites_priority.functions', jsonb_agg(w)::text, true) as kept
 from (
     values
-    ('dispatch.accept_request', 'ba825db18ec8e492c0efd2d96f8f2fda', '{}'),
+    ('dispatch.accept_request', '58cf6d6aa5af18b99850079e2aa5e806', '{}'),
     ('dispatch.accepted_before', '9215d9ea823dca590f3ef9d29a2973c5', '{}'),
     ('dispatch.broadcast_request_now', 'bb3724c30d4ca7d4ec42529ee8bf29c7', '{}'),
     ('dispatch.cancel_request', 'dd418d0b27789494c8fb57547e4cd42c', '{}'),
@@ -135,8 +135,8 @@ from (
     ('dispatch.list_favorites', '9a2742dd44e21d6e76588e7c05abe6bc', '{}'),
     ('dispatch.mark_silent_mechanics_offline', '1fc65713f70580db21cc2cbd4f4c0f27', '{}'),
     ('dispatch.mechanic_status', 'b961912fa5c1360154e4818c0fd69dfd', '{}'),
-    ('dispatch.note_answer', '480fa6dba4a60f28958f55fe32c9db7a', '{}'),
-    ('dispatch.note_silence', '35d9348890c943bf0f5c74435601dcc2', '{}'),
+    ('dispatch.note_answer', '70103fc94db71eee63eb451c7b159ccd', '{}'),
+    ('dispatch.note_silence', 'fa64883c9ca8df92c99795f3abb3f7f5', '{}'),
     ('dispatch.note_silences', '523a67c7c241247094209f0ab13f10d5', '{}'),
     ('dispatch.set_away', 'bfcb3777454ebf9a07e0c87205e08c2a', '{}'),
     ('dispatch.set_mechanic_presence', 'c152e55de07055ec472f64a17ec3f990', '{}'),
@@ -149,7 +149,7 @@ from (
         'dispatch.due_pushes', 'dc4758f3341763e3946d905df7c416fa',
         '{enable_sort=off}'
     ),
-    ('dispatch.end_unreachable_window', 'f9ecb8246493f836befeac446d141770', '{}'),
+    ('dispatch.end_unreachable_window', '170a5f20acfa65688bb25efb0ff06a70', '{}'),
     ('dispatch.is_push_endpoint', '440512be149d34d0e3d1e37b6c829213', '{}'),
     ('dispatch.push_is_over', '5f8fc839ab8818c1100f5181630516a8', '{}'),
     ('dispatch.push_payload', '56ec3193f11711e2d35bf950d1ce9679', '{}'),
@@ -164,10 +164,10 @@ from (
         '{plan_cache_mode=force_generic_plan}'
     ),
     ('dispatch.due_steps', '9bf04301e70cdaa44bcc051581826f3d', '{}'),
-    ('dispatch.end_full_windows', '3491df975861cebf95b53e8e1c5679bf', '{}'),
+    ('dispatch.end_lost_windows', '7c0e22c7493cae49b2e1d8b3bc3e00de', '{}'),
     ('dispatch.fallback_reason', '0db4287059753e6bd114af24cb4074d3', '{}'),
-    ('dispatch.follow_capacity', '56ff0b7a1fc120c2c2028dbf88e67e2e', '{}'),
-    ('dispatch.follow_sessions', 'e0f09b4c55ee560590b44cb6d0b94ede', '{}'),
+    ('dispatch.follow_capacity', '866b543d3b8f9a1d7f2b86adab481322', '{}'),
+    ('dispatch.follow_sessions', 'e4cd070a3aada93c1914b141ccd6ae75', '{}'),
     ('dispatch.is_at_capacity', '188d3a57326c91e5240a59a5ff8c6173', '{}'),
     ('dispatch.is_reserved_for_another', '774ee5f7546911562afa58da4d6fe50b', '{}'),
     (
@@ -184,7 +184,7 @@ from (
     ('dispatch.may_see_request', 'df3ff5a41e10e77392f15180f56f5a0c', '{}'),
     ('dispatch.mechanic_words', '5214b0419e84a83d840a170df2f14a4a', '{}'),
     ('dispatch.note_routing', 'b008c6481279bc6d6954a878a4a7a131', '{}'),
-    ('dispatch.note_turns', '1986a215b568208b47c6f43339f4d285', '{}'),
+    ('dispatch.note_turns', '3589d1a52294efd0d93c95ed2f34f532', '{}'),
     ('dispatch.open_steps', '721249bdef3aff9881e6db770418114f', '{}'),
     (
         'dispatch.pending_windows', '6fb3b4931868969cd07f518ef3f4ecc9',
@@ -197,7 +197,7 @@ from (
     ('dispatch.route_request', '47f90c8118e797f55c866c5afaa840d9', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
-    ('dispatch.take_steps', '8c1514e96cd0b66c67e1f33def05240e', '{}'),
+    ('dispatch.take_steps', 'f906ab8327c7f105088bd47ac5e73812', '{}'),
     ('dispatch.unannounced_requests', '69bb4e873edbf770c8921b5a16c7f2a6', '{}'),
     ('dispatch.wants_priority', '139fd511c5fe328013948e6ec5f9d5a6', '{}'),
     ('dispatch.ways_to_match', 'eccaca3cfbed2f40f94eedd66d52b194', '{}'),

@@ -2789,7 +2789,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform dispatch.announce_ended(p_mechanic_id, p_request_id);
-    delete from dispatch.unanswered where mechanic_id = p_mechanic_id;
+    -- Of what somebody is just counting it is open whether it came before.
+    delete from dispatch.unanswered
+    where
+        mechanic_id = (
+            select u.mechanic_id from dispatch.unanswered as u
+            where u.mechanic_id = p_mechanic_id
+            for update skip locked
+        );
 end;
 $$;
 
@@ -2821,6 +2828,11 @@ begin
         )
         -- What they left behind is seen late, by their own answer: they are there.
         or auth.uid() = p_request.preferred_user_id
+        -- To insert a row is to wait for whoever inserts the same. (So few keys that a sweep of many
+        -- does not fill the server's lock table.)
+        or not pg_try_advisory_xact_lock(
+            1178687058, -1000 - (hashtextextended(v_mechanic_id::text, 0) & 255)::integer
+        )
     then
         return;
     end if;
@@ -2834,14 +2846,15 @@ begin
         )
     returning windows into v_windows;
     if not found then
-        -- Asked first: to insert it would wait for whoever changes it.
+        -- Asked first: it is there, and somebody changes it.
         insert into dispatch.unanswered (mechanic_id, windows)
         select v_mechanic_id, p_windows
         where not exists (select from dispatch.unanswered as u where u.mechanic_id = v_mechanic_id)
         on conflict (mechanic_id) do nothing
         returning windows into v_windows;
     end if;
-    if v_windows >= 2 then
+    -- (Not while mechanics are being changed, whose rows must then be left alone.)
+    if v_windows >= 2 and coalesce(current_setting('dispatch.leaving', true), '') = '' then
         perform dispatch.set_away(p_request);
     end if;
 end;
@@ -3345,7 +3358,7 @@ revoke all on function dispatch.due_steps(dispatch.requests, timestamptz, timest
 from public, anon, authenticated, service_role;
 
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
-create or replace function dispatch.end_full_windows(
+create or replace function dispatch.end_lost_windows(
     p_mechanic_id uuid,
     p_besides_id uuid default null
 )
@@ -3357,7 +3370,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
-    -- does not wait for it either (dispatch.priority_window).
+    -- does not wait for it either (dispatch.priority_window), and dispatch.follow_sessions comes by.
     update dispatch.requests
     set announced_at = now()
     where
@@ -3368,16 +3381,23 @@ begin
                 and r.id is distinct from p_besides_id
                 -- As text, as in dispatch.unannounced_requests.
                 and r.status = 'pending' and r.announced_at is null and r.window_began_at is not null
-                and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+                and (
+                    not dispatch.is_approved_mechanic(r.preferred_mechanic_id)
+                    or dispatch.is_blocked(r.preferred_user_id, r.customer_id)
+                    or (
+                        dispatch.max_open_sessions() is not null
+                        and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+                    )
+                )
             for update skip locked
         ));
 end;
 $$;
 
-comment on function dispatch.end_full_windows(uuid, uuid) is
-'Moves on the open windows of this mechanic, if they are at capacity. Of all requests but '
-'p_besides_id.';
-revoke all on function dispatch.end_full_windows(uuid, uuid)
+comment on function dispatch.end_lost_windows(uuid, uuid) is
+'Moves on the open windows that this mechanic cannot have any more: not approved, gone, blocked, '
+'or at capacity. Of all requests but p_besides_id.';
+revoke all on function dispatch.end_lost_windows(uuid, uuid)
 from public, anon, authenticated, service_role;
 
 -- The reason is read off the row and the caller, so that a broadcast is explained the same way
@@ -3440,7 +3460,7 @@ begin
             case when dispatch.assigns_user_id() then m.user_id else m.id end = any(p_assigned_ids)
     loop
         perform dispatch.write_turns(array[v_mechanic_id], null, p_request_id);
-        perform dispatch.end_full_windows(v_mechanic_id, p_request_id);
+        perform dispatch.end_lost_windows(v_mechanic_id, p_request_id);
     end loop;
 end;
 $$;
@@ -3461,22 +3481,31 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if dispatch.max_open_sessions() is null then
-        return;
-    end if;
-    perform dispatch.end_full_windows(w.mechanic_id)
+    perform dispatch.end_lost_windows(w.mechanic_id)
     from (
         select distinct r.preferred_mechanic_id as mechanic_id
         from dispatch.requests as r
-        where r.is_pending and r.announced_at is null and r.window_began_at is not null
+        where
+            r.is_pending and r.announced_at is null and r.window_began_at is not null
+            and (
+                dispatch.max_open_sessions() is not null
+                -- Not a call for each: there may be many, and of few is there anything to do.
+                or r.preferred_mechanic_id not in (
+                    select m.id from dispatch.mechanics as m
+                    where m.is_approved and m.user_id is not null
+                )
+                or (r.preferred_user_id, r.customer_id) in (
+                    select b.user_id, b.other_id from dispatch.blocks as b
+                )
+            )
     ) as w;
 end;
 $$;
 
 comment on function dispatch.follow_sessions() is
-'Moves on the open windows of all mechanics who are at capacity: by a new limit, by a session of a '
-'marketplace that was there first in which the engine has no part, or where a window was held by '
-'somebody when its mechanic''s hands were full.';
+'Moves on the open windows of all mechanics who cannot have them any more: at capacity, by a new '
+'limit or by a session of a marketplace that was there first in which the engine has no part; or '
+'where the window was held by somebody when its mechanic went, was blocked, or had full hands.';
 revoke all on function dispatch.follow_sessions()
 from public, anon, authenticated, service_role;
 
@@ -4093,7 +4122,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- For dispatch.note_silence: no row that this statement changes may be changed by its trigger.
+    perform set_config('dispatch.leaving', 'yes', true);
     perform dispatch.write_turns(array[old.id]);
+    perform set_config('dispatch.leaving', '', true);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;
@@ -4780,14 +4812,42 @@ as $$
 declare
     v_reason text;
     v_is_due boolean;
+    v_going jsonb;
 begin
-    -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
-    -- opened here. In one order, so that two of these do not wait for each other.
+    -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
+    -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
+    -- dispatch.follow_sessions.
     perform from dispatch.mechanics as m
     where
         m.id in (select s.mechanic_id from dispatch.steps as s where s.request_id = p_request.id)
-    order by m.id
-    for share;
+    for share skip locked;
+    -- But by the foreign key nothing can be opened for one who is being deleted.
+    with going as (
+        delete from dispatch.steps as s
+        where
+            s.request_id = p_request.id
+            and exists (select from dispatch.mechanics as m where m.id = s.mechanic_id)
+            and s.mechanic_id <> all(array(
+                select m.id from dispatch.mechanics as m
+                where
+                    m.id in (
+                        select t.mechanic_id from dispatch.steps as t
+                        where t.request_id = p_request.id
+                    )
+                for key share skip locked
+            ))
+        returning s.turn, s.mechanic_id
+    )
+
+    select
+        jsonb_agg(
+            jsonb_build_object('mechanic_id', g.mechanic_id, 'reason', 'unknown_mechanic')
+            order by g.turn
+        ) into v_going
+    from going as g;
+    if v_going is not null then
+        perform dispatch.log_skipped(p_request, v_going);
+    end if;
 
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
@@ -5106,6 +5166,9 @@ begin
             );
         end if;
         if not dispatch.governs_all() then
+            -- As a foreign key will, but before the request: a deletion locks these first, too.
+            perform from auth.users as u where u.id = v_user_id for key share;
+            perform from dispatch.mechanics as m where m.id = v_mechanic_id for key share;
             select * into v_request from dispatch.requests as r
             where r.id = p_request_id
             for update;
@@ -5122,7 +5185,11 @@ begin
             set status = 'accepted', mechanic_id = v_user_id
             -- As text, so that no partial index fits: a plan made while few requests were pending
             -- would read all the pending ones, not the one of this id.
-            where id = p_request_id and status::text = 'pending'
+            where
+                id = p_request_id and status::text = 'pending'
+                -- As the foreign key will, but before the request: a deletion of this account locks
+                -- it first, too.
+                and exists (select from auth.users as u where u.id = v_user_id for key share)
             returning * into v_accepted;
         else
             v_accepted := dispatch.assign_request(
@@ -7044,7 +7111,10 @@ declare
     v_request dispatch.requests;
     v_window record;
 begin
-    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    -- What somebody holds is being answered, or ended; who holds another may wait for this one.
+    select * into v_request from dispatch.requests as r
+    where r.id = p_request_id
+    for update skip locked;
     v_window := dispatch.priority_window(v_request, p_now);
     if
         v_window.user_id = p_user_id
