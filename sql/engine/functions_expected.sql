@@ -100,7 +100,7 @@ from (
         '{quote_all_identifiers=off}'
     ),
     ('dispatch.prune_cron_runs', '5393fdd158e58b68ac0003227b4c59ad', '{}'),
-    ('dispatch.prune_events', 'bf2fa85437e7fb346590d09b7c531b98', '{}'),
+    ('dispatch.prune_events', '4228c83b31f55bbd5cbb2d711558384f', '{}'),
     ('dispatch.prune_pushes', 'c11463455a0e2c5283f79798079d565e', '{}'),
     ('dispatch.prune_stripe_events', '3d4d872b9c19eb18239ef684ce695afe', '{}'),
     ('dispatch.prune_windows', 'd770fda33b424cf1c1ae8dfe7e87b852', '{}'),
