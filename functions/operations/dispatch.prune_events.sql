@@ -50,7 +50,7 @@ $$;
 
 comment on function dispatch.prune_events(interval, integer, timestamptz) is
 'Deletes up to p_limit events older than this at p_now, but none undelivered and none of a request '
-'still pending or unsettled (dispatch.unsettled_requests). Returns how many; or, where as many Stripe '
-'events are to be scrubbed first, how many of those.';
+'still pending or unsettled (dispatch.unsettled_requests). Returns how many; or, where as many '
+'Stripe events are to be scrubbed first, how many of those.';
 revoke all on function dispatch.prune_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -214,7 +214,7 @@ comment on schema dispatch is
 
 -- Advisory locks of this product are of the class 1178687058 ("FAVR"). The second key is the floor
 -- of an event in flight, -1 the right to deliver inline (both dispatch.record_event),
--- -2 turning the flag.
+-- -2 turning the flag, below -999 counting windows that a mechanic let pass.
 
 revoke all on schema dispatch from public, anon, authenticated, service_role;
 -- The RPCs in public are security invoker: their callers need to look names up in here.
@@ -9804,8 +9804,8 @@ $$;
 
 comment on function dispatch.prune_events(interval, integer, timestamptz) is
 'Deletes up to p_limit events older than this at p_now, but none undelivered and none of a request '
-'still pending or unsettled (dispatch.unsettled_requests). Returns how many; or, where as many Stripe '
-'events are to be scrubbed first, how many of those.';
+'still pending or unsettled (dispatch.unsettled_requests). Returns how many; or, where as many '
+'Stripe events are to be scrubbed first, how many of those.';
 revoke all on function dispatch.prune_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
