@@ -199,7 +199,7 @@ from (
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
     ('dispatch.take_steps', 'f906ab8327c7f105088bd47ac5e73812', '{}'),
     ('dispatch.unannounced_requests', '69bb4e873edbf770c8921b5a16c7f2a6', '{}'),
-    ('dispatch.wants_priority', '139fd511c5fe328013948e6ec5f9d5a6', '{}'),
+    ('dispatch.wants_priority', '83c91025eb37fbc65fd17ef9c1e70062', '{}'),
     ('dispatch.ways_to_match', 'eccaca3cfbed2f40f94eedd66d52b194', '{}'),
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),

@@ -4971,6 +4971,7 @@ begin
     if
         (cardinality(p_preferred_mechanic_ids) between 1 and 3) is not true
         or array_ndims(p_preferred_mechanic_ids) <> 1
+        or array_lower(p_preferred_mechanic_ids, 1) <> 1
         or (
             select count(distinct i.id) from unnest(p_preferred_mechanic_ids) as i (id)
         ) <> cardinality(p_preferred_mechanic_ids)
@@ -11690,8 +11691,8 @@ begin
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
         );
     end if;
-    -- pg_cron connects to where the job was made, which a restored database has left behind. The
-    -- owner's hour and ages go along.
+    -- pg_cron connects to where the job was made, which a restored or renamed database has left behind.
+    -- (The same name made again would keep that.) The owner's hour and ages go along.
     for v_job in
         select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
         where
@@ -11699,8 +11700,14 @@ begin
             j.jobname in (
                 'dispatch-sweep', 'dispatch-start', 'dispatch-retention', 'dispatch-push'
             )
-            and j.database = current_database() and j.username = current_user
-            and j.nodeport <> current_setting('port')::integer
+            and j.username = current_user
+            and case
+                when j.database = current_database()
+                    then j.nodeport <> current_setting('port')::integer
+                else not exists (
+                    select from pg_catalog.pg_database as d where d.datname = j.database
+                )
+            end
     loop
         perform cron.unschedule(v_job.jobid);
         perform cron.alter_job(

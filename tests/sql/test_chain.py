@@ -335,6 +335,15 @@ def test_the_rpcs_take_them_in_order(shared: Database, people: list[str]) -> Non
     for wrong in ([], people, [people[ONE]] * 2, [people[ONE], None]):
         with refused("PT422", "invalid_mechanics"):
             prepare(*wrong)
+    # An array that begins elsewhere has no first one.
+    with refused("PT422", "invalid_mechanics"):
+        rpc(
+            client,
+            "prepare_checkout",
+            plan_code="quick-chat",
+            routing_type="priority_broadcast",
+            preferred_mechanic_ids="[5:5]=" + array(people[ONE]),
+        )
     free = {"plan_code": "free-diagnostic", "routing_type": "priority_broadcast"}
     two = array(*people[:2])
     request = rpc(client, "request_free_session", preferred_mechanic_ids=two, **free)
