@@ -208,18 +208,18 @@ class Database:
     ) -> tuple[int, Any]:
         """Sweep a chain; when it has found what is due, something happens before it goes on."""
         connection, holder = self.superuser(), self.superuser()
-        name = "dispatch.lock_steps"
-        real = value(connection, f"select pg_get_functiondef('{name}(uuid)'::regprocedure)")
+        name = "dispatch.pending_windows(timestamptz, integer)"
+        real = value(connection, f"select pg_get_functiondef('{name}'::regprocedure)")
+        # One by one it goes once the batch has failed.
+        stop = (
+            f"if {one_by_one} and nextval('calls') = 1 then raise 'no'; end if;"
+            " perform pg_advisory_xact_lock(7);\nend;\n$function$"
+        )
 
         def sweep() -> int:
             with connection.transaction():  # nobody else sees the changed function
-                connection.execute(b"create temporary sequence calls")
-                connection.execute(
-                    f"create or replace function {name}(p_request_id uuid) returns boolean"
-                    f" language plpgsql as $$ begin"
-                    f" if {one_by_one} and nextval('pg_temp.calls') = 1 then raise 'no'; end if;"
-                    f" perform pg_advisory_xact_lock(7); return true; end $$".encode()
-                )
+                connection.execute("create temporary sequence calls")
+                connection.execute(real.replace("end;\n$function$", stop).encode())
                 swept = value(connection, "select dispatch.sweep()")
                 connection.execute(real.encode())
             return int(swept)

@@ -30,6 +30,9 @@ begin
             );
         end if;
         if not dispatch.governs_all() then
+            -- As a foreign key will, but before the request: a deletion locks these first, too.
+            perform from auth.users as u where u.id = v_user_id for key share;
+            perform from dispatch.mechanics as m where m.id = v_mechanic_id for key share;
             select * into v_request from dispatch.requests as r
             where r.id = p_request_id
             for update;
@@ -46,7 +49,11 @@ begin
             set status = 'accepted', mechanic_id = v_user_id
             -- As text, so that no partial index fits: a plan made while few requests were pending
             -- would read all the pending ones, not the one of this id.
-            where id = p_request_id and status::text = 'pending'
+            where
+                id = p_request_id and status::text = 'pending'
+                -- As the foreign key will, but before the request: a deletion of this account locks
+                -- it first, too.
+                and exists (select from auth.users as u where u.id = v_user_id for key share)
             returning * into v_accepted;
         else
             v_accepted := dispatch.assign_request(

@@ -14,7 +14,15 @@ declare
     v_before constant timestamptz := p_now - p_older_than;
     v_count integer;
 begin
-    -- A pending request keeps its events: who declined is not asked again.
+    -- First, as what went with a customer's account, paid and not completed, is found by them.
+    if dispatch.governs_all() then
+        v_count := dispatch.scrub_stripe_events(interval '1000 years', p_limit, p_now);
+        if v_count >= p_limit then
+            return v_count;
+        end if;
+    end if;
+    -- A pending request keeps its events: who declined is not asked again. So does what somebody must
+    -- look at.
     delete from dispatch.request_events as e
     where
         e.id = any(array(
@@ -27,6 +35,10 @@ begin
                     select from dispatch.requests as r
                     where r.id = old.request_id and r.is_pending
                 )
+                and not exists (
+                    select from dispatch.unsettled_requests(p_now, null) as s
+                    where s.request_id = old.request_id
+                )
             order by old.id
             limit p_limit
             for update of old skip locked
@@ -38,6 +50,7 @@ $$;
 
 comment on function dispatch.prune_events(interval, integer, timestamptz) is
 'Deletes up to p_limit events older than this at p_now, but none undelivered and none of a request '
-'still pending. Returns how many.';
+'still pending or unsettled (dispatch.unsettled_requests). Returns how many; or, where as many '
+'Stripe events are to be scrubbed first, how many of those.';
 revoke all on function dispatch.prune_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -8,7 +8,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform dispatch.announce_ended(p_mechanic_id, p_request_id);
-    delete from dispatch.unanswered where mechanic_id = p_mechanic_id;
+    -- Of what somebody is just counting it is open whether it came before.
+    delete from dispatch.unanswered
+    where
+        mechanic_id = (
+            select u.mechanic_id from dispatch.unanswered as u
+            where u.mechanic_id = p_mechanic_id
+            for update skip locked
+        );
 end;
 $$;
 

@@ -20,6 +20,11 @@ begin
         )
         -- What they left behind is seen late, by their own answer: they are there.
         or auth.uid() = p_request.preferred_user_id
+        -- To insert a row is to wait for whoever inserts the same. (So few keys that a sweep of many
+        -- does not fill the server's lock table.)
+        or not pg_try_advisory_xact_lock(
+            1178687058, -1000 - (hashtextextended(v_mechanic_id::text, 0) & 255)::integer
+        )
     then
         return;
     end if;
@@ -33,14 +38,15 @@ begin
         )
     returning windows into v_windows;
     if not found then
-        -- Asked first: to insert it would wait for whoever changes it.
+        -- Asked first: it is there, and somebody changes it.
         insert into dispatch.unanswered (mechanic_id, windows)
         select v_mechanic_id, p_windows
         where not exists (select from dispatch.unanswered as u where u.mechanic_id = v_mechanic_id)
         on conflict (mechanic_id) do nothing
         returning windows into v_windows;
     end if;
-    if v_windows >= 2 then
+    -- (Not while mechanics are being changed, whose rows must then be left alone.)
+    if v_windows >= 2 and coalesce(current_setting('dispatch.leaving', true), '') = '' then
         perform dispatch.set_away(p_request);
     end if;
 end;

@@ -39,7 +39,9 @@ begin
             if v_oldest.registered_at > now() - interval '1 hour' then
                 perform dispatch.raise_error('too_many_devices');
             end if;
-            delete from dispatch.devices as d where d.endpoint = v_oldest.endpoint;
+            -- (Another's by now, it is theirs.)
+            delete from dispatch.devices as d
+            where d.endpoint = v_oldest.endpoint and d.user_id = v_user_id;
         end if;
     end if;
     insert into dispatch.devices (endpoint, user_id, p256dh, auth)

@@ -14,7 +14,10 @@ declare
     v_request dispatch.requests;
     v_window record;
 begin
-    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    -- What somebody holds is being answered, or ended; who holds another may wait for this one.
+    select * into v_request from dispatch.requests as r
+    where r.id = p_request_id
+    for update skip locked;
     v_window := dispatch.priority_window(v_request, p_now);
     if
         v_window.user_id = p_user_id

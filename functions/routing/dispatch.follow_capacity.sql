@@ -16,7 +16,7 @@ begin
             case when dispatch.assigns_user_id() then m.user_id else m.id end = any(p_assigned_ids)
     loop
         perform dispatch.write_turns(array[v_mechanic_id], null, p_request_id);
-        perform dispatch.end_full_windows(v_mechanic_id, p_request_id);
+        perform dispatch.end_lost_windows(v_mechanic_id, p_request_id);
     end loop;
 end;
 $$;

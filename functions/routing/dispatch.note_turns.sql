@@ -7,7 +7,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- For dispatch.note_silence: no row that this statement changes may be changed by its trigger.
+    perform set_config('dispatch.leaving', 'yes', true);
     perform dispatch.write_turns(array[old.id]);
+    perform set_config('dispatch.leaving', '', true);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;

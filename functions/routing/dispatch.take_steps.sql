@@ -12,24 +12,39 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_is_sweep constant boolean
-    := coalesce(current_setting('dispatch.sweeping', true), '') <> '';
-    v_mechanic_id uuid;
+    v_step record;
     v_reason text;
     v_is_due boolean;
 begin
-    -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
-    -- opened here. In one order, so that two of these do not wait for each other. (The sweep waits
-    -- for nobody: dispatch.lock_steps.)
-    if not v_is_sweep then
-        for v_mechanic_id in
-            select s.mechanic_id from dispatch.steps as s
-            where s.request_id = p_request.id
-            order by s.mechanic_id
-        loop
-            perform from dispatch.mechanics as m where m.id = v_mechanic_id for share;
-        end loop;
-    end if;
+    -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
+    -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
+    -- dispatch.follow_sessions. One by one: of a table that is mostly empty a plan knows nothing, and
+    -- would read all mechanics.
+    for v_step in
+        select s.turn, s.mechanic_id from dispatch.steps as s
+        where s.request_id = p_request.id
+        order by s.turn
+    loop
+        perform from dispatch.mechanics as m where m.id = v_step.mechanic_id for share skip locked;
+        continue when found;
+        perform from dispatch.mechanics as m
+        where m.id = v_step.mechanic_id
+        for key share skip locked;
+        continue when found;
+        -- By the foreign key nothing can be opened for one who is being deleted.
+        if exists (select from dispatch.mechanics as m where m.id = v_step.mechanic_id) then
+            delete from dispatch.steps as s
+            where s.request_id = p_request.id and s.turn = v_step.turn;
+            perform dispatch.log_skipped(
+                p_request,
+                jsonb_build_array(
+                    jsonb_build_object(
+                        'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
+                    )
+                )
+            );
+        end if;
+    end loop;
 
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
@@ -39,7 +54,13 @@ begin
         );
     end if;
     -- The sweep meant the window that it found to be over.
-    if not p_is_broadcast or (v_is_sweep and v_is_due and p_request.window_ends_at > p_at) then
+    if
+        not p_is_broadcast
+        or (
+            v_is_due and p_request.window_ends_at > p_at
+            and coalesce(current_setting('dispatch.sweeping', true), '') <> ''
+        )
+    then
         return p_request;
     end if;
     -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; who

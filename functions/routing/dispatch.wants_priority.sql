@@ -21,6 +21,7 @@ begin
     if
         (cardinality(p_preferred_mechanic_ids) between 1 and 3) is not true
         or array_ndims(p_preferred_mechanic_ids) <> 1
+        or array_lower(p_preferred_mechanic_ids, 1) <> 1
         or (
             select count(distinct i.id) from unnest(p_preferred_mechanic_ids) as i (id)
         ) <> cardinality(p_preferred_mechanic_ids)

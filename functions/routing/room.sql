@@ -3,7 +3,7 @@
 \ir dispatch.broadcast_refusal.sql
 \ir dispatch.choose_recipients.sql
 \ir dispatch.due_steps.sql
-\ir dispatch.end_full_windows.sql
+\ir dispatch.end_lost_windows.sql
 \ir dispatch.fallback_reason.sql
 \ir dispatch.follow_capacity.sql
 \ir dispatch.follow_sessions.sql
@@ -11,7 +11,6 @@
 \ir dispatch.is_reserved_for_another.sql
 \ir dispatch.list_open_requests.sql
 \ir dispatch.live_on.sql
-\ir dispatch.lock_steps.sql
 \ir dispatch.log_broadcast.sql
 \ir dispatch.log_new_request.sql
 \ir dispatch.log_skipped.sql

@@ -18,18 +18,6 @@ begin
     if v_due = '{}' then
         return 0;
     end if;
-    if exists (select from dispatch.steps as s where s.request_id = any(v_due)) then
-        v_count := cardinality(v_due);
-        v_due := array(select d.id from unnest(v_due) as d (id) where dispatch.lock_steps(d.id));
-        -- The oldest may all wait for a mechanic whom somebody holds.
-        if v_due = '{}' and v_count = p_limit then
-            v_due := array(
-                select w.request_id from dispatch.pending_windows(p_now, null) as w
-                where dispatch.lock_steps(w.request_id)
-                limit p_limit
-            );
-        end if;
-    end if;
     -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
     -- reads all the pending ones. What another sweep moved on meanwhile is the next favourite's.
     with found as materialized (
@@ -81,7 +69,6 @@ exception
                                 r.window_ends_at <= p_now
                                 or not dispatch.favorites_priority_enabled()
                             )
-                            and dispatch.lock_steps(r.id)
                         for update skip locked
                     )
                 returning * into v_changed;

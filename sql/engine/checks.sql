@@ -1065,7 +1065,12 @@ from (
             v.privilege || ' on ' || c.oid::regclass as what,
             case c.relkind
                 when 'S' then has_sequence_privilege(n.nspowner, c.oid, v.privilege)
-                else has_table_privilege(n.nspowner, c.oid, v.privilege)
+                else
+                    case v.privilege
+                        when 'update of a column'
+                            then has_any_column_privilege(n.nspowner, c.oid, 'update')
+                        else has_table_privilege(n.nspowner, c.oid, v.privilege)
+                    end
             end as has
         from pg_catalog.pg_namespace as n
         cross join pg_catalog.pg_class as c
@@ -1077,6 +1082,9 @@ from (
                         then array['select', 'insert', 'update', 'delete']
                     when c.relname = 'session_requests' and c.relkind in ('r', 'p')
                         then array['select', 'insert', 'update']
+                    -- A booking and an accept lock their account's row.
+                    when c.oid = to_regclass('auth.users')
+                        then array['select', 'update of a column']
                     else array['select']
                 end
             ) as v (privilege)

@@ -3,7 +3,7 @@
 select set_config('favorites_priority.functions', jsonb_agg(w)::text, true) as kept
 from (
     values
-    ('dispatch.accept_request', 'ba825db18ec8e492c0efd2d96f8f2fda', '{}'),
+    ('dispatch.accept_request', '58cf6d6aa5af18b99850079e2aa5e806', '{}'),
     ('dispatch.accepted_before', '9215d9ea823dca590f3ef9d29a2973c5', '{}'),
     ('dispatch.broadcast_request_now', 'bb3724c30d4ca7d4ec42529ee8bf29c7', '{}'),
     ('dispatch.cancel_request', 'dd418d0b27789494c8fb57547e4cd42c', '{}'),
@@ -100,7 +100,7 @@ from (
         '{quote_all_identifiers=off}'
     ),
     ('dispatch.prune_cron_runs', '5393fdd158e58b68ac0003227b4c59ad', '{}'),
-    ('dispatch.prune_events', 'bf2fa85437e7fb346590d09b7c531b98', '{}'),
+    ('dispatch.prune_events', '4228c83b31f55bbd5cbb2d711558384f', '{}'),
     ('dispatch.prune_pushes', 'c11463455a0e2c5283f79798079d565e', '{}'),
     ('dispatch.prune_stripe_events', '3d4d872b9c19eb18239ef684ce695afe', '{}'),
     ('dispatch.prune_windows', 'd770fda33b424cf1c1ae8dfe7e87b852', '{}'),
@@ -135,21 +135,21 @@ from (
     ('dispatch.list_favorites', '9a2742dd44e21d6e76588e7c05abe6bc', '{}'),
     ('dispatch.mark_silent_mechanics_offline', '1fc65713f70580db21cc2cbd4f4c0f27', '{}'),
     ('dispatch.mechanic_status', 'b961912fa5c1360154e4818c0fd69dfd', '{}'),
-    ('dispatch.note_answer', '480fa6dba4a60f28958f55fe32c9db7a', '{}'),
-    ('dispatch.note_silence', '35d9348890c943bf0f5c74435601dcc2', '{}'),
+    ('dispatch.note_answer', '70103fc94db71eee63eb451c7b159ccd', '{}'),
+    ('dispatch.note_silence', 'fa64883c9ca8df92c99795f3abb3f7f5', '{}'),
     ('dispatch.note_silences', '523a67c7c241247094209f0ab13f10d5', '{}'),
     ('dispatch.set_away', 'bfcb3777454ebf9a07e0c87205e08c2a', '{}'),
     ('dispatch.set_mechanic_presence', 'c152e55de07055ec472f64a17ec3f990', '{}'),
     ('dispatch.silent_since', 'bb7c65ef52650d19c384063636cdaea0', '{}'),
     ('dispatch.write_turns', 'c861c2df106221ed09d049f0168bedc2', '{}'),
     ('dispatch.acknowledge_event', '36d9a1e38966b248cb9008a07581da80', '{}'),
-    ('dispatch.add_device', '166d4a44cc7beb8e3123dfc036660686', '{}'),
+    ('dispatch.add_device', '48356c0d9522e264d0d18915003827b8', '{}'),
     ('dispatch.choose_devices', '847ff3437fd97cd8f9d2aca9d6f1807b', '{}'),
     (
         'dispatch.due_pushes', 'dc4758f3341763e3946d905df7c416fa',
         '{enable_sort=off}'
     ),
-    ('dispatch.end_unreachable_window', 'f9ecb8246493f836befeac446d141770', '{}'),
+    ('dispatch.end_unreachable_window', '170a5f20acfa65688bb25efb0ff06a70', '{}'),
     ('dispatch.is_push_endpoint', '440512be149d34d0e3d1e37b6c829213', '{}'),
     ('dispatch.push_is_over', '5f8fc839ab8818c1100f5181630516a8', '{}'),
     ('dispatch.push_payload', '56ec3193f11711e2d35bf950d1ce9679', '{}'),
@@ -164,10 +164,10 @@ from (
         '{plan_cache_mode=force_generic_plan}'
     ),
     ('dispatch.due_steps', '9bf04301e70cdaa44bcc051581826f3d', '{}'),
-    ('dispatch.end_full_windows', '3491df975861cebf95b53e8e1c5679bf', '{}'),
+    ('dispatch.end_lost_windows', '7c0e22c7493cae49b2e1d8b3bc3e00de', '{}'),
     ('dispatch.fallback_reason', '0db4287059753e6bd114af24cb4074d3', '{}'),
-    ('dispatch.follow_capacity', '56ff0b7a1fc120c2c2028dbf88e67e2e', '{}'),
-    ('dispatch.follow_sessions', 'e0f09b4c55ee560590b44cb6d0b94ede', '{}'),
+    ('dispatch.follow_capacity', '866b543d3b8f9a1d7f2b86adab481322', '{}'),
+    ('dispatch.follow_sessions', 'e4cd070a3aada93c1914b141ccd6ae75', '{}'),
     ('dispatch.is_at_capacity', '188d3a57326c91e5240a59a5ff8c6173', '{}'),
     ('dispatch.is_reserved_for_another', '774ee5f7546911562afa58da4d6fe50b', '{}'),
     (
@@ -175,7 +175,6 @@ from (
         '{enable_nestloop=off,jit=off}'
     ),
     ('dispatch.live_on', '78ba4d5b1fffae58bd9415f3a3cb9383', '{}'),
-    ('dispatch.lock_steps', '55d419b892e9eb7849dfcfe6dd4f1732', '{}'),
     ('dispatch.log_broadcast', 'bb58d2300b66fa3623a42a3ef502bb05', '{}'),
     ('dispatch.log_new_request', '56fba832ae739f24780a957686868362', '{}'),
     ('dispatch.log_skipped', '3cde96635924fa4b872a8cc273460528', '{}'),
@@ -184,7 +183,7 @@ from (
     ('dispatch.may_see_request', 'df3ff5a41e10e77392f15180f56f5a0c', '{}'),
     ('dispatch.mechanic_words', '5214b0419e84a83d840a170df2f14a4a', '{}'),
     ('dispatch.note_routing', 'b008c6481279bc6d6954a878a4a7a131', '{}'),
-    ('dispatch.note_turns', '1986a215b568208b47c6f43339f4d285', '{}'),
+    ('dispatch.note_turns', '3589d1a52294efd0d93c95ed2f34f532', '{}'),
     ('dispatch.open_steps', '721249bdef3aff9881e6db770418114f', '{}'),
     (
         'dispatch.pending_windows', '6fb3b4931868969cd07f518ef3f4ecc9',
@@ -197,14 +196,14 @@ from (
     ('dispatch.route_request', '47f90c8118e797f55c866c5afaa840d9', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
-    ('dispatch.take_steps', 'e7d9c028ad0234a24e242442b63671f0', '{}'),
+    ('dispatch.take_steps', 'f6ecd34468da3ca5af07ff1834ab23d3', '{}'),
     ('dispatch.unannounced_requests', '69bb4e873edbf770c8921b5a16c7f2a6', '{}'),
-    ('dispatch.wants_priority', '139fd511c5fe328013948e6ec5f9d5a6', '{}'),
+    ('dispatch.wants_priority', '83c91025eb37fbc65fd17ef9c1e70062', '{}'),
     ('dispatch.ways_to_match', 'eccaca3cfbed2f40f94eedd66d52b194', '{}'),
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', '48adf9747340404d3572b60116037c8d', '{}'),
+    ('dispatch.announce_fallbacks', '4f245e03027f5e591a28d22d71127339', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',
         '{enable_sort=off}'

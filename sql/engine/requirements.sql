@@ -16,6 +16,26 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- To lock a row, as a booking and an accept do with its account, takes the right to change it.
+select
+    format('%I may not lock the rows of auth.users', current_user),
+    format('grant select, update on auth.users to %I', current_user)
+where
+    not (
+        has_table_privilege(to_regclass('auth.users'), 'select')
+        and has_any_column_privilege(to_regclass('auth.users'), 'update')
+    )
+union all
+select
+    format('row level security hides the rows of auth.users from %I', current_user),
+    format('alter role %I bypassrls', current_user)
+where
+    row_security_active(to_regclass('auth.users'))
+    and not exists (
+        select from pg_catalog.pg_policy as p
+        where p.polrelid = to_regclass('auth.users')
+    )
+union all
 -- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
 where

@@ -89,8 +89,8 @@ begin
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
         );
     end if;
-    -- pg_cron connects to where the job was made, which a restored database has left behind. The
-    -- owner's hour and ages go along.
+    -- pg_cron connects to where the job was made, which a restored or renamed database has left behind.
+    -- (The same name made again would keep that.) The owner's hour and ages go along.
     for v_job in
         select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
         where
@@ -98,8 +98,14 @@ begin
             j.jobname in (
                 'dispatch-sweep', 'dispatch-start', 'dispatch-retention', 'dispatch-push'
             )
-            and j.database = current_database() and j.username = current_user
-            and j.nodeport <> current_setting('port')::integer
+            and j.username = current_user
+            and case
+                when j.database = current_database()
+                    then j.nodeport <> current_setting('port')::integer
+                else not exists (
+                    select from pg_catalog.pg_database as d where d.datname = j.database
+                )
+            end
     loop
         perform cron.unschedule(v_job.jobid);
         perform cron.alter_job(

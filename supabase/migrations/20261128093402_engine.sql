@@ -23,6 +23,26 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- To lock a row, as a booking and an accept do with its account, takes the right to change it.
+select
+    format('%I may not lock the rows of auth.users', current_user),
+    format('grant select, update on auth.users to %I', current_user)
+where
+    not (
+        has_table_privilege(to_regclass('auth.users'), 'select')
+        and has_any_column_privilege(to_regclass('auth.users'), 'update')
+    )
+union all
+select
+    format('row level security hides the rows of auth.users from %I', current_user),
+    format('alter role %I bypassrls', current_user)
+where
+    row_security_active(to_regclass('auth.users'))
+    and not exists (
+        select from pg_catalog.pg_policy as p
+        where p.polrelid = to_regclass('auth.users')
+    )
+union all
 -- Whatever it holds, and if it is empty: down.sql would take it along.
 select 'schema dispatch is somebody else''s', 'rename it'
 where
@@ -214,7 +234,7 @@ comment on schema dispatch is
 
 -- Advisory locks of this product are of the class 1178687058 ("FAVR"). The second key is the floor
 -- of an event in flight, -1 the right to deliver inline (both dispatch.record_event),
--- -2 turning the flag.
+-- -2 turning the flag, below -999 counting windows that a mechanic let pass.
 
 revoke all on schema dispatch from public, anon, authenticated, service_role;
 -- The RPCs in public are security invoker: their callers need to look names up in here.
@@ -2789,7 +2809,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform dispatch.announce_ended(p_mechanic_id, p_request_id);
-    delete from dispatch.unanswered where mechanic_id = p_mechanic_id;
+    -- Of what somebody is just counting it is open whether it came before.
+    delete from dispatch.unanswered
+    where
+        mechanic_id = (
+            select u.mechanic_id from dispatch.unanswered as u
+            where u.mechanic_id = p_mechanic_id
+            for update skip locked
+        );
 end;
 $$;
 
@@ -2821,6 +2848,11 @@ begin
         )
         -- What they left behind is seen late, by their own answer: they are there.
         or auth.uid() = p_request.preferred_user_id
+        -- To insert a row is to wait for whoever inserts the same. (So few keys that a sweep of many
+        -- does not fill the server's lock table.)
+        or not pg_try_advisory_xact_lock(
+            1178687058, -1000 - (hashtextextended(v_mechanic_id::text, 0) & 255)::integer
+        )
     then
         return;
     end if;
@@ -2834,14 +2866,15 @@ begin
         )
     returning windows into v_windows;
     if not found then
-        -- Asked first: to insert it would wait for whoever changes it.
+        -- Asked first: it is there, and somebody changes it.
         insert into dispatch.unanswered (mechanic_id, windows)
         select v_mechanic_id, p_windows
         where not exists (select from dispatch.unanswered as u where u.mechanic_id = v_mechanic_id)
         on conflict (mechanic_id) do nothing
         returning windows into v_windows;
     end if;
-    if v_windows >= 2 then
+    -- (Not while mechanics are being changed, whose rows must then be left alone.)
+    if v_windows >= 2 and coalesce(current_setting('dispatch.leaving', true), '') = '' then
         perform dispatch.set_away(p_request);
     end if;
 end;
@@ -3345,7 +3378,7 @@ revoke all on function dispatch.due_steps(dispatch.requests, timestamptz, timest
 from public, anon, authenticated, service_role;
 
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
-create or replace function dispatch.end_full_windows(
+create or replace function dispatch.end_lost_windows(
     p_mechanic_id uuid,
     p_besides_id uuid default null
 )
@@ -3357,7 +3390,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
-    -- does not wait for it either (dispatch.priority_window).
+    -- does not wait for it either (dispatch.priority_window), and dispatch.follow_sessions comes by.
     update dispatch.requests
     set announced_at = now()
     where
@@ -3368,16 +3401,23 @@ begin
                 and r.id is distinct from p_besides_id
                 -- As text, as in dispatch.unannounced_requests.
                 and r.status = 'pending' and r.announced_at is null and r.window_began_at is not null
-                and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+                and (
+                    not dispatch.is_approved_mechanic(r.preferred_mechanic_id)
+                    or dispatch.is_blocked(r.preferred_user_id, r.customer_id)
+                    or (
+                        dispatch.max_open_sessions() is not null
+                        and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+                    )
+                )
             for update skip locked
         ));
 end;
 $$;
 
-comment on function dispatch.end_full_windows(uuid, uuid) is
-'Moves on the open windows of this mechanic, if they are at capacity. Of all requests but '
-'p_besides_id.';
-revoke all on function dispatch.end_full_windows(uuid, uuid)
+comment on function dispatch.end_lost_windows(uuid, uuid) is
+'Moves on the open windows that this mechanic cannot have any more: not approved, gone, blocked, '
+'or at capacity. Of all requests but p_besides_id.';
+revoke all on function dispatch.end_lost_windows(uuid, uuid)
 from public, anon, authenticated, service_role;
 
 -- The reason is read off the row and the caller, so that a broadcast is explained the same way
@@ -3440,7 +3480,7 @@ begin
             case when dispatch.assigns_user_id() then m.user_id else m.id end = any(p_assigned_ids)
     loop
         perform dispatch.write_turns(array[v_mechanic_id], null, p_request_id);
-        perform dispatch.end_full_windows(v_mechanic_id, p_request_id);
+        perform dispatch.end_lost_windows(v_mechanic_id, p_request_id);
     end loop;
 end;
 $$;
@@ -3461,22 +3501,31 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if dispatch.max_open_sessions() is null then
-        return;
-    end if;
-    perform dispatch.end_full_windows(w.mechanic_id)
+    perform dispatch.end_lost_windows(w.mechanic_id)
     from (
         select distinct r.preferred_mechanic_id as mechanic_id
         from dispatch.requests as r
-        where r.is_pending and r.announced_at is null and r.window_began_at is not null
+        where
+            r.is_pending and r.announced_at is null and r.window_began_at is not null
+            and (
+                dispatch.max_open_sessions() is not null
+                -- Not a call for each: there may be many, and of few is there anything to do.
+                or r.preferred_mechanic_id not in (
+                    select m.id from dispatch.mechanics as m
+                    where m.is_approved and m.user_id is not null
+                )
+                or (r.preferred_user_id, r.customer_id) in (
+                    select b.user_id, b.other_id from dispatch.blocks as b
+                )
+            )
     ) as w;
 end;
 $$;
 
 comment on function dispatch.follow_sessions() is
-'Moves on the open windows of all mechanics who are at capacity: by a new limit, by a session of a '
-'marketplace that was there first in which the engine has no part, or where a window was held by '
-'somebody when its mechanic''s hands were full.';
+'Moves on the open windows of all mechanics who cannot have them any more: at capacity, by a new '
+'limit or by a session of a marketplace that was there first in which the engine has no part; or '
+'where the window was held by somebody when its mechanic went, was blocked, or had full hands.';
 revoke all on function dispatch.follow_sessions()
 from public, anon, authenticated, service_role;
 
@@ -3726,38 +3775,6 @@ comment on function dispatch.live_on(uuid, interval) is
 'alone to say.';
 revoke all on function dispatch.live_on(uuid, interval)
 from public, anon, authenticated, service_role;
-
--- For whoever holds many requests at once, as a sweep does: a suspension or a block holds a
--- mechanic and waits for requests, and in the other order each could wait for the other.
-create or replace function dispatch.lock_steps(p_request_id uuid)
-returns boolean
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_mechanic_id uuid;
-begin
-    for v_mechanic_id in
-        select s.mechanic_id from dispatch.steps as s
-        where s.request_id = p_request_id
-        order by s.mechanic_id
-    loop
-        -- One by one: of a table that is mostly empty a plan knows nothing, and would join all
-        -- mechanics.
-        perform from dispatch.mechanics as m where m.id = v_mechanic_id for share nowait;
-    end loop;
-    return true;
-exception
-    when lock_not_available then return false;
-end;
-$$;
-
-comment on function dispatch.lock_steps(uuid) is
-'Locks the further favourites of a request, as dispatch.take_steps does, but waits for nobody. '
-'False: somebody holds one of them.';
-revoke all on function dispatch.lock_steps(uuid) from public, anon, authenticated, service_role;
 
 -- On a marketplace that was there first. (Of ours dispatch.log_request_change logs it.)
 create or replace function dispatch.log_broadcast(
@@ -4092,7 +4109,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- For dispatch.note_silence: no row that this statement changes may be changed by its trigger.
+    perform set_config('dispatch.leaving', 'yes', true);
     perform dispatch.write_turns(array[old.id]);
+    perform set_config('dispatch.leaving', '', true);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;
@@ -4777,24 +4797,39 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_is_sweep constant boolean
-    := coalesce(current_setting('dispatch.sweeping', true), '') <> '';
-    v_mechanic_id uuid;
+    v_step record;
     v_reason text;
     v_is_due boolean;
 begin
-    -- Locked, so that a suspension or deletion under way is waited for, and a later one sees what is
-    -- opened here. In one order, so that two of these do not wait for each other. (The sweep waits
-    -- for nobody: dispatch.lock_steps.)
-    if not v_is_sweep then
-        for v_mechanic_id in
-            select s.mechanic_id from dispatch.steps as s
-            where s.request_id = p_request.id
-            order by s.mechanic_id
-        loop
-            perform from dispatch.mechanics as m where m.id = v_mechanic_id for share;
-        end loop;
-    end if;
+    -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
+    -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
+    -- dispatch.follow_sessions. One by one: of a table that is mostly empty a plan knows nothing, and
+    -- would read all mechanics.
+    for v_step in
+        select s.turn, s.mechanic_id from dispatch.steps as s
+        where s.request_id = p_request.id
+        order by s.turn
+    loop
+        perform from dispatch.mechanics as m where m.id = v_step.mechanic_id for share skip locked;
+        continue when found;
+        perform from dispatch.mechanics as m
+        where m.id = v_step.mechanic_id
+        for key share skip locked;
+        continue when found;
+        -- By the foreign key nothing can be opened for one who is being deleted.
+        if exists (select from dispatch.mechanics as m where m.id = v_step.mechanic_id) then
+            delete from dispatch.steps as s
+            where s.request_id = p_request.id and s.turn = v_step.turn;
+            perform dispatch.log_skipped(
+                p_request,
+                jsonb_build_array(
+                    jsonb_build_object(
+                        'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
+                    )
+                )
+            );
+        end if;
+    end loop;
 
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
@@ -4804,7 +4839,13 @@ begin
         );
     end if;
     -- The sweep meant the window that it found to be over.
-    if not p_is_broadcast or (v_is_sweep and v_is_due and p_request.window_ends_at > p_at) then
+    if
+        not p_is_broadcast
+        or (
+            v_is_due and p_request.window_ends_at > p_at
+            and coalesce(current_setting('dispatch.sweeping', true), '') <> ''
+        )
+    then
         return p_request;
     end if;
     -- It is not to be this favourite's any more. Only the customer, or the flag, ends all of it; who
@@ -4919,6 +4960,7 @@ begin
     if
         (cardinality(p_preferred_mechanic_ids) between 1 and 3) is not true
         or array_ndims(p_preferred_mechanic_ids) <> 1
+        or array_lower(p_preferred_mechanic_ids, 1) <> 1
         or (
             select count(distinct i.id) from unnest(p_preferred_mechanic_ids) as i (id)
         ) <> cardinality(p_preferred_mechanic_ids)
@@ -5114,6 +5156,9 @@ begin
             );
         end if;
         if not dispatch.governs_all() then
+            -- As a foreign key will, but before the request: a deletion locks these first, too.
+            perform from auth.users as u where u.id = v_user_id for key share;
+            perform from dispatch.mechanics as m where m.id = v_mechanic_id for key share;
             select * into v_request from dispatch.requests as r
             where r.id = p_request_id
             for update;
@@ -5130,7 +5175,11 @@ begin
             set status = 'accepted', mechanic_id = v_user_id
             -- As text, so that no partial index fits: a plan made while few requests were pending
             -- would read all the pending ones, not the one of this id.
-            where id = p_request_id and status::text = 'pending'
+            where
+                id = p_request_id and status::text = 'pending'
+                -- As the foreign key will, but before the request: a deletion of this account locks
+                -- it first, too.
+                and exists (select from auth.users as u where u.id = v_user_id for key share)
             returning * into v_accepted;
         else
             v_accepted := dispatch.assign_request(
@@ -6830,7 +6879,9 @@ begin
             if v_oldest.registered_at > now() - interval '1 hour' then
                 perform dispatch.raise_error('too_many_devices');
             end if;
-            delete from dispatch.devices as d where d.endpoint = v_oldest.endpoint;
+            -- (Another's by now, it is theirs.)
+            delete from dispatch.devices as d
+            where d.endpoint = v_oldest.endpoint and d.user_id = v_user_id;
         end if;
     end if;
     insert into dispatch.devices (endpoint, user_id, p256dh, auth)
@@ -7054,7 +7105,10 @@ declare
     v_request dispatch.requests;
     v_window record;
 begin
-    select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
+    -- What somebody holds is being answered, or ended; who holds another may wait for this one.
+    select * into v_request from dispatch.requests as r
+    where r.id = p_request_id
+    for update skip locked;
     v_window := dispatch.priority_window(v_request, p_now);
     if
         v_window.user_id = p_user_id
@@ -8482,18 +8536,6 @@ begin
     if v_due = '{}' then
         return 0;
     end if;
-    if exists (select from dispatch.steps as s where s.request_id = any(v_due)) then
-        v_count := cardinality(v_due);
-        v_due := array(select d.id from unnest(v_due) as d (id) where dispatch.lock_steps(d.id));
-        -- The oldest may all wait for a mechanic whom somebody holds.
-        if v_due = '{}' and v_count = p_limit then
-            v_due := array(
-                select w.request_id from dispatch.pending_windows(p_now, null) as w
-                where dispatch.lock_steps(w.request_id)
-                limit p_limit
-            );
-        end if;
-    end if;
     -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
     -- reads all the pending ones. What another sweep moved on meanwhile is the next favourite's.
     with found as materialized (
@@ -8545,7 +8587,6 @@ exception
                                 r.window_ends_at <= p_now
                                 or not dispatch.favorites_priority_enabled()
                             )
-                            and dispatch.lock_steps(r.id)
                         for update skip locked
                     )
                 returning * into v_changed;
@@ -9703,7 +9744,15 @@ declare
     v_before constant timestamptz := p_now - p_older_than;
     v_count integer;
 begin
-    -- A pending request keeps its events: who declined is not asked again.
+    -- First, as what went with a customer's account, paid and not completed, is found by them.
+    if dispatch.governs_all() then
+        v_count := dispatch.scrub_stripe_events(interval '1000 years', p_limit, p_now);
+        if v_count >= p_limit then
+            return v_count;
+        end if;
+    end if;
+    -- A pending request keeps its events: who declined is not asked again. So does what somebody must
+    -- look at.
     delete from dispatch.request_events as e
     where
         e.id = any(array(
@@ -9716,6 +9765,10 @@ begin
                     select from dispatch.requests as r
                     where r.id = old.request_id and r.is_pending
                 )
+                and not exists (
+                    select from dispatch.unsettled_requests(p_now, null) as s
+                    where s.request_id = old.request_id
+                )
             order by old.id
             limit p_limit
             for update of old skip locked
@@ -9727,7 +9780,8 @@ $$;
 
 comment on function dispatch.prune_events(interval, integer, timestamptz) is
 'Deletes up to p_limit events older than this at p_now, but none undelivered and none of a request '
-'still pending. Returns how many.';
+'still pending or unsettled (dispatch.unsettled_requests). Returns how many; or, where as many '
+'Stripe events are to be scrubbed first, how many of those.';
 revoke all on function dispatch.prune_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -11612,8 +11666,8 @@ begin
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
         );
     end if;
-    -- pg_cron connects to where the job was made, which a restored database has left behind. The
-    -- owner's hour and ages go along.
+    -- pg_cron connects to where the job was made, which a restored or renamed database has left behind.
+    -- (The same name made again would keep that.) The owner's hour and ages go along.
     for v_job in
         select j.jobid, j.jobname, j.schedule, j.command, j.active from cron.job as j
         where
@@ -11621,8 +11675,14 @@ begin
             j.jobname in (
                 'dispatch-sweep', 'dispatch-start', 'dispatch-retention', 'dispatch-push'
             )
-            and j.database = current_database() and j.username = current_user
-            and j.nodeport <> current_setting('port')::integer
+            and j.username = current_user
+            and case
+                when j.database = current_database()
+                    then j.nodeport <> current_setting('port')::integer
+                else not exists (
+                    select from pg_catalog.pg_database as d where d.datname = j.database
+                )
+            end
     loop
         perform cron.unschedule(v_job.jobid);
         perform cron.alter_job(

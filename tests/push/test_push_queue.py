@@ -1,6 +1,7 @@
 """Who is told by Web Push, of what, until when: devices, the queue, and what a sender is given."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
@@ -158,6 +159,25 @@ def test_two_registrations_at_once_are_ten_devices_still(shared: Database) -> No
         )
     )
     assert shared.value("select count(*) from dispatch.devices") == 10
+
+
+def test_what_another_registers_at_this_moment_makes_no_room(shared: Database) -> None:
+    """The oldest of ten becomes another's while it is looked for."""
+    user, other = shared.make_customer(), shared.make_customer()
+    phones = [device(shared, user) for _ in range(10)]
+    shared.sql("update dispatch.devices set registered_at = now() - interval '2 hours'")
+    oldest = "update dispatch.devices set registered_at = '2000-01-01' where endpoint = %s"
+    shared.sql(oldest, phones[3].endpoint)
+    theirs, mine = shared.connect(other), shared.connect(user)
+    with ThreadPoolExecutor() as pool:
+        with theirs.transaction():
+            rpc(theirs, "register_device", **phones[3].subscription())
+            new = Device(f"{APPLE}{next(COUNT)}").subscription()
+            later = pool.submit(rpc, mine, "register_device", **new)
+            shared.wait_until_blocked(mine)
+        later.result()
+    query = "select count(*) from dispatch.devices where user_id = %s"
+    assert [shared.value(query, each) for each in (user, other)] == [10, 1]
 
 
 @pytest.mark.parametrize("function", ["register_device", "unregister_device", "acknowledge_notice"])

@@ -249,3 +249,48 @@ def test_a_page_that_is_open_knows_it_before_its_next_heartbeat(
     let_pass(db, book(db, mechanic), book(db, mechanic))
     now = rpc(connection, "get_mechanic_status", mechanic_id=mechanic)
     assert now["last_seen"][:23] > said["last_seen"][:23] and not now["is_online"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["update mechanics set status = 'suspended'", "delete from auth.users"]
+)
+def test_whoever_goes_late_in_the_day_is_not_set_away(
+    db: Database, people: list[str], statement: str
+) -> None:
+    """The sweep slept: whose turns ended is written as they go, several at once perhaps, and the
+    statement finds their rows as they were."""
+    for mechanic in people[:2]:
+        let_pass(db, book(db, mechanic))
+    late = [book(db, *people), book(db, people[TWO], people[ONE], people[THREE])]
+    for request in late:
+        pass_time(db, request, 21)
+    db.sql(f"{statement} where id = any(%s::uuid[])", people[:2])
+    for request in late:
+        assert db.log(request) == ["priority_request", *["priority_request:window_ended"] * 2]
+    assert told_away(db) == []
+
+
+def test_whoever_ends_a_late_window_waits_for_nobody_who_ends_another(
+    db: Database, people: list[str]
+) -> None:
+    """Each counts it, and holds the request of theirs."""
+    requests = [book(db, people[ONE]) for _ in range(2)]
+    for request in requests:
+        pass_time(db, request, 11)
+    one, two = db.connect(role="service_role"), db.connect(role="service_role")
+    query = "update session_requests set status = 'cancelled' where id = %s"
+    two.execute("set lock_timeout = '5s'")
+    with one.transaction():
+        rows(one, query, requests[0])
+        rows(two, query, requests[1])
+    assert db.value("select windows from dispatch.unanswered") == 1
+
+
+def test_an_answer_waits_for_nobody_who_counts(db: Database, people: list[str]) -> None:
+    let_pass(db, book(db, people[ONE]))
+    request, holder, app = book(db, people[ONE]), db.open(), db.connect(people[ONE])
+    app.execute("set lock_timeout = '5s'")
+    with holder.transaction():
+        rows(holder, "select from dispatch.unanswered for update")
+        rpc(app, "accept_session_request", request_id=request)
+    assert db.log(request)[-1] == "request_accepted"

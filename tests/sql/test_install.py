@@ -905,6 +905,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke usage on sequence dispatch.last_delivery from postgres",
             "revoke insert, update on dispatch.request_events from postgres",
             "revoke execute on function dispatch.record_event from postgres",
+            "revoke update on auth.users from postgres",
             "drop function auth.jwt()",
         )
     ),

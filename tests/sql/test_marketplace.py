@@ -219,6 +219,9 @@ FAULTS = {
     "drop function auth.uid() cascade": "auth.uid() is missing: Supabase Auth has it",
     "drop function auth.jwt() cascade": "auth.jwt() is missing: Supabase Auth has it",
     "drop table auth.users cascade": "table auth.users is missing: Supabase Auth has it",
+    "revoke update on auth.users from postgres": (
+        "postgres may not lock the rows of auth.users: grant select, update on auth.users"
+    ),
 }
 # These two exclude another.
 VIEWS = {fault for fault in FAULTS if "create view" in fault}
@@ -244,6 +247,26 @@ def test_each_lack_is_told(garage: Database, binding: Path, fault: str) -> None:
     garage.superuser().execute(fault.encode())
     (line,) = refusal(garage, ENGINE, binding)
     assert line.startswith(FAULTS[fault])
+
+
+def test_an_owner_who_sees_no_account_is_told(empty_db: Database) -> None:
+    """As Supabase's own is exempt from row level security, another may not be."""
+    superuser = empty_db.superuser()
+    superuser.execute(
+        "create role stranger login; grant usage on schema auth to stranger;"
+        " grant select, update on auth.users to stranger"
+    )
+    line = "row level security hides the rows of auth.users from stranger: alter role stranger"
+    try:
+        for policy, is_told in (("", True), ("create policy p on auth.users using (true)", False)):
+            superuser.execute(policy.encode())
+            with pytest.raises(
+                RuntimeError
+            ) as raised:  # without the policy for this, then the next
+                run_psql(empty_db.dsn("stranger"), "-f", str(ROOT / MARKETPLACE))
+            assert (line in str(raised.value)) == is_told
+    finally:
+        superuser.execute("drop owned by stranger; drop role stranger")
 
 
 TYPED = """

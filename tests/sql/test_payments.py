@@ -839,6 +839,23 @@ def test_who_deletes_their_account_before_the_session_has_a_refund_due(
     assert shared.sql("select id from dispatch.stripe_events") == []
 
 
+@pytest.mark.parametrize("state", ["pending", "accepted", "expired", "cancelled", "completed"])
+def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: str) -> None:
+    request = paid(shared, state=state, **price(999))
+    retention = "select dispatch.prune_events('90 days'), dispatch.prune_stripe_events('180 days')"
+    shared.sql("update dispatch.request_events set created_at = now() - interval '91 days'")
+    shared.sql("update dispatch.request_events set delivered_at = now()")
+    shared.sql(retention)
+    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    shared.sql(retention)
+    due = [] if state == "completed" else [("customer_gone", "pi_1")]
+    assert unsettled(shared) == due
+    shared.sql("update dispatch.request_events set created_at = now() - interval '91 days'")
+    shared.sql("update dispatch.request_events set delivered_at = now()")
+    shared.sql(retention)
+    assert unsettled(shared) == due
+
+
 @pytest.mark.parametrize("what", ["disputed", "refund_failed", "price_difference"])
 def test_what_somebody_must_look_at_stays_until_they_did(shared: Database, what: str) -> None:
     paid(shared, state="completed", **price(998 if what == "price_difference" else 999))

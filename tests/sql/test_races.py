@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.database import Connection, Database, at_once, checkout, refund, refused, rows, rpc
+from tests.sql.test_chain import book
 
 CLEAN = {"PT403", "PT404", "PT409", "PT410"}  # PT403: suspended meanwhile
 
@@ -341,3 +342,65 @@ def test_a_mechanic_who_is_leaving_accepts_nothing(shared: Database) -> None:
             shared.wait_until_blocked(app)
         with refused("PT403", "not_a_mechanic"):
             accept.result()
+
+
+def test_a_mechanic_who_is_leaving_waits_for_no_accept_of_theirs(shared: Database) -> None:
+    """Both lock the account before a request: the accept finds no account."""
+    mechanic = shared.make_mechanic()
+    first, second = (shared.make_request(preferred=mechanic) for _ in range(2))
+    app, superuser, holder = shared.connect(mechanic), shared.superuser(), shared.open()
+    with ThreadPoolExecutor() as pool:
+        with holder.transaction():
+            rows(holder, "select from session_requests where id = %s for update", first)
+            gone = pool.submit(superuser.execute, LEAVING["deleted"].encode(), (mechanic,))
+            shared.wait_until_blocked(superuser)
+            accept = pool.submit(rpc, app, "accept_session_request", request_id=second)
+            shared.wait_until_blocked(app)
+        gone.result()
+        with refused("PT403", "not_a_mechanic"):
+            accept.result()
+    for request in (first, second):
+        assert shared.log(request) == ["priority_request", "new_request:mechanic_gone"]
+
+
+@pytest.mark.parametrize("leaving", LEAVING)
+def test_two_who_come_after_each_other_leave_at_once(shared: Database, leaving: str) -> None:
+    """Each holds their own row, and their request comes to the other next."""
+    people = [shared.make_mechanic() for _ in range(2)]
+    requests = [book(shared, *people), book(shared, *people[::-1])]
+    leavers, holder = [shared.superuser() for _ in people], shared.open()
+    query = "select from session_requests where id = any(%s::uuid[]) for update"
+    with ThreadPoolExecutor() as pool:
+        with holder.transaction():
+            rows(holder, query, requests)
+            gone = [
+                pool.submit(each.execute, LEAVING[leaving].encode(), (person,))
+                for each, person in zip(leavers, people, strict=True)
+            ]
+            shared.wait_until_blocked(*leavers)
+        for each in gone:
+            each.result()
+    shared.sql("select dispatch.follow_sessions()")
+    for request in requests:
+        assert shared.log(request)[-1] == "new_request:mechanic_gone"
+
+
+@pytest.mark.parametrize("leaving", LEAVING)
+def test_an_answer_waits_for_nobody_who_comes_next(shared: Database, leaving: str) -> None:
+    """One who is being suspended is asked, and told that they went; one who is being deleted is
+    passed over."""
+    first, second = (shared.make_mechanic() for _ in range(2))
+    request, superuser = book(shared, first, second), shared.superuser()
+    app = shared.connect(first)
+    app.execute("set lock_timeout = '5s'")
+    with superuser.transaction():
+        superuser.execute(LEAVING[leaving].encode(), (second,))
+        rpc(app, "decline_session_request", request_id=request)
+    shared.sql("select dispatch.follow_sessions()")
+    assert (
+        shared.log(request)[2:]
+        == {
+            "suspended": ["priority_request:declined", "new_request:mechanic_gone"],
+            "deleted": ["priority_skipped:unknown_mechanic", "new_request:declined"],
+        }[leaving]
+    )

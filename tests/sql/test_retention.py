@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from stack import ROOT
 from stack.install import ENGINE, cron_command, install
 from stack.postgres import Cluster
@@ -257,9 +259,13 @@ def test_the_ages_that_the_owner_set_survive_an_upgrade(cluster: Cluster) -> Non
             db.sql("select cron.alter_job(%s, command := %s)", before["jobid"], before["command"])
 
 
-def test_jobs_made_on_another_port_move_and_keep_what_the_owner_set(cluster: Cluster) -> None:
-    """As in a restored database: pg_cron would connect to the old server."""
-    jobs = "select jobname, schedule, command, active, nodeport from cron.job order by jobname"
+@pytest.mark.parametrize("left", ["nodeport = 1", "database = 'its_old_name'"])
+def test_jobs_made_elsewhere_move_and_keep_what_the_owner_set(cluster: Cluster, left: str) -> None:
+    """As in a restored or renamed database: pg_cron would connect to the old one."""
+    jobs = (
+        "select jobname, schedule, command, active, database, nodeport from cron.job"
+        " order by jobname"
+    )
     with Database(cluster, "postgres") as db:
         superuser = db.superuser()
         with superuser.transaction(force_rollback=True):
@@ -273,7 +279,7 @@ def test_jobs_made_on_another_port_move_and_keep_what_the_owner_set(cluster: Clu
                 " reset role"
             )
             wanted = rows(superuser, jobs)
-            superuser.execute("update cron.job set nodeport = 1; set local role postgres")
+            superuser.execute(f"update cron.job set {left}; set local role postgres".encode())
             made = "select pg_sequence_last_value('dispatch.scheduled_at')"
             before = value(superuser, made)
             schedule = (ROOT / "sql/engine/schedule.sql").read_bytes()

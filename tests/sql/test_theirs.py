@@ -1027,6 +1027,44 @@ def test_a_suspension_and_an_accept_at_once_do_not_wait_for_each_other(theirs: T
     assert theirs.db.log(request) == ["priority_request", "request_accepted"]
 
 
+def test_of_theirs_an_answer_waits_for_no_other_favourite(theirs: Theirs) -> None:
+    """Who is being suspended may wait for what the other holds."""
+    second = theirs.mechanic()
+    request = book_chain(theirs, theirs.favourite.id, second.id)
+    owner, favourite = theirs.db.superuser(), theirs.as_(theirs.favourite)
+    favourite.execute("set lock_timeout = '5s'")
+    with owner.transaction():
+        owner.execute(theirs.shape.suspend.encode(), (second.id,))
+        rpc(favourite, "decline_session_request", request_id=request)
+    theirs.db.sql("select dispatch.follow_sessions()")
+    assert theirs.db.log(request)[1:] == [
+        "request_declined",
+        "priority_request:declined",
+        "new_request:mechanic_gone",
+    ]
+
+
+def test_of_theirs_two_who_come_after_each_other_go_at_once(theirs: Theirs) -> None:
+    """Each holds their own row, and their request comes to the other next."""
+    people = [theirs.favourite, theirs.mechanic()]
+    requests = [book_chain(theirs, *(m.id for m in each)) for each in (people, people[::-1])]
+    leavers = [theirs.db.superuser() for _ in people]
+    with ThreadPoolExecutor() as pool:
+        with theirs.backend.transaction():
+            query = "select from session_requests where id = any(%s::uuid[]) for update"
+            rows(theirs.backend, query, requests)
+            gone = [
+                pool.submit(each.execute, theirs.shape.suspend.encode(), (person.id,))
+                for each, person in zip(leavers, people, strict=True)
+            ]
+            theirs.db.wait_until_blocked(*leavers)
+        for each in gone:
+            each.result()
+    theirs.db.sql("select dispatch.follow_sessions()")
+    for request in requests:
+        assert theirs.db.log(request)[-1] == "new_request:mechanic_gone"
+
+
 def test_topics_of_these_names_are_theirs_while_the_flag_is_off(theirs: Theirs) -> None:
     db, topic = theirs.db, f"customer:{theirs.customer}"
     db.superuser().execute("create policy theirs on realtime.messages for all using (true)")
@@ -1167,16 +1205,14 @@ def test_favourites_are_asked_in_turn_by_the_clock(theirs: Theirs, swept: bool) 
 
 def test_of_theirs_a_sweep_waits_for_no_mechanic(theirs: Theirs) -> None:
     second = theirs.mechanic()
-    waits, alone = book_chain(theirs, theirs.favourite.id, second.id), theirs.book()
-    for request in (waits, alone):
-        pass_time(theirs, request, 11)
+    request = book_chain(theirs, theirs.favourite.id, second.id)
+    pass_time(theirs, request, 11)
     holder = theirs.db.superuser()
     with holder.transaction():
         holder.execute("select from mechanics where id = %s for no key update", [second.id])
-        assert theirs.sweep() == 1 and theirs.sweep() == 0
-        assert theirs.db.log(alone)[-1] == "new_request:window_ended"
-    assert theirs.sweep() == 1
-    assert "priority_request:window_ended" in theirs.db.log(waits)
+        theirs.db.sql("set lock_timeout = '5s'")
+        assert theirs.sweep() == 1
+    assert theirs.db.log(request) == ["priority_request", "priority_request:window_ended"]
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])

@@ -1,5 +1,5 @@
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
-create or replace function dispatch.end_full_windows(
+create or replace function dispatch.end_lost_windows(
     p_mechanic_id uuid,
     p_besides_id uuid default null
 )
@@ -11,7 +11,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
-    -- does not wait for it either (dispatch.priority_window).
+    -- does not wait for it either (dispatch.priority_window), and dispatch.follow_sessions comes by.
     update dispatch.requests
     set announced_at = now()
     where
@@ -22,14 +22,21 @@ begin
                 and r.id is distinct from p_besides_id
                 -- As text, as in dispatch.unannounced_requests.
                 and r.status = 'pending' and r.announced_at is null and r.window_began_at is not null
-                and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+                and (
+                    not dispatch.is_approved_mechanic(r.preferred_mechanic_id)
+                    or dispatch.is_blocked(r.preferred_user_id, r.customer_id)
+                    or (
+                        dispatch.max_open_sessions() is not null
+                        and dispatch.is_at_capacity(r.preferred_mechanic_id, r.preferred_user_id)
+                    )
+                )
             for update skip locked
         ));
 end;
 $$;
 
-comment on function dispatch.end_full_windows(uuid, uuid) is
-'Moves on the open windows of this mechanic, if they are at capacity. Of all requests but '
-'p_besides_id.';
-revoke all on function dispatch.end_full_windows(uuid, uuid)
+comment on function dispatch.end_lost_windows(uuid, uuid) is
+'Moves on the open windows that this mechanic cannot have any more: not approved, gone, blocked, '
+'or at capacity. Of all requests but p_besides_id.';
+revoke all on function dispatch.end_lost_windows(uuid, uuid)
 from public, anon, authenticated, service_role;
