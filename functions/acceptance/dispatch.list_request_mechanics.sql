@@ -50,7 +50,8 @@ begin
         return query
         select null::bigint, s.mechanic_id, s.began_at, s.ends_at
         from dispatch.due_steps(
-            v_request,
+            v_request.id,
+            v_request.customer_id,
             case
                 when
                     v_request.window_ends_at <= now()

@@ -15,7 +15,9 @@ declare
     v_reason text := p_reason;
     v_step record;
 begin
-    for v_step in select * from dispatch.due_steps(p_request, p_over_at, p_at) loop
+    for v_step in
+        select * from dispatch.due_steps(p_request.id, p_request.customer_id, p_over_at, p_at)
+    loop
         delete from dispatch.steps as s
         where s.request_id = p_request.id and s.turn = v_step.turn;
         if v_step.skipped is not null then

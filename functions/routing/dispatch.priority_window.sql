@@ -49,7 +49,8 @@ begin
     end if;
     for v_step in
         select * from dispatch.due_steps(
-            p_request,
+            p_request.id,
+            p_request.customer_id,
             case
                 when p_request.window_ends_at <= p_now or mechanic_id is not null
                     then p_request.window_ends_at

@@ -18,32 +18,36 @@ declare
 begin
     -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
     -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
-    -- dispatch.follow_sessions. One by one: of a table that is mostly empty a plan knows nothing, and
-    -- would read all mechanics.
+    -- dispatch.follow_sessions. But by the foreign key nothing can be opened for one who is being
+    -- deleted.
     for v_step in
         select s.turn, s.mechanic_id from dispatch.steps as s
-        where s.request_id = p_request.id
+        where
+            s.request_id = p_request.id
+            and not exists (
+                select from dispatch.mechanics as m where m.id = s.mechanic_id for share skip locked
+            )
+            and not exists (
+                select from dispatch.mechanics as m
+                where m.id = s.mechanic_id
+                for key share skip locked
+            )
         order by s.turn
     loop
-        perform from dispatch.mechanics as m where m.id = v_step.mechanic_id for share skip locked;
-        continue when found;
-        perform from dispatch.mechanics as m
-        where m.id = v_step.mechanic_id
-        for key share skip locked;
-        continue when found;
-        -- By the foreign key nothing can be opened for one who is being deleted.
-        if exists (select from dispatch.mechanics as m where m.id = v_step.mechanic_id) then
-            delete from dispatch.steps as s
-            where s.request_id = p_request.id and s.turn = v_step.turn;
-            perform dispatch.log_skipped(
-                p_request,
-                jsonb_build_array(
-                    jsonb_build_object(
-                        'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
-                    )
+        -- (One who is gone is passed over when their turn comes.)
+        continue when not exists (
+            select from dispatch.mechanics as m where m.id = v_step.mechanic_id
+        );
+        delete from dispatch.steps as s
+        where s.request_id = p_request.id and s.turn = v_step.turn;
+        perform dispatch.log_skipped(
+            p_request,
+            jsonb_build_array(
+                jsonb_build_object(
+                    'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
                 )
-            );
-        end if;
+            )
+        );
     end loop;
 
     -- What the clock says comes first, whoever asks.

@@ -3329,7 +3329,8 @@ from public, anon, authenticated, service_role;
 
 -- By the clock alone: whether or not anything was announced, it says whose turn it is and was.
 create or replace function dispatch.due_steps(
-    p_request dispatch.requests,
+    p_request_id uuid,
+    p_customer_id uuid,
     p_over_at timestamptz,
     p_now timestamptz
 )
@@ -3343,22 +3344,28 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_step dispatch.steps;
-    v_mechanic record;
+    v_step record;
 begin
     ends_at := p_over_at;
     for v_step in
-        select * from dispatch.steps as s where s.request_id = p_request.id order by s.turn
+        select s.turn, s.mechanic_id, s.window_minutes, m.user_id, m.is_approved
+        from dispatch.steps as s
+        -- Each by its id (offset 0), not all that there are.
+        left join
+            lateral (
+                select n.user_id, n.is_approved from dispatch.mechanics as n
+                where n.id = s.mechanic_id
+                offset 0
+            ) as m on true
+        where s.request_id = p_request_id
+        order by s.turn
     loop
         exit when ends_at > p_now;
-        select m.user_id, m.is_approved into v_mechanic
-        from dispatch.mechanics as m
-        where m.id = v_step.mechanic_id;
         turn := v_step.turn;
         mechanic_id := v_step.mechanic_id;
-        user_id := v_mechanic.user_id;
+        user_id := v_step.user_id;
         skipped := dispatch.why_not_asked(
-            v_step.mechanic_id, v_mechanic.user_id, v_mechanic.is_approved, p_request.customer_id
+            v_step.mechanic_id, v_step.user_id, v_step.is_approved, p_customer_id
         );
         window_minutes := v_step.window_minutes;
         began_at := ends_at;
@@ -3370,11 +3377,11 @@ begin
 end;
 $$;
 
-comment on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz) is
+comment on function dispatch.due_steps(uuid, uuid, timestamptz, timestamptz) is
 'The steps of a request whose turn has come by p_now, when the window before them is over at '
 'p_over_at: whom, from when until when, or why they are passed over. The last one''s window may be '
 'open.';
-revoke all on function dispatch.due_steps(dispatch.requests, timestamptz, timestamptz)
+revoke all on function dispatch.due_steps(uuid, uuid, timestamptz, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
@@ -4201,7 +4208,9 @@ declare
     v_reason text := p_reason;
     v_step record;
 begin
-    for v_step in select * from dispatch.due_steps(p_request, p_over_at, p_at) loop
+    for v_step in
+        select * from dispatch.due_steps(p_request.id, p_request.customer_id, p_over_at, p_at)
+    loop
         delete from dispatch.steps as s
         where s.request_id = p_request.id and s.turn = v_step.turn;
         if v_step.skipped is not null then
@@ -4328,7 +4337,8 @@ begin
     end if;
     for v_step in
         select * from dispatch.due_steps(
-            p_request,
+            p_request.id,
+            p_request.customer_id,
             case
                 when p_request.window_ends_at <= p_now or mechanic_id is not null
                     then p_request.window_ends_at
@@ -4803,32 +4813,36 @@ declare
 begin
     -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
     -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
-    -- dispatch.follow_sessions. One by one: of a table that is mostly empty a plan knows nothing, and
-    -- would read all mechanics.
+    -- dispatch.follow_sessions. But by the foreign key nothing can be opened for one who is being
+    -- deleted.
     for v_step in
         select s.turn, s.mechanic_id from dispatch.steps as s
-        where s.request_id = p_request.id
+        where
+            s.request_id = p_request.id
+            and not exists (
+                select from dispatch.mechanics as m where m.id = s.mechanic_id for share skip locked
+            )
+            and not exists (
+                select from dispatch.mechanics as m
+                where m.id = s.mechanic_id
+                for key share skip locked
+            )
         order by s.turn
     loop
-        perform from dispatch.mechanics as m where m.id = v_step.mechanic_id for share skip locked;
-        continue when found;
-        perform from dispatch.mechanics as m
-        where m.id = v_step.mechanic_id
-        for key share skip locked;
-        continue when found;
-        -- By the foreign key nothing can be opened for one who is being deleted.
-        if exists (select from dispatch.mechanics as m where m.id = v_step.mechanic_id) then
-            delete from dispatch.steps as s
-            where s.request_id = p_request.id and s.turn = v_step.turn;
-            perform dispatch.log_skipped(
-                p_request,
-                jsonb_build_array(
-                    jsonb_build_object(
-                        'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
-                    )
+        -- (One who is gone is passed over when their turn comes.)
+        continue when not exists (
+            select from dispatch.mechanics as m where m.id = v_step.mechanic_id
+        );
+        delete from dispatch.steps as s
+        where s.request_id = p_request.id and s.turn = v_step.turn;
+        perform dispatch.log_skipped(
+            p_request,
+            jsonb_build_array(
+                jsonb_build_object(
+                    'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
                 )
-            );
-        end if;
+            )
+        );
     end loop;
 
     -- What the clock says comes first, whoever asks.
@@ -6087,7 +6101,8 @@ begin
         return query
         select null::bigint, s.mechanic_id, s.began_at, s.ends_at
         from dispatch.due_steps(
-            v_request,
+            v_request.id,
+            v_request.customer_id,
             case
                 when
                     v_request.window_ends_at <= now()
