@@ -31,6 +31,12 @@ class Size:
         return max(count // self.divisor, 4)
 
 
+def is_met(goal: str, value: float) -> bool:
+    relation, bound = goal.split()
+    meets = {">=": float.__ge__, "<=": float.__le__, "=": float.__eq__}[relation]
+    return bool(meets(float(value), float(bound)))
+
+
 @dataclass
 class Result:
     """One line of the table; `spread` is the lowest and the highest of the rounds."""
@@ -44,12 +50,7 @@ class Result:
     spread: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        self.met = self.goal == NO_GOAL or self._is_met()
-
-    def _is_met(self) -> bool:
-        relation, bound = self.goal.split()
-        meets = {">=": float.__ge__, "<=": float.__le__, "=": float.__eq__}[relation]
-        return bool(meets(float(self.value), float(bound)))
+        self.met = self.goal == NO_GOAL or is_met(self.goal, self.value)
 
 
 @dataclass

@@ -5,6 +5,7 @@ the difference is what one costs. Unlike times, instructions are the same on a b
 part costs is seen by leaving it out.
 """
 
+import json
 import os
 import random
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from bench import accept, sweep
 from bench.database import MECHANIC, Database, acting_as
+from bench.limits import INSTRUCTIONS
 from bench.measure import SQL, Size, say
 from stack import ROOT
 from stack.install import install, install_on_theirs
@@ -121,13 +123,15 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="favorites-profile-") as name,
         data(Path(name)) as pgdata,
     ):
+        costs = {}
         for steps in (BOOKING, ACCEPT, SWEEP, TURN, *THEIRS):
             bare = 0
             for step in steps:
-                cost = instructions(step, pgdata)
+                cost = costs[step.name] = instructions(step, pgdata)
                 bare = bare or cost
                 print(f"{cost / 1000:9,.0f} thousand  {cost / bare:5.2f}  {step.name}", flush=True)
             print(flush=True)
+    INSTRUCTIONS.write_text(json.dumps(costs, indent=2) + "\n")
     return 0
 
 

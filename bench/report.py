@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from bench.limits import bound
 from bench.measure import NO_GOAL, Curve, Result, say
 from stack import ROOT
 
@@ -32,13 +33,14 @@ class Report:
         path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     def replace(self, subject: str, measured: Iterable[Result | Curve]) -> None:
-        results, curves = [], []
+        results: list[Line] = []
+        curves: list[Line] = []
         for each in measured:
             line = {"subject": subject, **asdict(each)}
             if isinstance(each, Curve):
                 curves.append(line)
             else:
-                say(in_words(line))
+                say(in_words(line, bound(line, results) if not line["met"] else None))
                 results.append(line)
         self.results = [line for line in self.results if line["subject"] != subject] + results
         self.curves = [line for line in self.curves if line["subject"] != subject] + curves
@@ -48,10 +50,15 @@ class Report:
             lines.sort(key=lambda line: subjects.index(line["subject"]))
 
     def has_met(self, subjects: Sequence[str]) -> bool:
-        return all(line["met"] for line in self.results if line["subject"] in subjects)
+        """Or come as far as can be (`bench/limits.py`)."""
+        lines = [line for line in self.results if line["subject"] in subjects]
+        return all(line["met"] or self._bound(line) is not None for line in lines)
 
     def table(self) -> str:
-        return "\n".join(map(in_words, self.results))
+        return "\n".join(in_words(line, self._bound(line)) for line in self.results)
+
+    def _bound(self, line: Line) -> float | None:
+        return None if line["met"] else bound(line, self.results)
 
     def markdown(self) -> str:
         rows = [
@@ -66,7 +73,7 @@ class Report:
                 amount(line),
                 low_to_high,
                 "" if line["baseline"] == NO_GOAL else line["baseline"],
-                verdict(line, met="met", missed="**missed**"),
+                verdict(line, self._bound(line), missed="**missed**"),
             )
             rows.append(f"| {' | '.join(cells)} |")
         return "\n".join([*rows, "", self._settings()])
@@ -86,20 +93,23 @@ class Report:
         page.write_text(text)
 
 
-def in_words(line: Line) -> str:
+def in_words(line: Line, limit: float | None) -> str:
     spread = f" ({' to '.join(map(number, line['spread']))})" if line["spread"] else ""
     aim = f", goal {goal(line)}" if goal(line) else ""
     beside = "" if line["baseline"] == NO_GOAL else f"; {line['baseline']}"
     return (
-        f"{verdict(line, met='met', missed='MISSED'):6} {line['name']}: "
+        f"{verdict(line, limit, missed='MISSED'):6} {line['name']}: "
         f"{amount(line)}{spread}{aim}{beside}"
     )
 
 
-def verdict(line: Line, *, met: str, missed: str) -> str:
+def verdict(line: Line, limit: float | None, *, missed: str) -> str:
     if line["goal"] == NO_GOAL:
         return ""
-    return met if line["met"] else missed
+    if limit is not None:
+        most = "at most" if line["goal"].startswith(">") else "at least"
+        return f"limit: {most} {number(limit)}"
+    return "met" if line["met"] else missed
 
 
 def goal(line: Line) -> str:

@@ -4,13 +4,15 @@ How fast anything is, a busy machine decides; that is for `make bench`.
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from bench.database import Database
+from bench.limits import INSTRUCTIONS, LEAST_NOTICE, LIMITS
 from bench.measure import Curve, Result, Size
-from bench.report import Report
+from bench.report import RESULTS, Report
 from bench.subjects import SUBJECTS
 from stack.postgres import Cluster
 from tests.database import fresh_database
@@ -22,9 +24,9 @@ LINES = {
     "intake": (9, 9, 1),
     "webhook": (3, 1, 0),
     "accept": (7, 6, 0),
-    "notices": (5, 2, 0),
+    "notices": (6, 2, 0),
     "lateness": (6, 3, 0),
-    "sweep": (1, 1, 0),
+    "sweep": (2, 2, 0),
     "recipients": (2, 2, 1),
     "presence": (2, 1, 0),
     "push": (6, 3, 0),
@@ -61,6 +63,25 @@ def test_subject(subject: str, cluster: Cluster, tmp_path: Path) -> None:
         assert line["subject"] == subject and line["value"] >= 0 and line["name"] != "older"
     with_goals = [line for line in lines if line["goal"] != "-"]
     assert (len(lines), len(with_goals), len(written["curves"])) == LINES[subject]
+
+
+def test_what_bounds_a_line_stands_in_place_of_a_miss() -> None:
+    name = "notice, commit to arrival, idle, p50"
+    report = Report()
+    report.replace("a", [Result(name, 3, "ratio", "<= 2"), Result(LEAST_NOTICE, 2.5, "ratio")])
+    assert report.table().splitlines()[0] == f"limit: at least 2.50 {name}: 3, goal ≤ 2"
+    assert report.has_met(["a"])
+    # It could be met: it is missed.
+    report.replace("a", [Result(name, 3, "ratio", "<= 2"), Result(LEAST_NOTICE, 1.5, "ratio")])
+    assert report.table().startswith("MISSED") and not report.has_met(["a"])
+
+
+def test_each_limit_is_of_a_line_that_there_is() -> None:
+    names = [line["name"] for line in Report.read(RESULTS).results]
+    costs = json.loads(INSTRUCTIONS.read_text())
+    for limit in LIMITS:
+        assert any(re.fullmatch(limit.lines, name) for name in names), limit
+        assert {limit.line, limit.bare, limit.called} <= {*names, *costs, ""}, limit
 
 
 def test_report(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""What bounds a line of the table whatever our code does: its figure stands in place of a miss.
+
+Either the instructions of the bare statement beside those of the same statement called by name,
+through our function with neither rules nor log; or another line, of the least that must be done.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.measure import is_met
+
+# As `make profile` counted them.
+INSTRUCTIONS = Path(__file__).parent / "instructions.json"
+LEAST_NOTICE = "notice of one narrow row, commit to arrival, idle, p50"
+
+
+@dataclass(frozen=True)
+class Limit:
+    lines: str
+    # A line of the table, or two of the profile.
+    line: str = ""
+    bare: str = ""
+    called: str = ""
+
+
+# Where the disk is slow, its time hides these instructions: "flush".
+LIMITS = (
+    Limit("notice, commit to arrival, idle, p50", line=LEAST_NOTICE),
+    Limit(
+        r"accept, \d+ connections, notice included(, at the least)?",
+        bare="bare UPDATE by id",
+        called="an accept without guard and log",
+    ),
+    Limit(
+        r"intake, \d+ connections, beside INSERTs of row, log and ledger",
+        bare="INSERT of the row, a narrow log row and a narrow ledger row",
+        called="a booking without routing and log",
+    ),
+)
+
+
+def bound(line: dict[str, Any], others: Iterable[dict[str, Any]]) -> float | None:
+    """The most (of "<=" the least) that can be measured; None: its goal can be met."""
+    for limit in LIMITS:
+        if not re.fullmatch(limit.lines, line["name"]):
+            continue
+        if limit.line:
+            found = [other["value"] for other in others if other["name"] == limit.line]
+        else:
+            costs = json.loads(INSTRUCTIONS.read_text())
+            found = [costs[limit.bare] / costs[limit.called]]
+        return next((value for value in found if not is_met(line["goal"], value)), None)
+    return None
