@@ -7,6 +7,8 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- For dispatch.set_away, which waits for nobody. (A first row can be locked by nothing else.)
+    perform pg_advisory_xact_lock(hashtextextended('presence of ' || old.id, 1178687058));
     insert into dispatch.presence (mechanic_id, is_online, last_seen_at)
     values (old.id, new.is_online, coalesce(new.last_seen_at, '-infinity'))
     on conflict (mechanic_id) do update

@@ -8,6 +8,16 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- On a marketplace that was there first no lock on the mechanic's row holds what they said: as it
+    -- is read below, it must be what is written over (dispatch.remember_presence).
+    if
+        not dispatch.governs_all()
+        and not pg_try_advisory_xact_lock(
+            hashtextextended('presence of ' || p_request.preferred_mechanic_id, 1178687058)
+        )
+    then
+        return;
+    end if;
     -- Nobody has seen them, so that the time of it stays. But it must be later than what their page
     -- was told last: by that it knows, before its next heartbeat, that they are online no more, and
     -- leaves it to them to say so again.

@@ -1687,6 +1687,22 @@ def test_of_theirs_each_who_let_a_chain_pass_is_counted_once(
     assert left == [{"mechanic_id": second.id, "windows": 1}]
 
 
+def test_of_theirs_who_comes_back_at_this_moment_is_not_set_away(theirs: Theirs) -> None:
+    mechanic = theirs.as_(theirs.favourite)
+    rpc(mechanic, "set_presence", status="online")
+    theirs.book()
+    theirs.sweep(11)
+    theirs.book()
+    theirs.db.sql("set statement_timeout = '5s'")
+    with mechanic.transaction():
+        for status in ("busy", "online"):
+            seen = rpc(mechanic, "set_presence", status=status)
+        assert theirs.sweep(11) == 1  # which waits for nobody
+    query = "select is_online, to_jsonb(last_seen_at) as last_seen from dispatch.presence"
+    assert theirs.db.sql(query) == [seen]
+    assert "mechanic_away" not in theirs.db.log()
+
+
 def test_of_theirs_two_windows_without_an_answer_set_away(theirs: Theirs) -> None:
     mechanic = theirs.favourite
     rpc(theirs.as_(mechanic), "set_presence", status="online")
