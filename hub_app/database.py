@@ -22,7 +22,7 @@ CONNECT: dict[str, Any] = {
 }
 # How long it waits for a notice before it looks by itself.
 LOOK_EVERY = 1
-# So many events at once, each with thousands who hear of it.
+# So many events at once.
 PAGE = 50
 
 
@@ -35,8 +35,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Heard(Event):
-    # With spaces between: thousands of them, which no driver has to make an array of.
+    """An event, and whom it names; on the feed it is for more, but hidden from some."""
+
+    # With spaces between, here and below.
     user_ids: str
+    is_on_feed: bool
+    hidden_from: str
 
 
 class Database:
@@ -87,15 +91,25 @@ class Log:
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
 
-    async def read(self, after: int | None, users: str) -> list[Heard]:
-        """What came after this, and who of `users` hears of it; after None: the last alone."""
+    async def read(self, after: int | None) -> list[Heard]:
+        """What came after this; after None: the last alone."""
         cursor = self._connection.cursor(row_factory=class_row(Heard))
         await cursor.execute(
-            "select event_id, event, payload, array_to_string(user_ids, ' ') as user_ids"
-            " from dispatch.hear_events(%s, %s, %s)",
-            [after, users, PAGE],
+            "select event_id, event, payload, array_to_string(user_ids, ' ') as user_ids,"
+            "  is_on_feed, array_to_string(hidden_from, ' ') as hidden_from"
+            " from dispatch.hear_events(%s, %s)",
+            [after, PAGE],
         )
         return await cursor.fetchall()
+
+    async def on_feed(self, users: list[str]) -> list[str]:
+        """Those of these users who hear of what is on the feed."""
+        # As text: thousands, which no driver has to make an array of.
+        cursor = await self._connection.execute(
+            "select array_to_string(dispatch.hear_feed(%s), ' ')", ["{" + ",".join(users) + "}"]
+        )
+        (positions,) = await cursor.fetchone() or ("",)
+        return [users[int(position) - 1] for position in positions.split()]
 
     async def wait(self) -> None:
         async for _ in self._connection.notifies(timeout=LOOK_EVERY, stop_after=1):

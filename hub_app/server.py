@@ -16,7 +16,7 @@ from http import HTTPStatus
 
 import psycopg
 import psycopg_pool
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from .config import Config
@@ -57,16 +57,19 @@ class Refusal(Exception):
 class Stream:
     """One client's. Until it has what it missed, what comes waits."""
 
-    def __init__(self, response: web.StreamResponse, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, response: web.StreamResponse, transport: asyncio.Transport, *, is_chunked: bool
+    ) -> None:
         self.response = response
         self.ended = asyncio.Event()
         self._transport = transport
+        self._is_chunked = is_chunked
         self._waiting: list[Event] | None = []
         self._joined_at = 0
         # A write waits for its client only beyond this, and telling must wait for nobody.
         transport.set_write_buffer_limits(high=4 * MOST_UNREAD)
 
-    async def tell(self, events: list[Event], text: bytes) -> None:
+    def tell(self, events: list[Event], text: bytes) -> None:
         """These events, which are this text."""
         if self._waiting is not None:
             self._waiting += events
@@ -75,23 +78,25 @@ class Stream:
             text = self._unseen(events)
         if self._transport.get_write_buffer_size() > MOST_UNREAD:
             self.drop()
-        elif text:
-            await self.write(text)
+        elif text and not self.ended.is_set():
+            self._send(text)
+
+    def _send(self, text: bytes) -> None:
+        # By aiohttp it would cost a third more, and it is what the hub does most.
+        self._transport.write(b"%x\r\n%b\r\n" % (len(text), text) if self._is_chunked else text)
+
+    def join(self, after: int) -> None:
+        """It has all up to here: from now on events go to it as they come."""
+        self._joined_at = after
+        events, self._waiting = self._waiting, None
+        if events:
+            self.tell(events, self._unseen(events))
 
     async def write(self, text: bytes) -> None:
         try:
             await self.response.write(text)
         except ConnectionError:
             self.ended.set()
-
-    async def join(self, after: int) -> None:
-        """It has all up to here: from now on events go to it as they come."""
-        self._joined_at = after
-        while self._waiting:
-            events, self._waiting = self._waiting, []
-            await self.write(self._unseen(events))
-            self._joined_at = max(after, events[-1].event_id)
-        self._waiting = None
 
     def _unseen(self, events: list[Event]) -> bytes:
         return b"".join(message(each) for each in events if each.event_id > self._joined_at)
@@ -108,7 +113,6 @@ class Hub:
         self._database = database
         self._streams: dict[str, set[Stream]] = {}
         self._count = 0
-        self._users: str | None = None
         self._cursor: int | None = None
         self._is_listening = False
 
@@ -140,7 +144,7 @@ class Hub:
 
     async def _begin(self, log: Log) -> None:
         """At the end of the log, or after a lost connection where it was."""
-        last = max((each.event_id for each in await log.read(None, "{}")), default=0)
+        last = max((each.event_id for each in await log.read(None)), default=0)
         if self._cursor is None:
             self._cursor = last
         elif last < self._cursor:
@@ -150,26 +154,39 @@ class Hub:
 
     async def _pass_on(self, log: Log) -> bool:
         """Tell what is new; whether there is more."""
-        if self._users is None:
-            self._users = "{" + ",".join(self._streams) + "}"
-        heard = await log.read(self._cursor, self._users)
+        heard = await log.read(self._cursor)
+        on_feed: list[str] = []
+        if any(event.is_on_feed for event in heard):
+            # Of those who are here now: who comes later asks for what they missed later than this.
+            on_feed = await log.on_feed(list(self._streams))
         if heard:
-            await self._tell(heard)
+            await self._tell(heard, on_feed)
             self._cursor = heard[-1].event_id
         return len(heard) == PAGE
 
-    async def _tell(self, heard: list[Heard]) -> None:
-        # One write for each client, however much came.
-        for_user: dict[str, list[Event]] = {}
-        for event in heard:
+    async def _tell(self, heard: list[Heard], on_feed: list[str]) -> None:
+        # One write for each client, however much came. Nearly all hear the same of it, so that what
+        # each hears is a number, with a bit for each event, and each number's text is made once.
+        feed = sum(1 << place for place, event in enumerate(heard) if event.is_on_feed)
+        for_user = dict.fromkeys(on_feed, feed)
+        for place, event in enumerate(heard):
+            for user_id in event.hidden_from.split():
+                if user_id in for_user:
+                    for_user[user_id] &= ~(1 << place)
             for user_id in event.user_ids.split():
-                if user_id in self._streams:
-                    for_user.setdefault(user_id, []).append(event)
-        messages = {event.event_id: message(event) for event in heard}
-        for number, (user_id, events) in enumerate(for_user.items()):
-            text = b"".join(messages[event.event_id] for event in events)
-            for stream in list(self._streams.get(user_id, ())):
-                await stream.tell(events, text)
+                for_user[user_id] = for_user.get(user_id, 0) | 1 << place
+        told: dict[int, tuple[list[Event], bytes]] = {}
+        for number, (user_id, bits) in enumerate(for_user.items()):
+            streams = self._streams.get(user_id)
+            if not bits or streams is None:
+                continue
+            if bits not in told:
+                events: list[Event] = [
+                    event for place, event in enumerate(heard) if bits >> place & 1
+                ]
+                told[bits] = (events, b"".join(map(message, events)))
+            for stream in streams:
+                stream.tell(*told[bits])
             if number % 200 == 199:
                 await asyncio.sleep(0)  # those who connect have their turn
 
@@ -199,7 +216,8 @@ class Hub:
         )
         if request.transport is None:
             return response  # gone already
-        stream = Stream(response, request.transport)
+        is_chunked = request.version >= HttpVersion11
+        stream = Stream(response, request.transport, is_chunked=is_chunked)
         with self._registered(user_id, stream):
             try:
                 async with asyncio.timeout(CATCH_UP_SECONDS):
@@ -231,7 +249,7 @@ class Hub:
             if len(events) < CATCH_UP_PAGE:
                 break
             events = await self._database.missed(token.claims, token.role, cursor, CATCH_UP_PAGE)
-        await stream.join(cursor)
+        stream.join(cursor)
 
     async def _keep(self, stream: Stream, token: Token) -> None:
         """Until it ends, or its token does."""
@@ -251,15 +269,14 @@ class Hub:
         streams = self._streams.setdefault(user_id, set())
         streams.add(stream)
         self._count += 1
-        self._users = None
         try:
             yield
         finally:
+            stream.ended.set()
             self._count -= 1
             streams.remove(stream)
             if not streams:
                 del self._streams[user_id]
-                self._users = None
 
     def end(self) -> None:
         """End every stream: each client comes again, with what it has seen."""
