@@ -1871,6 +1871,8 @@ begin
                     select
                         dispatch.to_uuid(substring(t.topic from '^(?:customer|mechanic):(.*)$'))
                             as user_id
+                    -- Else it is worked out anew wherever it is mentioned.
+                    offset 0
                 ) as u
             where
                 u.user_id is not null
