@@ -81,7 +81,7 @@ class Stream:
             chunk = chunk_of(text) if self._is_chunked and text else text
         if self._transport.get_write_buffer_size() > MOST_UNREAD:
             self.drop()
-        elif chunk and not self.ended.is_set():
+        elif chunk:
             self._transport.write(chunk)
 
     def join(self, after: int) -> None:
@@ -184,8 +184,9 @@ class Hub:
                     event for place, event in enumerate(heard) if bits >> place & 1
                 ]
                 told[bits] = (events, chunk_of(messages(events)))
+            events, chunk = told[bits]
             for stream in streams:
-                stream.tell(*told[bits])
+                stream.tell(events, chunk)
             if number % 200 == 199:
                 await asyncio.sleep(0)  # those who connect have their turn
 
