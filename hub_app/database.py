@@ -7,19 +7,10 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg_pool import AsyncConnectionPool
+
+from app_base.database import Pooled
 
 CHANNEL = "dispatch_events"
-CONNECT: dict[str, Any] = {
-    "autocommit": True,
-    "connect_timeout": 5,
-    # A server that vanishes without a word must not hold the hub for ever.
-    "keepalives_idle": 5,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
-    "fallback_application_name": "hub_app",
-}
 # How long it waits for a notice before it looks by itself.
 LOOK_EVERY = 1
 # So many events at once.
@@ -43,19 +34,9 @@ class Heard(Event):
     hidden_from: str
 
 
-class Database:
+class Database(Pooled):
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._pool = AsyncConnectionPool(
-            url, kwargs=CONNECT, min_size=1, max_size=4, timeout=20, reconnect_timeout=5, open=False
-        )
-
-    async def __aenter__(self) -> "Database":
-        await self._pool.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.close()
+        super().__init__(url, "hub_app", max_size=4, timeout=20)
 
     async def admit(self, claims: str, role: str | None) -> str:
         """The user of these claims, who may listen."""
@@ -80,7 +61,7 @@ class Database:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Log"]:
-        async with await psycopg.AsyncConnection.connect(self._url, **CONNECT) as connection:
+        async with await psycopg.AsyncConnection.connect(self._url, **self._connect) as connection:
             await connection.execute(f"listen {CHANNEL}")
             yield Log(connection)
 

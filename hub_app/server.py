@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import json
-import logging
 import random
 import re
 import resource
@@ -12,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 
 import psycopg
@@ -20,11 +18,13 @@ import psycopg_pool
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler
 
+from app_base.process import log
+
 from .config import Config
 from .database import PAGE, Database, Event, Heard, Log
 from .tokens import Token, TokenFault
 
-logger = logging.getLogger("hub_app")
+_log = partial(log, "hub_app")
 
 # A proxy or a phone's network forgets a connection that is silent for a minute.
 KEEP_ALIVE = 20
@@ -388,11 +388,6 @@ def messages(events: list[Event]) -> bytes:
 
 def chunk_of(text: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(text), text)
-
-
-def _log(what: str, **fields: object) -> None:
-    line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "what": what, **fields}
-    logger.info(json.dumps(line))
 
 
 def listener(config: Config) -> socket.socket:
