@@ -25,6 +25,7 @@ class Config:
         given = Settings(environ)
         problems, text = given.problems, given.text
         url = given.database_url("hub_app")
+
         tokens = None
         try:
             # PostgREST's names, so that both can read one file.

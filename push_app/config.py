@@ -26,6 +26,7 @@ class Config:
         given = Settings(environ)
         problems, text = given.problems, given.text
         url = given.database_url("push_app")
+
         signer = None
         if not text("VAPID_PRIVATE_KEY"):
             problems.append("VAPID_PRIVATE_KEY is not set: `python -m push_app keys` makes a pair.")
