@@ -1,7 +1,12 @@
-"""The hub: from the commit to each of 10,000 clients, and what intake keeps beside 300 of them."""
+"""The hub: from the commit to each of 10,000 clients, and what intake keeps beside 300 of them.
+
+How often it can tell all of them is bound by what a write to a socket takes: `bench/bare_hub.py`
+writes the same bytes to as many clients, and does nothing else.
+"""
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -9,11 +14,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.database import Database, user_id
 from bench.intake import intake, listeners
-from bench.measure import NO_GOAL, Subject, median, percentile, processor_seconds, say
+from bench.measure import (
+    NO_GOAL,
+    Result,
+    Subject,
+    median,
+    percentile,
+    pgbench,
+    processor_seconds,
+    ratio,
+    say,
+)
+from bench.measure import rounds as in_turns
+from bench.webhook import OTHER_PROCESSORS, PROCESSOR
 from stack import ROOT
 from stack.install import install_hub_role
 from stack.network import answers, free_ports
@@ -37,25 +55,71 @@ def measure(db: Database) -> Subject:
     record(db, EVERYONE)  # where who has no cursor begins
     with tempfile.TemporaryDirectory() as name, db.sweeping():
         directory = Path(name)
-        with hub(directory, db) as service, clients(directory, service, people) as process:
+        bare = bare_writes(directory, db, people)
+        yield median(
+            f"bare write to each of {count:,} clients {RATE} times a second, of a processor's time",
+            NO_GOAL,
+            [each * count * RATE / 10_000 for each in bare],
+            "%",
+        )
+        with hub(directory, db) as service, clients(directory, port(service), people) as process:
             for topic, whom in ((ONE, "one of them"), (EVERYONE, "all of them")):
                 rounds = [
                     deliveries(db, process, service, topic, people) for _ in range(db.size.rounds)
                 ]
                 what = f"hub on one processor, {count:,} clients, {RATE} notices a second to {whom}"
-                times = [each for each, _ in rounds]
+                times = [each.late for each in rounds]
                 yield percentile(f"{what}, commit to arrival, p50", NO_GOAL, 50, times, "ms")
                 yield percentile(f"{what}, commit to arrival, p99", "<= 250", 99, times, "ms")
-                busy = [each for _, each in rounds]
+                busy = [each.hub_seconds / each.seconds * 100 for each in rounds]
                 yield median(f"{what}, of the processor's time", NO_GOAL, busy, "%")
+            # In the last rounds, to all.
+            yield median(
+                "hub, processor time of a delivery to all",
+                NO_GOAL,
+                [each.hub_seconds * 1e6 / len(each.late) for each in rounds],
+                "µs",
+                f"a bare write to each, {statistics.median(bare):.1f} µs",
+            )
+            yield median(
+                "hub, processor time of a delivery to all, the clients' own",
+                NO_GOAL,
+                [each.clients_seconds * 1e6 / len(each.late) for each in rounds],
+                "µs",
+            )
             size = Path(f"/proc/{pid(service)}/status").read_text().partition("VmRSS:")[2].split()
             yield median(
                 f"hub with {count:,} clients, memory", NO_GOAL, [int(size[0]) / 1024], "MB"
             )
-        with hub(directory, db) as service, clients(directory, service, people[:few]):
+        with hub(directory, db) as service, clients(directory, port(service), people[:few]):
             yield from intake(db, 8, f", {few} clients of the hub", beside_three=">= 0.6")
+        yield from beside_itself_alone(directory, db, people[:few])
+
+
+def beside_itself_alone(directory: Path, db: Database, people: list[str]) -> Iterator[Result]:
+    """What intake loses by the hub, and by as many connections that listen."""
+    few, connections = len(people), db.size.of(8)
+
+    def alone() -> float:
+        return pgbench(db.dsn, "intake.sql", db.size, clients=connections)
+
+    def beside_hub() -> float:
+        with hub(directory, db) as service, clients(directory, port(service), people):
+            return alone()
+
+    def beside_listeners() -> float:
         with listeners(db, few):
-            yield from intake(db, 8, f", {few} connections that listen", beside_three=">= 0.6")
+            return alone()
+
+    rates = in_turns(
+        db.size, {"alone": alone, "hub": beside_hub, "connections that listen": beside_listeners}
+    )
+    for which, goal, whom in (
+        ("hub", ">= 0.6", f"{few} clients of the hub"),
+        ("connections that listen", NO_GOAL, f"{few} connections that listen"),
+    ):
+        name = f"intake, {connections} connections, {whom}, beside intake without them"
+        yield ratio(name, goal, rates[which], rates["alone"], "intake alone")
 
 
 def mechanics(db: Database, count: int) -> list[str]:
@@ -75,38 +139,90 @@ def mechanics(db: Database, count: int) -> list[str]:
     return people
 
 
+@dataclass(frozen=True)
+class Round:
+    # Milliseconds from each commit to each arrival.
+    late: list[float]
+    seconds: float
+    # Of a processor's time.
+    hub_seconds: float
+    clients_seconds: float
+
+
 def deliveries(
     db: Database,
     process: subprocess.Popen[str],
     service: Service,
     topic: str,
     people: list[str],
-) -> tuple[list[float], float]:
-    """Milliseconds from each commit to each arrival, and how busy the hub was, in per cent."""
+) -> Round:
     events = db.size.of(RATE * SECONDS)
     expected = events * (1 if topic == ONE else len(people))
     say(f"{events} notices, {expected:,} deliveries")
-    answer: list[str] = []
-    assert process.stdin and process.stdout
-    process.stdin.write(f"{expected} 120\n")
-    process.stdin.flush()
-    output = process.stdout
-    reader = threading.Thread(target=lambda: answer.append(output.readline()))
-    reader.start()
-    busy, began = processor_seconds(pid(service)), time.monotonic()
-    committed = {}
-    for number in range(events):
-        time.sleep(max(0.0, began + number / RATE - time.monotonic()))
-        where = topic if topic == EVERYONE else topic + people[number * 37 % len(people)]
-        at = time.time()
-        committed[str(record(db, where))] = at
-    reader.join()
-    busy = (processor_seconds(pid(service)) - busy) / (time.monotonic() - began) * 100
+    busy = [-processor_seconds(each) for each in (pid(service), process.pid)]
+    with arrivals(process, expected) as answer:
+        began = time.monotonic()
+        committed = {}
+        for number in range(events):
+            time.sleep(max(0.0, began + number / RATE - time.monotonic()))
+            where = topic if topic == EVERYONE else topic + people[number * 37 % len(people)]
+            at = time.time()
+            committed[str(record(db, where))] = at
+    seconds = time.monotonic() - began
+    busy = [
+        before + processor_seconds(each)
+        for before, each in zip(busy, (pid(service), process.pid), strict=True)
+    ]
     arrived = json.loads(answer[0])
     late = [(each - at) * 1000 for event_id, at in committed.items() for each in arrived[event_id]]
     if len(late) != expected:
         raise RuntimeError(f"{len(late)} of {expected} deliveries came")
-    return late, busy
+    return Round(late, seconds, *busy)
+
+
+@contextmanager
+def arrivals(process: subprocess.Popen[str], expected: int) -> Iterator[list[str]]:
+    """What is sent meanwhile, as the clients tell of it once they have it all."""
+    assert process.stdin and process.stdout
+    process.stdin.write(f"{expected} 120\n")
+    process.stdin.flush()
+    answer: list[str] = []
+    output = process.stdout
+    reader = threading.Thread(target=lambda: answer.append(output.readline()))
+    reader.start()
+    yield answer
+    reader.join()
+
+
+def bare_writes(directory: Path, db: Database, people: list[str]) -> list[float]:
+    """Microseconds of the processor's time that a write to one client takes, of each round."""
+    (number,) = free_ports(0)
+    process = subprocess.Popen(
+        [*PROCESSOR, sys.executable, "-m", "bench.bare_hub", str(number)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stdout
+    event = db.value("select payload::text from dispatch.request_events order by id desc limit 1")
+    found = []
+    try:
+        process.stdout.readline()  # it listens
+        with clients(directory, number, people) as reading:
+            for _ in range(db.size.rounds):
+                events = db.size.of(RATE * SECONDS)
+                seconds = 0.0
+                with arrivals(reading, events * len(people)):
+                    for _ in range(events):
+                        process.stdin.write(f"{event}\n")
+                        process.stdin.flush()
+                        seconds += float(process.stdout.readline())
+                found.append(seconds * 1e6 / events / len(people))
+    finally:
+        process.kill()
+        process.wait()
+    return found
 
 
 def record(db: Database, topic: str) -> int:
@@ -121,15 +237,15 @@ def record(db: Database, topic: str) -> int:
 
 @contextmanager
 def hub(directory: Path, db: Database) -> Iterator[Service]:
-    (port,) = free_ports(0)
+    (number,) = free_ports(0)
     settings = {
         "PYTHONPATH": str(ROOT),
         "DATABASE_URL": db.cluster.dsn("hub_app", db.name),
         "PGRST_JWT_SECRET": SECRET,
-        "HUB_PORT": str(port),
+        "HUB_PORT": str(number),
     }
-    argv = ["taskset", "-c", "0", sys.executable, "-m", "hub_app"]
-    health = f"http://127.0.0.1:{port}/healthz"
+    argv = [*PROCESSOR, sys.executable, "-m", "hub_app"]
+    health = f"http://127.0.0.1:{number}/healthz"
     service = Service("hub", directory, argv, lambda: answers(health), settings)
     service.start()
     try:
@@ -140,18 +256,15 @@ def hub(directory: Path, db: Database) -> Iterator[Service]:
 
 
 @contextmanager
-def clients(
-    directory: Path, service: Service, people: list[str]
-) -> Iterator[subprocess.Popen[str]]:
+def clients(directory: Path, number: int, people: list[str]) -> Iterator[subprocess.Popen[str]]:
     tokens = directory / "tokens"
     tokens.write_text(
         "\n".join(sign("authenticated", each, secret=SECRET, seconds=36_000) for each in people)
     )
     say(f"{len(people):,} clients join")
     # They read as fast as the hub writes: beside it they would have half of its processor.
-    elsewhere = ["taskset", "-c", f"1-{os.cpu_count() or 2}"]
     process = subprocess.Popen(
-        [*elsewhere, sys.executable, "-m", "bench.hub_clients", service.env["HUB_PORT"], tokens],
+        [*OTHER_PROCESSORS, sys.executable, "-m", "bench.hub_clients", str(number), tokens],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -165,6 +278,10 @@ def clients(
     finally:
         process.kill()
         process.wait()
+
+
+def port(service: Service) -> int:
+    return int(service.env["HUB_PORT"])
 
 
 def pid(service: Service) -> int:

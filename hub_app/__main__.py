@@ -1,11 +1,10 @@
 """`python -m hub_app` serves until SIGTERM."""
 
-import asyncio
-import logging
-import os
 import sys
 
-from .config import Config, ConfigError
+from app_base.process import run
+
+from .config import Config
 from .server import serve
 
 
@@ -13,17 +12,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         print("Usage: python -m hub_app", file=sys.stderr)
         return 2
-    logger = logging.getLogger("hub_app")
-    logger.addHandler(logging.StreamHandler(sys.stdout))
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        config = Config.from_environ(os.environ)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 3
-    asyncio.run(serve(config))
-    return 0
+    return run("hub_app", Config.from_environ, serve)
 
 
 if __name__ == "__main__":

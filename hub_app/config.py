@@ -4,17 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from app_base.settings import ConfigError, Settings
 
 from .tokens import KeyFault, Tokens
-
-
-class ConfigError(Exception):
-    """The environment is incomplete or wrong; the text names every problem at once."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n  - ".join(["The hub cannot start:", *problems]))
 
 
 @dataclass(frozen=True)
@@ -30,26 +22,9 @@ class Config:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Config":
-        problems: list[str] = []
-
-        def text(name: str) -> str:
-            return environ.get(name, "").strip()
-
-        def whole_number(name: str, default: int, most: int) -> int:
-            value = text(name) or str(default)
-            if re.fullmatch(r"[0-9]{1,6}", value) and 1 <= int(value) <= most:
-                return int(value)
-            problems.append(f"{name} must be a whole number from 1 to {most}.")
-            return default
-
-        url = text("DATABASE_URL")
-        if not url:
-            problems.append("DATABASE_URL is not set: give it postgresql://hub_app:…@host/db.")
-        else:
-            try:
-                conninfo_to_dict(url)
-            except psycopg.ProgrammingError:  # its message may show the password: not passed on
-                problems.append("DATABASE_URL is no PostgreSQL address: postgresql://user@host/db.")
+        given = Settings(environ)
+        problems, text = given.problems, given.text
+        url = given.database_url("hub_app")
 
         tokens = None
         try:
@@ -67,8 +42,8 @@ class Config:
         for origin in sorted(origins - {"*"}):
             if not re.fullmatch(r"https?://[^/\s]+", origin):
                 problems.append(f"HUB_ORIGINS: {origin} is no origin, as https://app.example.com.")
-        port = whole_number("HUB_PORT", cls.port, 65_535)
-        most_clients = whole_number("HUB_MAX_CLIENTS", cls.most_clients, 100_000)
+        port = given.whole_number("HUB_PORT", cls.port, 65_535)
+        most_clients = given.whole_number("HUB_MAX_CLIENTS", cls.most_clients, 100_000)
         if problems or tokens is None:
-            raise ConfigError(problems)
+            raise ConfigError("The hub", problems)
         return cls(url, tokens, text("HUB_HOST") or cls.host, port, origins, most_clients)

@@ -7,22 +7,13 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg_pool import AsyncConnectionPool
+
+from app_base.database import Pooled
 
 CHANNEL = "dispatch_events"
-CONNECT: dict[str, Any] = {
-    "autocommit": True,
-    "connect_timeout": 5,
-    # A server that vanishes without a word must not hold the hub for ever.
-    "keepalives_idle": 5,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
-    "fallback_application_name": "hub_app",
-}
 # How long it waits for a notice before it looks by itself.
 LOOK_EVERY = 1
-# So many events at once, each with thousands who hear of it.
+# So many events at once.
 PAGE = 50
 
 
@@ -35,23 +26,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Heard(Event):
-    # With spaces between: thousands of them, which no driver has to make an array of.
+    """An event, and whom it names; on the feed it is for more, but hidden from some."""
+
+    # With spaces between, here and below.
     user_ids: str
+    is_on_feed: bool
+    hidden_from: str
 
 
-class Database:
+class Database(Pooled):
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._pool = AsyncConnectionPool(
-            url, kwargs=CONNECT, min_size=1, max_size=4, timeout=20, reconnect_timeout=5, open=False
-        )
-
-    async def __aenter__(self) -> "Database":
-        await self._pool.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.close()
+        super().__init__(url, "hub_app", max_size=4, timeout=20)
 
     async def admit(self, claims: str, role: str | None) -> str:
         """The user of these claims, who may listen."""
@@ -76,7 +61,7 @@ class Database:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Log"]:
-        async with await psycopg.AsyncConnection.connect(self._url, **CONNECT) as connection:
+        async with await psycopg.AsyncConnection.connect(self._url, **self._connect) as connection:
             await connection.execute(f"listen {CHANNEL}")
             yield Log(connection)
 
@@ -87,15 +72,25 @@ class Log:
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
 
-    async def read(self, after: int | None, users: str) -> list[Heard]:
-        """What came after this, and who of `users` hears of it; after None: the last alone."""
+    async def read(self, after: int | None) -> list[Heard]:
+        """What came after this; after None: the last alone."""
         cursor = self._connection.cursor(row_factory=class_row(Heard))
         await cursor.execute(
-            "select event_id, event, payload, array_to_string(user_ids, ' ') as user_ids"
-            " from dispatch.hear_events(%s, %s, %s)",
-            [after, users, PAGE],
+            "select event_id, event, payload, array_to_string(user_ids, ' ') as user_ids,"
+            "  is_on_feed, array_to_string(hidden_from, ' ') as hidden_from"
+            " from dispatch.hear_events(%s, %s)",
+            [after, PAGE],
         )
         return await cursor.fetchall()
+
+    async def on_feed(self, users: list[str]) -> list[str]:
+        """Those of these users who hear of what is on the feed."""
+        # As text: thousands, which no driver has to make an array of.
+        cursor = await self._connection.execute(
+            "select array_to_string(dispatch.hear_feed(%s), ' ')", ["{" + ",".join(users) + "}"]
+        )
+        (positions,) = await cursor.fetchone() or ("",)
+        return [users[int(position) - 1] for position in positions.split()]
 
     async def wait(self) -> None:
         async for _ in self._connection.notifies(timeout=LOOK_EVERY, stop_after=1):

@@ -1,11 +1,10 @@
 """`python -m push_app` sends; `python -m push_app keys` prints a new key pair."""
 
-import asyncio
-import logging
-import os
 import sys
 
-from .config import Config, ConfigError
+from app_base.process import run
+
+from .config import Config
 from .keys import new_keys
 from .sender import serve
 
@@ -18,17 +17,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         print("Usage: python -m push_app [keys]", file=sys.stderr)
         return 2
-    logger = logging.getLogger("push_app")
-    logger.addHandler(logging.StreamHandler(sys.stdout))
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        config = Config.from_environ(os.environ)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 3
-    asyncio.run(serve(config))
-    return 0
+    return run("push_app", Config.from_environ, serve)
 
 
 if __name__ == "__main__":

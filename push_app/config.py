@@ -4,18 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from py_vapid import Vapid02
 
+from app_base.settings import ConfigError, Settings
+
 from .keys import KeyFault, read_key
-
-
-class ConfigError(Exception):
-    """The environment is incomplete or wrong; the text names every problem at once."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n  - ".join(["The push app cannot start:", *problems]))
 
 
 @dataclass(frozen=True)
@@ -30,26 +23,9 @@ class Config:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Config":
-        problems: list[str] = []
-
-        def text(name: str) -> str:
-            return environ.get(name, "").strip()
-
-        def whole_number(name: str, default: int, most: int) -> int:
-            value = text(name) or str(default)
-            if re.fullmatch(r"[0-9]{1,4}", value) and 1 <= int(value) <= most:
-                return int(value)
-            problems.append(f"{name} must be a whole number from 1 to {most}.")
-            return default
-
-        url = text("DATABASE_URL")
-        if not url:
-            problems.append("DATABASE_URL is not set: give it postgresql://push_app:…@host/db.")
-        else:
-            try:
-                conninfo_to_dict(url)
-            except psycopg.ProgrammingError as error:
-                problems.append(f"DATABASE_URL is not a connection string: {error}".rstrip())
+        given = Settings(environ)
+        problems, text = given.problems, given.text
+        url = given.database_url("push_app")
 
         signer = None
         if not text("VAPID_PRIVATE_KEY"):
@@ -70,8 +46,8 @@ class Config:
                 "reach you."
             )
 
-        concurrency = whole_number("PUSH_CONCURRENCY", cls.concurrency, 1000)
-        timeout = whole_number("PUSH_TIMEOUT", cls.timeout, 20)
+        concurrency = given.whole_number("PUSH_CONCURRENCY", cls.concurrency, 1000)
+        timeout = given.whole_number("PUSH_TIMEOUT", cls.timeout, 20)
         if problems or signer is None:
-            raise ConfigError(problems)
+            raise ConfigError("The push app", problems)
         return cls(url, signer, subject, concurrency, timeout)

@@ -3,25 +3,13 @@
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg_pool import AsyncConnectionPool
+
+from app_base.database import Pooled
 
 CHANNEL = "dispatch_pushes"
-CONNECT: dict[str, Any] = {
-    "autocommit": True,
-    "connect_timeout": 5,
-    # A server that vanishes without a word must not hold the sender for ever.
-    "keepalives_idle": 5,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
-    "fallback_application_name": "push_app",
-    # A pooler in transaction mode hands each transaction to another connection.
-    "prepare_threshold": None,
-}
 
 
 @dataclass(frozen=True)
@@ -45,19 +33,10 @@ class Answer:
     retry_after: int | None = None
 
 
-class Database:
+class Database(Pooled):
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._pool = AsyncConnectionPool(
-            url, kwargs=CONNECT, min_size=1, max_size=2, timeout=5, reconnect_timeout=5, open=False
-        )
-
-    async def __aenter__(self) -> "Database":
-        await self._pool.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.close()
+        # A pooler in transaction mode hands each transaction to another connection.
+        super().__init__(url, "push_app", max_size=2, timeout=5, prepare_threshold=None)
 
     async def claim(self, most: int) -> list[Push]:
         """What is due, for this sender alone for 30 seconds."""
@@ -78,7 +57,7 @@ class Database:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._url, **CONNECT
+                    self._url, **self._connect
                 ) as connection:
                     await connection.execute(f"listen {CHANNEL}")
                     wake.set()  # for what was queued before

@@ -1,13 +1,12 @@
 """Takes pushes, encrypts and sends them, and tells the database what came of each."""
 
 import asyncio
-import json
-import logging
 import signal
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -15,10 +14,12 @@ import psycopg
 import psycopg_pool
 from pywebpush import WebPusher, WebPushException
 
+from app_base.process import log
+
 from .config import Config
 from .database import Answer, Database, Push
 
-logger = logging.getLogger("push_app")
+_log = partial(log, "push_app")
 
 # How long it waits for a notice before it looks by itself: for what is due again, and where a
 # pooler lets no notice through.
@@ -176,11 +177,6 @@ def _seconds(retry_after: str | None) -> int | None:
     except ValueError:
         return None
     return round(min(max(wait, 0), 86400))
-
-
-def _log(what: str, **fields: object) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    logger.info(json.dumps({"at": at, "what": what, **fields}))
 
 
 async def serve(config: Config) -> None:

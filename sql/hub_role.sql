@@ -1,4 +1,4 @@
--- The hub's own login: it can call three functions and nothing else. Let it log in, and give it a
+-- The hub's own login: it can call four functions and nothing else. Let it log in, and give it a
 -- password by psql's \password, which sends a hash: many servers log statements.
 -- One statement, as `supabase db query` takes no more.
 do $$
@@ -8,8 +8,8 @@ begin
     end if;
     grant usage on schema dispatch to hub_app;
     grant execute on function
-    dispatch.admit_listener(jsonb, text), dispatch.hear_events(bigint, uuid[], integer),
-    dispatch.list_missed_events(jsonb, text, bigint, integer)
+    dispatch.admit_listener(jsonb, text), dispatch.hear_events(bigint, integer),
+    dispatch.hear_feed(uuid[]), dispatch.list_missed_events(jsonb, text, bigint, integer)
     to hub_app;
     if not (select r.rolcanlogin from pg_catalog.pg_roles as r where r.rolname = 'hub_app') then
         raise notice '%', 'hub_app is there and cannot log in yet. Next, in psql: '

@@ -4,15 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
-
-class ConfigError(Exception):
-    """The environment is incomplete or wrong; the text names every problem at once."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n  - ".join(["The webhook app cannot start:", *problems]))
+from app_base.settings import ConfigError, Settings
 
 
 @dataclass(frozen=True)
@@ -25,25 +17,12 @@ class Config:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Config":
-        problems: list[str] = []
-
-        def whole_number(name: str, default: int, most: int) -> int:
-            text = environ.get(name, "").strip() or str(default)
-            if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= most:
-                return int(text)
-            problems.append(f"{name} must be a whole number from 1 to {most}.")
-            return default
-
-        url = environ.get("DATABASE_URL", "").strip()
-        if not url:
-            problems.append(
-                "DATABASE_URL is missing: the database, as postgresql://user@host/name."
-            )
-        elif not _is_conninfo(url):
-            problems.append("DATABASE_URL is no PostgreSQL address: postgresql://user@host/name.")
+        settings = Settings(environ)
+        problems = settings.problems
+        url = settings.database_url("webhook_app")
 
         # Several secrets, so that one can be rotated while both still sign.
-        given = environ.get("STRIPE_WEBHOOK_SECRET", "").split(",")
+        given = settings.text("STRIPE_WEBHOOK_SECRET").split(",")
         secrets = tuple(secret for secret in map(str.strip, given) if secret)
         if not secrets:
             problems.append(
@@ -54,16 +33,8 @@ class Config:
             if not re.fullmatch(r"whsec_\S+", secret):
                 problems.append(f"STRIPE_WEBHOOK_SECRET: entry {number} must start with whsec_.")
 
-        pool_size = whole_number("WEBHOOK_POOL_SIZE", default=4, most=100)
-        db_timeout = whole_number("WEBHOOK_DB_TIMEOUT", default=5, most=60)
+        pool_size = settings.whole_number("WEBHOOK_POOL_SIZE", default=4, most=100)
+        db_timeout = settings.whole_number("WEBHOOK_DB_TIMEOUT", default=5, most=60)
         if problems:
-            raise ConfigError(problems)
+            raise ConfigError("The webhook app", problems)
         return cls(url, secrets, pool_size, db_timeout)
-
-
-def _is_conninfo(text: str) -> bool:
-    try:
-        conninfo_to_dict(text)
-    except psycopg.ProgrammingError:  # its message may show the password: not passed on
-        return False
-    return True

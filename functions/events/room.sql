@@ -4,6 +4,7 @@
 \ir dispatch.deliver_events.sql
 \ir dispatch.first_event_id_since.sql
 \ir dispatch.hear_events.sql
+\ir dispatch.hear_feed.sql
 \ir dispatch.is_spread.sql
 \ir dispatch.last_settled_event_id.sql
 \ir dispatch.list_missed_events.sql

@@ -853,7 +853,8 @@ from (
                 'cancel_request', 'checkout_status', 'complete_request', 'create_free_request',
                 'decline_request', 'first_event_id_since', 'get_request_by_checkout',
                 'get_request_timeline', 'guard_request', 'guard_reservation', 'health',
-                'hear_events', 'hidden_from_caller', 'is_reserved_for_another', 'list_favorites',
+                'hear_events', 'hear_feed', 'hidden_from_caller', 'is_reserved_for_another',
+                'list_favorites',
                 'list_missed_events', 'list_open_requests', 'list_payments', 'list_request_events',
                 'list_request_mechanics',
                 'log_new_request', 'log_request_change',
@@ -892,7 +893,7 @@ from (
                 'booking_error',
                 'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
                 'due_steps', 'explain_routing', 'fallback_reason', 'first_event_id_since',
-                'get_request_by_checkout', 'get_request_timeline', 'has_blocked',
+                'get_request_by_checkout', 'get_request_timeline', 'has_blocked', 'hear_feed',
                 'hidden_from_caller', 'is_approved_mechanic', 'is_at_capacity', 'is_blocked',
                 'is_online', 'is_reserved_for_another', 'is_spread', 'list_favorites',
                 'list_open_requests',
@@ -1224,11 +1225,12 @@ from (
             null
         ),
         (
-            'hub_app', 'hub_role.sql', 'call admit_listener, hear_events and list_missed_events',
+            'hub_app', 'hub_role.sql',
+            'call admit_listener, hear_events, hear_feed and list_missed_events',
             array['dispatch'],
             array[
                 'dispatch.admit_listener(jsonb,text)',
-                'dispatch.hear_events(bigint,uuid[],integer)',
+                'dispatch.hear_events(bigint,integer)', 'dispatch.hear_feed(uuid[])',
                 'dispatch.list_missed_events(jsonb,text,bigint,integer)'
             ],
             null

@@ -72,8 +72,9 @@ from (
     ('dispatch.claim_delivery', '4bf310d53810aa500d5b152c6220f9b0', '{}'),
     ('dispatch.deliver_events', 'd86c1ffce472990afbc51b9a12b834ad', '{}'),
     ('dispatch.first_event_id_since', '136923cbcf0b041fce827b1aa655bc96', '{}'),
+    ('dispatch.hear_events', '31c86f65f30ed059c6525a813fcefe2b', '{}'),
     (
-        'dispatch.hear_events', '5b4e71e5a02f3f75db4d1a063be8a0dc',
+        'dispatch.hear_feed', '7a7ed5ec5105c70f12f1345419761ea9',
         '{plan_cache_mode=force_custom_plan}'
     ),
     ('dispatch.is_spread', 'b7ae19113f5cf296397ca10ca24d4d4a', '{}'),

@@ -26,3 +26,4 @@ begin
 end;
 $$;
 drop function if exists dispatch.wants_priority(text, uuid);
+drop function if exists dispatch.hear_events(bigint, uuid[], integer);

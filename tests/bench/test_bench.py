@@ -30,7 +30,7 @@ LINES = {
     "recipients": (2, 2, 1),
     "presence": (2, 1, 0),
     "push": (6, 3, 0),
-    "hub": (9, 4, 0),
+    "hub": (13, 4, 0),
     "growth": (6, 5, 4),
     "soak": (5, 5, 3),
 }

@@ -7,7 +7,11 @@ from psycopg.errors import InsufficientPrivilege
 
 from tests.database import Database, rpc
 
-HEAR = "select event_id, payload, user_ids::text[] from dispatch.hear_events(%s, %s, %s)"
+HEAR = """
+    select event_id, payload, user_ids::text[], is_on_feed, hidden_from::text[]
+    from dispatch.hear_events(%s, %s)
+"""
+HEAR_FEED = "select dispatch.hear_feed(%s)"
 
 
 def test_many_at_once_hear_what_each_would_list(shared: Database) -> None:
@@ -36,13 +40,19 @@ def test_many_at_once_hear_what_each_would_list(shared: Database) -> None:
     db.sql("update mechanics set status = 'suspended' where id = %s", approved[4])
 
     people = [*customers, *mechanics]
-    heard = db.sql(HEAR, 0, people, 1000)
+    heard = db.sql(HEAR, 0, 1000)
     assert len(heard) == len(db.events()) > 40
+    on_feed = {people[position - 1] for position in db.value(HEAR_FEED, people)}
+    assert on_feed == set(approved[:4])
     told: dict[str, list[int]] = {each: [] for each in people}
     for event in heard:
-        assert len(event["user_ids"]) == len(set(event["user_ids"]))
-        for user_id in event["user_ids"]:
+        users = set(event["user_ids"])
+        assert len(event["user_ids"]) == len(users)
+        if event["is_on_feed"]:
+            users |= on_feed - set(event["hidden_from"])
+        for user_id in users:
             told[user_id].append(event["event_id"])
+    assert any(each["hidden_from"] for each in heard)
     for user_id in people:
         listed = rpc(db.connect(user_id), "list_session_request_events", after=0, max_rows=1000)
         assert told[user_id] == [each["event_id"] for each in listed]
@@ -56,12 +66,12 @@ def test_it_stops_where_lower_events_may_still_come(shared: Database) -> None:
     slow.execute("begin")
     db.make_request(customer, connection=slow)
     db.make_request(customer)
-    assert db.sql(HEAR, last["id"] or 0, [customer], 10) == []
+    assert db.sql(HEAR, last["id"] or 0, 10) == []
     slow.execute("commit")
-    found = db.sql(HEAR, last["id"] or 0, [], 10)
+    found = db.sql(HEAR, last["id"] or 0, 10)
     assert len(found) == 2
-    assert db.sql(HEAR, None, [], 10) == found[1:]
-    assert db.sql(HEAR, found[0]["event_id"], [], 10) == found[1:]
+    assert db.sql(HEAR, None, 10) == found[1:]
+    assert db.sql(HEAR, found[0]["event_id"], 10) == found[1:]
 
 
 def test_each_commit_that_tells_anybody_wakes_the_hub_once(shared: Database) -> None:

@@ -3,6 +3,8 @@
 import json
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -236,31 +238,79 @@ def test_one_user_has_only_so_many_streams(db: Database, hub: Hub) -> None:
         client.close()
 
 
-def test_nothing_is_missed_while_the_database_is_away(db: Database, tmp_path: Path) -> None:
-    customer, mechanic = db.make_customer(), db.make_mechanic()
+@contextmanager
+def behind_a_proxy(db: Database, directory: Path) -> Iterator[tuple[Hub, Proxy]]:
+    """A hub that can lose the database."""
     proxy = Proxy(int(psycopg.conninfo.conninfo_to_dict(db.dsn())["port"] or 5432))
     try:
         dsn = psycopg.conninfo.make_conninfo(db.dsn("hub_app"), host="127.0.0.1", port=proxy.port)
-        with (
-            running(db, tmp_path, dsn) as hub,
-            hub.listen(customer) as client,
-            hub.listen(mechanic) as other,
-        ):
-            requests = [db.make_request(customer)]
-            deliver(db)
-            assert client.next().data["request_id"] == requests[0]
-            proxy.close()
-            eventually(lambda: not hub.health().get("listening"))
-            refused = Client(hub.port, token(customer))
-            assert (refused.status, refused.body["details"]) == (503, "database_away")
-            assert refused.response.headers["Retry-After"] == "5"
-            requests += [db.make_request(customer) for _ in range(60)]
-            deliver(db)
-            proxy.open()
-            assert [client.next().data["request_id"] for _ in requests[1:]] == requests[1:]
-            assert [other.next().data["request_id"] for _ in requests] == requests
+        with running(db, directory, dsn) as hub:
+            yield hub, proxy
     finally:
         proxy.close()
+
+
+def lose_the_database(hub: Hub, proxy: Proxy) -> None:
+    proxy.close()
+    eventually(lambda: not hub.health().get("listening"))
+
+
+def test_nothing_is_missed_while_the_database_is_away(db: Database, tmp_path: Path) -> None:
+    customer, mechanic = db.make_customer(), db.make_mechanic()
+    with (
+        behind_a_proxy(db, tmp_path) as (hub, proxy),
+        hub.listen(customer) as client,
+        hub.listen(mechanic) as other,
+    ):
+        requests = [db.make_request(customer)]
+        deliver(db)
+        assert client.next().data["request_id"] == requests[0]
+        lose_the_database(hub, proxy)
+        refused = Client(hub.port, token(customer))
+        assert (refused.status, refused.body["details"]) == (503, "database_away")
+        assert refused.response.headers["Retry-After"] == "5"
+        requests += [db.make_request(customer) for _ in range(60)]
+        deliver(db)
+        proxy.open()
+        assert [client.next().data["request_id"] for _ in requests[1:]] == requests[1:]
+        assert [other.next().data["request_id"] for _ in requests] == requests
+
+
+def test_of_many_events_at_once_each_hears_what_is_theirs(db: Database, tmp_path: Path) -> None:
+    customer, other = db.make_customer(), db.make_customer()
+    favourite, mechanic, blocked = (db.make_mechanic() for _ in range(3))
+    people = (customer, other, favourite, mechanic, blocked)
+    with behind_a_proxy(db, tmp_path) as (hub, proxy), ExitStack() as stack:
+        clients = {each: stack.enter_context(hub.listen(each)) for each in people}
+        lose_the_database(hub, proxy)
+        rpc(db.connect(customer), "block_mechanic", mechanic_id=blocked)
+        for number in range(12):
+            broadcast(db, open_window(db, favourite, (customer, other)[number % 2]))
+            # A mechanic who books hears of it as a customer.
+            db.make_request(blocked if number % 3 else mechanic)
+        deliver(db)
+        proxy.open()
+        for person, client in clients.items():
+            expected = caught_up(db, person, client.began)
+            assert len(expected) > 5
+            assert [client.next() for _ in expected] == expected
+
+
+def test_a_proxy_that_speaks_http_1_0_gets_the_same(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+    with socket.create_connection(("127.0.0.1", hub.port), 10) as connection:
+        request = f"GET /events HTTP/1.0\r\nAuthorization: Bearer {token(customer)}\r\n\r\n"
+        connection.sendall(request.encode())
+        with connection.makefile("rb") as file:
+            for line in file:
+                if line.startswith(b"id: "):
+                    break
+            file.readline()
+            record(db, customer, 1, "")
+            (told,) = caught_up(db, customer, int(line.split()[1]))
+            block = [file.readline() for _ in range(3)]
+            assert block[0] == b"id: %d\n" % told.id
+            assert json.loads(block[2].removeprefix(b"data: ")) == told.data
 
 
 def test_when_a_backup_was_put_back_all_come_again(db: Database, tmp_path: Path) -> None:

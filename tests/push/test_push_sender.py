@@ -276,17 +276,16 @@ def test_through_a_pooler_in_transaction_mode(
 
 
 def test_a_wrong_environment_is_told_at_once(db: Database) -> None:
-    environment = {name: each for name, each in os.environ.items() if name != "DATABASE_URL"}
     run = [sys.executable, "-m", "push_app"]
-    done = subprocess.run(
-        run,
-        env=environment | {"VAPID_PRIVATE_KEY": "x", "VAPID_SUBJECT": "ops", "PUSH_TIMEOUT": "0"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 3 and "Traceback" not in done.stderr
-    for name in ("DATABASE_URL", "VAPID_PRIVATE_KEY", "VAPID_SUBJECT", "PUSH_TIMEOUT"):
-        assert name in done.stderr
+    wrong = {"VAPID_PRIVATE_KEY": "x", "VAPID_SUBJECT": "ops", "PUSH_TIMEOUT": "0"}
+    for url in ("", "hunter2", "postgresql://push_app:hunter2@db:port:5/na me?x"):
+        done = subprocess.run(
+            run, env=os.environ | wrong | {"DATABASE_URL": url}, capture_output=True, text=True
+        )
+        assert done.returncode == 3 and "Traceback" not in done.stderr
+        assert "hunter2" not in done.stderr
+        for name in ("DATABASE_URL", *wrong):
+            assert name in done.stderr
     keys = subprocess.run([*run, "keys"], capture_output=True, text=True, check=True).stdout
     assert [line.partition("=")[0] for line in keys.splitlines()] == [
         "VAPID_PUBLIC_KEY",

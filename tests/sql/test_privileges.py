@@ -84,7 +84,8 @@ PUSH = [
 ]
 HUB = [
     "dispatch.admit_listener(jsonb,text)",
-    "dispatch.hear_events(bigint,uuid[],integer)",
+    "dispatch.hear_events(bigint,integer)",
+    "dispatch.hear_feed(uuid[])",
     "dispatch.list_missed_events(jsonb,text,bigint,integer)",
 ]
 # Whoever writes to mechanics keeps its index, and runs this for it.

@@ -2,7 +2,8 @@
 
 import pytest
 
-from webhook_app.config import Config, ConfigError
+from app_base.settings import ConfigError
+from webhook_app.config import Config
 
 GOOD = {"DATABASE_URL": "postgresql://app:hunter2@db/name", "STRIPE_WEBHOOK_SECRET": "whsec_a"}
 

@@ -1,0 +1,1 @@
+"""What the webhook app, the push app and the hub have in common."""
