@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -90,6 +91,7 @@ class Cluster(Postgresql):
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._temporary = base_dir is None
+        self._administrators: dict[int, psycopg.Connection[Any]] = {}
         directory = (
             tempfile.mkdtemp(prefix="favorites-") if base_dir is None else data_home(base_dir)
         )
@@ -110,23 +112,34 @@ class Cluster(Postgresql):
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database owned by postgres, as a copy of another, and return its dsn."""
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("create database {} template {}").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
+        self._administrator(0).execute(
+            sql.SQL("create database {} owner postgres template {}").format(
+                sql.Identifier(name), sql.Identifier(template)
             )
+        )
         return self.dsn(dbname=name)
 
     def drop_database(self, name: str) -> None:
         # Only a superuser may end a superuser's connection that is still closing.
-        with (
-            psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection,
-            self.pg_cron_listens(),
-        ):
-            connection.execute(
+        with self.pg_cron_listens():
+            self._administrator(0).execute(
                 sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
             )
+
+    def _administrator(self, number: int) -> psycopg.Connection[Any]:
+        """A superuser's connection, kept for the next time; the second for what is done meanwhile.
+
+        To connect is as much work as to drop a database."""
+        connection = self._administrators.get(number)
+        if connection is None or connection.closed:
+            connection = psycopg.connect(self.dsn(SUPERUSER), autocommit=True)
+            self._administrators[number] = connection
+        return connection
+
+    def _let_go(self) -> None:
+        for connection in self._administrators.values():
+            connection.close()
+        self._administrators.clear()
 
     @contextmanager
     def pg_cron_listens(self) -> Iterator[None]:
@@ -135,9 +148,8 @@ class Cluster(Postgresql):
         done = Event()
 
         def load_again() -> None:
-            while not done.wait(0.05):
-                with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
-                    connection.execute("select pg_reload_conf()")
+            while not done.wait(0.02):
+                self._administrator(1).execute("select pg_reload_conf()")
 
         thread = Thread(target=load_again)
         thread.start()
@@ -155,6 +167,7 @@ class Cluster(Postgresql):
     def restart(self) -> None:
         """Start again after a crash."""
         self.child_process = None
+        self._let_go()
         # A start that fails stops the cluster, and must not take the data with it.
         temporary, self._temporary = self._temporary, False
         try:
@@ -208,6 +221,7 @@ class Cluster(Postgresql):
 
     def stop(self, *_: object) -> None:
         """Stop at once, cleanly: clients are disconnected, what they committed is kept."""
+        self._let_go()
         self.terminate()
         if self._temporary and self._owner_pid == os.getpid():
             shutil.rmtree(self.base_dir, ignore_errors=True)
