@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,25 @@ def pytest_configure(config: pytest.Config) -> None:
         # The processes of `make test` inherit it, and what they start.
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # look again
+    Cluster.prepared = prepared_data
     config.addinivalue_line(
         "markers", "late: runs after its unit's others, so that pg_cron gets going"
     )
+
+
+@cache
+def prepared_data() -> Path:
+    """What each cluster of a process begins with: initdb's and the stand-in's, made once."""
+    Cluster.prepared = None
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="favorites-")))
+    cluster.stop()
+    Cluster.prepared = prepared_data
+    return Path(cluster.get_data_directory())
+
+
+def pytest_unconfigure() -> None:
+    if prepared_data.cache_info().currsize:
+        shutil.rmtree(prepared_data().parent)
 
 
 # What takes long, or waits for a minute of pg_cron's, begins first, so that others run meanwhile;
