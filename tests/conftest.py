@@ -78,19 +78,24 @@ def pytest_unconfigure() -> None:
 
 # What takes long, or waits for a minute of pg_cron's, begins first, so that others run meanwhile;
 # then the largest, and at the end the small ones: no process is the last one for long.
+IN_FIREFOX = "tests/dashboard in Firefox"
 FIRST = [
-    "tests/api", "tests/dashboard/test_customer.py", "tests/sql/test_sweep.py",
+    "tests/api", "tests/dashboard/test_customer.py", "tests/sql/test_sweep.py", IN_FIREFOX,
     "tests/dashboard/test_dashboard.py", "tests/dashboard/test_turns.py", "tests/fuzz", "tests/cli",
-    "tests/bench", "tests/sql/test_runbook.py", "tests/sql/test_theirs.py",
+    "tests/dashboard/test_looks.py", "tests/dashboard/test_failures.py", "tests/bench",
+    "tests/sql/test_install.py", "tests/sql/test_runbook.py", "tests/sql/test_theirs.py",
+    "tests/dashboard/test_phone.py", "tests/dashboard/test_mechanic.py",
 ]  # fmt: skip
 
 
 def unit(nodeid: str) -> str:
     """What one process runs from end to end: a folder's tests, which share what is started once and
     stay in order; but a file's in tests/sql, which share the cluster alone, and in tests/dashboard,
-    whose stack each process may have for itself."""
+    whose stack each process may have for itself. Only one needs Firefox, too."""
     file = nodeid.partition("::")[0]
     folder = file.rpartition("/")[0]
+    if folder == "tests/dashboard" and nodeid.endswith("firefox]"):
+        return IN_FIREFOX
     return file if folder in ("tests/sql", "tests/dashboard") else folder
 
 
