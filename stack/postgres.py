@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
@@ -78,6 +79,9 @@ class Cluster(Postgresql):
     (`create_database`) has the stand-in too, except pg_cron, which lives in `postgres` only.
     """
 
+    # Where the data of a new cluster may be copied from, which is quicker than to make them.
+    prepared: ClassVar[Callable[[], Path] | None] = None
+
     DEFAULT_BOOT_TIMEOUT = 60.0  # a crash is recovered from first
     subdirectories = ()
 
@@ -90,6 +94,7 @@ class Cluster(Postgresql):
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._temporary = base_dir is None
+        self._administrators: dict[int, psycopg.Connection[Any]] = {}
         directory = (
             tempfile.mkdtemp(prefix="favorites-") if base_dir is None else data_home(base_dir)
         )
@@ -110,23 +115,34 @@ class Cluster(Postgresql):
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Create a database owned by postgres, as a copy of another, and return its dsn."""
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("create database {} template {}").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
+        self._administrator(0).execute(
+            sql.SQL("create database {} owner postgres template {}").format(
+                sql.Identifier(name), sql.Identifier(template)
             )
+        )
         return self.dsn(dbname=name)
 
     def drop_database(self, name: str) -> None:
         # Only a superuser may end a superuser's connection that is still closing.
-        with (
-            psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection,
-            self.pg_cron_listens(),
-        ):
-            connection.execute(
+        with self.pg_cron_listens():
+            self._administrator(0).execute(
                 sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
             )
+
+    def _administrator(self, number: int) -> psycopg.Connection[Any]:
+        """A superuser's connection, kept for the next time; the second for what is done meanwhile.
+
+        To connect is as much work as to drop a database."""
+        connection = self._administrators.get(number)
+        if connection is None or connection.closed:
+            connection = psycopg.connect(self.dsn(SUPERUSER), autocommit=True)
+            self._administrators[number] = connection
+        return connection
+
+    def _let_go(self) -> None:
+        for connection in self._administrators.values():
+            connection.close()
+        self._administrators.clear()
 
     @contextmanager
     def pg_cron_listens(self) -> Iterator[None]:
@@ -135,9 +151,8 @@ class Cluster(Postgresql):
         done = Event()
 
         def load_again() -> None:
-            while not done.wait(0.05):
-                with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
-                    connection.execute("select pg_reload_conf()")
+            while not done.wait(0.02):
+                self._administrator(1).execute("select pg_reload_conf()")
 
         thread = Thread(target=load_again)
         thread.start()
@@ -155,6 +170,7 @@ class Cluster(Postgresql):
     def restart(self) -> None:
         """Start again after a crash."""
         self.child_process = None
+        self._let_go()
         # A start that fails stops the cluster, and must not take the data with it.
         temporary, self._temporary = self._temporary, False
         try:
@@ -174,11 +190,15 @@ class Cluster(Postgresql):
         # Renamed when complete, so that an interrupted initdb is not taken for a cluster.
         unfinished = data.with_name("data.new")
         shutil.rmtree(unfinished, ignore_errors=True)
-        command = [*AS_POSTGRES, binary("initdb"), "-D", str(unfinished), "-U", SUPERUSER]
-        command += ["-A", "trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+        if Cluster.prepared:
+            # Keeps whose they are.
+            command = ["cp", "-a", str(Cluster.prepared()), str(unfinished)]
+        else:
+            command = [*AS_POSTGRES, binary("initdb"), "-D", str(unfinished), "-U", SUPERUSER]
+            command += ["-A", "trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         result = subprocess.run(command, capture_output=True, text=True, cwd="/")
         if result.returncode != 0:
-            raise RuntimeError(f"initdb failed:\n{result.stderr.strip()}")
+            raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr.strip()}")
         unfinished.rename(data)
 
     def get_server_commandline(self) -> list[str]:
@@ -208,6 +228,7 @@ class Cluster(Postgresql):
 
     def stop(self, *_: object) -> None:
         """Stop at once, cleanly: clients are disconnected, what they committed is kept."""
+        self._let_go()
         self.terminate()
         if self._temporary and self._owner_pid == os.getpid():
             shutil.rmtree(self.base_dir, ignore_errors=True)

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,26 +55,47 @@ def pytest_configure(config: pytest.Config) -> None:
         # The processes of `make test` inherit it, and what they start.
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # look again
+    Cluster.prepared = prepared_data
     config.addinivalue_line(
         "markers", "late: runs after its unit's others, so that pg_cron gets going"
     )
 
 
+@cache
+def prepared_data() -> Path:
+    """What each cluster of a process begins with: initdb's and the stand-in's, made once."""
+    Cluster.prepared = None
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="favorites-")))
+    cluster.stop()
+    Cluster.prepared = prepared_data
+    return Path(cluster.get_data_directory())
+
+
+def pytest_unconfigure() -> None:
+    if prepared_data.cache_info().currsize:
+        shutil.rmtree(prepared_data().parent)
+
+
 # What takes long, or waits for a minute of pg_cron's, begins first, so that others run meanwhile;
 # then the largest, and at the end the small ones: no process is the last one for long.
+IN_FIREFOX = "tests/dashboard in Firefox"
 FIRST = [
-    "tests/api", "tests/dashboard/test_customer.py", "tests/sql/test_sweep.py",
+    "tests/api", "tests/dashboard/test_customer.py", "tests/sql/test_sweep.py", IN_FIREFOX,
     "tests/dashboard/test_dashboard.py", "tests/dashboard/test_turns.py", "tests/fuzz", "tests/cli",
-    "tests/bench", "tests/sql/test_runbook.py", "tests/sql/test_theirs.py",
+    "tests/dashboard/test_looks.py", "tests/dashboard/test_failures.py", "tests/bench",
+    "tests/sql/test_install.py", "tests/sql/test_runbook.py", "tests/sql/test_theirs.py",
+    "tests/dashboard/test_phone.py", "tests/dashboard/test_mechanic.py",
 ]  # fmt: skip
 
 
 def unit(nodeid: str) -> str:
     """What one process runs from end to end: a folder's tests, which share what is started once and
     stay in order; but a file's in tests/sql, which share the cluster alone, and in tests/dashboard,
-    whose stack each process may have for itself."""
+    whose stack each process may have for itself. Only one needs Firefox, too."""
     file = nodeid.partition("::")[0]
     folder = file.rpartition("/")[0]
+    if folder == "tests/dashboard" and nodeid.endswith("firefox]"):
+        return IN_FIREFOX
     return file if folder in ("tests/sql", "tests/dashboard") else folder
 
 

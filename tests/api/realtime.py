@@ -10,9 +10,9 @@ does not allow public access.
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -24,43 +24,71 @@ from websockets.sync.server import ServerConnection, serve
 from stack.clients import Env
 
 PREFIX = "realtime:"
+PAUSE = 0.02  # seconds from one look for new rows to the next
 # Of the last minute only: other tests left much, and no transaction takes that long to commit.
-UNSENT = """
+UNREAD = """
     select id, topic, event, payload
     from realtime.messages
-    where private and inserted_at > %s and id not in (select unnest(%s::uuid[]))
+    where
+        private and extension = 'broadcast'
+        and inserted_at > now()::timestamp - interval '1 minute'
+        and id not in (select unnest(%s::uuid[]))
     order by inserted_at
 """
 Config = dict[str, Any]
 
 
+class Feed:
+    """The rows in the order in which they were found, for all connections: one looks for all."""
+
+    def __init__(self, database: psycopg.Connection[Any]) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._looked_at = 0.0
+        self._ids: list[Any] = []
+        self._found: list[tuple[str, str, Any]] = []
+
+    def end(self) -> int:
+        """How many there are now: who joins hears what is sent from then on."""
+        with self._lock:
+            self._look()
+            return len(self._found)
+
+    def after(self, count: int) -> list[tuple[str, str, Any]]:
+        with self._lock:
+            if time.monotonic() - self._looked_at > PAUSE:
+                self._look()
+            return self._found[count:]
+
+    def _look(self) -> None:
+        for message_id, *message in self._database.execute(UNREAD, [self._ids]):
+            self._ids.append(message_id)
+            self._found.append((message[0], message[1], message[2]))
+        self._looked_at = time.monotonic()
+
+
 @contextmanager
 def realtime(env: Env) -> Iterator[str]:
     """The address of a running one."""
-    with serve(partial(attend, env), "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
-    thread.join()
+    with psycopg.connect(env["DATABASE_URL"], autocommit=True) as database:
+        with serve(partial(attend, env, Feed(database)), "127.0.0.1", 0) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        thread.join()
 
 
-def attend(env: Env, socket: ServerConnection) -> None:
+def attend(env: Env, feed: Feed, socket: ServerConnection) -> None:
     """One connection, until it is closed."""
     joined: dict[str, Config] = {}
-    with (
-        psycopg.connect(env["DATABASE_URL"], autocommit=True) as database,
-        suppress(ConnectionClosed),
-    ):
-        since = datetime.now(UTC) - timedelta(minutes=1)
-        # Who joins hears what is sent from then on.
-        sent = {row[0] for row in database.execute(UNSENT, [since, []])}
+    sent = feed.end()
+    with suppress(ConnectionClosed):
         while True:
             frame = None
             with suppress(TimeoutError):
-                frame = json.loads(socket.recv(timeout=0.02))
-            found = database.execute(UNSENT, [since, list(sent)])
-            for message_id, topic, event, payload in found:
-                sent.add(message_id)
+                frame = json.loads(socket.recv(timeout=PAUSE))
+            for topic, event, payload in feed.after(sent):
+                sent += 1
                 if joined.get(topic, {}).get("private"):
                     message = {"type": "broadcast", "event": event, "payload": payload}
                     send(socket, topic, "broadcast", message)

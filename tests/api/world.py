@@ -15,7 +15,16 @@ import pytest
 from psycopg.rows import dict_row
 from supabase import Client, PostgrestAPIError
 
-from stack.clients import Env, Event, add_mechanic, add_user, client, paid_checkout, post_event
+from stack.clients import (
+    TLS,
+    Env,
+    Event,
+    add_mechanic,
+    add_user,
+    client,
+    paid_checkout,
+    post_event,
+)
 from stack.tokens import sign
 from tests.database import eventually
 
@@ -41,7 +50,8 @@ class Person:
         headers = {"apikey": self.env["SUPABASE_ANON_KEY"]}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        return httpx.Client(base_url=f"{self.env['SUPABASE_URL']}/rest/v1", headers=headers)
+        url = f"{self.env['SUPABASE_URL']}/rest/v1"
+        return httpx.Client(base_url=url, headers=headers, verify=TLS)
 
     def rpc(self, function: str, **arguments: object) -> Any:
         return self.client.rpc(function, arguments).execute().data

@@ -92,7 +92,12 @@ def firefox(playwright: Playwright) -> Iterator[Browser]:
     """The distribution's, by WebDriver BiDi."""
     if not FIREFOX:
         pytest.skip("Firefox is not installed here: this distribution has no firefox-esr")
-    browser = playwright.firefox.launch(channel="moz-firefox", executable_path=FIREFOX)
+    browser = playwright.firefox.launch(
+        channel="moz-firefox",
+        executable_path=FIREFOX,
+        # It draws by the processor, and nobody looks.
+        firefox_user_prefs={"layout.frame_rate": 10},
+    )
     yield browser
     browser.close()
 

@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,21 +44,51 @@ from pg_class as c where c.relnamespace = 'public'::regnamespace and c.relkind =
 ROWS = "select sum(hashtextextended(ctid::text || xmin::text, 0)) from public.session_requests"
 
 
+@contextmanager
+def template(cluster: Cluster, name: str, of: str = "template1") -> Iterator[Database]:
+    """A database that tests have copies of; whoever makes it leaves before it is copied."""
+    cluster.create_database(name, of)
+    with Database(cluster, name) as database:
+        yield database
+
+
 @pytest.fixture(scope="module")
-def binding(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def garages(cluster: Cluster) -> Iterator[str]:
+    with template(cluster, "garages") as database:
+        database.sql(GARAGE)
+    yield database.name
+    cluster.drop_database(database.name)
+
+
+@pytest.fixture(scope="module")
+def binding(cluster: Cluster, garages: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its binding, as discover.sql writes it."""
     path = tmp_path_factory.mktemp("garage") / "binding.sql"
-    with fresh_database(cluster, "template1") as database:
-        database.sql(GARAGE)
-        path.write_text(discover(database.dsn()))
+    path.write_text(discover(cluster.dsn(dbname=garages)))
     return path
 
 
+@pytest.fixture(scope="module")
+def garages_bound(cluster: Cluster, garages: str, binding: Path) -> Iterator[str]:
+    with template(cluster, "garages_bound", garages) as database:
+        install_engine(database, binding)
+    yield database.name
+    cluster.drop_database(database.name)
+
+
+@pytest.fixture(scope="module")
+def garages_with_history(cluster: Cluster, garages_bound: str) -> Iterator[str]:
+    with template(cluster, "garages_with_history", garages_bound) as database:
+        database.sql(HISTORY)
+    yield database.name
+    cluster.drop_database(database.name)
+
+
 @pytest.fixture
-def garage(empty_db: Database) -> Database:
+def garage(cluster: Cluster, garages: str) -> Iterator[Database]:
     """A marketplace that was there first, with nothing of ours."""
-    empty_db.sql(GARAGE)
-    return empty_db
+    with fresh_database(cluster, garages) as database:
+        yield database
 
 
 def install_engine(database: Database, binding: Path) -> None:
@@ -64,10 +96,10 @@ def install_engine(database: Database, binding: Path) -> None:
 
 
 @pytest.fixture
-def theirs(garage: Database, binding: Path) -> Database:
+def theirs(cluster: Cluster, garages_bound: str) -> Iterator[Database]:
     """The same with the engine on it."""
-    install_engine(garage, binding)
-    return garage
+    with fresh_database(cluster, garages_bound) as database:
+        yield database
 
 
 def test_nothing_of_theirs_changes(garage: Database, binding: Path) -> None:
@@ -624,13 +656,24 @@ VALUES = {
 
 
 def columns_of(db: Database) -> list[Row]:
-    return db.sql("select id, to_jsonb(r) as row from session_requests as r order by id")
+    """What stands in all rows, as there are many."""
+    return db.sql(
+        "select count(*), md5(string_agg(to_jsonb(r)::text, ' ' order by id))"
+        " from session_requests as r"
+    )
 
 
 @pytest.fixture
-def of_their_own(theirs: Database, request: pytest.FixtureRequest) -> Database:
-    theirs.sql(HISTORY)
-    theirs.sql(request.param)
+def of_their_own(
+    cluster: Cluster, garages_with_history: str, request: pytest.FixtureRequest
+) -> Iterator[Database]:
+    with fresh_database(cluster, garages_with_history) as theirs:
+        make_their_own(theirs, request.param)
+        yield theirs
+
+
+def make_their_own(theirs: Database, columns: str) -> None:
+    theirs.sql(columns)
     there = theirs.sql(
         "select attname as name from pg_attribute where attrelid = 'session_requests'::regclass"
         " and attname = any(%s)",
@@ -638,7 +681,6 @@ def of_their_own(theirs: Database, request: pytest.FixtureRequest) -> Database:
     )
     for column in there:
         theirs.sql(f"update session_requests set {column['name']} = {VALUES[column['name']]}")
-    return theirs
 
 
 @pytest.mark.parametrize("of_their_own", OWN.values(), ids=OWN, indirect=True)
