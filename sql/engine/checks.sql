@@ -808,7 +808,8 @@ from (
             from pg_catalog.pg_proc as f
             inner join pg_catalog.pg_namespace as n on n.oid = f.pronamespace
             cross join btrim(regexp_replace(f.prosrc, '\s+', ' ', 'g')) as b (body)
-            where n.nspname || '.' || f.proname = w.name
+            where
+                n.nspname = split_part(w.name, '.', 1) and f.proname = split_part(w.name, '.', 2)
         ) as p
         on true
     -- The feature's own is missed by its own check.
