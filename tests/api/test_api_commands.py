@@ -47,6 +47,7 @@ class Checkout:
             "sql",
             "stack",
             "supabase",
+            "app_base",
             "webhook_app",
         ):
             ignored = shutil.ignore_patterns("node_modules", "__pycache__")

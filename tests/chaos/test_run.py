@@ -157,8 +157,8 @@ BROKEN = {
     "an accept that takes over": Broken(
         "each_request_has_one_winner",
         "dispatch.accept_request",
-        "where id = p_request_id and status::text = 'pending'",
-        "where id = p_request_id and status in ('pending', 'accepted')",
+        "id = p_request_id and status::text = 'pending'",
+        "id = p_request_id and status in ('pending', 'accepted')",
         also="drop trigger session_requests_guard on public.session_requests",
     ),
     "an accept that is answered and not done": Broken(
