@@ -21,6 +21,7 @@ declare
     v_event_id bigint;
     -- Whether this transaction sends its notices; else the loop does.
     v_is_sender boolean;
+    v_payload text;
 begin
     -- Ids are given before the commit, so a lower id can appear after a higher one. Until this
     -- transaction ends, the lock says that ids above this floor may still come; readers stop there
@@ -67,6 +68,8 @@ begin
         end if;
     end if;
 
+    -- A marketplace that was there first may have customers who do not sign in.
+    p_topics := array_remove(p_topics, null);
     insert into dispatch.request_events (
         id, request_id, event, actor_id, topics, payload, delivered_at
     )
@@ -76,8 +79,7 @@ begin
         p_request_id,
         p_event,
         auth.uid(),
-        -- A marketplace that was there first may have customers who do not sign in.
-        array_remove(p_topics, null),
+        p_topics,
         jsonb_build_object(
             'event', p_event,
             'event_id', v_event_id,
@@ -91,15 +93,14 @@ begin
             'created_at', p_requested_at
         ) || p_extra,
         case when v_is_sender or p_topics = '{}' then clock_timestamp() end
-    );
+    )
+    returning case when v_is_sender then (payload - 'decline_reason')::text end into v_payload;
     if v_is_sender then
         perform dispatch.send_notices(
-            e.topics,
-            array_fill(e.event, array[cardinality(e.topics)]),
-            array_fill((e.payload - 'decline_reason')::text, array[cardinality(e.topics)])
-        )
-        from dispatch.request_events as e
-        where e.id = v_event_id;
+            p_topics,
+            array_fill(p_event, array[cardinality(p_topics)]),
+            array_fill(v_payload, array[cardinality(p_topics)])
+        );
     end if;
     return v_event_id;
 end;

@@ -85,7 +85,7 @@ from (
     ('dispatch.may_use_topic', '8dc88036581acbf57a87d88681d9799b', '{}'),
     ('dispatch.next_event_id', 'f3eb14b312dfc9e25fa4e52ce67ceb86', '{}'),
     ('dispatch.queue_pushes', 'e73087570c47464180cabe869f459c72', '{}'),
-    ('dispatch.record_event', 'e2e6be4a0c195b0cb27fc337992fe8fb', '{}'),
+    ('dispatch.record_event', 'e2adb27ba7de5f76dc292e0361058a6f', '{}'),
     ('dispatch.send_broadcasts', 'a9ecc4fb368f2b9fe90110c8dfb7496b', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),

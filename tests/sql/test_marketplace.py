@@ -259,8 +259,6 @@ FAULTS = {
 EXCLUDING = {
     fault for fault in FAULTS if re.search("create view|revoke update on auth.users", fault)
 }
-    fault for fault in FAULTS if re.search("create view|revoke update on auth.users", fault)
-}
 
 
 def told(error: str) -> list[str]:

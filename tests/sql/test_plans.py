@@ -370,3 +370,21 @@ def test_vacuum_takes_what_was_delivered_out_of_the_loops_way(db: Database) -> N
     assert pages_read() <= 3
     db.sql("alter table dispatch.request_events reset (vacuum_index_cleanup)")
     assert pages_read() > 3
+
+
+def test_a_log_that_was_vacuumed_while_empty_is_not_read_for_each_event(db: Database) -> None:
+    """Then a sequential scan seems to cost nothing, and a session keeps its plan."""
+    superuser = db.superuser()
+    superuser.execute("set session_replication_role = replica")
+    superuser.execute((PEOPLE + REQUESTS.format(201, 300)).encode())
+    superuser.execute("truncate dispatch.request_events")
+    superuser.execute("vacuum dispatch.request_events")
+    superuser.execute("set session_replication_role = origin")
+    with superuser.transaction():
+        swept = "select dispatch.sweep(1000, now() + interval '61 minutes')"
+        assert superuser.execute(swept).fetchone() == (100,)
+        read = superuser.execute(
+            "select seq_tup_read from pg_stat_xact_user_tables"
+            " where relid = 'dispatch.request_events'::regclass"
+        ).fetchone()
+    assert read and read[0] <= 100
