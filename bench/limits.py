@@ -44,7 +44,9 @@ LIMITS = (
 
 
 def bound(line: dict[str, Any], others: Iterable[dict[str, Any]]) -> float | None:
-    """The most (of "<=" the least) that can be measured; None: its goal can be met."""
+    """The most (of "<=" the least) that can be measured; None: its goal is met, or can be."""
+    if line["met"]:
+        return None
     for limit in LIMITS:
         if not re.fullmatch(limit.lines, line["name"]):
             continue

@@ -40,7 +40,7 @@ class Report:
             if isinstance(each, Curve):
                 curves.append(line)
             else:
-                say(in_words(line, bound(line, results) if not line["met"] else None))
+                say(in_words(line, bound(line, results)))
                 results.append(line)
         self.results = [line for line in self.results if line["subject"] != subject] + results
         self.curves = [line for line in self.curves if line["subject"] != subject] + curves
@@ -58,7 +58,7 @@ class Report:
         return "\n".join(in_words(line, self._bound(line)) for line in self.results)
 
     def _bound(self, line: Line) -> float | None:
-        return None if line["met"] else bound(line, self.results)
+        return bound(line, self.results)
 
     def markdown(self) -> str:
         rows = [

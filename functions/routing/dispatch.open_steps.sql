@@ -18,19 +18,14 @@ begin
     for v_step in
         select * from dispatch.due_steps(p_request.id, p_request.customer_id, p_over_at, p_at)
     loop
-        delete from dispatch.steps as s
-        where s.request_id = p_request.id and s.turn = v_step.turn;
         if v_step.skipped is not null then
-            perform dispatch.log_skipped(
-                p_request,
-                jsonb_build_array(
-                    jsonb_build_object(
-                        'mechanic_id', v_step.mechanic_id, 'reason', v_step.skipped
-                    )
-                )
+            perform dispatch.skip_step(
+                p_request, v_step.turn, v_step.mechanic_id, v_step.skipped
             );
             continue;
         end if;
+        delete from dispatch.steps as s
+        where s.request_id = p_request.id and s.turn = v_step.turn;
         perform dispatch.record_event(
             p_request.id, p_request.session_type, p_request.plan_code, p_request.created_at,
             'priority_request',

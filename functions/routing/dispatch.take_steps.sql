@@ -38,15 +38,8 @@ begin
         continue when not exists (
             select from dispatch.mechanics as m where m.id = v_step.mechanic_id
         );
-        delete from dispatch.steps as s
-        where s.request_id = p_request.id and s.turn = v_step.turn;
-        perform dispatch.log_skipped(
-            p_request,
-            jsonb_build_array(
-                jsonb_build_object(
-                    'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
-                )
-            )
+        perform dispatch.skip_step(
+            p_request, v_step.turn, v_step.mechanic_id, 'unknown_mechanic'
         );
     end loop;
 

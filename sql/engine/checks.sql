@@ -1065,14 +1065,11 @@ from (
         select
             n.nspowner::regrole::text as owner,
             v.privilege || ' on ' || c.oid::regclass as what,
-            case c.relkind
-                when 'S' then has_sequence_privilege(n.nspowner, c.oid, v.privilege)
-                else
-                    case v.privilege
-                        when 'update of a column'
-                            then has_any_column_privilege(n.nspowner, c.oid, 'update')
-                        else has_table_privilege(n.nspowner, c.oid, v.privilege)
-                    end
+            case
+                when c.relkind = 'S' then has_sequence_privilege(n.nspowner, c.oid, v.privilege)
+                when v.privilege = 'update of a column'
+                    then has_any_column_privilege(n.nspowner, c.oid, 'update')
+                else has_table_privilege(n.nspowner, c.oid, v.privilege)
             end as has
         from pg_catalog.pg_namespace as n
         cross join pg_catalog.pg_class as c

@@ -4255,19 +4255,14 @@ begin
     for v_step in
         select * from dispatch.due_steps(p_request.id, p_request.customer_id, p_over_at, p_at)
     loop
-        delete from dispatch.steps as s
-        where s.request_id = p_request.id and s.turn = v_step.turn;
         if v_step.skipped is not null then
-            perform dispatch.log_skipped(
-                p_request,
-                jsonb_build_array(
-                    jsonb_build_object(
-                        'mechanic_id', v_step.mechanic_id, 'reason', v_step.skipped
-                    )
-                )
+            perform dispatch.skip_step(
+                p_request, v_step.turn, v_step.mechanic_id, v_step.skipped
             );
             continue;
         end if;
+        delete from dispatch.steps as s
+        where s.request_id = p_request.id and s.turn = v_step.turn;
         perform dispatch.record_event(
             p_request.id, p_request.session_type, p_request.plan_code, p_request.created_at,
             'priority_request',
@@ -4837,6 +4832,35 @@ comment on function dispatch.score_match(dispatch.mechanics, text, text, text, t
 revoke all on function dispatch.score_match(dispatch.mechanics, text, text, text, timestamptz)
 from public, anon, authenticated, service_role;
 
+-- Changes dispatch.steps, dispatch.request_events.
+create or replace function dispatch.skip_step(
+    p_request dispatch.requests,
+    p_turn integer,
+    p_mechanic_id uuid,
+    p_reason text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from dispatch.steps as s where s.request_id = p_request.id and s.turn = p_turn;
+    perform dispatch.log_skipped(
+        p_request,
+        jsonb_build_array(
+            jsonb_build_object('mechanic_id', p_mechanic_id, 'reason', p_reason)
+        )
+    );
+end;
+$$;
+
+comment on function dispatch.skip_step(dispatch.requests, integer, uuid, text) is
+'Passes over the favourite of this turn, for this reason, and logs it.';
+revoke all on function dispatch.skip_step(dispatch.requests, integer, uuid, text)
+from public, anon, authenticated, service_role;
+
 -- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: on
 -- ours the guard does so within the statement, on a marketplace that was there first its triggers.
 create or replace function dispatch.take_steps(
@@ -4877,15 +4901,8 @@ begin
         continue when not exists (
             select from dispatch.mechanics as m where m.id = v_step.mechanic_id
         );
-        delete from dispatch.steps as s
-        where s.request_id = p_request.id and s.turn = v_step.turn;
-        perform dispatch.log_skipped(
-            p_request,
-            jsonb_build_array(
-                jsonb_build_object(
-                    'mechanic_id', v_step.mechanic_id, 'reason', 'unknown_mechanic'
-                )
-            )
+        perform dispatch.skip_step(
+            p_request, v_step.turn, v_step.mechanic_id, 'unknown_mechanic'
         );
     end loop;
 

@@ -294,9 +294,8 @@ def test_an_owner_who_sees_no_account_is_told(empty_db: Database) -> None:
     try:
         for policy, is_told in (("", True), ("create policy p on auth.users using (true)", False)):
             superuser.execute(policy.encode())
-            with pytest.raises(
-                RuntimeError
-            ) as raised:  # without the policy for this, then the next
+            # Without the policy for this, then for what is lacking next.
+            with pytest.raises(RuntimeError) as raised:
                 run_psql(empty_db.dsn("stranger"), "-f", str(ROOT / MARKETPLACE))
             assert (line in str(raised.value)) == is_told
     finally:
