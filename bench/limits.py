@@ -1,7 +1,8 @@
 """What bounds a line of the table whatever our code does: its figure stands in place of a miss.
 
-Either the instructions of the bare statement beside those of the same statement called by name,
-through our function with neither rules nor log; or another line, of the least that must be done.
+Either the instructions of two statements without rules and log, one of which does the least that
+ours must: it is called by name through our function, or writes what the other need not; or another
+line, of that least.
 """
 
 import json
@@ -24,7 +25,7 @@ class Limit:
     # A line of the table, or two of the profile.
     line: str = ""
     bare: str = ""
-    called: str = ""
+    least: str = ""
 
 
 # Where the disk is slow, its time hides these instructions: "flush".
@@ -33,12 +34,18 @@ LIMITS = (
     Limit(
         r"accept, \d+ connections, notice included(, at the least)?",
         bare="bare UPDATE by id",
-        called="an accept without guard and log",
+        least="an accept without guard and log",
     ),
     Limit(
         r"intake, \d+ connections, beside INSERTs of row, log and ledger",
         bare="INSERT of the row, a narrow log row and a narrow ledger row",
-        called="a booking without routing and log",
+        least="a booking without routing and log",
+    ),
+    # Where everyone is told, no step goes and no mechanic is locked.
+    Limit(
+        r"sweep of [\d,]+ windows that pass to the next favourite",
+        bare="one UPDATE of due windows, for each",
+        least="one UPDATE of due windows, their steps' DELETE and mechanics' lock, for each",
     ),
 )
 
@@ -54,6 +61,6 @@ def bound(line: dict[str, Any], others: Iterable[dict[str, Any]]) -> float | Non
             found = [other["value"] for other in others if other["name"] == limit.line]
         else:
             costs = json.loads(INSTRUCTIONS.read_text())
-            found = [costs[limit.bare] / costs[limit.called]]
+            found = [costs[limit.bare] / costs[limit.least]]
         return next((value for value in found if not is_met(line["goal"], value)), None)
     return None

@@ -77,11 +77,11 @@ SWEEP = (
     Step("a sweep without the log", "sweep.sql", (LOG_UPDATE,), rows=BATCH),
     Step("a sweep, for each window", "sweep.sql", rows=BATCH),
 )
-# The same windows, of which each has a favourite who is asked next. The bare statement tells and
-# locks nobody; nothing is known yet of its table, so it is told to go by the ids.
+# The same windows, of which each has a favourite who is asked next, and is locked, so that a
+# suspension sees it. Nothing is known yet of the bare statement's table: it goes by the ids.
 TURN = (
     Step(
-        "one UPDATE of due windows and one DELETE of their steps, for each",
+        "one UPDATE of due windows, their steps' DELETE and mechanics' lock, for each",
         "turn_bare.sql",
         before="set enable_seqscan = off;\n\n"
         + sweep.CHAINS.format(schema="bench", table="bench.session_requests"),

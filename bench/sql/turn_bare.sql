@@ -18,11 +18,17 @@ with over as (
             limit 50
         ))
     returning s.request_id, s.mechanic_id, s.window_minutes
+),
+
+asked as (
+    select m.id from bench.mechanics as m
+    where m.id in (select over.mechanic_id from over)
+    for share
 )
 
 update bench.session_requests as r
 set
     preferred_mechanic_id = over.mechanic_id, priority_window_minutes = over.window_minutes,
     priority_notified_at = now(), updated_at = now()
-from over
+from over inner join asked on asked.id = over.mechanic_id
 where r.id = over.request_id;

@@ -12,37 +12,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_step record;
     v_reason text;
     v_is_due boolean;
 begin
-    -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
-    -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
-    -- dispatch.follow_sessions. But by the foreign key nothing can be opened for one who is being
-    -- deleted.
-    for v_step in
-        select s.turn, s.mechanic_id from dispatch.steps as s
-        where
-            s.request_id = p_request.id
-            and not exists (
-                select from dispatch.mechanics as m where m.id = s.mechanic_id for share skip locked
-            )
-            and not exists (
-                select from dispatch.mechanics as m
-                where m.id = s.mechanic_id
-                for key share skip locked
-            )
-        order by s.turn
-    loop
-        -- (One who is gone is passed over when their turn comes.)
-        continue when not exists (
-            select from dispatch.mechanics as m where m.id = v_step.mechanic_id
-        );
-        perform dispatch.skip_step(
-            p_request, v_step.turn, v_step.mechanic_id, 'unknown_mechanic'
-        );
-    end loop;
-
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
     if v_is_due then

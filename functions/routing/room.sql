@@ -30,7 +30,6 @@
 \ir dispatch.route_request.sql
 \ir dispatch.routing_note.sql
 \ir dispatch.score_match.sql
-\ir dispatch.skip_step.sql
 \ir dispatch.take_steps.sql
 \ir dispatch.unannounced_requests.sql
 \ir dispatch.wants_priority.sql

@@ -185,7 +185,7 @@ from (
     ('dispatch.mechanic_words', '5214b0419e84a83d840a170df2f14a4a', '{}'),
     ('dispatch.note_routing', 'b008c6481279bc6d6954a878a4a7a131', '{}'),
     ('dispatch.note_turns', '3589d1a52294efd0d93c95ed2f34f532', '{}'),
-    ('dispatch.open_steps', '7d29450354618117cc379a66fecbe06c', '{}'),
+    ('dispatch.open_steps', '542e085c6bc78506679ec9c461eed9a7', '{}'),
     (
         'dispatch.pending_windows', '6fb3b4931868969cd07f518ef3f4ecc9',
         '{enable_sort=off}'
@@ -197,8 +197,7 @@ from (
     ('dispatch.route_request', '47f90c8118e797f55c866c5afaa840d9', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
-    ('dispatch.skip_step', '48fd2d8cd5f7905ebb1827dfddeb4c32', '{}'),
-    ('dispatch.take_steps', '35c09da6dd2750e24cb9f2edfa83719d', '{}'),
+    ('dispatch.take_steps', '40a08180e7da8bc71a616e6117ebb362', '{}'),
     ('dispatch.unannounced_requests', '69bb4e873edbf770c8921b5a16c7f2a6', '{}'),
     ('dispatch.wants_priority', '83c91025eb37fbc65fd17ef9c1e70062', '{}'),
     ('dispatch.ways_to_match', 'eccaca3cfbed2f40f94eedd66d52b194', '{}'),

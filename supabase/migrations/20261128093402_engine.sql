@@ -4235,7 +4235,8 @@ from public, anon, authenticated, service_role;
 -- By name only those can call it who may use the schema; it tells nobody anything.
 grant execute on function dispatch.mechanic_words(uuid, boolean, text[], text, text) to public;
 
--- Changes dispatch.steps, dispatch.request_events. For dispatch.take_steps alone.
+-- Changes dispatch.steps, dispatch.request_events. For dispatch.take_steps alone. It decides whose
+-- turn it is as dispatch.due_steps does, which only looks.
 create or replace function dispatch.open_steps(
     p_request dispatch.requests,
     p_over_at timestamptz,
@@ -4250,36 +4251,70 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_reason text := p_reason;
-    v_step record;
+    v_began_at timestamptz := p_over_at;
+    v_ends_at timestamptz;
+    v_mechanic_id uuid;
+    v_user_id uuid;
+    v_is_approved boolean;
+    v_window_minutes integer;
+    v_skipped text;
 begin
-    for v_step in
-        select * from dispatch.due_steps(p_request.id, p_request.customer_id, p_over_at, p_at)
-    loop
-        if v_step.skipped is not null then
-            perform dispatch.skip_step(
-                p_request, v_step.turn, v_step.mechanic_id, v_step.skipped
+    while v_began_at <= p_at loop
+        delete from dispatch.steps as s
+        where
+            s.ctid = (
+                select n.ctid from dispatch.steps as n
+                where n.request_id = p_request.id
+                order by n.turn
+                limit 1
+            )
+        returning s.mechanic_id, s.window_minutes into v_mechanic_id, v_window_minutes;
+        exit when not found;
+        -- Locked, so that a suspension or deletion sees what is opened here. One under way is not
+        -- waited for, as it may wait for whoever called this: what is opened for its mechanic is
+        -- moved on by dispatch.follow_sessions. But by the foreign key nothing can be opened for one
+        -- who is being deleted: they are not found, as if they were gone.
+        select m.user_id, m.is_approved into v_user_id, v_is_approved
+        from dispatch.mechanics as m
+        where m.id = v_mechanic_id
+        for share skip locked;
+        if not found then
+            select m.user_id, m.is_approved into v_user_id, v_is_approved
+            from dispatch.mechanics as m
+            where m.id = v_mechanic_id
+            for key share skip locked;
+        end if;
+        v_skipped := dispatch.why_not_asked(
+            v_mechanic_id, v_user_id, v_is_approved, p_request.customer_id
+        );
+        if v_skipped is not null then
+            perform dispatch.log_skipped(
+                p_request,
+                jsonb_build_array(
+                    jsonb_build_object('mechanic_id', v_mechanic_id, 'reason', v_skipped)
+                )
             );
             continue;
         end if;
-        delete from dispatch.steps as s
-        where s.request_id = p_request.id and s.turn = v_step.turn;
+        v_ends_at := v_began_at + make_interval(mins => v_window_minutes);
         perform dispatch.record_event(
             p_request.id, p_request.session_type, p_request.plan_code, p_request.created_at,
             'priority_request',
-            array['customer:' || p_request.customer_id, 'mechanic:' || v_step.user_id],
+            array['customer:' || p_request.customer_id, 'mechanic:' || v_user_id],
             jsonb_build_object('reason', v_reason),
-            v_step.window_minutes, v_step.ends_at
+            v_window_minutes, v_ends_at
         );
         if v_reason = 'window_ended' then
             perform dispatch.note_silence(p_request);
         end if;
-        p_request.preferred_mechanic_id := v_step.mechanic_id;
-        p_request.preferred_user_id := v_step.user_id;
-        p_request.window_minutes := v_step.window_minutes;
-        p_request.window_began_at := v_step.began_at;
-        p_request.window_ends_at := v_step.ends_at;
-        p_request.announced_at := case when v_step.ends_at <= p_at then p_request.announced_at end;
+        p_request.preferred_mechanic_id := v_mechanic_id;
+        p_request.preferred_user_id := v_user_id;
+        p_request.window_minutes := v_window_minutes;
+        p_request.window_began_at := v_began_at;
+        p_request.window_ends_at := v_ends_at;
+        p_request.announced_at := case when v_ends_at <= p_at then p_request.announced_at end;
         -- The next one's turn comes with the end of this window, late as it may be told.
+        v_began_at := v_ends_at;
         v_reason := 'window_ended';
     end loop;
     return p_request;
@@ -4287,8 +4322,8 @@ end;
 $$;
 
 comment on function dispatch.open_steps(dispatch.requests, timestamptz, text, timestamptz) is
-'Tells the favourites whose turn has come by p_at (dispatch.due_steps), the first of them because '
-'of p_reason. Returns the request with the last one''s window.';
+'Tells the favourites whose turn has come by p_at, the window before them being over at '
+'p_over_at, the first of them because of p_reason. Returns the request with the last window.';
 revoke all on function dispatch.open_steps(dispatch.requests, timestamptz, text, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -4832,35 +4867,6 @@ comment on function dispatch.score_match(dispatch.mechanics, text, text, text, t
 revoke all on function dispatch.score_match(dispatch.mechanics, text, text, text, timestamptz)
 from public, anon, authenticated, service_role;
 
--- Changes dispatch.steps, dispatch.request_events.
-create or replace function dispatch.skip_step(
-    p_request dispatch.requests,
-    p_turn integer,
-    p_mechanic_id uuid,
-    p_reason text
-)
-returns void
-language plpgsql
-volatile
-security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    delete from dispatch.steps as s where s.request_id = p_request.id and s.turn = p_turn;
-    perform dispatch.log_skipped(
-        p_request,
-        jsonb_build_array(
-            jsonb_build_object('mechanic_id', p_mechanic_id, 'reason', p_reason)
-        )
-    );
-end;
-$$;
-
-comment on function dispatch.skip_step(dispatch.requests, integer, uuid, text) is
-'Passes over the favourite of this turn, for this reason, and logs it.';
-revoke all on function dispatch.skip_step(dispatch.requests, integer, uuid, text)
-from public, anon, authenticated, service_role;
-
 -- Changes dispatch.steps, dispatch.request_events. The request itself is its caller's to write: on
 -- ours the guard does so within the statement, on a marketplace that was there first its triggers.
 create or replace function dispatch.take_steps(
@@ -4875,37 +4881,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_step record;
     v_reason text;
     v_is_due boolean;
 begin
-    -- Locked, so that a suspension or deletion sees what is opened here. One under way is not waited
-    -- for, as it may wait for whoever called this: what is opened for its mechanic is moved on by
-    -- dispatch.follow_sessions. But by the foreign key nothing can be opened for one who is being
-    -- deleted.
-    for v_step in
-        select s.turn, s.mechanic_id from dispatch.steps as s
-        where
-            s.request_id = p_request.id
-            and not exists (
-                select from dispatch.mechanics as m where m.id = s.mechanic_id for share skip locked
-            )
-            and not exists (
-                select from dispatch.mechanics as m
-                where m.id = s.mechanic_id
-                for key share skip locked
-            )
-        order by s.turn
-    loop
-        -- (One who is gone is passed over when their turn comes.)
-        continue when not exists (
-            select from dispatch.mechanics as m where m.id = v_step.mechanic_id
-        );
-        perform dispatch.skip_step(
-            p_request, v_step.turn, v_step.mechanic_id, 'unknown_mechanic'
-        );
-    end loop;
-
     -- What the clock says comes first, whoever asks.
     v_is_due := p_request.window_ends_at <= p_at and dispatch.favorites_priority_enabled();
     if v_is_due then

@@ -81,7 +81,7 @@ def test_each_limit_is_of_a_line_that_there_is() -> None:
     costs = json.loads(INSTRUCTIONS.read_text())
     for limit in LIMITS:
         assert any(re.fullmatch(limit.lines, name) for name in names), limit
-        assert {limit.line, limit.bare, limit.called} <= {*names, *costs, ""}, limit
+        assert {limit.line, limit.bare, limit.least} <= {*names, *costs, ""}, limit
 
 
 def test_report(tmp_path: Path) -> None:

@@ -181,9 +181,9 @@ BROKEN = {
     ),
     "a turn from when it is told": Broken(
         "each_favourite_is_asked_in_turn",
-        "dispatch.due_steps",
-        "began_at := ends_at;",
-        "began_at := p_now;",
+        "dispatch.open_steps",
+        "v_began_at timestamptz := p_over_at;",
+        "v_began_at timestamptz := p_at;",
         seconds=6,
     ),
     "a turn that nobody knows of until it is told": Broken(
