@@ -116,7 +116,7 @@ def _keys(secret: str, is_base64: bool) -> list[jwt.PyJWK]:
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise KeyFault(f"PGRST_JWT_SECRET cannot be read: {error}.") from error
     except (KeyError, NotImplementedError) as error:
-        raise KeyFault("PGRST_JWT_SECRET has a JWK that lacks its key, or signs nothing.") from error
+        raise KeyFault("PGRST_JWT_SECRET has a JWK without a key or an algorithm.") from error
     if len(plain) < 32:
         raise KeyFault("PGRST_JWT_SECRET must have at least 32 characters, as PostgREST wants.")
     key = {"kty": "oct", "k": base64.urlsafe_b64encode(plain).rstrip(b"=").decode()}

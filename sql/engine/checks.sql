@@ -128,7 +128,7 @@ from (
     left join pg_catalog.pg_trigger as t
         on t.tgname = w.name and t.tgrelid = to_regclass(w.relation)
     union all
-    -- All is done as the owner; to whom rows are hidden, every favourite is unknown and nothing due.
+    -- All is done as the owner. Rows hidden from it: every favourite is unknown, nothing is due.
     select
         'rows of the marketplace',
         count(h.oid) = 0,
@@ -1646,8 +1646,8 @@ from (
                     'realtime.send(jsonb, text, text, boolean) is missing, and nothing is '
                     'broadcast: see the platform''s migrations of Realtime'
             else
-                'authenticated joins private topics by select and insert on realtime.messages and by '
-                'realtime.topic, ' || d.nspowner::regrole || ' sends by realtime.send'
+                'authenticated joins private topics by select and insert on realtime.messages and '
+                'realtime.topic(), ' || d.nspowner::regrole || ' sends by realtime.send'
         end
     from (select 'realtime'::name as name) as w
     left join pg_catalog.pg_namespace as n on n.nspname = w.name

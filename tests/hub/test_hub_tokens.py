@@ -244,9 +244,7 @@ def test_each_of_postgrest_s_ways_to_give_a_secret(tmp_path: Path) -> None:
 def test_a_secret_that_is_none_is_told(tmp_path: Path, secret: str) -> None:
     (tmp_path / "the bytes").write_bytes(b"\xff" * 40)
     with pytest.raises(KeyFault, match="PGRST_JWT_SECRET"):
-        Tokens(
-            secret.replace("@", f"@{tmp_path}/"), is_base64=True, audience="", role_path=".role"
-        )
+        Tokens(secret.replace("@", f"@{tmp_path}/"), is_base64=True, audience="", role_path=".role")
 
 
 def test_the_role_is_where_postgrest_looks_for_it() -> None:
