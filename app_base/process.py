@@ -38,9 +38,8 @@ def run(
     """Serve until it ends; the exit status."""
     log_to_output(app)
     try:
-        config = from_environ(os.environ)
+        asyncio.run(serve(from_environ(os.environ)))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return CANNOT_START
-    asyncio.run(serve(config))
     return 0

@@ -22,7 +22,13 @@ class Settings:
         self.problems: list[str] = []
 
     def text(self, name: str) -> str:
-        return self._environ.get(name, "").strip()
+        value = self._environ.get(name, "").strip()
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # bytes that are no text
+            self.problems.append(f"{name} is not UTF-8.")
+            return value.encode(errors="replace").decode()
+        return value
 
     def whole_number(self, name: str, default: int, most: int) -> int:
         value = self.text(name) or str(default)
@@ -37,9 +43,17 @@ class Settings:
             self.problems.append(f"DATABASE_URL is missing: give it postgresql://{role}:…@host/db.")
         else:
             try:
-                conninfo_to_dict(url)
+                found = conninfo_to_dict(url)
             except psycopg.ProgrammingError:  # its message may show the password: not passed on
                 self.problems.append(
                     f"DATABASE_URL is no PostgreSQL address: postgresql://{role}:…@host/db."
                 )
+            else:
+                # A rest of the password, which each connection that fails would show in the log.
+                port = str(found.get("port") or "")
+                if "@" in str(found.get("host") or "") or not re.fullmatch(r"[0-9,]*", port):
+                    self.problems.append(
+                        "DATABASE_URL has no such host and port: in its password, @ is written %40,"
+                        " / is %2F."
+                    )
         return url

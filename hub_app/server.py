@@ -19,6 +19,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from app_base.process import log
+from app_base.settings import ConfigError
 
 from .config import Config
 from .database import PAGE, Database, Event, Heard, Log
@@ -354,7 +355,8 @@ def refusal_of(error: psycopg.Error) -> Refusal:
             said.message_detail or "",
             said.message_hint or "",
         )
-    if error.sqlstate == "22P02":  # a sub that is no uuid, as PostgREST answers it
+    # A sub that is no uuid, as PostgREST answers it, or a claim that is no text of PostgreSQL's.
+    if isinstance(error, psycopg.DataError):
         return Refusal(
             400,
             "The token's sub is no uuid",
@@ -399,7 +401,11 @@ def listener(config: Config) -> socket.socket:
     door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)
     # Whoever vanishes without a word is gone a while after the next message.
     door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * KEEP_ALIVE * 1000)
-    door.bind((config.host, config.port))
+    try:
+        door.bind((config.host, config.port))
+    except OSError as error:
+        problem = f"HUB_HOST and HUB_PORT, {config.host} and {config.port}: {error.strerror}."
+        raise ConfigError("The hub", [problem]) from error
     return door
 
 
@@ -409,6 +415,7 @@ async def serve(config: Config) -> None:
     # With thousands of clients a full collection holds up everything for half a second, and while
     # they come it finds nothing: one at each two million objects more, not at each quarter more.
     gc.set_threshold(50_000, 10, 4)
+    door = listener(config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -418,7 +425,7 @@ async def serve(config: Config) -> None:
             hub.app(), access_log=None, handler_cancellation=True, shutdown_timeout=5
         )
         await runner.setup()
-        site = web.SockSite(runner, listener(config), backlog=4096)
+        site = web.SockSite(runner, door, backlog=4096)
         await site.start()
         following = asyncio.create_task(hub.follow())
         _log("started", port=config.port)

@@ -1,7 +1,6 @@
 """Access tokens, checked as PostgREST checks them, by the same settings."""
 
 import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -53,7 +52,10 @@ class Tokens:
             named = [audience] if isinstance(audience, str) else audience
             if not isinstance(named, list) or self._audience not in named:
                 raise TokenFault("The token is for another audience.")
-        ends_at = float(claims["exp"]) + LEEWAY if "exp" in claims else None
+        try:
+            ends_at = float(claims["exp"]) + LEEWAY if "exp" in claims else None
+        except OverflowError:
+            ends_at = None
         return Token(json.dumps(claims), self._role(claims), ends_at)
 
     def _verified(self, token: str) -> dict[str, Any]:
@@ -75,6 +77,8 @@ class Tokens:
                     fault = error  # another key's, maybe
         except jwt.InvalidTokenError as error:
             fault = error
+        except UnicodeEncodeError as error:  # bytes that are no text
+            raise TokenFault("The token does not hold: it is not UTF-8.") from error
         raise TokenFault(f"The token does not hold: {fault}.")
 
     def _role(self, claims: object) -> str | None:
@@ -97,9 +101,11 @@ def _keys(secret: str, is_base64: bool) -> list[jwt.PyJWK]:
             secret = Path(secret[1:]).read_text().strip()
         except OSError as error:
             raise KeyFault(f"PGRST_JWT_SECRET names a file: {error.strerror}.") from error
+        except ValueError as error:
+            raise KeyFault("PGRST_JWT_SECRET names a file that is no text.") from error
     try:
         found = json.loads(secret)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     try:
         if isinstance(found, dict):
@@ -107,8 +113,10 @@ def _keys(secret: str, is_base64: bool) -> list[jwt.PyJWK]:
         # As PostgREST reads it, in either alphabet.
         digits = secret.translate(str.maketrans("-_.", "+/="))
         plain = base64.b64decode(digits, validate=True) if is_base64 else secret.encode()
-    except (jwt.PyJWTError, binascii.Error, TypeError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise KeyFault(f"PGRST_JWT_SECRET cannot be read: {error}.") from error
+    except (KeyError, NotImplementedError) as error:
+        raise KeyFault("PGRST_JWT_SECRET has a JWK without a key or an algorithm.") from error
     if len(plain) < 32:
         raise KeyFault("PGRST_JWT_SECRET must have at least 32 characters, as PostgREST wants.")
     key = {"kty": "oct", "k": base64.urlsafe_b64encode(plain).rstrip(b"=").decode()}

@@ -127,6 +127,43 @@ from (
     ) as w (name, relation, function, is_needed)
     left join pg_catalog.pg_trigger as t
         on t.tgname = w.name and t.tgrelid = to_regclass(w.relation)
+    union all
+    -- All is done as the owner. Rows hidden from it: every favourite is unknown, nothing is due.
+    select
+        'rows of the marketplace',
+        count(h.oid) = 0,
+        coalesce(
+            'row level security hides them from ' || min(o.rolname) || ', as whom the RPCs run: '
+            || string_agg(h.oid::regclass::text, ', ' order by h.oid::regclass::text)
+            || ' (alter role … bypassrls, or alter table … no force row level security)',
+            'all seen by ' || min(o.rolname)
+        )
+    from pg_catalog.pg_namespace as n
+    inner join pg_catalog.pg_roles as o on o.oid = n.nspowner
+    left join pg_catalog.pg_class as h
+        on
+            h.relrowsecurity and not (o.rolbypassrls or o.rolsuper)
+            and (h.relforcerowsecurity or not pg_has_role(o.oid, h.relowner, 'usage'))
+            and not exists (
+                select from pg_catalog.pg_policy as p
+                where
+                    p.polrelid = h.oid and p.polpermissive and p.polcmd in ('r', '*')
+                    and (
+                        o.oid = any(p.polroles)
+                        or (0 = any(p.polroles) and pg_get_expr(p.polqual, p.polrelid) = 'true')
+                    )
+            )
+            -- What the views read.
+            and exists (
+                select from pg_catalog.pg_rewrite as r
+                inner join pg_catalog.pg_class as v on v.oid = r.ev_class
+                inner join pg_catalog.pg_depend as d
+                    on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                where
+                    v.relnamespace = n.oid and h.relnamespace <> n.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
+            )
+    where n.nspname = 'dispatch'
 ) as c
 \gset
 \endif
@@ -145,7 +182,7 @@ from (
             n.oid is not null
             and has_schema_privilege('authenticated', n.oid, 'usage')
             and has_schema_privilege('service_role', n.oid, 'usage')
-            and not has_schema_privilege('anon', n.oid, 'usage')
+            and not has_schema_privilege('anon', n.oid, 'usage, create')
             and not has_schema_privilege('authenticated', n.oid, 'create')
             and not has_schema_privilege('service_role', n.oid, 'create'),
             false
@@ -160,7 +197,14 @@ from (
                         where has_schema_privilege(r.role, n.oid, 'usage')
                     ),
                     'nobody'
-                ) || ' (see sql/engine/schemas.sql)'
+                )
+                || (
+                    select '; create: ' || string_agg(r.role, ', ' order by r.role)
+                    from unnest(array['anon', 'authenticated', 'service_role']) as r (role)
+                    where has_schema_privilege(r.role, n.oid, 'create')
+                    having count(*) > 0
+                )
+                || ' (see sql/engine/schemas.sql)'
         end as detail
     from (select to_regnamespace('dispatch') as oid) as n
     union all
@@ -231,8 +275,11 @@ from (
                 format('%s is another''s: alter … owner to %I', c.relname, o.rolname)
             ),
             (
-                c.relkind = 'r' and c.relpersistence <> 'p',
-                format('%s is lost in a crash: alter table … set logged', c.relname)
+                c.relkind <> 'v' and c.relpersistence <> 'p',
+                format(
+                    '%s is lost in a crash: alter %s … set logged',
+                    c.relname, case c.relkind when 'r' then 'table' else 'sequence' end
+                )
             ),
             (
                 c.relkind = 'r' and c.relforcerowsecurity
@@ -243,9 +290,10 @@ from (
                 )
             ),
             (
-                c.relkind = 'r' and exists (
+                -- A view is one itself.
+                exists (
                     select from pg_catalog.pg_rewrite as r
-                    where r.ev_class = c.oid
+                    where r.ev_class = c.oid and r.rulename <> '_RETURN'
                 ),
                 format('%s has a rule: drop it', c.relname)
             ),
@@ -469,7 +517,7 @@ from (
             select
                 concat_ws(
                     ' ',
-                    a.atttypid::regtype,
+                    format_type(a.atttypid, a.atttypmod),
                     case when a.attnotnull then 'not null' end,
                     case when a.attidentity = 'a' then 'generated always' end,
                     'default ' || pg_get_expr(e.adbin, e.adrelid)
@@ -1126,53 +1174,55 @@ from (
         where n.nspname = 'dispatch'
     ) as x
     union all
-    -- A setting that stays with a role or the database, and stops a rule or a read for whoever
-    -- signs in from then on. (What stops the sweep is dispatch.health()'s to say.)
+    -- A setting that stays with a role, the database or the server, and stops a rule or a read for
+    -- whoever signs in from then on. (What stops the sweep is dispatch.health()'s to say.)
     select
         'settings of roles',
         count(*) = 0,
         coalesce(
             string_agg(
-                format(
-                    'alter %s reset %s',
-                    case
-                        when s.setrole = 0 then format('database %I', current_database())
-                        when s.setdatabase = 0 then 'role ' || s.setrole::regrole
-                        else
-                            format(
-                                'role %s in database %I', s.setrole::regrole, current_database()
-                            )
-                    end,
-                    split_part(g.setting, '=', 1)
-                ),
-                '; '
+                format('alter %s reset %s', g.holder, split_part(g.setting, '=', 1)), '; '
             ),
             'none stops anything'
         )
-    from pg_catalog.pg_db_role_setting as s
-    cross join unnest(s.setconfig) as g (setting)
+    from (
+        select
+            case
+                when s.setrole = 0 then format('database %I', current_database())
+                when s.setdatabase = 0 then 'role ' || s.setrole::regrole
+                else format('role %s in database %I', s.setrole::regrole, current_database())
+            end as holder,
+            c.setting
+        from pg_catalog.pg_db_role_setting as s
+        cross join unnest(s.setconfig) as c (setting)
+        where
+            (
+                s.setdatabase = 0
+                or s.setdatabase = (
+                    select d.oid from pg_catalog.pg_database as d
+                    where d.datname = current_database()
+                )
+            )
+            and (
+                s.setrole = 0
+                or s.setrole::regrole::text in (
+                    'anon', 'authenticated', 'service_role', 'authenticator', 'webhook_app',
+                    'push_app', 'hub_app', 'dispatch_monitor'
+                )
+                or s.setrole = (
+                    select n.nspowner from pg_catalog.pg_namespace as n
+                    where n.nspname = 'dispatch'
+                )
+            )
+        union all
+        select 'system', s.name || '=' || s.setting
+        from pg_catalog.pg_settings as s
+        where s.source in ('configuration file', 'command line')
+    ) as g
     where
-        (
-            s.setdatabase = 0
-            or s.setdatabase = (
-                select d.oid from pg_catalog.pg_database as d
-                where d.datname = current_database()
-            )
-        )
-        and (
-            s.setrole = 0
-            or s.setrole::regrole::text in (
-                'anon', 'authenticated', 'service_role', 'authenticator', 'webhook_app',
-                'push_app', 'hub_app', 'dispatch_monitor'
-            )
-            or s.setrole = (
-                select n.nspowner from pg_catalog.pg_namespace as n
-                where n.nspname = 'dispatch'
-            )
-        )
         -- It stands there as it was written (SERIALIZABLE, false, 0). No trigger runs; no client
         -- reads a table that has policies; no catch-up; no booking; patterns mean something else.
-        and (
+        (
             lower(g.setting) ~ '^(session_replication_role=replica|role=.*'
             '|default_transaction_isolation=(serializable|repeatable read))$'
             or lower(g.setting)
@@ -1575,6 +1625,10 @@ from (
             has_schema_privilege('authenticated', n.oid, 'usage')
             and has_table_privilege('authenticated', c.oid, 'select')
             and has_table_privilege('authenticated', c.oid, 'insert')
+            -- What the policies ask.
+            and has_function_privilege(
+                'authenticated', to_regprocedure('realtime.topic()')::oid, 'execute'
+            )
             -- One whose table has no partitions may be too old to have it.
             and (f.oid is not null or c.relkind <> 'p')
             and (
@@ -1592,8 +1646,8 @@ from (
                     'realtime.send(jsonb, text, text, boolean) is missing, and nothing is '
                     'broadcast: see the platform''s migrations of Realtime'
             else
-                'authenticated joins private topics by select and insert on realtime.messages, '
-                || d.nspowner::regrole || ' sends by realtime.send'
+                'authenticated joins private topics by select and insert on realtime.messages and '
+                'realtime.topic(), ' || d.nspowner::regrole || ' sends by realtime.send'
         end
     from (select 'realtime'::name as name) as w
     left join pg_catalog.pg_namespace as n on n.nspname = w.name
@@ -1887,9 +1941,12 @@ from (
         'time zone' as check_name,
         case
             when current_setting('timezone') <> 'UTC'
-                then current_setting('timezone') in (
-                    select z.name from pg_catalog.pg_timezone_names as z
-                )
+                then
+                    -- As it writes an offset in hours itself.
+                    current_setting('timezone') like '<%'
+                    or current_setting('timezone') in (
+                        select z.name from pg_catalog.pg_timezone_names as z
+                    )
             else true
         end as ok,
         current_setting('timezone')

@@ -95,7 +95,7 @@ from (
     ('dispatch.explain_routing', 'b1f067604561667b2af28c66821e4488', '{}'),
     ('dispatch.health', '8458fc07129cd3e29e0f50afcf08c96a', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
-    ('dispatch.payment_checks', 'bc4dcd7d320f96ad1242c17afe479b82', '{}'),
+    ('dispatch.payment_checks', '64aef116bbcc71651b1194afa1e22213', '{}'),
     (
         'dispatch.policy_fingerprints', '81d9e124a7e3bca161d00426c9724832',
         '{quote_all_identifiers=off}'

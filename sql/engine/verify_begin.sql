@@ -9,6 +9,8 @@ set local search_path = '';
 set local lock_timeout = '10s';
 -- What is there is compared as PostgreSQL writes it.
 set local quote_all_identifiers = off;
+-- And patterns are read as they are written.
+set local standard_conforming_strings = on;
 -- Compiling a check takes longer than running it.
 set local jit = off;
 -- What is found is kept in a setting, as a standby makes no temporary table.

@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -77,6 +78,7 @@ TOKENS: dict[str, tuple[Callable[[str], str | None], bool]] = {
     "by the second key": (lambda user: signed(NEW_KEY, "ES256", "new", sub=user), True),
     "by the second key, unnamed": (lambda user: signed(NEW_KEY, "ES256", sub=user), True),
     "without an end": (lambda user: signed(sub=user, exp=None), True),
+    "until a year of 400 digits": (lambda user: signed(sub=user, exp=10**400), True),
     "expired within the leeway": (lambda user: signed(sub=user, exp=now(-10)), True),
     "of clocks that differ": (lambda user: signed(sub=user, iat=now(20), nbf=now(20)), True),
     "for nobody in particular": (lambda user: signed(sub=user, aud=None), True),
@@ -157,6 +159,19 @@ def test_it_lets_in_whom_postgrest_lets_catch_up(db: Database, keyed_hub: Hub, a
     assert set(refusals.values()) == {(401, "not_signed_in")}
 
 
+def test_what_is_no_text_is_refused(hub: Hub) -> None:
+    # PostgREST cannot be asked: it would never get a claim like this to the database.
+    odd = signed(sub=str(uuid.uuid4()), note="\0")
+    for given, refused in ((b"\xff.a.b", 401), (odd.encode(), 400)):
+        with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as client:
+            client.sendall(
+                b"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + given + b"\r\n\r\n"
+            )
+            head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+        assert int(head.split()[1]) == refused, head
+        assert json.loads(body)["details"] == "not_signed_in"
+
+
 def test_a_token_in_the_url_is_none(db: Database, hub: Hub) -> None:
     """It would be in every log between."""
     for name in ("token", "access_token", "apikey", "jwt"):
@@ -216,6 +231,22 @@ def test_each_of_postgrest_s_ways_to_give_a_secret(tmp_path: Path) -> None:
             tokens.check(signed(FOREIGN_KEY, sub="x"))
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        '{"keys": [{"kty": "oct"}]}',
+        json.dumps(json.loads(KEYS)["keys"][0] | {"alg": "none"}),
+        "[" * 3000,
+        "@the bytes",
+        "@with\0in",
+    ],
+)
+def test_a_secret_that_is_none_is_told(tmp_path: Path, secret: str) -> None:
+    (tmp_path / "the bytes").write_bytes(b"\xff" * 40)
+    with pytest.raises(KeyFault, match="PGRST_JWT_SECRET"):
+        Tokens(secret.replace("@", f"@{tmp_path}/"), is_base64=True, audience="", role_path=".role")
+
+
 def test_the_role_is_where_postgrest_looks_for_it() -> None:
     claims: dict[str, Any] = {"https://my.app/role": "one", "realm": {"roles": ["two", 3]}}
     for path, role in (
@@ -250,3 +281,21 @@ def test_a_wrong_environment_is_told_at_once(tmp_path: Path) -> None:
         assert "secret" not in done.stderr and "short" not in done.stderr
         for name in wrong if given is wrong else ("DATABASE_URL", "PGRST_JWT_SECRET"):
             assert name in done.stderr
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "127.0.0.1"])
+def test_where_it_cannot_listen_is_told(hub: Hub, host: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hub_app"],
+        env=os.environ
+        | {
+            "DATABASE_URL": "postgresql://hub_app@127.0.0.1:1/postgres",
+            "PGRST_JWT_SECRET": SECRET,
+            "HUB_HOST": host,
+            "HUB_PORT": str(hub.port),  # taken
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    assert "HUB_HOST" in done.stderr and host in done.stderr

@@ -402,6 +402,8 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
 def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -> None:
     breakage = "set datestyle = 'german'; set timezone = 'Asia/Tokyo'"
     assert verify(cluster.dsn(), breakage).returncode == 0
+    # Which it names <-03>+03.
+    assert verify(cluster.dsn(), "set timezone = -3").returncode == 0
 
 
 def test_an_index_of_an_earlier_install_is_built_anew(db: Database) -> None:
@@ -710,6 +712,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke usage on schema dispatch from service_role",
             "grant usage on schema dispatch to anon",
             "grant create on schema dispatch to authenticated",
+            "grant create on schema dispatch to anon",
         )
     ),
     (
@@ -752,6 +755,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter view dispatch.metrics owner to supabase_admin",
             "alter sequence dispatch.last_delivery owner to supabase_admin",
             "alter table dispatch.stripe_events set unlogged",
+            "alter sequence dispatch.request_events_id_seq set unlogged",
+            "create rule r as on update to dispatch.requests do instead nothing",
             "create rule no as on insert to dispatch.request_events do instead nothing",
             "alter table dispatch.pushes add check (attempts < 5) not valid",
             "create unique index on dispatch.devices (user_id)",
@@ -826,6 +831,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("request_events", "rename column payload to other"),
             ("stripe_events", "rename column error to other"),
             ("windows", "alter column ends_at type timestamp"),
+            ("windows", "alter column announced_at type timestamptz(0)"),
             ("presence", "rename column is_online to other"),
             ("found_before", "alter column what type varchar"),
             ("steps", "alter column window_minutes type bigint"),
@@ -934,6 +940,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         for breakage in (
             "revoke select on realtime.messages from authenticated",
             "revoke usage on schema realtime from authenticated, public",
+            "revoke execute on function realtime.topic() from authenticated, public",
             "alter function realtime.send owner to supabase_admin;"
             " revoke execute on function realtime.send"
             " from postgres, anon, authenticated, service_role, public",
@@ -1340,6 +1347,19 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             "alter policy dispatch_reserved on session_requests to authenticated",
         )
     ),
+    *(
+        (
+            f"alter role postgres nobypassrls; alter table {table} force row level security",
+            {"rows of the marketplace"},
+        )
+        for table in (TABLE, "mechanics")
+    ),
+    # Here the owner is told of all: by a policy of its own.
+    (
+        f"alter role postgres nobypassrls; {REQUESTS} force row level security;"
+        " create policy owners on session_requests to postgres using (true)",
+        {"policies on the marketplace's tables"},
+    ),
     (
         "revoke execute on function dispatch.is_reserved_for_another from public",
         {"grant on is_reserved_for_another"},
@@ -1665,6 +1685,32 @@ def test_verify_sees_that_the_server_refuses_an_output_plugin(cluster: Cluster) 
     hidden = "revoke pg_monitor from postgres; set local role postgres"
     result = verify(dsn, f"set local {setting} = pgoutput; {hidden}")
     assert "output_plugin_libraries is not shown to postgres" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["default_transaction_isolation = serializable", "session_replication_role = replica"],
+)
+def test_verify_sees_what_the_server_is_set_to(cluster: Cluster, setting: str) -> None:
+    name = setting.partition(" ")[0]
+    with psycopg.connect(cluster.dsn(SUPERUSER), autocommit=True) as connection:
+        try:
+            connection.execute(f"alter system set {setting}".encode())
+            connection.execute("select pg_reload_conf()")
+            eventually(lambda: "FAILED" in verify(cluster.dsn()).stdout)
+            result = verify(cluster.dsn())
+        finally:
+            connection.execute(f"alter system reset {name}".encode())
+            connection.execute("select pg_reload_conf()")
+    assert failed(result) == {"settings of roles"}
+    assert f"alter system reset {name}" in result.stdout
+
+
+def test_verify_says_so_where_patterns_mean_something_else(db: Database) -> None:
+    db.superuser().execute(
+        f'alter database "{db.name}" set standard_conforming_strings = off'.encode()
+    )
+    assert failed(verify(db.dsn())) == {"settings of roles"}
 
 
 def test_verify_passes_without_pg_cron_and_says_so(db: Database) -> None:

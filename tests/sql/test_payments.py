@@ -665,6 +665,20 @@ def test_real_money_that_is_taken_for_a_test_is_seen(db: Database) -> None:
     assert db.value("select dispatch.replay_stripe_event(%s)", live["id"])["created"]
 
 
+def test_that_another_account_is_expected_than_pays_is_seen(db: Database) -> None:
+    customer = db.make_customer()
+    db.sql("select dispatch.expect_stripe(true, 'acct_typo')")
+    for _ in range(2):
+        ours = checkout(customer) | {"livemode": True, "account": "acct_1"}
+        assert outcome(db, ours) == "ignored"
+    assert unwell(db)["live_payments_booked"].startswith("2 paid sessions")
+    db.sql("select dispatch.expect_stripe(true, 'acct_1')")
+    assert outcome(db, ours | {"id": "evt_again"}) == "request_created"
+    # What others, of a Connect platform's, put in their own sessions is no alarm.
+    assert outcome(db, checkout(customer) | {"livemode": True, "account": "acct_2"}) == "ignored"
+    assert unwell(db) == {}
+
+
 def test_what_was_configured_survives_an_upgrade(db: Database) -> None:
     db.sql("select dispatch.expect_stripe(true, 'acct_1')")
     install(db.dsn(), ENGINE)
