@@ -51,7 +51,8 @@ class Settings:
             else:
                 # A rest of the password, which each connection that fails would show in the log.
                 port = str(found.get("port") or "")
-                if "@" in str(found.get("host") or "") or not re.fullmatch(r"[0-9,]*", port):
+                host = str(found.get("host") or "")  # or sockets without a file, which begin with @
+                if re.search(r"[^,]@", host) or not re.fullmatch(r"[0-9,]*", port):
                     self.problems.append(
                         "DATABASE_URL has no such host and port: in its password, @ is written %40,"
                         " / is %2F."

@@ -23,6 +23,7 @@ def test_defaults_and_rotation() -> None:
         "postgresql://app@one:5432,two:5433/name",
         "host=/var/run/postgresql port=5433 user=app password='p@ss'",
         "service=app",
+        "host=@without,@file user=app",
     ],
 )
 def test_addresses(url: str) -> None:
