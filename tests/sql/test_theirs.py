@@ -399,6 +399,26 @@ def test_a_request_that_gets_another_id_is_still_followed(theirs: Theirs) -> Non
     assert theirs.db.log(renamed) == ["request_accepted"]
 
 
+def test_a_table_that_was_emptied_is_filled_again(theirs: Theirs) -> None:
+    """As from a dump: "truncate" runs no trigger of ours, and the windows stay until retention."""
+    columns = theirs.db.value(
+        "select string_agg(quote_ident(attname), ', ') from pg_attribute"
+        " where attrelid = 'session_requests'::regclass and attnum > 0"
+        " and not attisdropped and attgenerated = ''"
+    )
+    request = theirs.book()
+    with theirs.db.superuser() as superuser, superuser.transaction():
+        superuser.execute("create temporary table kept on commit drop as table session_requests")
+        superuser.execute("truncate session_requests cascade")
+        superuser.execute(
+            f"insert into session_requests ({columns}) select {columns} from kept".encode()
+        )
+    assert theirs.sees(theirs.favourite, request) and not theirs.sees(theirs.other, request)
+    assert not theirs.accept(theirs.other, request)
+    assert theirs.sweep(11) == 1
+    assert theirs.sees(theirs.other, request)
+
+
 RESERVES = (
     "preferred_mechanic_id = '{other}', priority_notified_at = now(), priority_window_minutes = 60",
     "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00'",
