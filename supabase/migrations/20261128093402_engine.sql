@@ -3988,8 +3988,11 @@ begin
         and coalesce(v_reason, 'invalid_window') = 'invalid_window'
         and dispatch.favorites_priority_enabled()
     then
+        -- One of this id may have gone without a trigger: their table was emptied, and is filled again.
         insert into dispatch.windows (request_id, ends_at)
-        values (v_request.id, v_request.window_ends_at);
+        values (v_request.id, v_request.window_ends_at)
+        on conflict (request_id) do update
+        set ends_at = excluded.ends_at, announced_at = null, closed_at = null;
         perform dispatch.record_event(
             v_request.id,
             v_request.session_type,
@@ -4553,8 +4556,9 @@ begin
     end if;
     if dispatch.governs_all() then
         -- What an upsert gives to a row that is there is for the guard of updates to look at, as it
-        -- is given. (Stripe's bookings, which have this, have an id of their own.)
-        if not new.metadata ? 'checkout' then
+        -- is given. (Stripe's bookings, which have this, have an id of their own; whoever else writes
+        -- it gives nobody a turn in a request that is there.)
+        if not new.metadata ? 'checkout' or new.metadata -> 'checkout' ? 'preferred_mechanic_ids' then
             if exists (select from public.session_requests as r where r.id = new.id) then
                 return new;
             end if;
@@ -5687,6 +5691,15 @@ begin
             perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
         end if;
     end if;
+    -- By its id it is known whose turn comes next, and who gave it back.
+    if new.id <> old.id then
+        perform dispatch.raise_error('request_not_pending');
+    end if;
+    -- What was paid stays with it, and that it was paid back for as long as the ledger says so: a writer
+    -- that puts back what it read before, or metadata of its own, takes neither away.
+    if old.metadata ? 'stripe_checkout_session_id' and new.metadata is distinct from old.metadata then
+        new.metadata := dispatch.keep_payment(old.metadata, new.metadata);
+    end if;
     if v_is_accept then
         if new.mechanic_id is null then
             perform dispatch.raise_error('request_not_pending');
@@ -5768,16 +5781,17 @@ begin
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         if pg_relation_size('dispatch.blocks') > 0 then
-            if dispatch.is_blocked(new.mechanic_id, old.customer_id) then
+            if dispatch.is_blocked(new.mechanic_id, new.customer_id) then
                 perform dispatch.raise_error('request_not_found');
             end if;
         end if;
         if old.notification_sent_at is null then
+            v_old.customer_id := new.customer_id;
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := coalesce(
                 dispatch.broadcast_refusal(
-                    old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                    new.customer_id, old.status::text, old.expires_at, new.mechanic_id,
                     v_is_out, now()
                 ),
                 case
@@ -7912,6 +7926,40 @@ comment on function dispatch.get_request_by_checkout(text) is
 revoke all on function dispatch.get_request_by_checkout(text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.get_request_by_checkout(text) to authenticated;
+
+create or replace function dispatch.keep_payment(p_old jsonb, p_new jsonb)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end || (
+        select coalesce(jsonb_object_agg(k.key, k.value), '{}')
+        from jsonb_each(p_old) as k
+        where
+            k.key in (
+                'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                'price_cents'
+            )
+            or (
+                k.key = 'refunded_at'
+                and exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome in ('refunded', 'dispute_lost')
+                        and e.subject = p_old ->> 'stripe_payment_intent'
+                )
+            )
+    );
+end;
+$$;
+
+comment on function dispatch.keep_payment(jsonb, jsonb) is
+'A paid request''s new metadata, with what the old says of its payment.';
+revoke all on function dispatch.keep_payment(jsonb, jsonb)
+from public, anon, authenticated, service_role;
 
 create or replace function dispatch.list_payments(p_request_ids uuid[])
 returns table (request_id uuid, status text, amount_total jsonb, currency text)
