@@ -159,7 +159,7 @@ from (
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
     ('dispatch.take_pushes', 'ad867ad0b8fcc0d2909970e50f508cdf', '{}'),
-    ('dispatch.announce_window', '86a480c564e49e9c6c6e50e3e1f85b19', '{}'),
+    ('dispatch.announce_window', '3294060f5ce8181b0e535868863b082e', '{}'),
     ('dispatch.broadcast_refusal', 'fad35657ac7898bbaef67f2c8de246d1', '{}'),
     (
         'dispatch.choose_recipients', '762dc40def62fce94a8261f763d3b848',

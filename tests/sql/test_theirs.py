@@ -1260,6 +1260,18 @@ def test_of_theirs_who_goes_while_the_sweep_ends_their_turn_ends_no_other(theirs
     assert theirs.db.log(request)[1:] == ["priority_request:window_ended"]
 
 
+def test_of_theirs_it_moves_on_in_the_transaction_that_booked_it(theirs: Theirs) -> None:
+    """Whose window is opened begins when the one before began."""
+    second = theirs.mechanic()
+    with theirs.backend.transaction():
+        request = book_chain(theirs, theirs.favourite.id, second.id)
+        assert theirs.update(request, "preferred_mechanic_id = null")
+    assert theirs.sees(second, request) and not theirs.sees(theirs.other, request)
+    assert theirs.listed(second) == [request]
+    assert not theirs.accept(theirs.other, request)
+    assert theirs.accept(second, request)
+
+
 def test_of_theirs_each_answer_moves_on(theirs: Theirs) -> None:
     first, second, third = theirs.favourite, theirs.mechanic(), theirs.mechanic()
     request = book_chain(theirs, first.id, second.id, third.id)
