@@ -134,9 +134,11 @@ begin
         into v_assigned_id
         from dispatch.mechanics as m
         where m.id = v_window.mechanic_id;
+        -- (One whom theirs assigned while it was their turn, and who did not accept, may stand there.)
         if
             (new.mechanic_id is not null or v_new.status = 'accepted')
             and new.mechanic_id is distinct from v_assigned_id
+            and (new.mechanic_id, new.status) is distinct from (old.mechanic_id, old.status)
         then
             return null;
         end if;

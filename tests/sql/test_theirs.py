@@ -1293,6 +1293,27 @@ def test_of_theirs_each_answer_moves_on(theirs: Theirs) -> None:
     assert theirs.db.sql("select * from dispatch.steps") == []
 
 
+@pytest.mark.parametrize("how", ["declined", "suspended", "swept", "written"])
+def test_of_theirs_it_moves_on_from_one_who_was_assigned_and_did_not_accept(
+    theirs: Theirs, how: str
+) -> None:
+    first, second = theirs.favourite, theirs.mechanic()
+    request = book_chain(theirs, first.id, second.id)
+    assert theirs.update(request, "mechanic_id = %s", first.assigned)
+    if how == "declined":
+        rpc(theirs.as_(first), "decline_session_request", request_id=request)
+    elif how == "suspended":
+        theirs.db.sql(theirs.shape.suspend, first.id)
+    else:
+        pass_time(theirs, request, 11)
+        assert theirs.sweep() if how == "swept" else theirs.update(request, "plan_code = plan_code")
+    assert str(theirs.db.request(request)["preferred_mechanic_id"]) == second.id
+    assert theirs.listed(second) == [request] and theirs.listed(theirs.other) == []
+    assert not theirs.update(request, "status = 'accepted'")
+    assert not theirs.update(request, "mechanic_id = %s", theirs.other.assigned)
+    assert rpc(theirs.as_(second), "accept_session_request", request_id=request)
+
+
 def test_of_theirs_the_turns_that_were_slept_through_are_told_once(theirs: Theirs) -> None:
     second = theirs.mechanic()
     request = book_chain(theirs, theirs.favourite.id, second.id)
