@@ -120,6 +120,11 @@ begin
         v_window := dispatch.priority_window(v_old);
     end if;
 
+    -- What is over did not end at no time: from its end on is counted how long the request lives.
+    if not isfinite(new.priority_notified_at) and (v_window.ends_at > now()) is not true then
+        new.priority_notified_at := old.priority_notified_at;
+        v_new := dispatch.as_request(new);
+    end if;
     -- No window is opened that was over, made longer, or given to another; and it is known by the
     -- request's id.
     if

@@ -12,7 +12,7 @@ from (
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
     ('dispatch.guard_request', '9a95fce83f5fc7859f7670c4c0ac09f2', '{}'),
-    ('dispatch.guard_reservation', '5c3315aba9eee2fe04283b4913b2aebc', '{}'),
+    ('dispatch.guard_reservation', 'c243f3ff75be3ae1f8c28e49a59842ce', '{}'),
     ('dispatch.list_request_mechanics', '137a633eb7501607676f6ef917dfb476', '{}'),
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
     ('dispatch.log_request_change', 'def2e8bc2230a49501a025fcf32ac720', '{}'),

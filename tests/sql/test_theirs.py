@@ -577,6 +577,18 @@ def test_a_window_does_not_end_by_their_expiry(theirs: Theirs) -> None:
     assert theirs.update(request, "status = 'expired'")
 
 
+def test_a_window_that_is_over_did_not_end_at_no_time(theirs: Theirs) -> None:
+    """Its broadcast and its release count from then on how long it lives."""
+    swept, released = theirs.book(), theirs.book()
+    for request in (swept, released):
+        pass_time(theirs, request, 11)
+        assert theirs.update(request, "priority_notified_at = '-infinity'")
+    assert rpc(theirs.as_(theirs.other), "accept_session_request", request_id=released)
+    assert rpc(theirs.as_(theirs.other), "release_session_request", request_id=released)
+    assert theirs.sweep() == 1
+    assert theirs.db.log(swept)[:2] == ["priority_request", "new_request:window_ended"]
+
+
 @pytest.mark.parametrize(
     "expires", ["infinity", "-infinity", "294276-12-31 23:59+00", "4713-01-01 BC"]
 )
