@@ -8,7 +8,6 @@
 \ir dispatch.expected_stripe_event.sql
 \ir dispatch.follow_payment.sql
 \ir dispatch.get_request_by_checkout.sql
-\ir dispatch.keep_payment.sql
 \ir dispatch.list_payments.sql
 \ir dispatch.make_checkout.sql
 \ir dispatch.marketplace_error.sql
