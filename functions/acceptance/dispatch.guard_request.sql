@@ -24,6 +24,15 @@ begin
             perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
         end if;
     end if;
+    -- By its id it is known whose turn comes next, and who gave it back.
+    if new.id <> old.id then
+        perform dispatch.raise_error('request_not_pending');
+    end if;
+    -- What was paid stays with it, and that it was paid back for as long as the ledger says so: a writer
+    -- that puts back what it read before, or metadata of its own, takes neither away.
+    if old.metadata ? 'stripe_checkout_session_id' and new.metadata is distinct from old.metadata then
+        new.metadata := dispatch.keep_payment(old.metadata, new.metadata);
+    end if;
     if v_is_accept then
         if new.mechanic_id is null then
             perform dispatch.raise_error('request_not_pending');
@@ -105,16 +114,17 @@ begin
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         if pg_relation_size('dispatch.blocks') > 0 then
-            if dispatch.is_blocked(new.mechanic_id, old.customer_id) then
+            if dispatch.is_blocked(new.mechanic_id, new.customer_id) then
                 perform dispatch.raise_error('request_not_found');
             end if;
         end if;
         if old.notification_sent_at is null then
+            v_old.customer_id := new.customer_id;
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := coalesce(
                 dispatch.broadcast_refusal(
-                    old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                    new.customer_id, old.status::text, old.expires_at, new.mechanic_id,
                     v_is_out, now()
                 ),
                 case

@@ -120,6 +120,11 @@ begin
         v_window := dispatch.priority_window(v_old);
     end if;
 
+    -- What is over did not end at no time: from its end on is counted how long the request lives.
+    if not isfinite(new.priority_notified_at) and (v_window.ends_at > now()) is not true then
+        new.priority_notified_at := old.priority_notified_at;
+        v_new := dispatch.as_request(new);
+    end if;
     -- No window is opened that was over, made longer, or given to another; and it is known by the
     -- request's id.
     if
@@ -134,9 +139,11 @@ begin
         into v_assigned_id
         from dispatch.mechanics as m
         where m.id = v_window.mechanic_id;
+        -- (One whom theirs assigned while it was their turn, and who did not accept, may stand there.)
         if
             (new.mechanic_id is not null or v_new.status = 'accepted')
             and new.mechanic_id is distinct from v_assigned_id
+            and (new.mechanic_id, new.status) is distinct from (old.mechanic_id, old.status)
         then
             return null;
         end if;

@@ -10,6 +10,7 @@
 \ir dispatch.get_request_timeline.sql
 \ir dispatch.guard_request.sql
 \ir dispatch.guard_reservation.sql
+\ir dispatch.keep_payment.sql
 \ir dispatch.list_request_mechanics.sql
 \ir dispatch.lock_sessions.sql
 \ir dispatch.log_request_change.sql

@@ -29,7 +29,7 @@ begin
             old, coalesce(new.announced_at, now()), new.announced_at is not null
         );
         new.announced_at := v_step.announced_at;
-        if v_step.window_began_at is distinct from old.window_began_at then
+        if v_step.preferred_mechanic_id is distinct from old.preferred_mechanic_id then
             old := v_step;
             -- Whoever announced it, the sweep for one, is told whose window it was.
             new := dispatch.with_window_of(new, old);

@@ -24,8 +24,11 @@ begin
         and coalesce(v_reason, 'invalid_window') = 'invalid_window'
         and dispatch.favorites_priority_enabled()
     then
+        -- One of this id may have gone without a trigger: their table was emptied, and is filled again.
         insert into dispatch.windows (request_id, ends_at)
-        values (v_request.id, v_request.window_ends_at);
+        values (v_request.id, v_request.window_ends_at)
+        on conflict (request_id) do update
+        set ends_at = excluded.ends_at, announced_at = null, closed_at = null;
         perform dispatch.record_event(
             v_request.id,
             v_request.session_type,

@@ -32,8 +32,9 @@ begin
     end if;
     if dispatch.governs_all() then
         -- What an upsert gives to a row that is there is for the guard of updates to look at, as it
-        -- is given. (Stripe's bookings, which have this, have an id of their own.)
-        if not new.metadata ? 'checkout' then
+        -- is given. (Stripe's bookings, which have this, have an id of their own; whoever else writes
+        -- it gives nobody a turn in a request that is there.)
+        if not new.metadata ? 'checkout' or new.metadata -> 'checkout' ? 'preferred_mechanic_ids' then
             if exists (select from public.session_requests as r where r.id = new.id) then
                 return new;
             end if;

@@ -3161,7 +3161,7 @@ begin
             old, coalesce(new.announced_at, now()), new.announced_at is not null
         );
         new.announced_at := v_step.announced_at;
-        if v_step.window_began_at is distinct from old.window_began_at then
+        if v_step.preferred_mechanic_id is distinct from old.preferred_mechanic_id then
             old := v_step;
             -- Whoever announced it, the sweep for one, is told whose window it was.
             new := dispatch.with_window_of(new, old);
@@ -3988,8 +3988,11 @@ begin
         and coalesce(v_reason, 'invalid_window') = 'invalid_window'
         and dispatch.favorites_priority_enabled()
     then
+        -- One of this id may have gone without a trigger: their table was emptied, and is filled again.
         insert into dispatch.windows (request_id, ends_at)
-        values (v_request.id, v_request.window_ends_at);
+        values (v_request.id, v_request.window_ends_at)
+        on conflict (request_id) do update
+        set ends_at = excluded.ends_at, announced_at = null, closed_at = null;
         perform dispatch.record_event(
             v_request.id,
             v_request.session_type,
@@ -4588,8 +4591,9 @@ begin
     end if;
     if dispatch.governs_all() then
         -- What an upsert gives to a row that is there is for the guard of updates to look at, as it
-        -- is given. (Stripe's bookings, which have this, have an id of their own.)
-        if not new.metadata ? 'checkout' then
+        -- is given. (Stripe's bookings, which have this, have an id of their own; whoever else writes
+        -- it gives nobody a turn in a request that is there.)
+        if not new.metadata ? 'checkout' or new.metadata -> 'checkout' ? 'preferred_mechanic_ids' then
             if exists (select from public.session_requests as r where r.id = new.id) then
                 return new;
             end if;
@@ -5665,6 +5669,15 @@ begin
             perform dispatch.follow_capacity(old.id, array[old.mechanic_id, new.mechanic_id]);
         end if;
     end if;
+    -- By its id it is known whose turn comes next, and who gave it back.
+    if new.id <> old.id then
+        perform dispatch.raise_error('request_not_pending');
+    end if;
+    -- What was paid stays with it, and that it was paid back for as long as the ledger says so: a writer
+    -- that puts back what it read before, or metadata of its own, takes neither away.
+    if old.metadata ? 'stripe_checkout_session_id' and new.metadata is distinct from old.metadata then
+        new.metadata := dispatch.keep_payment(old.metadata, new.metadata);
+    end if;
     if v_is_accept then
         if new.mechanic_id is null then
             perform dispatch.raise_error('request_not_pending');
@@ -5746,16 +5759,17 @@ begin
             perform dispatch.raise_error('not_a_mechanic');
         end if;
         if pg_relation_size('dispatch.blocks') > 0 then
-            if dispatch.is_blocked(new.mechanic_id, old.customer_id) then
+            if dispatch.is_blocked(new.mechanic_id, new.customer_id) then
                 perform dispatch.raise_error('request_not_found');
             end if;
         end if;
         if old.notification_sent_at is null then
+            v_old.customer_id := new.customer_id;
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else
             v_refusal := coalesce(
                 dispatch.broadcast_refusal(
-                    old.customer_id, old.status::text, old.expires_at, new.mechanic_id,
+                    new.customer_id, old.status::text, old.expires_at, new.mechanic_id,
                     v_is_out, now()
                 ),
                 case
@@ -6016,6 +6030,11 @@ begin
         v_window := dispatch.priority_window(v_old);
     end if;
 
+    -- What is over did not end at no time: from its end on is counted how long the request lives.
+    if not isfinite(new.priority_notified_at) and (v_window.ends_at > now()) is not true then
+        new.priority_notified_at := old.priority_notified_at;
+        v_new := dispatch.as_request(new);
+    end if;
     -- No window is opened that was over, made longer, or given to another; and it is known by the
     -- request's id.
     if
@@ -6030,9 +6049,11 @@ begin
         into v_assigned_id
         from dispatch.mechanics as m
         where m.id = v_window.mechanic_id;
+        -- (One whom theirs assigned while it was their turn, and who did not accept, may stand there.)
         if
             (new.mechanic_id is not null or v_new.status = 'accepted')
             and new.mechanic_id is distinct from v_assigned_id
+            and (new.mechanic_id, new.status) is distinct from (old.mechanic_id, old.status)
         then
             return null;
         end if;
@@ -6086,6 +6107,40 @@ comment on function dispatch.guard_reservation() is
 'gave it back or is blocked, and an update that hands the reservation on or makes it longer, find '
 'no row.';
 revoke all on function dispatch.guard_reservation()
+from public, anon, authenticated, service_role;
+
+create or replace function dispatch.keep_payment(p_old jsonb, p_new jsonb)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end || (
+        select coalesce(jsonb_object_agg(k.key, k.value), '{}')
+        from jsonb_each(p_old) as k
+        where
+            k.key in (
+                'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                'price_cents'
+            )
+            or (
+                k.key = 'refunded_at'
+                and exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome in ('refunded', 'dispute_lost')
+                        and e.subject = p_old ->> 'stripe_payment_intent'
+                )
+            )
+    );
+end;
+$$;
+
+comment on function dispatch.keep_payment(jsonb, jsonb) is
+'A paid request''s new metadata, with what the old says of its payment.';
+revoke all on function dispatch.keep_payment(jsonb, jsonb)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.list_request_mechanics(p_request_id uuid)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.database import Database, Row, at_once, checkout, refused, rows, rpc, value
 
@@ -373,6 +374,22 @@ def test_no_writer_hands_it_on_before_its_time(shared: Database, people: list[st
         "window_ended",
         f"mechanic:{people[THREE]}",
     )
+
+
+@pytest.mark.parametrize("asked", ["in turn", "alone", "nobody"])
+def test_no_upsert_gives_anybody_a_turn(shared: Database, people: list[str], asked: str) -> None:
+    wish = {"preferred_mechanic_ids": ",".join(people[:3]), "routing_type": "priority_broadcast"}
+    first = {"in turn": people[:2], "alone": people[:1], "nobody": []}[asked]
+    request = book(shared, *first) if first else shared.make_request()
+    steps = shared.sql("select * from dispatch.steps")
+    for metadata in (wish, {"checkout": wish}):
+        shared.connect(role="service_role").execute(
+            "insert into session_requests (id, customer_id, session_type, metadata)"
+            " values (%s, %s, 'chat', %s)"
+            " on conflict (id) do update set metadata = excluded.metadata",
+            [request, shared.request(request)["customer_id"], Jsonb(metadata)],
+        )
+        assert shared.sql("select * from dispatch.steps") == steps
 
 
 def test_a_sweep_and_an_answer_at_once_move_on_once(db: Database) -> None:

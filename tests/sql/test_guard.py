@@ -345,6 +345,39 @@ def test_a_copied_row_is_routed_as_an_inserted_one(shared: Database) -> None:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+def test_a_request_keeps_its_id(shared: Database, writer: str) -> None:
+    """By it is known who gave it back, and who is asked next."""
+    mechanic = shared.make_mechanic()
+    request = shared.make_request()
+    rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
+    rpc(shared.connect(mechanic), "release_session_request", request_id=request)
+    connection = shared.connect(role=writer)
+    with shared.unchanged(), refused("PT409", "request_not_pending"):
+        connection.execute("update public.session_requests set id = gen_random_uuid()")
+
+
+@pytest.mark.parametrize("preferred", [True, False], ids=["in a window", "broadcast"])
+@pytest.mark.parametrize("who", ["the mechanic", "who has blocked them"])
+def test_whoever_becomes_its_customer_with_the_accept_must_be_one_for_whom_it_is_open(
+    shared: Database, who: str, preferred: bool
+) -> None:
+    mechanic = shared.make_mechanic()
+    customer = mechanic
+    if who != "the mechanic":
+        customer = shared.make_customer()
+        rpc(shared.connect(customer), "block_mechanic", mechanic_id=mechanic)
+    request = shared.make_request(preferred=mechanic if preferred else None)
+    with shared.unchanged(), refused("PT404", "request_not_found"):
+        shared.sql(
+            "update session_requests set customer_id = %s, status = 'accepted', mechanic_id = %s"
+            " where id = %s",
+            customer,
+            mechanic,
+            request,
+        )
+
+
+@pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("new", STATES)
 @pytest.mark.parametrize("old", STATES)
 def test_only_the_state_changes_there_are(

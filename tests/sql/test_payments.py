@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from stack.clients import Event, stripe_event
 from stack.install import ENGINE, install
@@ -265,6 +266,39 @@ def test_a_refund_that_failed_is_due_again(
     assert outcome(shared, at(2, failure | {"id": "evt_again"})) == "refund_failed"
     assert "refunded_at" in shared.request(request)["metadata"]
     assert unsettled(shared) == [] and unwell(shared) == {}
+
+
+def test_what_was_read_before_a_refund_does_not_take_it_back(shared: Database) -> None:
+    """Or the request would go out again, and somebody work for what was paid back."""
+    mechanic = shared.make_mechanic()
+    request = paid(shared)
+    rpc(shared.connect(mechanic), "accept_session_request", request_id=request)
+    before = shared.request(request)["metadata"]
+    process(shared, refund("pi_1"))
+    shared.connect(role="service_role").execute(
+        "insert into session_requests (id, customer_id, session_type, metadata)"
+        " select id, customer_id, session_type, %s from session_requests"
+        " on conflict (id) do update set metadata = excluded.metadata",
+        [Jsonb(before)],
+    )
+    assert shared.value("select is_refunded from dispatch.payments")
+    rpc(shared.connect(mechanic), "release_session_request", request_id=request)
+    assert shared.log(request)[-1] == "request_cancelled:refunded"
+
+
+@pytest.mark.parametrize("metadata", ['{"color": "blue"}', "{}", "[]", "null", '"checkout"'])
+def test_metadata_of_a_backends_own_leaves_what_was_paid(shared: Database, metadata: str) -> None:
+    event = checkout(shared.make_customer(), payment="pi_1")
+    request = process(shared, event)["request_id"]
+    payment = shared.sql("select * from dispatch.payments")
+    shared.connect(role="service_role").execute(
+        "update session_requests set metadata = %s", [metadata]
+    )
+    assert shared.sql("select * from dispatch.payments") == payment
+    assert ("color" in shared.request(request)["metadata"]) == ("color" in metadata)
+    assert outcome(shared, event | {"id": "evt_again", "type": SUCCEEDED}) == "duplicate"
+    process(shared, refund("pi_1"))
+    assert shared.request(request)["status"] == "cancelled"
 
 
 def test_a_refund_whose_failure_is_known_does_not_cancel(shared: Database) -> None:

@@ -399,6 +399,26 @@ def test_a_request_that_gets_another_id_is_still_followed(theirs: Theirs) -> Non
     assert theirs.db.log(renamed) == ["request_accepted"]
 
 
+def test_a_table_that_was_emptied_is_filled_again(theirs: Theirs) -> None:
+    """As from a dump: "truncate" runs no trigger of ours, and the windows stay until retention."""
+    columns = theirs.db.value(
+        "select string_agg(quote_ident(attname), ', ') from pg_attribute"
+        " where attrelid = 'session_requests'::regclass and attnum > 0"
+        " and not attisdropped and attgenerated = ''"
+    )
+    request = theirs.book()
+    with theirs.db.superuser() as superuser, superuser.transaction():
+        superuser.execute("create temporary table kept on commit drop as table session_requests")
+        superuser.execute("truncate session_requests cascade")
+        superuser.execute(
+            f"insert into session_requests ({columns}) select {columns} from kept".encode()
+        )
+    assert theirs.sees(theirs.favourite, request) and not theirs.sees(theirs.other, request)
+    assert not theirs.accept(theirs.other, request)
+    assert theirs.sweep(11) == 1
+    assert theirs.sees(theirs.other, request)
+
+
 RESERVES = (
     "preferred_mechanic_id = '{other}', priority_notified_at = now(), priority_window_minutes = 60",
     "preferred_mechanic_id = '{other}', priority_notified_at = '294276-12-31 23:59+00'",
@@ -555,6 +575,18 @@ def test_a_window_does_not_end_by_their_expiry(theirs: Theirs) -> None:
         assert theirs.update(request, "status = 'expired'") == []
         theirs.sweep(30)
     assert theirs.update(request, "status = 'expired'")
+
+
+def test_a_window_that_is_over_did_not_end_at_no_time(theirs: Theirs) -> None:
+    """Its broadcast and its release count from then on how long it lives."""
+    swept, released = theirs.book(), theirs.book()
+    for request in (swept, released):
+        pass_time(theirs, request, 11)
+        assert theirs.update(request, "priority_notified_at = '-infinity'")
+    assert rpc(theirs.as_(theirs.other), "accept_session_request", request_id=released)
+    assert rpc(theirs.as_(theirs.other), "release_session_request", request_id=released)
+    assert theirs.sweep() == 1
+    assert theirs.db.log(swept)[:2] == ["priority_request", "new_request:window_ended"]
 
 
 @pytest.mark.parametrize(
@@ -1240,6 +1272,18 @@ def test_of_theirs_who_goes_while_the_sweep_ends_their_turn_ends_no_other(theirs
     assert theirs.db.log(request)[1:] == ["priority_request:window_ended"]
 
 
+def test_of_theirs_it_moves_on_in_the_transaction_that_booked_it(theirs: Theirs) -> None:
+    """Whose window is opened begins when the one before began."""
+    second = theirs.mechanic()
+    with theirs.backend.transaction():
+        request = book_chain(theirs, theirs.favourite.id, second.id)
+        assert theirs.update(request, "preferred_mechanic_id = null")
+    assert theirs.sees(second, request) and not theirs.sees(theirs.other, request)
+    assert theirs.listed(second) == [request]
+    assert not theirs.accept(theirs.other, request)
+    assert theirs.accept(second, request)
+
+
 def test_of_theirs_each_answer_moves_on(theirs: Theirs) -> None:
     first, second, third = theirs.favourite, theirs.mechanic(), theirs.mechanic()
     request = book_chain(theirs, first.id, second.id, third.id)
@@ -1259,6 +1303,27 @@ def test_of_theirs_each_answer_moves_on(theirs: Theirs) -> None:
     row = theirs.db.sql("select * from dispatch.windows where request_id = %s", request)
     assert row[0]["announced_at"] is not None
     assert theirs.db.sql("select * from dispatch.steps") == []
+
+
+@pytest.mark.parametrize("how", ["declined", "suspended", "swept", "written"])
+def test_of_theirs_it_moves_on_from_one_who_was_assigned_and_did_not_accept(
+    theirs: Theirs, how: str
+) -> None:
+    first, second = theirs.favourite, theirs.mechanic()
+    request = book_chain(theirs, first.id, second.id)
+    assert theirs.update(request, "mechanic_id = %s", first.assigned)
+    if how == "declined":
+        rpc(theirs.as_(first), "decline_session_request", request_id=request)
+    elif how == "suspended":
+        theirs.db.sql(theirs.shape.suspend, first.id)
+    else:
+        pass_time(theirs, request, 11)
+        assert theirs.sweep() if how == "swept" else theirs.update(request, "plan_code = plan_code")
+    assert str(theirs.db.request(request)["preferred_mechanic_id"]) == second.id
+    assert theirs.listed(second) == [request] and theirs.listed(theirs.other) == []
+    assert not theirs.update(request, "status = 'accepted'")
+    assert not theirs.update(request, "mechanic_id = %s", theirs.other.assigned)
+    assert rpc(theirs.as_(second), "accept_session_request", request_id=request)
 
 
 def test_of_theirs_the_turns_that_were_slept_through_are_told_once(theirs: Theirs) -> None:

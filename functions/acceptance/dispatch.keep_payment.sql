@@ -1,0 +1,33 @@
+create or replace function dispatch.keep_payment(p_old jsonb, p_new jsonb)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end || (
+        select coalesce(jsonb_object_agg(k.key, k.value), '{}')
+        from jsonb_each(p_old) as k
+        where
+            k.key in (
+                'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+                'price_cents'
+            )
+            or (
+                k.key = 'refunded_at'
+                and exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome in ('refunded', 'dispute_lost')
+                        and e.subject = p_old ->> 'stripe_payment_intent'
+                )
+            )
+    );
+end;
+$$;
+
+comment on function dispatch.keep_payment(jsonb, jsonb) is
+'A paid request''s new metadata, with what the old says of its payment.';
+revoke all on function dispatch.keep_payment(jsonb, jsonb)
+from public, anon, authenticated, service_role;
