@@ -26,6 +26,7 @@ def db(stack: Stack) -> Iterator[Database]:
     with Database(stack.cluster, "postgres") as database:
         database.empty()
         yield database
+    with Database(stack.cluster, "postgres") as database:  # the server may have been killed
         database.empty()  # of what the install would refuse
     install(stack.cluster.dsn())
     with Database(stack.cluster, "postgres") as database:
