@@ -144,9 +144,10 @@ BROKEN = {
     ),
     "a refund that cancels nothing": Broken(
         "nothing_refunded_is_offered",
-        "dispatch.cancel_refunded",
-        "case r.status when 'pending' then 'cancelled' else r.status end",
-        "r.status",
+        "dispatch.process_stripe_event",
+        "v_outcome in ('refunded', 'dispute_lost')",
+        "v_outcome = 'dispute_lost'",
+        seconds=8,
     ),
     "a refund that was forgotten when its payment came": Broken(
         "nothing_refunded_is_offered",
