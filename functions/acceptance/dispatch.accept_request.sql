@@ -83,11 +83,7 @@ begin
     if dispatch.governs_all() then
         v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
             when 'object'
-                then v_accepted.metadata
-                - array[
-                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                    'price_cents'
-                ]
+                then v_accepted.metadata - dispatch.payment_keys()
             else '{}'
         end;
     end if;

@@ -10,10 +10,7 @@ begin
         select coalesce(jsonb_object_agg(k.key, k.value), '{}')
         from jsonb_each(p_old) as k
         where
-            k.key in (
-                'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                'price_cents'
-            )
+            k.key = any(dispatch.payment_keys())
             or (
                 k.key = 'refunded_at'
                 and exists (

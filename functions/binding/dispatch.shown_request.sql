@@ -11,11 +11,7 @@ begin
     if dispatch.governs_all() then
         p_request.metadata := case jsonb_typeof(p_request.metadata)
             when 'object'
-                then p_request.metadata
-                - array[
-                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                    'price_cents'
-                ]
+                then p_request.metadata - dispatch.payment_keys()
             else '{}'::jsonb
         end;
     end if;

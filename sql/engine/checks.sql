@@ -945,8 +945,8 @@ from (
                 'get_request_by_checkout', 'get_request_timeline', 'has_blocked', 'hear_feed',
                 'hidden_from_caller', 'is_approved_mechanic', 'is_at_capacity', 'is_blocked',
                 'is_online', 'is_reserved_for_another', 'is_spread', 'keep_payment',
-                'list_favorites', 'list_open_requests',
-                'list_payments', 'list_request_mechanics', 'make_checkout', 'may_hear_of',
+                'list_favorites', 'list_open_requests', 'list_payments',
+                'list_request_mechanics', 'make_checkout', 'may_hear_of',
                 'may_see_request', 'may_use_topic',
                 'mechanic_status', 'next_deadline', 'pending_windows', 'policy_fingerprints',
                 'price_difference', 'priority_window', 'push_checks', 'push_is_over',
@@ -963,10 +963,9 @@ from (
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
-                'max_open_sessions',
-                'mechanic_words', 'not_pending', 'push_services', 'scrubbed_event',
-                'shown_request', 'to_uuid', 'ways_to_match', 'wished_mechanics',
-                'with_window_of'
+                'max_open_sessions', 'mechanic_words', 'not_pending', 'payment_keys',
+                'push_services', 'scrubbed_event', 'shown_request', 'to_uuid', 'ways_to_match',
+                'wished_mechanics', 'with_window_of'
             ]
         )
     ) as w (check_name, kind, names)

@@ -3,7 +3,7 @@
 select set_config('favorites_priority.functions', jsonb_agg(w)::text, true) as kept
 from (
     values
-    ('dispatch.accept_request', '58cf6d6aa5af18b99850079e2aa5e806', '{}'),
+    ('dispatch.accept_request', '89aa8477318b23c5d43d8e8c43a579e7', '{}'),
     ('dispatch.accepted_before', '9215d9ea823dca590f3ef9d29a2973c5', '{}'),
     ('dispatch.broadcast_request_now', 'bb3724c30d4ca7d4ec42529ee8bf29c7', '{}'),
     ('dispatch.cancel_request', 'dd418d0b27789494c8fb57547e4cd42c', '{}'),
@@ -13,7 +13,7 @@ from (
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
     ('dispatch.guard_request', '9a95fce83f5fc7859f7670c4c0ac09f2', '{}'),
     ('dispatch.guard_reservation', 'c243f3ff75be3ae1f8c28e49a59842ce', '{}'),
-    ('dispatch.keep_payment', '4dc7f186f67a307f6b79271710a12890', '{}'),
+    ('dispatch.keep_payment', '0fc7967ff3af7166df2a5ed590696fd8', '{}'),
     ('dispatch.list_request_mechanics', '137a633eb7501607676f6ef917dfb476', '{}'),
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
     ('dispatch.log_request_change', 'def2e8bc2230a49501a025fcf32ac720', '{}'),
@@ -57,9 +57,10 @@ from (
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.bind_requests', '33c935c42b6224b2a6125fbfeb4d3065', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
+    ('dispatch.payment_keys', '5bcb29aeb83b71787cf6b29d21c3097c', '{}'),
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
-    ('dispatch.shown_request', 'deab40fd24c32016bf3dbaf7638f691b', '{}'),
+    ('dispatch.shown_request', '116b1a0ffde1491147688dc2835e7a5c', '{}'),
     ('dispatch.blocked_users', '0d693ad8239bd248f9e56b5b71c95d98', '{}'),
     ('dispatch.has_blocked', 'fad10a8b05b058590355f6aeae890dc3', '{}'),
     ('dispatch.hidden_from_caller', '36ed92c7214c5fd121bce60212e25fa1', '{}'),

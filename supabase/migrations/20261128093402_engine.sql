@@ -1414,6 +1414,25 @@ comment on function dispatch.is_approved_mechanic(uuid) is
 revoke all on function dispatch.is_approved_mechanic(uuid)
 from public, anon, authenticated, service_role;
 
+create or replace function dispatch.payment_keys()
+returns text[]
+language plpgsql
+immutable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array[
+        'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
+        'price_cents'
+    ];
+end;
+$$;
+
+comment on function dispatch.payment_keys() is
+'The keys of session_requests.metadata, of ours, that say how a request was paid.';
+revoke all on function dispatch.payment_keys() from public, anon, authenticated, service_role;
+
 -- Changes dispatch.presence.
 create or replace function dispatch.remember_presence()
 returns trigger
@@ -1472,11 +1491,7 @@ begin
     if dispatch.governs_all() then
         p_request.metadata := case jsonb_typeof(p_request.metadata)
             when 'object'
-                then p_request.metadata
-                - array[
-                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                    'price_cents'
-                ]
+                then p_request.metadata - dispatch.payment_keys()
             else '{}'::jsonb
         end;
     end if;
@@ -5266,11 +5281,7 @@ begin
     if dispatch.governs_all() then
         v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
             when 'object'
-                then v_accepted.metadata
-                - array[
-                    'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                    'price_cents'
-                ]
+                then v_accepted.metadata - dispatch.payment_keys()
             else '{}'
         end;
     end if;
@@ -6121,10 +6132,7 @@ begin
         select coalesce(jsonb_object_agg(k.key, k.value), '{}')
         from jsonb_each(p_old) as k
         where
-            k.key in (
-                'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                'price_cents'
-            )
+            k.key = any(dispatch.payment_keys())
             or (
                 k.key = 'refunded_at'
                 and exists (
