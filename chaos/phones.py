@@ -13,13 +13,15 @@ from stack.install import install_push_role
 from stack.push_service import PushService, push_service
 from stack.services import Service, Stack
 
-SENDERS = 2
 TIMEOUT = 5  # seconds; in chaos/checks.py ON_ITS_WAY is more
 
 
 @contextmanager
-def ringing(stack: Stack, record: Record) -> Iterator[PushService]:
-    """Everybody has a device, and senders are tended with the stack; what came is in the record."""
+def ringing(stack: Stack, record: Record, senders: int) -> Iterator[PushService]:
+    """Everybody has a device, and senders are tended with the stack; what came is in the record.
+
+    Without senders nobody has one.
+    """
     public, private = new_keys()
     assert stack.cluster
     dsn = stack.cluster.dsn()
@@ -27,7 +29,7 @@ def ringing(stack: Stack, record: Record) -> Iterator[PushService]:
     with push_service(public) as phones, psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("select dispatch.set_push_services(%s)", [[phones.origin]])
         owners = {}
-        for user in record.topics:
+        for user in record.topics if senders else ():
             device = phones.device()
             owners[device.endpoint.removeprefix(phones.origin)] = user
             owner.execute(
@@ -44,7 +46,7 @@ def ringing(stack: Stack, record: Record) -> Iterator[PushService]:
             "PUSH_TIMEOUT": str(TIMEOUT),
             "PYTHONPATH": str(ROOT),
         }
-        senders = [
+        services = [
             Service(
                 f"sender-{number}",
                 stack.directory,
@@ -52,15 +54,15 @@ def ringing(stack: Stack, record: Record) -> Iterator[PushService]:
                 lambda: True,
                 settings,
             )
-            for number in range(SENDERS)
+            for number in range(senders)
         ]
-        for sender in senders:
+        for sender in services:
             sender.start()
             stack.services.append(sender)
         try:
             yield phones
         finally:
-            for sender in senders:
+            for sender in services:
                 stack.services.remove(sender)
                 sender.stop()
         for each in phones.received:

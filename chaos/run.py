@@ -62,6 +62,7 @@ def run(
     long_faults: Sequence[Fault] = LONG_FAULTS,
     sweep_by_hand: bool = False,
     patience: float = 90,  # pg_cron begins again at a full minute
+    senders: int = 2,  # of Web Push
     report: Report = lambda _: None,
 ) -> Result:
     """Put a started stack under load and faults; `sweep_by_hand` does not wait for pg_cron."""
@@ -75,12 +76,12 @@ def run(
         closing(world),
         ExitStack() as still,
         listening(stack, record),
-        ringing(stack, record) as phones,
+        ringing(stack, record, senders) as phones,
         Threads() as tending,
     ):
         scene = Scene(stack, world, random.Random(seed), phones, threading.Event())
         tending.repeat(stack.tend, 0.2)
-        with world.at_work():
+        with world.at_work(patience):
             with ThreadPoolExecutor() as pool, ending(scene):
                 long = pool.submit(trouble, scene, plan(long_faults, seed, 60), seconds, report)
                 trouble(scene, plan(faults, seed, 1.5), seconds, report)

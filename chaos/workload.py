@@ -267,7 +267,7 @@ class World:
         return list(self.requests.get(customer, ()))
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self, patience: float) -> Iterator[None]:
         """Everyone acts; at the end people stop first, and Stripe when all is acknowledged."""
         with Threads() as paying:
             for _ in range(STRIPES):
@@ -277,7 +277,7 @@ class World:
                     acting.repeat(actor.act, pause)
                 yield
             self.stripe.send_all_now()
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + patience
             while not self.stripe.is_done and time.monotonic() < deadline:
                 time.sleep(0.05)
 

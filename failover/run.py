@@ -60,7 +60,7 @@ def fail_over(cluster: Cluster, world: World, report: Callable[[str], None]) -> 
     dsn, record = cluster.env["DATABASE_URL"], world.record
     old = cluster.require_primary()
     with listening(world, cluster.env) as listeners:
-        with world.at_work(), Threads() as storm:
+        with world.at_work(PATIENCE), Threads() as storm:
             storm.repeat(lambda: book(world), 0.05)
             time.sleep(LOAD)
             windows = open_windows(dsn, world, WINDOWS)
