@@ -187,6 +187,8 @@ as %L
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
 
+    -- Their triggers run with the search_path of what writes, and most name no schema: where such a
+    -- write stands, public and extensions are in it, after pg_catalog.
     -- A booking fills what there is of these.
     select
         string_agg(c.name, ', ' order by c.number),
@@ -249,7 +251,7 @@ returns boolean
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -297,7 +299,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -321,7 +323,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
