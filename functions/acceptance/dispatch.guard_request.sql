@@ -30,7 +30,7 @@ begin
     end if;
     -- What was paid stays with it, and that it was paid back for as long as the ledger says so: a writer
     -- that puts back what it read before, or metadata of its own, takes neither away.
-    if old.metadata ? 'stripe_checkout_session_id' and new.metadata is distinct from old.metadata then
+    if old.metadata ->> 'stripe_checkout_session_id' is not null and new.metadata is distinct from old.metadata then
         new.metadata := dispatch.keep_payment(old.metadata, new.metadata);
     end if;
     if v_is_accept then

@@ -6,13 +6,19 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end || (
+    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end
+    -- What was read before a refund failed does not know of that.
+    - case
+        when p_old ? 'refund_taken_back' and not p_new ? 'refund_taken_back' then 'refunded_at'
+        else ''
+    end
+    || (
         select coalesce(jsonb_object_agg(k.key, k.value), '{}')
         from jsonb_each(p_old) as k
         where
             k.key in (
                 'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                'price_cents'
+                'price_cents', 'refund_taken_back'
             )
             or (
                 k.key = 'refunded_at'

@@ -1116,6 +1116,8 @@ as %L
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
 
+    -- Their triggers run with the search_path of what writes, and most name no schema: where such a
+    -- write stands, public and extensions are in it, after pg_catalog.
     -- A booking fills what there is of these.
     select
         string_agg(c.name, ', ' order by c.number),
@@ -1178,7 +1180,7 @@ returns boolean
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -1226,7 +1228,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -1250,7 +1252,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -3138,7 +3140,7 @@ returns trigger
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_step dispatch.requests;
@@ -3632,7 +3634,8 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and v_user_id is distinct from v_request.customer_id
+        -- (One who is not signed in is no customer who is not.)
+        and (v_user_id = v_request.customer_id) is not true
         and (
             (
                 v_request.announced_at is null
@@ -3737,8 +3740,9 @@ begin
         where
             -- Of these, dispatch.refusal says no more than this. Asking it of each of thousands
             -- would take longer than all the rest.
-            p.customer_id <> v_user_id
-            and p.customer_id <> all(v_blocked)
+            -- (Who does not sign in is nobody's id.)
+            (p.customer_id = v_user_id) is not true
+            and (p.customer_id = any(v_blocked)) is not true
             and (p.expires_at <= now()) is not true
             and p.id not in (
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
@@ -3808,7 +3812,7 @@ returns void
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
@@ -5367,7 +5371,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request dispatch.requests;
@@ -5425,7 +5429,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request dispatch.requests;
@@ -5675,7 +5679,7 @@ begin
     end if;
     -- What was paid stays with it, and that it was paid back for as long as the ledger says so: a writer
     -- that puts back what it read before, or metadata of its own, takes neither away.
-    if old.metadata ? 'stripe_checkout_session_id' and new.metadata is distinct from old.metadata then
+    if old.metadata ->> 'stripe_checkout_session_id' is not null and new.metadata is distinct from old.metadata then
         new.metadata := dispatch.keep_payment(old.metadata, new.metadata);
     end if;
     if v_is_accept then
@@ -6117,13 +6121,19 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end || (
+    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end
+    -- What was read before a refund failed does not know of that.
+    - case
+        when p_old ? 'refund_taken_back' and not p_new ? 'refund_taken_back' then 'refunded_at'
+        else ''
+    end
+    || (
         select coalesce(jsonb_object_agg(k.key, k.value), '{}')
         from jsonb_each(p_old) as k
         where
             k.key in (
                 'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-                'price_cents'
+                'price_cents', 'refund_taken_back'
             )
             or (
                 k.key = 'refunded_at'
@@ -6357,6 +6367,10 @@ begin
             v_old := dispatch.take_steps(v_old, now(), false);
         end if;
         v_window := dispatch.priority_window(v_old);
+        -- Nobody has a turn in another of this id.
+        if tg_op = 'DELETE' then
+            perform dispatch.remove_steps(old.id);
+        end if;
         v_window_minutes := v_window.window_minutes;
         v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then
@@ -6474,7 +6488,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_customer constant text := 'customer:' || p_request.customer_id;
@@ -7550,7 +7564,7 @@ returns uuid
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request_ids uuid[];
@@ -7898,7 +7912,7 @@ begin
         )
     then
         update public.session_requests as r
-        set metadata = r.metadata - 'refunded_at'
+        set metadata = r.metadata - 'refunded_at' || '{"refund_taken_back": true}'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
     return (select e.outcome from dispatch.stripe_events as e where e.id = p_event ->> 'id');
