@@ -11,7 +11,7 @@ from (
     ('dispatch.decline_request', '06c8bc22c8056adbdcc42acb6efe3f3d', '{}'),
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
-    ('dispatch.guard_request', '1d24ce1fb3c1b7c7f9df0db3c55d8603', '{}'),
+    ('dispatch.guard_request', 'aab04ec21b291a02633db7450a0b2dae', '{}'),
     ('dispatch.guard_reservation', 'c243f3ff75be3ae1f8c28e49a59842ce', '{}'),
     ('dispatch.keep_payment', '949dc45a448d5f244920cb200955908d', '{}'),
     ('dispatch.list_request_mechanics', '137a633eb7501607676f6ef917dfb476', '{}'),

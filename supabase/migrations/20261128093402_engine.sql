@@ -5824,12 +5824,9 @@ begin
                 v_new.window_ends_at is not null
                 and dispatch.favorites_priority_enabled()
                 and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
-                and (
-                    dispatch.max_open_sessions() is null
-                    or not dispatch.is_at_capacity(
-                        v_new.preferred_mechanic_id, v_new.preferred_user_id
-                    )
-                )
+                and dispatch.why_not_asked(
+                    v_new.preferred_mechanic_id, v_new.preferred_user_id, true, v_new.customer_id
+                ) is null
             then
                 if v_window.mechanic_id <> v_new.preferred_mechanic_id then
                     -- The reservation itself is not handed on either: the new one was never told.
@@ -5840,8 +5837,8 @@ begin
                     perform dispatch.raise_error('invalid_window');
                 end if;
             -- The window is gone: its mechanic was deleted (the foreign key sets null), suspended, or
-            -- is at capacity, the flag is off, or a writer cleared a column. It is open to everyone now, and so
-            -- announced.
+            -- is at capacity, the flag is off, or a writer cleared a column, or gave it to a customer
+            -- of whom that mechanic is not asked. It is open to everyone now, and so announced.
             elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();
             end if;
