@@ -5,7 +5,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request dispatch.requests;

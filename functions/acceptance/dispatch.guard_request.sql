@@ -30,7 +30,10 @@ begin
     end if;
     -- What was paid stays with it, and that it was paid back for as long as the ledger says so: a writer
     -- that puts back what it read before, or metadata of its own, takes neither away.
-    if old.metadata ? 'stripe_checkout_session_id' and new.metadata is distinct from old.metadata then
+    if
+        old.metadata ->> 'stripe_checkout_session_id' is not null
+        and new.metadata is distinct from old.metadata
+    then
         new.metadata := dispatch.keep_payment(old.metadata, new.metadata);
     end if;
     if v_is_accept then
@@ -175,12 +178,9 @@ begin
                 v_new.window_ends_at is not null
                 and dispatch.favorites_priority_enabled()
                 and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
-                and (
-                    dispatch.max_open_sessions() is null
-                    or not dispatch.is_at_capacity(
-                        v_new.preferred_mechanic_id, v_new.preferred_user_id
-                    )
-                )
+                and dispatch.why_not_asked(
+                    v_new.preferred_mechanic_id, v_new.preferred_user_id, true, v_new.customer_id
+                ) is null
             then
                 if v_window.mechanic_id <> v_new.preferred_mechanic_id then
                     -- The reservation itself is not handed on either: the new one was never told.
@@ -191,8 +191,8 @@ begin
                     perform dispatch.raise_error('invalid_window');
                 end if;
             -- The window is gone: its mechanic was deleted (the foreign key sets null), suspended, or
-            -- is at capacity, the flag is off, or a writer cleared a column. It is open to everyone now, and so
-            -- announced.
+            -- is at capacity, the flag is off, or a writer cleared a column, or gave it to a customer
+            -- of whom that mechanic is not asked. It is open to everyone now, and so announced.
             elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();
             end if;

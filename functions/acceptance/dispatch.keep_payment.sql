@@ -5,8 +5,14 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_new jsonb := case jsonb_typeof(p_new) when 'object' then p_new else '{}' end;
 begin
-    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end || (
+    -- What was read before a refund failed does not know of that.
+    if p_old ? 'refund_taken_back' and not v_new ? 'refund_taken_back' then
+        v_new := v_new - 'refunded_at';
+    end if;
+    return v_new || (
         select coalesce(jsonb_object_agg(k.key, k.value), '{}')
         from jsonb_each(p_old) as k
         where

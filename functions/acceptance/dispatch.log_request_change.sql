@@ -115,6 +115,10 @@ begin
             v_old := dispatch.take_steps(v_old, now(), false);
         end if;
         v_window := dispatch.priority_window(v_old);
+        -- Nobody has a turn in another of this id.
+        if tg_op = 'DELETE' then
+            perform dispatch.remove_steps(old.id);
+        end if;
         v_window_minutes := v_window.window_minutes;
         v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then

@@ -8,7 +8,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_customer constant text := 'customer:' || p_request.customer_id;

@@ -187,7 +187,8 @@ as %L
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
 
-    -- A booking fills what there is of these.
+    -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
+    -- and most name no schema: so public and extensions are in it wherever the engine writes.)
     select
         string_agg(c.name, ', ' order by c.number),
         string_agg(
@@ -249,7 +250,7 @@ returns boolean
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -297,7 +298,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -321,7 +322,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(

@@ -8,7 +8,7 @@ as $$
 begin
     return array[
         'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-        'price_cents'
+        'price_cents', 'refund_taken_back'
     ];
 end;
 $$;

@@ -4,7 +4,7 @@ returns uuid
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request_ids uuid[];

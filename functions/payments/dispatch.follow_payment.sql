@@ -90,7 +90,7 @@ begin
         )
     then
         update public.session_requests as r
-        set metadata = r.metadata - 'refunded_at'
+        set metadata = r.metadata - 'refunded_at' || '{"refund_taken_back": true}'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
     return (select e.outcome from dispatch.stripe_events as e where e.id = p_event ->> 'id');

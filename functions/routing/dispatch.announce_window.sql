@@ -6,7 +6,7 @@ returns trigger
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_step dispatch.requests;

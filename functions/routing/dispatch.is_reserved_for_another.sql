@@ -16,7 +16,8 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and v_user_id is distinct from v_request.customer_id
+        -- (One who is not signed in is no customer who is not.)
+        and (v_user_id = v_request.customer_id) is not true
         and (
             (
                 v_request.announced_at is null

@@ -63,8 +63,9 @@ begin
         where
             -- Of these, dispatch.refusal says no more than this. Asking it of each of thousands
             -- would take longer than all the rest.
-            p.customer_id <> v_user_id
-            and p.customer_id <> all(v_blocked)
+            -- (Who does not sign in is nobody's id.)
+            (p.customer_id = v_user_id) is not true
+            and (p.customer_id = any(v_blocked)) is not true
             and (p.expires_at <= now()) is not true
             and p.id not in (
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id

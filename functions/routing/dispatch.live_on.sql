@@ -5,7 +5,7 @@ returns void
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for

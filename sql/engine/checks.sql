@@ -723,7 +723,8 @@ from (
 \gset
 \endif
 
--- Every function: its owner, a fixed search_path, nothing for PUBLIC or anon.
+-- Every function: its owner, a fixed search_path (with what triggers of theirs may name without a
+-- schema, where it writes to their table), nothing for PUBLIC or anon.
 select
     set_config(
         'favorites_priority.checks',
@@ -749,17 +750,24 @@ from (
         count(*) filter (where x.is_open) = 0,
         coalesce(
             'not pg_catalog, pg_temp: ' || string_agg(x.signature, ', ') filter (where x.is_open),
-            'pg_catalog, pg_temp in all'
+            'pg_catalog, pg_temp, and in what writes to another''s table public and extensions '
+            'between them'
         )
     from (
         select
             p.oid::regprocedure::text as signature,
-            not coalesce(
-                p.proconfig
-                && array[
-                    'search_path=pg_catalog, pg_temp', 'search_path="pg_catalog", "pg_temp"'
-                ],
-                false
+            not exists (
+                select from unnest(p.proconfig) as c (setting)
+                where
+                    replace(c.setting, '"', '') = 'search_path=' || case
+                        when
+                            p.proname in (
+                                'announce_window', 'assign_request', 'cancel_refunded',
+                                'cancel_request', 'complete_request', 'insert_request', 'live_on',
+                                'put_back', 'unassign_request'
+                            ) then 'pg_catalog, public, extensions, pg_temp'
+                        else 'pg_catalog, pg_temp'
+                    end
             ) as is_open
         from pg_catalog.pg_proc as p
         where p.pronamespace = to_regnamespace('dispatch')

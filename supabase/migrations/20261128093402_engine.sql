@@ -1116,7 +1116,8 @@ as %L
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
 
-    -- A booking fills what there is of these.
+    -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
+    -- and most name no schema: so public and extensions are in it wherever the engine writes.)
     select
         string_agg(c.name, ', ' order by c.number),
         string_agg(
@@ -1178,7 +1179,7 @@ returns boolean
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -1226,7 +1227,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -1250,7 +1251,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as %L
         $f$,
         format(
@@ -1424,7 +1425,7 @@ as $$
 begin
     return array[
         'stripe_checkout_session_id', 'stripe_payment_intent', 'amount_total', 'currency',
-        'price_cents'
+        'price_cents', 'refund_taken_back'
     ];
 end;
 $$;
@@ -3153,7 +3154,7 @@ returns trigger
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_step dispatch.requests;
@@ -3647,7 +3648,8 @@ begin
     v_window := dispatch.priority_window(v_request);
     return coalesce(
         v_request.is_pending
-        and v_user_id is distinct from v_request.customer_id
+        -- (One who is not signed in is no customer who is not.)
+        and (v_user_id = v_request.customer_id) is not true
         and (
             (
                 v_request.announced_at is null
@@ -3752,8 +3754,9 @@ begin
         where
             -- Of these, dispatch.refusal says no more than this. Asking it of each of thousands
             -- would take longer than all the rest.
-            p.customer_id <> v_user_id
-            and p.customer_id <> all(v_blocked)
+            -- (Who does not sign in is nobody's id.)
+            (p.customer_id = v_user_id) is not true
+            and (p.customer_id = any(v_blocked)) is not true
             and (p.expires_at <= now()) is not true
             and p.id not in (
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
@@ -3823,7 +3826,7 @@ returns void
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
@@ -5378,7 +5381,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request dispatch.requests;
@@ -5436,7 +5439,7 @@ language plpgsql
 volatile
 -- definer: clients have no UPDATE on session_requests; the caller is checked by require_own_request
 security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request dispatch.requests;
@@ -5686,7 +5689,10 @@ begin
     end if;
     -- What was paid stays with it, and that it was paid back for as long as the ledger says so: a writer
     -- that puts back what it read before, or metadata of its own, takes neither away.
-    if old.metadata ? 'stripe_checkout_session_id' and new.metadata is distinct from old.metadata then
+    if
+        old.metadata ->> 'stripe_checkout_session_id' is not null
+        and new.metadata is distinct from old.metadata
+    then
         new.metadata := dispatch.keep_payment(old.metadata, new.metadata);
     end if;
     if v_is_accept then
@@ -5831,12 +5837,9 @@ begin
                 v_new.window_ends_at is not null
                 and dispatch.favorites_priority_enabled()
                 and dispatch.is_approved_mechanic(v_new.preferred_mechanic_id)
-                and (
-                    dispatch.max_open_sessions() is null
-                    or not dispatch.is_at_capacity(
-                        v_new.preferred_mechanic_id, v_new.preferred_user_id
-                    )
-                )
+                and dispatch.why_not_asked(
+                    v_new.preferred_mechanic_id, v_new.preferred_user_id, true, v_new.customer_id
+                ) is null
             then
                 if v_window.mechanic_id <> v_new.preferred_mechanic_id then
                     -- The reservation itself is not handed on either: the new one was never told.
@@ -5847,8 +5850,8 @@ begin
                     perform dispatch.raise_error('invalid_window');
                 end if;
             -- The window is gone: its mechanic was deleted (the foreign key sets null), suspended, or
-            -- is at capacity, the flag is off, or a writer cleared a column. It is open to everyone now, and so
-            -- announced.
+            -- is at capacity, the flag is off, or a writer cleared a column, or gave it to a customer
+            -- of whom that mechanic is not asked. It is open to everyone now, and so announced.
             elsif v_old.window_began_at is not null then
                 new.notification_sent_at := now();
             end if;
@@ -6127,8 +6130,14 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_new jsonb := case jsonb_typeof(p_new) when 'object' then p_new else '{}' end;
 begin
-    return case jsonb_typeof(p_new) when 'object' then p_new else '{}' end || (
+    -- What was read before a refund failed does not know of that.
+    if p_old ? 'refund_taken_back' and not v_new ? 'refund_taken_back' then
+        v_new := v_new - 'refunded_at';
+    end if;
+    return v_new || (
         select coalesce(jsonb_object_agg(k.key, k.value), '{}')
         from jsonb_each(p_old) as k
         where
@@ -6365,6 +6374,10 @@ begin
             v_old := dispatch.take_steps(v_old, now(), false);
         end if;
         v_window := dispatch.priority_window(v_old);
+        -- Nobody has a turn in another of this id.
+        if tg_op = 'DELETE' then
+            perform dispatch.remove_steps(old.id);
+        end if;
         v_window_minutes := v_window.window_minutes;
         v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then
@@ -6482,7 +6495,7 @@ returns public.session_requests
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_customer constant text := 'customer:' || p_request.customer_id;
@@ -7558,7 +7571,7 @@ returns uuid
 language plpgsql
 volatile
 security invoker
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
     v_request_ids uuid[];
@@ -7906,7 +7919,7 @@ begin
         )
     then
         update public.session_requests as r
-        set metadata = r.metadata - 'refunded_at'
+        set metadata = r.metadata - 'refunded_at' || '{"refund_taken_back": true}'
         where (r.metadata ->> 'stripe_payment_intent') = v_payment;
     end if;
     return (select e.outcome from dispatch.stripe_events as e where e.id = p_event ->> 'id');

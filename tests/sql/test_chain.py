@@ -392,6 +392,26 @@ def test_no_upsert_gives_anybody_a_turn(shared: Database, people: list[str], ask
         assert shared.sql("select * from dispatch.steps") == steps
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+def test_nobody_has_a_turn_in_another_request_of_the_same_id(
+    shared: Database, people: list[str], late: bool
+) -> None:
+    request = book(shared, *people[:3])
+    if late:
+        pass_time(shared, request, 11)
+    shared.sql("delete from session_requests where id = %s", request)
+    shared.sql(
+        "insert into session_requests (id, customer_id, session_type, preferred_mechanic_id)"
+        " values (%s, %s, 'chat', %s)",
+        request,
+        shared.make_customer(),
+        people[0],
+    )
+    pass_time(shared, request, 11)
+    shared.sweep()
+    assert shared.request(request)["notification_sent_at"]
+
+
 def test_a_sweep_and_an_answer_at_once_move_on_once(db: Database) -> None:
     people = [db.make_mechanic(online=False) for _ in range(3)]
     requests = [book(db, *people) for _ in range(5)]

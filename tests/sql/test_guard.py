@@ -273,6 +273,22 @@ def test_what_ended_in_its_window_stays_hidden(shared: Database, writer: str, ch
             rpc(shared.connect(other), "accept_session_request", request_id=request)
 
 
+@pytest.mark.parametrize("whose", ["the favourite's", "one who blocked them"])
+def test_another_customer_s_request_is_not_kept_for_who_may_not_have_it(
+    shared: Database, whose: str
+) -> None:
+    favourite, other = shared.make_mechanic(), shared.make_mechanic()
+    request = shared.make_request(preferred=favourite)
+    customer = favourite
+    if whose == "one who blocked them":
+        customer = shared.make_customer()
+        rpc(shared.connect(customer), "block_mechanic", mechanic_id=favourite)
+    shared.connect(role="service_role").execute(
+        "update session_requests set customer_id = %s where id = %s", [customer, request]
+    )
+    assert rpc(shared.connect(other), "accept_session_request", request_id=request)
+
+
 @pytest.mark.parametrize("minutes", [2147483647, -2147483648, None])
 @pytest.mark.parametrize(
     "began", ["294276-12-31 23:59+00", "4713-01-01 BC", "infinity", "-infinity"]

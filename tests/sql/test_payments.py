@@ -286,6 +286,26 @@ def test_what_was_read_before_a_refund_does_not_take_it_back(shared: Database) -
     assert shared.log(request)[-1] == "request_cancelled:refunded"
 
 
+def test_what_was_read_before_a_refund_failed_does_not_say_that_it_was_one(
+    shared: Database,
+) -> None:
+    """Or nobody would be told that the customer waits for the money."""
+    request = paid(shared, state="cancelled")
+    process(shared, at(1, refund("pi_1")))
+    before = shared.request(request)["metadata"]
+    process(shared, at(2, failed_refund("pi_1")))
+    shared.connect(role="service_role").execute(
+        "update session_requests set metadata = %s", [Jsonb(before)]
+    )
+    assert unsettled(shared) == [("refund_failed", "pi_1")]
+    # What the owner says since, as the runbook has it, holds.
+    shared.sql(
+        "update session_requests"
+        " set metadata = metadata || jsonb_build_object('refunded_at', now())"
+    )
+    assert unsettled(shared) == []
+
+
 @pytest.mark.parametrize("metadata", ['{"color": "blue"}', "{}", "[]", "null", '"checkout"'])
 def test_metadata_of_a_backends_own_leaves_what_was_paid(shared: Database, metadata: str) -> None:
     event = checkout(shared.make_customer(), payment="pi_1")
@@ -299,6 +319,16 @@ def test_metadata_of_a_backends_own_leaves_what_was_paid(shared: Database, metad
     assert outcome(shared, event | {"id": "evt_again", "type": SUCCEEDED}) == "duplicate"
     process(shared, refund("pi_1"))
     assert shared.request(request)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "metadata", ['["stripe_checkout_session_id"]', '"stripe_checkout_session_id"']
+)
+def test_metadata_that_is_no_object_can_be_written_over(shared: Database, metadata: str) -> None:
+    request = shared.make_request()
+    for each in (metadata, '{"color": "blue"}'):
+        shared.sql("update session_requests set metadata = %s", each)
+    assert shared.request(request)["metadata"] == {"color": "blue"}
 
 
 def test_a_refund_whose_failure_is_known_does_not_cancel(shared: Database) -> None:

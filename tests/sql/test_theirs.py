@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from stack import ROOT
 from stack.clients import stripe_event
@@ -310,6 +311,77 @@ def test_their_routes_find_no_row_and_the_rpc_says_why(theirs: Theirs) -> None:
     # Its favourite's, by the same route.
     assert theirs.accept(theirs.favourite, request)
     assert theirs.db.log(request) == ["priority_request", "request_accepted"]
+
+
+def test_a_trigger_that_names_no_schema(theirs: Theirs) -> None:
+    """As most are written: its names are looked up where the marketplace's own statements do."""
+    db = theirs.db
+    db.sql(
+        "create table seen (request_id uuid, status text);"
+        "create function see() returns trigger language plpgsql security definer"
+        " as $$ begin insert into seen values (new.id, new.status); return null; end $$;"
+        "create trigger see after insert or update on session_requests"
+        " for each row execute function see()"
+    )
+    one, two = theirs.as_(theirs.favourite), theirs.as_(theirs.other)
+    customer = db.connect(theirs.customer)
+    asked = f"{theirs.favourite.id},{theirs.other.id}"
+
+    def book(payment: str) -> str:
+        event = checkout(
+            theirs.customer,
+            theirs.favourite.id,
+            plan="chat10",
+            payment=payment,
+            preferred_mechanic_ids=asked,
+        )
+        return str(db.value("select process_stripe_event(%s)", Jsonb(event))["request_id"])
+
+    completed, cancelled, refunded, moved_on, reopened = (book(f"pi_{i}") for i in range(5))
+    rpc(one, "accept_session_request", request_id=completed)
+    rpc(one, "complete_session_request", request_id=completed)
+    rpc(customer, "cancel_session_request", request_id=cancelled)
+    db.value("select process_stripe_event(%s)", Jsonb(refund("pi_2")))
+    for mechanic in (one, two):
+        rpc(mechanic, "accept_session_request", request_id=reopened)
+        rpc(mechanic, "release_session_request", request_id=reopened)
+    rpc(one, "decline_session_request", request_id=moved_on)
+    theirs.sweep(30)
+    states = {
+        request: [
+            row["status"]
+            for row in db.sql("select status from seen where request_id = %s", request)
+        ]
+        for request in (completed, cancelled, refunded, reopened)
+    }
+    assert states == {
+        completed: ["pending", "accepted", "completed"],
+        cancelled: ["pending", "cancelled"],
+        refunded: ["pending", "cancelled"],
+        reopened: states[reopened],
+    }
+    assert states[reopened][-1] == "cancelled"
+    assert str(db.request(moved_on)["preferred_mechanic_id"]) == theirs.other.id
+    assert db.log(moved_on)[-1] == "new_request:window_ended"
+    assert rpc(customer, "request_free_session", plan_code="free")["status"] == "pending"
+
+
+def test_a_customer_who_does_not_sign_in(theirs: Theirs) -> None:
+    """Their request is reserved and listed as any other, also towards who is not signed in."""
+    theirs.db.sql(
+        "alter table session_requests alter customer_id drop not null;"
+        "drop policy if exists only_signed_in on session_requests;"
+        "create policy anyone on session_requests for select to anon using (true);"
+        "grant usage on schema public to anon; grant select on session_requests to anon"
+    )
+    request = theirs.book(customer_id=None)
+    anyone = theirs.db.connect(role="anon")
+    assert theirs.listed(theirs.favourite) == [request]
+    assert theirs.listed(theirs.other) == []
+    assert rows(anyone, "select id from session_requests") == []
+    rpc(theirs.as_(theirs.favourite), "decline_session_request", request_id=request)
+    assert theirs.listed(theirs.other) == [request]
+    assert rows(anyone, "select id from session_requests")
 
 
 HANDED_ON = (
