@@ -8,6 +8,14 @@
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
 
+-- Else the patterns here, and in every function, mean something else.
+insert into pg_temp.missing (what, remedy)
+select
+    'standard_conforming_strings is off',
+    'set it on, or reset it, where it stands (alter database, alter role, postgresql.conf)'
+where current_setting('standard_conforming_strings') = 'off';
+set local standard_conforming_strings = on;
+
 insert into pg_temp.missing (what, remedy)
 select 'PostgreSQL ' || current_setting('server_version'), 'upgrade to 15 or newer'
 where current_setting('server_version_num')::integer < 150000
@@ -7269,7 +7277,7 @@ from public, anon, authenticated, service_role;
 -- Changes dispatch.pushes.
 create or replace function dispatch.take_pushes(
     p_limit integer default 100,
-    p_lease interval default interval '30 seconds',
+    p_lease interval default '00:00:30',
     p_now timestamptz default now()
 )
 returns table (
