@@ -91,7 +91,7 @@ from (
     ('dispatch.send_broadcasts', 'a9ecc4fb368f2b9fe90110c8dfb7496b', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
-    ('dispatch.cron_checks', 'f26854419c4a24e444d2ea33bcedbcb5', '{}'),
+    ('dispatch.cron_checks', '9f5490388d860a69f6288961687c3e8d', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', 'a31df164b4b0f5f7f0d534b0d1789f86', '{}'),
     ('dispatch.explain_routing', 'b754d49966b7780bdd389840d9f3c492', '{}'),
