@@ -1739,7 +1739,11 @@ def test_up_says_so_where_patterns_mean_something_else(empty_db: Database) -> No
     ("table", "role", "checks"),
     [
         ("dispatch.windows", "authenticated", {"grants in dispatch"}),
-        ("dispatch.windows", "webhook_app", {"role webhook_app"}),
+        (
+            "dispatch.windows",
+            "public",
+            {"grants in dispatch", "role webhook_app", "role push_app", "role hub_app"},
+        ),
         (TABLE, "authenticated", {f"grants on {TABLE}"}),
     ],
 )
