@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import random
 import re
 import resource
@@ -16,6 +17,7 @@ from http import HTTPStatus
 import psycopg
 import psycopg_pool
 from aiohttp import HttpVersion11, web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from app_base.process import log
@@ -409,7 +411,13 @@ def listener(config: Config) -> socket.socket:
     return door
 
 
+def is_loggable(record: logging.LogRecord) -> bool:
+    """Not what is no request: its line would be shown, which may hold a token."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 async def serve(config: Config) -> None:
+    logging.getLogger("aiohttp.server").addFilter(is_loggable)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # With thousands of clients a full collection holds up everything for half a second, and while

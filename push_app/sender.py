@@ -174,7 +174,7 @@ def _seconds(retry_after: str | None) -> int | None:
             until = parsedate_to_datetime(retry_after)
             # One without a zone is UTC's.
             wait = (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return round(min(max(wait, 0), 86400))
 

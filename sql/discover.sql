@@ -18,6 +18,7 @@ set local search_path = '';
 set local jit = off;
 set local client_min_messages = warning;
 set local quote_all_identifiers = off;
+set local standard_conforming_strings = on;
 
 -- 1. Look. Each column of each table that may be one of the four becomes an object in
 -- discover.columns: its type, where its foreign key leads, which words its CHECK or enum knows, and

@@ -14,6 +14,9 @@ declare
     v_has_cron constant boolean := exists (
         select from pg_catalog.pg_extension where extname = 'pg_cron'
     );
+    v_keeps_runs constant boolean := v_has_cron and not exists (
+        select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
+    );
     v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
     -- What pg_cron does not do before the first full minute since then is no fault.
     v_since timestamptz := greatest(
@@ -36,9 +39,10 @@ begin
     -- After a crash it begins anew, and the server does not.
     v_since := greatest(v_since, v_launcher.backend_start);
 
-    -- Another scheduler may run the same commands. The sweep's is seen, nearly all of the time; the
-    -- other takes a moment of each day (what it leaves is seen by event_log_size).
-    if not v_has_cron then
+    -- Another scheduler may run the same commands, and pg_cron keep no runs. The sweep's is seen,
+    -- nearly all of the time; the other takes a moment of each day (what it leaves is seen by
+    -- event_log_size).
+    if not v_keeps_runs then
         select
             format(
                 'session %s (%s) runs the sweep',
@@ -103,7 +107,10 @@ begin
         end if;
 
         check_name := v_job.name || '_scheduled';
-        ok := coalesce(v_job.is_active, v_stand_in is not null);
+        ok := case
+            when v_has_cron then coalesce(v_job.is_active, false)
+            else v_stand_in is not null
+        end;
         detail := case
             when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             else
@@ -119,7 +126,10 @@ begin
 
         check_name := v_job.name || '_runs';
         ok := case
-            when not v_has_cron then v_stand_in is not null
+            when not v_keeps_runs
+                then
+                    v_stand_in is not null
+                    or (v_has_cron and v_since > p_now - v_job.max_age)
             else
                 v_job.error is null
                 and (
@@ -131,6 +141,10 @@ begin
         end;
         detail := case
             when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
+            when not v_keeps_runs
+                then
+                    'pg_cron keeps no runs (cron.log_run is off); '
+                    || coalesce(v_stand_in, 'no session runs the sweep')
             else
                 coalesce('last run began at ' || v_job.began_at, 'has not run yet')
                 || coalesce('; the last that ended failed: ' || v_job.error, '')

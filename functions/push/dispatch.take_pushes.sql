@@ -1,7 +1,7 @@
 -- Changes dispatch.pushes.
 create or replace function dispatch.take_pushes(
     p_limit integer default 100,
-    p_lease interval default interval '30 seconds',
+    p_lease interval default '00:00:30',
     p_now timestamptz default now()
 )
 returns table (

@@ -418,7 +418,11 @@ from (
                         has_any_column_privilege(
                             r.role, c.oid, 'select, insert, update, references'
                         )
-                        or has_table_privilege(r.role, c.oid, 'delete, truncate, trigger')
+                        or has_table_privilege(
+                            r.role, c.oid,
+                            'delete, truncate, '
+                            || current_setting('favorites_priority.last_privileges')
+                        )
             end
     ) as g
 ) as c
@@ -840,17 +844,17 @@ from (
                     order by s.setting
                 ) = w.settings
                 and coalesce(
-                    md5(b.body) = case w.body
-                        when 'noted'
+                    case
+                        when w.body = 'noted'
                             then
-                                coalesce(
+                                md5(b.body) = coalesce(
                                     substring(
                                         obj_description(f.oid, 'pg_proc')
                                         from '\{"body": "(\w+)"\}'
                                     ),
                                     ''
                                 )
-                        else w.body
+                        else md5(concat_ws(' ', b.body, d.defaults)) = w.body
                     end,
                     case
                         when
@@ -864,6 +868,13 @@ from (
             from pg_catalog.pg_proc as f
             inner join pg_catalog.pg_namespace as n on n.oid = f.pronamespace
             cross join btrim(regexp_replace(f.prosrc, '\s+', ' ', 'g')) as b (body)
+            -- As they are written, without their types.
+            cross join
+                lower(
+                    regexp_replace(
+                        pg_get_expr(f.proargdefaults, 0), '::[a-z ]+(\[\])?|''', '', 'g'
+                    )
+                ) as d (defaults)
             where
                 n.nspname = split_part(w.name, '.', 1) and f.proname = split_part(w.name, '.', 2)
         ) as p
@@ -1342,7 +1353,9 @@ from (
                                     r.oid, c.oid, 'select, insert, update, references'
                                 )
                                 or has_table_privilege(
-                                    r.oid, c.oid, 'delete, truncate, trigger'
+                                    r.oid, c.oid,
+                                    'delete, truncate, '
+                                    || current_setting('favorites_priority.last_privileges')
                                 )
                             )
                         union
@@ -1352,6 +1365,10 @@ from (
                         where
                             n.nspname in ('public', 'dispatch')
                             and has_schema_privilege(r.oid, n.oid, 'create')
+                        union
+                        -- As "grant all on database" gives it.
+                        select 'create on the database'
+                        where has_database_privilege(r.oid, current_database(), 'create')
                         union
                         select 'member of ' || m.roleid::regrole
                         from pg_catalog.pg_auth_members as m

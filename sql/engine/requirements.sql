@@ -1,6 +1,14 @@
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
 
+-- Else the patterns here, and in every function, mean something else.
+insert into pg_temp.missing (what, remedy)
+select
+    'standard_conforming_strings is off',
+    'set it on, or reset it, where it stands (alter database, alter role, postgresql.conf)'
+where current_setting('standard_conforming_strings') = 'off';
+set local standard_conforming_strings = on;
+
 insert into pg_temp.missing (what, remedy)
 select 'PostgreSQL ' || current_setting('server_version'), 'upgrade to 15 or newer'
 where current_setting('server_version_num')::integer < 150000

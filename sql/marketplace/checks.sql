@@ -130,7 +130,7 @@ grants as (
                 (4, 'delete', false),
                 (5, 'truncate', false),
                 (6, 'references', true),
-                (7, 'trigger', false)
+                (7, current_setting('favorites_priority.last_privileges'), false)
             ) as v (number, privilege, has_columns)
         ) as p
         on p.is_whole or p.columns is not null

@@ -172,6 +172,24 @@ def test_what_is_no_text_is_refused(hub: Hub) -> None:
         assert json.loads(body)["details"] == "not_signed_in"
 
 
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda token: b"GET /events HTTP/1.1\r\nAuthorization: Bearer " + token + b"\1\r\n\r\n",
+        lambda token: b"GET /events?token=" + token + b"\xff HTTP/1.1\r\n\r\n",
+    ],
+    ids=["header", "address"],
+)
+def test_a_token_in_what_is_no_request_is_in_no_log(
+    hub: Hub, request_of: Callable[[bytes], bytes]
+) -> None:
+    token = signed(sub=str(uuid.uuid4())).encode()
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as client:
+        client.sendall(request_of(token))
+        assert client.recv(65536).split()[1] == b"400"
+    assert token.decode() not in hub.output.read_text()
+
+
 def test_a_token_in_the_url_is_none(db: Database, hub: Hub) -> None:
     """It would be in every log between."""
     for name in ("token", "access_token", "apikey", "jwt"):

@@ -138,6 +138,7 @@ def test_a_device_that_is_gone_is_forgotten_and_its_window_ends(
         ((503, {"Retry-After": "Sat, 01 Jan 2000 00:00:00"}), 503, 2),
         ((503, {"Retry-After": "1" * 5000}), 503, None),
         ((503, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}), 503, None),
+        ((503, {"Retry-After": f"Sat, 01 Jan 1{'0' * 20} 00:00:00 GMT"}), 503, 2),
         ((500, {}), 500, 2),
         (None, None, 2),
     ],

@@ -233,6 +233,7 @@ def test_it_reads_only(empty_db: Database, shape: str, with_rows: bool) -> None:
     before = everything(empty_db)
     found = found_in(empty_db)
     assert found_in(empty_db, default_transaction_read_only="on") == found
+    assert found_in(empty_db, standard_conforming_strings="off") == found
     assert everything(empty_db) == before
     assert empty_db.value("select count(*) from pg_namespace where nspname = 'dispatch'") == 0
 

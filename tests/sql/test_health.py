@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from stack import ROOT
-from stack.postgres import run_psql
+from stack.install import install
+from stack.postgres import Cluster, run_psql
 from tests.database import (
     POISON,
     Connection,
@@ -368,6 +369,27 @@ def test_another_scheduler_runs_the_jobs(shared: Database) -> None:
         shared.superuser().execute("select pg_cancel_backend(%s)", (worker.info.backend_pid,))
         assert isinstance(running.exception(), psycopg.errors.QueryCanceled)
     assert set(failing(shared.owner)) == SCHEDULE
+
+
+def test_a_pg_cron_that_keeps_no_runs() -> None:
+    with (
+        Cluster(settings={"cron.log_run": "off"}) as cluster,
+        Database(cluster, "postgres") as db,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        install(cluster.dsn())
+        # It begins none while this looks.
+        db.sql("select cron.alter_job(jobid, active := false) from cron.job")
+        db.superuser().execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'pg_cron'"
+        )
+        late = db.value("select now() + interval '1 day'")
+        running = pool.submit(db.run_sweep, 3, db.open())
+        eventually(lambda: "sweep_runs" not in failing(db.owner, late))
+        running.result()
+        assert failing(db.owner, late)["sweep_runs"].endswith("no session runs the sweep")
+        assert "sweep_runs" not in failing(db.owner)  # so soon after the install
 
 
 def test_a_full_queue_of_notices(db: Database) -> None:

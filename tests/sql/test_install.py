@@ -400,7 +400,7 @@ def test_verify_passes_on_an_installation_and_changes_nothing(
 
 
 def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -> None:
-    breakage = "set datestyle = 'german'; set timezone = 'Asia/Tokyo'"
+    breakage = "set datestyle = german; set timezone = 'Asia/Tokyo'; set intervalstyle = iso_8601"
     assert verify(cluster.dsn(), breakage).returncode == 0
     # Which it names <-03>+03.
     assert verify(cluster.dsn(), "set timezone = -3").returncode == 0
@@ -882,6 +882,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             f"grant select (notes) on {TABLE} to webhook_app",
             "grant execute on function accept_session_request to webhook_app",
             "create table of_its_own (); alter table of_its_own owner to webhook_app",
+            "grant all on database postgres to webhook_app",
             "alter role webhook_app bypassrls",
         )
     ),
@@ -1054,6 +1055,17 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "create or replace function dispatch.push_services() returns text[]"
             " language plpgsql immutable set search_path = pg_catalog, pg_temp"
             " as 'begin return null; end'",
+        )
+    ),
+    *(
+        (
+            f"do $$ begin execute replace(pg_get_functiondef('{name}'::regproc),"
+            f" $q$DEFAULT {default}$q$, $q$DEFAULT {another}$q$); end $$",
+            {FUNCTIONS},
+        )
+        for name, default, another in (
+            ("public.prepare_checkout", "'broadcast'", "'priority_broadcast'"),
+            ("dispatch.take_pushes", "'00:00:30'", "'00:30:00'"),
         )
     ),
     (
@@ -1716,6 +1728,38 @@ def test_verify_says_so_where_patterns_mean_something_else(db: Database) -> None
         f'alter database "{db.name}" set standard_conforming_strings = off'.encode()
     )
     assert failed(verify(db.dsn())) == {"settings of roles"}
+
+
+def test_up_says_so_where_patterns_mean_something_else(empty_db: Database) -> None:
+    name = f'alter database "{empty_db.name}"'
+    empty_db.superuser().execute(f"{name} set standard_conforming_strings = off".encode())
+    with pytest.raises(RuntimeError, match=r"First:\n- standard_conforming_strings is off: .*\n"):
+        run_psql(empty_db.dsn(), "-f", str(ROOT / MARKETPLACE))
+    empty_db.superuser().execute(f"{name} reset standard_conforming_strings".encode())
+    run_psql(empty_db.dsn(), "-f", str(ROOT / MARKETPLACE))
+
+
+# From PostgreSQL 17 on: to lock a table, or to write all of it anew.
+@pytest.mark.parametrize(
+    ("table", "role", "checks"),
+    [
+        ("dispatch.windows", "authenticated", {"grants in dispatch"}),
+        (
+            "dispatch.windows",
+            "public",
+            {"grants in dispatch", "role webhook_app", "role push_app", "role hub_app"},
+        ),
+        (TABLE, "authenticated", {f"grants on {TABLE}"}),
+    ],
+)
+def test_verify_sees_who_may_maintain_a_table(
+    cluster: Cluster, table: str, role: str, checks: set[str]
+) -> None:
+    with psycopg.connect(cluster.dsn()) as connection:
+        if connection.info.server_version < 170000:
+            pytest.skip("no such privilege before PostgreSQL 17")
+    breakage = f"grant maintain on {table} to {role}"
+    assert failed(verify(cluster.dsn(SUPERUSER), breakage)) == checks
 
 
 def test_verify_passes_without_pg_cron_and_says_so(db: Database) -> None:
