@@ -147,7 +147,7 @@ begin
         end if;
     end if;
 
-    if tg_op = 'UPDATE' and new.status = 'pending' then
+    if tg_op = 'UPDATE' and new.status = 'pending' and dispatch.governs_all() then
         -- Back again (of ours; dispatch.follow_change logs it of another's), and no fallback.
         perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'new_request',
@@ -163,7 +163,8 @@ begin
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
             array[v_customer, v_told]
         );
-    elsif tg_op = 'DELETE' or new.status in ('cancelled', 'expired') then
+    -- (One of another's that is pending here was taken off, by its deleted_at.)
+    elsif tg_op = 'DELETE' or new.status in ('pending', 'cancelled', 'expired') then
         if tg_op = 'UPDATE' and new.status = 'expired' then
             v_reason := 'expired';
         elsif dispatch.governs_all() then

@@ -954,6 +954,16 @@ declare
     '((r.priority_notified_at at time zone ''UTC'') '
     '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
     'else r.priority_notified_at end';
+    -- Where theirs takes a request off by a time of its own, a pending one of those is cancelled.
+    v_is_deleted constant text := (
+        select 'r.deleted_at is not null'
+        from pg_catalog.pg_attribute as a
+        where
+            not v_is_ours
+            and a.attrelid = 'public.session_requests'::regclass
+            and a.attname = 'deleted_at'
+            and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
+    );
     v_of_row text;
     v_of_view text;
     v_inserted text;
@@ -1013,11 +1023,20 @@ begin
             ),
             (5, 'session_type', 'text', '{session_type}', null, null),
             (6, 'plan_code', 'text', '{plan_code}', null, null),
-            (7, 'status', 'text', '{status}', null, null),
             (
-                8, 'is_pending', 'boolean', '{status}', 'r.status = ''pending''',
+                7, 'status', 'text', '{status}',
+                'case when r.status = ''pending'' and ' || v_is_deleted
+                || ' then ''cancelled'' else r.status::text end',
+                null
+            ),
+            (
+                8, 'is_pending', 'boolean', '{status}',
+                'r.status = ''pending''' || coalesce(' and not ' || v_is_deleted, ''),
                 case
-                    when not v_is_ours then '(w.closed_at is null and r.status = ''pending'')'
+                    when not v_is_ours
+                        then
+                            '(w.closed_at is null and r.status = ''pending'''
+                            || coalesce(' and not ' || v_is_deleted, '') || ')'
                 end
             ),
             (9, 'accepted_at', 'timestamptz', '{accepted_at}', null, null),
@@ -1310,7 +1329,7 @@ as %L
                 ) as is_refunded,
                 r.status = 'expired' as is_expired,
                 %s as expires_at,
-                r.status = 'cancelled' as is_cancelled,
+                r.status = 'cancelled'%s as is_cancelled,
                 r.status = 'accepted' as is_accepted,
                 r.mechanic_id::uuid as mechanic_id,
                 %s as customer_id,
@@ -1322,6 +1341,7 @@ as %L
             where e.outcome = 'request_created'
             $v$,
             (regexp_match(v_of_view, '([^,]+) as expires_at'))[1],
+            coalesce(' or r.status = ''pending'' and ' || v_is_deleted, ''),
             (regexp_match(v_of_view, '([^,]+) as customer_id'))[1],
             (regexp_match(v_of_view, '([^,]+) as accepted_at'))[1]
         )
@@ -6414,7 +6434,7 @@ begin
         end if;
     end if;
 
-    if tg_op = 'UPDATE' and new.status = 'pending' then
+    if tg_op = 'UPDATE' and new.status = 'pending' and dispatch.governs_all() then
         -- Back again (of ours; dispatch.follow_change logs it of another's), and no fallback.
         perform dispatch.record_event(
             old.id, old.session_type::text, v_plan_code, v_created_at, 'new_request',
@@ -6430,7 +6450,8 @@ begin
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
             array[v_customer, v_told]
         );
-    elsif tg_op = 'DELETE' or new.status in ('cancelled', 'expired') then
+    -- (One of another's that is pending here was taken off, by its deleted_at.)
+    elsif tg_op = 'DELETE' or new.status in ('pending', 'cancelled', 'expired') then
         if tg_op = 'UPDATE' and new.status = 'expired' then
             v_reason := 'expired';
         elsif dispatch.governs_all() then

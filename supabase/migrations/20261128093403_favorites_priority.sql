@@ -292,6 +292,40 @@ where
         select from pg_catalog.pg_attribute as a
         where
             a.attrelid = r.oid and a.attname = 'priority_notified_at' and not a.attisdropped
+    )
+union all
+-- As the audit trigger of PostgreSQL's manual does: every write would fail.
+select
+    format('trigger function %s inserts whole rows of session_requests', i.function),
+    format(
+        'name its columns, or first alter table %s add preferred_mechanic_id uuid, '
+        'add priority_window_minutes integer, add priority_notified_at timestamptz', i.target
+    )
+from (
+    select
+        p.oid::regprocedure as function,
+        substring(
+            p.prosrc,
+            '(?i)insert\s+into\s+([\w."]+)\s+(?:select|values\s*\()'
+            '\s*(?:[^;]*,\s*)?\(?(?:old|new)\)?\.\*'
+        ) as target
+    from pg_catalog.pg_proc as p
+    where
+        p.oid in (
+            select t.tgfoid from pg_catalog.pg_trigger as t
+            where t.tgrelid = to_regclass('public.session_requests')
+        )
+) as i
+where
+    i.target is not null
+    and not exists (
+        select from pg_catalog.pg_attribute as a
+        where
+            a.attrelid in (
+                to_regclass('public.session_requests'), to_regclass(i.target),
+                to_regclass('public.' || i.target)
+            )
+            and a.attname = 'priority_notified_at' and not a.attisdropped
     );
 
 -- All at once, so that nobody mends one thing to be told of the next.

@@ -533,6 +533,15 @@ def test_a_database_that_quotes_all_names(garage: Database, binding: Path) -> No
     run_psql(garage.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
 
+# As in PostgreSQL's manual.
+AUDIT = (
+    "create table audit (operation text, stamp timestamptz, like session_requests);"
+    "create function keep_row() returns trigger language plpgsql as $$ begin"
+    " if tg_op = 'DELETE' then insert into audit select 'D', now(), old.*; return old; end if;"
+    " insert into audit select 'U', now(), new.*; return new; end $$;"
+    "create trigger keep_row before insert or update or delete on session_requests"
+    " for each row execute function keep_row()"
+)
 NAMES_TAKEN = {
     # What our own hint, to rename the column, leaves behind.
     "alter table session_requests add preferred_mechanic_id text unique,"
@@ -552,14 +561,40 @@ NAMES_TAKEN = {
     " select * from session_requests where status = 'pending' limit 1; end": (
         "function first_open() returns the columns that session_requests has now: make it anew"
     ),
+    AUDIT: (
+        "trigger function keep_row() inserts whole rows of session_requests: name its columns, or"
+        " first alter table audit add preferred_mechanic_id uuid, add"
+    ),
 }
 
 
-@pytest.mark.parametrize("fault", NAMES_TAKEN, ids=["fkey", "index", "view", "function"])
+@pytest.mark.parametrize("fault", NAMES_TAKEN, ids=["fkey", "index", "view", "function", "audit"])
 def test_what_the_columns_would_meet_is_told(theirs: Database, fault: str) -> None:
     theirs.sql(fault)
     (line,) = refusal(theirs, FEATURE)
     assert line.startswith(NAMES_TAKEN[fault])
+
+
+def test_a_trigger_that_keeps_whole_rows_goes_on_once_there_is_room(theirs: Database) -> None:
+    theirs.sql(AUDIT)
+    (line,) = refusal(theirs, FEATURE)
+    theirs.sql(line.partition("or first ")[2])
+    # As JSON they are three keys more, and nothing fails.
+    theirs.sql(
+        "create table kept (row jsonb);"
+        "create function keep_json() returns trigger language plpgsql as $$ begin"
+        " insert into kept values (to_jsonb(new.*)); return null; end $$;"
+        "create trigger keep_json after insert on session_requests"
+        " for each row execute function keep_json()"
+    )
+    install(theirs.dsn(), FEATURE)
+    theirs.sql(
+        "insert into session_requests (customer_id, session_type) values (%s, 'chat')",
+        theirs.make_customer(),
+    )
+    (kept,) = theirs.sql("select operation, id, priority_notified_at from audit")
+    assert (kept["operation"], kept["priority_notified_at"]) == ("U", None)
+    install(theirs.dsn(), FEATURE)
 
 
 def test_a_function_that_returns_whole_rows_goes_on(theirs: Database) -> None:

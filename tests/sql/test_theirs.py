@@ -294,6 +294,32 @@ def test_how_urgent_it_is_in_words_of_theirs_is_no_error(theirs: Theirs) -> None
     assert listed["is_urgent"] == (True if is_ours else None)
 
 
+def test_one_that_is_deleted_by_a_time_is_cancelled(theirs: Theirs) -> None:
+    theirs.db.sql("alter table session_requests add if not exists deleted_at timestamp")
+    theirs.db.sql("select dispatch.bind_requests(true)")
+    listener = listen(theirs.db, "session_requests_feed")
+    paid = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
+    request = rpc(theirs.backend, "process_stripe_event", event=paid)["request_id"]
+    assert theirs.listed(theirs.favourite) == [request]
+    assert theirs.update(request, "deleted_at = now()")
+    log = ["priority_request", "request_cancelled:cancelled"]
+    assert theirs.db.log(request) == log
+    # Nobody is offered it, told of it when the window ends, or can take it.
+    assert theirs.sweep(11) == 0
+    assert theirs.listed(theirs.favourite) == theirs.listed(theirs.other) == []
+    with refused("PT410", "request_cancelled"):
+        rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    with refused("PT404", "request_not_found"):
+        rpc(theirs.as_(theirs.other), "accept_session_request", request_id=request)
+    assert heard_nothing(listener)
+    due = "select reason from dispatch.unsettled_requests() where request_id = %s"
+    assert theirs.db.sql(due, request) == [{"reason": "cancelled"}]
+    # Taken back, it is out again, as any other that is pending again.
+    assert theirs.update(request, "deleted_at = null")
+    assert theirs.db.log(request) == [*log, "new_request"]
+    assert theirs.listed(theirs.other) == [request]
+
+
 def test_their_routes_find_no_row_and_the_rpc_says_why(theirs: Theirs) -> None:
     request, other = theirs.book(), theirs.other
     with theirs.db.unchanged_row(request):
