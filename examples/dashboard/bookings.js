@@ -28,6 +28,10 @@ export function forgetBooking() {
   ["attempts", "wish", "notes", "booked"].forEach((key) => sessionStorage.removeItem(key));
 }
 
+// What somebody else wrote and wished for in this tab is not shown to whoever signs in after them.
+if (sessionStorage.getItem("booker") !== me.id) forgetBooking();
+sessionStorage.setItem("booker", me.id);
+
 // --- Checkouts that this device opened, until their request is there ---
 
 const DAY = 86_400_000;

@@ -1,4 +1,4 @@
--- Part of dispatch.health(): what other sessions hold up.
+-- Part of dispatch.health(): what other sessions hold up, and who reads a slot.
 create or replace function dispatch.session_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
@@ -13,6 +13,7 @@ declare
             then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
     end;
     v_session record;
+    v_slot record;
 begin
     -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
     check_name := 'notify_queue';
@@ -74,6 +75,28 @@ begin
     end;
     return next;
 
+    -- What a slot's reader has not read is kept, by default until the disk is full; by
+    -- max_slot_wal_keep_size it is lost before.
+    select r.slot_name, r.active, r.wal_status into v_slot
+    from pg_catalog.pg_replication_slots as r
+    where r.wal_status <> 'reserved'
+    order by r.active, r.slot_name
+    limit 1;
+    check_name := 'slots_read';
+    ok := v_slot is null;
+    detail := case
+        when ok then 'no replication slot keeps more than max_wal_size'
+        when v_slot.wal_status = 'lost'
+            then
+                'replication slot ' || v_slot.slot_name || ' was left unread for too long, and '
+                'nothing can be read from it any more: drop it'
+        else
+            'replication slot ' || v_slot.slot_name || ' keeps more than max_wal_size ('
+            || current_setting('max_wal_size') || '), and the disk fills: its reader is '
+            || case when v_slot.active then 'slow' else 'away' end
+    end;
+    return next;
+
     -- Who has written an event and not yet committed: readers stop there, as in
     -- dispatch.last_settled_event_id. A transaction that is prepared has no session.
     select
@@ -113,6 +136,7 @@ end;
 $$;
 
 comment on function dispatch.session_checks(timestamptz) is
-'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor.';
+'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor, or a slot '
+'fills the disk.';
 revoke all on function dispatch.session_checks(timestamptz)
 from public, anon, authenticated, service_role;

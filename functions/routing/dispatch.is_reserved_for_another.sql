@@ -54,5 +54,17 @@ comment on function dispatch.is_reserved_for_another(uuid) is
 'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
 'it back, or did not come; or they are at capacity; or one of the caller and its customer has '
 'blocked the other.';
-revoke all on function dispatch.is_reserved_for_another(uuid)
-from public, anon, authenticated, service_role;
+do $$
+begin
+    -- Where the feature is, whoever may read their table runs its policy, while this is installed too.
+    if not exists (
+        select from pg_catalog.pg_policy
+        where
+            polrelid = to_regclass('public.session_requests')
+            and polname = 'dispatch_reserved'
+    ) then
+        revoke all on function dispatch.is_reserved_for_another(uuid)
+        from public, anon, authenticated, service_role;
+    end if;
+end;
+$$;

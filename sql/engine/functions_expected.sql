@@ -113,7 +113,7 @@ from (
     ('dispatch.refused_output_plugins', '58a701c43930036c1b3665d296c9d6ea', '{}'),
     ('dispatch.scrub_stripe_events', 'a25950a71655b828c12f0f0e706efcb7', '{}'),
     ('dispatch.scrubbed_event', '6dcafec2209cd555d00efbfc6def5ad6', '{}'),
-    ('dispatch.session_checks', 'c76537b1c8cbca3e67615843f715aaef', '{}'),
+    ('dispatch.session_checks', 'a12f08a50d7ee4ce192c965b635eaf39', '{}'),
     ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', '0b6829936167479812f2cb37b0e29327', '{}'),

@@ -3714,8 +3714,20 @@ comment on function dispatch.is_reserved_for_another(uuid) is
 'window is open, and the caller is neither its customer nor its preferred mechanic; or they gave '
 'it back, or did not come; or they are at capacity; or one of the caller and its customer has '
 'blocked the other.';
-revoke all on function dispatch.is_reserved_for_another(uuid)
-from public, anon, authenticated, service_role;
+do $$
+begin
+    -- Where the feature is, whoever may read their table runs its policy, while this is installed too.
+    if not exists (
+        select from pg_catalog.pg_policy
+        where
+            polrelid = to_regclass('public.session_requests')
+            and polname = 'dispatch_reserved'
+    ) then
+        revoke all on function dispatch.is_reserved_for_another(uuid)
+        from public, anon, authenticated, service_role;
+    end if;
+end;
+$$;
 
 create or replace function dispatch.list_open_requests()
 returns table (
@@ -10510,7 +10522,7 @@ comment on function dispatch.scrubbed_event(jsonb) is
 revoke all on function dispatch.scrubbed_event(jsonb)
 from public, anon, authenticated, service_role;
 
--- Part of dispatch.health(): what other sessions hold up.
+-- Part of dispatch.health(): what other sessions hold up, and who reads a slot.
 create or replace function dispatch.session_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
@@ -10525,6 +10537,7 @@ declare
             then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
     end;
     v_session record;
+    v_slot record;
 begin
     -- At half the transactions stop notifying (dispatch.record_event), at nine tenths the sweep.
     check_name := 'notify_queue';
@@ -10586,6 +10599,28 @@ begin
     end;
     return next;
 
+    -- What a slot's reader has not read is kept, by default until the disk is full; by
+    -- max_slot_wal_keep_size it is lost before.
+    select r.slot_name, r.active, r.wal_status into v_slot
+    from pg_catalog.pg_replication_slots as r
+    where r.wal_status <> 'reserved'
+    order by r.active, r.slot_name
+    limit 1;
+    check_name := 'slots_read';
+    ok := v_slot is null;
+    detail := case
+        when ok then 'no replication slot keeps more than max_wal_size'
+        when v_slot.wal_status = 'lost'
+            then
+                'replication slot ' || v_slot.slot_name || ' was left unread for too long, and '
+                'nothing can be read from it any more: drop it'
+        else
+            'replication slot ' || v_slot.slot_name || ' keeps more than max_wal_size ('
+            || current_setting('max_wal_size') || '), and the disk fills: its reader is '
+            || case when v_slot.active then 'slow' else 'away' end
+    end;
+    return next;
+
     -- Who has written an event and not yet committed: readers stop there, as in
     -- dispatch.last_settled_event_id. A transaction that is prepared has no session.
     select
@@ -10625,7 +10660,8 @@ end;
 $$;
 
 comment on function dispatch.session_checks(timestamptz) is
-'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor.';
+'Part of dispatch.health(): whether some session holds up notices, vacuum or the cursor, or a slot '
+'fills the disk.';
 revoke all on function dispatch.session_checks(timestamptz)
 from public, anon, authenticated, service_role;
 

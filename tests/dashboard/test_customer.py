@@ -375,6 +375,23 @@ def test_a_favourite_who_cannot_be_booked_is_not_dropped_without_a_word(stage: S
 # --- Booking, with what the mechanic must know ---
 
 
+def test_what_one_wrote_is_not_there_for_who_signs_in_next(stage: Stage) -> None:
+    page = stage.open(stage.carla)
+    book_again(page, "Mona", "Continue with Mona Ricci")
+    expect(page.locator("#banner")).to_contain_text("Mona")
+    notes = page.get_by_role("textbox", name="What is the trouble?")
+    notes.fill("I am at 5 Elm Street.")
+    page.reload()
+    expect(notes).to_have_value("I am at 5 Elm Street.")
+    expect(page.locator("#banner")).to_contain_text("Mona")
+    stage.sign_in(page, stage.frank)
+    page.reload()
+    expect(page.locator("#who")).to_have_text("Frank")
+    expect(page.get_by_role("heading", name="Start a session")).to_be_visible()
+    expect(notes).to_have_value("")
+    expect(page.locator("#banner")).to_be_empty()
+
+
 def test_notes_and_skipping_an_offline_favourite_reach_the_booking(stage: Stage) -> None:
     page = stage.open(stage.carla)
     page.get_by_role("button", name="Book again: Mona").click()

@@ -31,6 +31,7 @@ CHECKS = SCHEDULE | {
     "tables_readable",
     "notify_queue",
     "snapshots_recent",
+    "slots_read",
     "output_plugins_allowed",
     "events_settled",
     "broadcast_partition",
@@ -468,7 +469,8 @@ def test_what_has_no_session_and_vacuum_waits_for(shared: Database) -> None:
         ),
         (
             "pg_replication_slots",
-            f"'away'::name as slot_name, '{xid}'::xid as xmin",
+            f"'away'::name as slot_name, '{xid}'::xid as xmin, false as active,"
+            " 'reserved'::text as wal_status",
             "replication slot away",
         ),
     ):
@@ -478,6 +480,32 @@ def test_what_has_no_session_and_vacuum_waits_for(shared: Database) -> None:
             superuser.execute(f"create view pg_catalog.{view} as select {row}".encode())
             superuser.execute(f"grant select on pg_catalog.{view} to public".encode())
             assert failing(superuser)["snapshots_recent"].startswith(f"{who} keeps vacuum from")
+
+
+def test_a_slot_that_nobody_reads(db: Database) -> None:
+    """Realtime is away: what it is to read is kept, until the disk is full."""
+    superuser = db.superuser()
+    size = db.value("select current_setting('max_wal_size')")
+    superuser.execute("select pg_create_logical_replication_slot('away', 'pgoutput')")
+    try:
+        assert "slots_read" not in failing(db.owner)
+        # As soon as more is kept than this; what is the least is two files of it.
+        superuser.execute("alter system set max_wal_size = '32MB'")
+        superuser.execute("select pg_reload_conf()")
+        for _ in range(4):
+            superuser.execute("create table if not exists public.written (); drop table written")
+            superuser.execute("select pg_switch_wal()")
+        eventually(lambda: "slots_read" in failing(db.owner))
+        assert failing(db.owner)["slots_read"] == (
+            "replication slot away keeps more than max_wal_size (32MB), and the disk fills: its"
+            " reader is away"
+        )
+    finally:
+        superuser.execute("select pg_drop_replication_slot('away')")
+        superuser.execute("alter system reset max_wal_size")
+        superuser.execute("select pg_reload_conf()")
+    eventually(lambda: db.value("select current_setting('max_wal_size')") == size)
+    assert "slots_read" not in failing(db.owner)
 
 
 def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:

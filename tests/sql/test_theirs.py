@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from stack import ROOT
 from stack.clients import stripe_event
-from stack.install import DOWN, ENGINE_DOWN, MARKETPLACE, install, install_on_theirs
+from stack.install import DOWN, ENGINE, ENGINE_DOWN, MARKETPLACE, install, install_on_theirs
 from stack.postgres import Cluster, run_psql
 from tests.database import (
     Connection,
@@ -515,6 +515,13 @@ def test_a_table_that_was_emptied_is_filled_again(theirs: Theirs) -> None:
     assert not theirs.accept(theirs.other, request)
     assert theirs.sweep(11) == 1
     assert theirs.sees(theirs.other, request)
+
+
+def test_the_engine_installed_again_takes_nothing_from_their_clients(theirs: Theirs) -> None:
+    """Alone, as where a job is missing, and as between the two files of an upgrade."""
+    request = theirs.book()
+    install(theirs.db.dsn(), ENGINE)
+    assert theirs.sees(theirs.favourite, request) and not theirs.sees(theirs.other, request)
 
 
 RESERVES = (
