@@ -19,7 +19,7 @@ demo: $(READY)  ## Show the whole job on real parts
 	@$(PYTHON) -m stack demo
 
 test: $(READY)  ## Run every test
-	@$(PYTHON) -m pytest -n 3
+	@$(PYTHON) -m pytest -n 4
 
 debian13:  ## Run `make $TARGET` (test) in a Debian 13 of its own, in $DEBIAN13 (.local/debian13)
 	@stack/debian13.sh $(DEBIAN13) $(or $(TARGET),test)
