@@ -12,10 +12,7 @@ as $$
 begin
     -- While the sweep runs, nothing is left: to ask costs less than to begin an UPDATE, and reads
     -- none of the requests that this mechanic was asked for before.
-    if not exists (
-        select from dispatch.requests as r
-        where r.is_pending and r.announced_at is null and r.window_ends_at <= now()
-    ) then
+    if not exists (select from dispatch.pending_windows(now(), 1)) then
         return;
     end if;
     perform dispatch.write_turns(array[p_mechanic_id], null, p_besides_id);

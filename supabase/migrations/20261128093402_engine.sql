@@ -1763,7 +1763,15 @@ begin
     );
     perform set_config('dispatch.delivery', 'now', true);
     -- What others left, if the loop has not sent it for so long (it may have stopped).
-    if exists (select from dispatch.request_events where delivered_at is null) then
+    if
+        (
+            select e.id from dispatch.request_events as e
+            where e.delivered_at is null
+            -- In the index's order: without one a plan reads all of the log, once there were many.
+            order by e.delivered_at, e.id
+            limit 1
+        ) is not null
+    then
         perform dispatch.deliver_events(100);
     end if;
     return true;
@@ -2674,10 +2682,7 @@ as $$
 begin
     -- While the sweep runs, nothing is left: to ask costs less than to begin an UPDATE, and reads
     -- none of the requests that this mechanic was asked for before.
-    if not exists (
-        select from dispatch.requests as r
-        where r.is_pending and r.announced_at is null and r.window_ends_at <= now()
-    ) then
+    if not exists (select from dispatch.pending_windows(now(), 1)) then
         return;
     end if;
     perform dispatch.write_turns(array[p_mechanic_id], null, p_besides_id);
