@@ -8,11 +8,23 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_sort = off
 as $$
 begin
     -- While the sweep runs, nothing is left: to ask costs less than to begin an UPDATE, and reads
     -- none of the requests that this mechanic was asked for before.
-    if not exists (select from dispatch.pending_windows(now(), 1)) then
+    if
+        coalesce(
+            (
+                select r.window_ends_at from dispatch.requests as r
+                where r.is_pending and r.announced_at is null
+                -- As dispatch.pending_windows: without an order a plan reads them all.
+                order by r.window_ends_at
+                limit 1
+            ),
+            'infinity'
+        ) > now()
+    then
         return;
     end if;
     perform dispatch.write_turns(array[p_mechanic_id], null, p_besides_id);

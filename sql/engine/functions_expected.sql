@@ -134,7 +134,10 @@ from (
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),
     ('dispatch.weigh_disputes', '4724ec50da639392ca7dece3d551dbc1', '{}'),
-    ('dispatch.announce_ended', '7cb16b785f1992b2af202444a96abee7', '{}'),
+    (
+        'dispatch.announce_ended', '07d843e30732533a8b1361af0ec9a210',
+        '{enable_sort=off}'
+    ),
     ('dispatch.is_online', '86599dc62f5b70d7a247d79d2d1afdfe', '{}'),
     ('dispatch.list_favorites', '9a2742dd44e21d6e76588e7c05abe6bc', '{}'),
     ('dispatch.mark_silent_mechanics_offline', '2ea9034b229f0ffecdcba5ef47b6d59c', '{}'),

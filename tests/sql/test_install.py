@@ -1816,7 +1816,8 @@ def test_a_file_holds_one_function_with_its_comment_and_grants(path: Path) -> No
     escaped = re.escape(name)
     assert re.search(rf"^comment on function {escaped}\b", text, re.MULTILINE)
     assert re.search(
-        rf"^ *revoke all on function {escaped}\([^;]*from public, anon, authenticated, service_role;",
+        rf"^ *revoke all on function {escaped}\([^;]*"
+        "from public, anon, authenticated, service_role;",
         text,
         re.MULTILINE,
     )
