@@ -27,6 +27,9 @@ from stack.postgres import AS_POSTGRES, SUPERUSER, Cluster, binary, run_psql
 # By then every plan is a generic one, and every cache is warm.
 WARM, MORE = 20, 50
 PENDING = 2_000
+# From this number on, each for one of the mechanics.
+RESERVED = 1_000_000 + PENDING // 2
+FAVOURITE = "bench.user_id(1 + mod({}, 1000))"
 GARAGE = ROOT / "examples/marketplaces/garage/schema.sql"
 # What bench/sql/sweep.sql and sweep_bare.sql take at once.
 BATCH = 50
@@ -69,13 +72,26 @@ ACCEPT = (
     Step("an accept without guard and log", "accept.sql", (GUARD, LOG_UPDATE), before=AS_MECHANIC),
     Step("an accept without the log", "accept.sql", (LOG_UPDATE,), before=AS_MECHANIC),
     Step("an accept", "accept.sql", before=AS_MECHANIC),
+    Step(
+        "an accept by the favourite, in the window",
+        "accept_in_turn.sql",
+        replace=("bench.favourite(t.n)", FAVOURITE.format("t.n")),
+        before=f"{BUSY};\n\nselect setval('bench.turn', {RESERVED})",
+    ),
 )
-# With the notices of its commit, as the loop does it.
+# With the notices of its commit, and by the owner, as pg_cron does it.
+AS_OWNER = "set session authorization postgres"
 SWEEP = (
     Step("one UPDATE of due windows, for each", "sweep_bare.sql", rows=BATCH),
-    Step("a sweep without guard and log", "sweep.sql", (GUARD, LOG_UPDATE), rows=BATCH),
-    Step("a sweep without the log", "sweep.sql", (LOG_UPDATE,), rows=BATCH),
-    Step("a sweep, for each window", "sweep.sql", rows=BATCH),
+    Step(
+        "a sweep without guard and log",
+        "sweep.sql",
+        (GUARD, LOG_UPDATE),
+        before=AS_OWNER,
+        rows=BATCH,
+    ),
+    Step("a sweep without the log", "sweep.sql", (LOG_UPDATE,), before=AS_OWNER, rows=BATCH),
+    Step("a sweep, for each window", "sweep.sql", before=AS_OWNER, rows=BATCH),
 )
 # The same windows, of which each has a favourite who is asked next, and is locked, so that a
 # suspension sees it. Nothing is known yet of the bare statement's table: it goes by the ids.
@@ -90,7 +106,8 @@ TURN = (
     Step(
         "a sweep, for each window that passes to the next favourite",
         "sweep.sql",
-        before=sweep.CHAINS.format(schema="dispatch", table="public.session_requests"),
+        before=sweep.CHAINS.format(schema="dispatch", table="public.session_requests")
+        + f";\n\n{AS_OWNER}",
         rows=BATCH,
     ),
 )
@@ -150,7 +167,7 @@ def data(directory: Path) -> Iterator[Path]:
         db.end_pg_cron_runs()
         for table in ("public.session_requests", "bench.session_requests"):
             sweep.add(db, table, DUE)
-        accept.fill(db, PENDING)
+        accept.fill(db, PENDING, f"case when n > {RESERVED} then {FAVOURITE.format('n')} end")
         db.close()
         for name in (BEFORE, AFTER):
             dsn = cluster.create_database(name)

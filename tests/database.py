@@ -207,7 +207,7 @@ class Database:
         self, meanwhile: Callable[[], Any], one_by_one: bool = False
     ) -> tuple[int, Any]:
         """Sweep a chain; when it has found what is due, something happens before it goes on."""
-        connection, holder = self.superuser(), self.superuser()
+        connection, holder = self.open(), self.superuser()
         name = "dispatch.pending_windows(timestamptz, integer)"
         real = value(connection, f"select pg_get_functiondef('{name}'::regprocedure)")
         # One by one it goes once the batch has failed.

@@ -121,7 +121,13 @@ begin
                 perform dispatch.raise_error('request_not_found');
             end if;
         end if;
-        if old.notification_sent_at is null then
+        -- No window keeps out whom it is for.
+        if
+            old.notification_sent_at is null
+            and (
+                new.mechanic_id = v_old.preferred_user_id and v_old.window_ends_at > now()
+            ) is not true
+        then
             v_old.customer_id := new.customer_id;
             v_refusal := dispatch.refusal(v_old, new.mechanic_id, new.mechanic_id);
         else

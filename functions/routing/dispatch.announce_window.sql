@@ -52,7 +52,7 @@ begin
     if new.announced_at is not null then
         -- Where a writer cleared the columns, nothing says any more for whom it was.
         v_reason := coalesce(dispatch.fallback_reason(old, new.announced_at), 'mechanic_gone');
-        perform dispatch.log_broadcast(new, v_reason, old.window_ends_at);
+        perform dispatch.log_broadcast(old, v_reason);
         -- (Of its own windows the sweep sees to that, of all at once.)
         if
             v_reason = 'window_ended'

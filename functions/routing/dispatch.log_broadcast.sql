@@ -1,8 +1,7 @@
--- On a marketplace that was there first. (Of ours dispatch.log_request_change logs it.)
+-- Changes dispatch.request_events.
 create or replace function dispatch.log_broadcast(
     p_request dispatch.requests,
-    p_reason text,
-    p_window_ended_at timestamptz default null
+    p_reason text
 )
 returns void
 language plpgsql
@@ -23,18 +22,22 @@ begin
                 'is_fallback_broadcast', p_reason is not null,
                 'reason', p_reason,
                 -- For whoever asks how late the sweep was.
-                'window_ends_at', case when p_reason = 'window_ended' then p_window_ended_at end
+                'window_ends_at', case when p_reason = 'window_ended' then p_request.window_ends_at end
             )
-        ) || jsonb_build_object(
+        ) || case
+            when dispatch.governs_all() then '{}'
             -- As those listen who were there first.
-            'request', jsonb_build_object('id', p_request.id),
-            'isFallbackBroadcast', p_reason is not null
-        )
+            else jsonb_build_object(
+                'request', jsonb_build_object('id', p_request.id),
+                'isFallbackBroadcast', p_reason is not null
+            )
+        end
     );
 end;
 $$;
 
-comment on function dispatch.log_broadcast(dispatch.requests, text, timestamptz) is
-'Logs that a request is everyone''s now: a fallback for this reason, or none (null).';
-revoke all on function dispatch.log_broadcast(dispatch.requests, text, timestamptz)
+comment on function dispatch.log_broadcast(dispatch.requests, text) is
+'Logs that a request is everyone''s now: a fallback for this reason, or none (null). The window is '
+'the one that it had.';
+revoke all on function dispatch.log_broadcast(dispatch.requests, text)
 from public, anon, authenticated, service_role;

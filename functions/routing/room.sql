@@ -12,6 +12,7 @@
 \ir dispatch.list_open_requests.sql
 \ir dispatch.live_on.sql
 \ir dispatch.log_broadcast.sql
+\ir dispatch.log_broadcasts.sql
 \ir dispatch.log_new_request.sql
 \ir dispatch.log_skipped.sql
 \ir dispatch.log_window.sql

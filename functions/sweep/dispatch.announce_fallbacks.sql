@@ -2,13 +2,17 @@ create or replace function dispatch.announce_fallbacks(p_limit integer, p_now ti
 returns integer
 language plpgsql
 volatile
-security invoker
+-- definer: as the trigger on the table, so that both know alike whether the session is the owner's
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_due uuid[];
     v_id uuid;
     v_count integer;
+    -- On ours, one statement logs what was broadcast, if the triggers leave it to that.
+    v_is_batch constant boolean := dispatch.governs_all() and session_user = current_user;
+    v_broadcast uuid[];
     -- What ended by time, and whose it was.
     v_ended uuid[];
     v_mechanics uuid[];
@@ -17,6 +21,9 @@ begin
     v_due := array(select w.request_id from dispatch.pending_windows(p_now, p_limit) as w);
     if v_due = '{}' then
         return 0;
+    end if;
+    if v_is_batch then
+        perform set_config('dispatch.batch', (pg_trigger_depth() + 1)::text, true);
     end if;
     -- Found by id alone, then filtered: with the filter, a plan made while few requests were pending
     -- reads all the pending ones. What another sweep moved on meanwhile is the next favourite's.
@@ -34,16 +41,24 @@ begin
         where
             r.id = found.id and found.is_pending and found.announced_at is null
             and (found.window_ends_at <= p_now or not dispatch.favorites_priority_enabled())
-        returning r.id, r.preferred_mechanic_id, r.window_ends_at, r.announced_at
+        returning r.id, r.preferred_mechanic_id, r.window_ends_at, r.announced_at, r.is_pending
     )
 
     select
         count(*)::integer,
         array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
         array_agg(c.preferred_mechanic_id order by c.window_ends_at)
-        filter (where c.announced_at >= c.window_ends_at)
-    into v_count, v_ended, v_mechanics
+        filter (where c.announced_at >= c.window_ends_at),
+        array_agg(c.id order by c.window_ends_at)
+        filter (where c.announced_at is not null and c.is_pending)
+    into v_count, v_ended, v_mechanics, v_broadcast
     from changed as c;
+    if v_is_batch then
+        perform set_config('dispatch.batch', '', true);
+        if v_broadcast is not null then
+            perform dispatch.log_broadcasts(v_broadcast);
+        end if;
+    end if;
     if v_ended is not null and dispatch.favorites_priority_enabled() then
         perform dispatch.note_silences(v_ended, v_mechanics);
     end if;

@@ -917,7 +917,7 @@ from (
             'security definer functions', 'definer',
             array[
                 'accept_request', 'acknowledge_event', 'add_device', 'admit_listener',
-                'broadcast_request_now',
+                'announce_fallbacks', 'broadcast_request_now',
                 'cancel_request', 'checkout_status', 'complete_request', 'create_free_request',
                 'decline_request', 'first_event_id_since', 'get_request_by_checkout',
                 'get_request_timeline', 'guard_request', 'guard_reservation', 'health',

@@ -12,12 +12,12 @@ from (
     ('dispatch.decline_request', '06c8bc22c8056adbdcc42acb6efe3f3d', '{}'),
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
-    ('dispatch.guard_request', 'aab04ec21b291a02633db7450a0b2dae', '{}'),
+    ('dispatch.guard_request', '81d4e2585be8d9d55a488584eb0d717f', '{}'),
     ('dispatch.guard_reservation', 'c243f3ff75be3ae1f8c28e49a59842ce', '{}'),
     ('dispatch.keep_payment', '0404868ea7ccdd576168fbb72bbd29a6', '{}'),
     ('dispatch.list_request_mechanics', '137a633eb7501607676f6ef917dfb476', '{}'),
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
-    ('dispatch.log_request_change', 'cc6b20b6e059bd1c9f2ded8ab22c6a16', '{}'),
+    ('dispatch.log_request_change', '50cf74d79ca50a2eed9c9a3041a42f2f', '{}'),
     ('dispatch.not_pending', 'e2696dcd9c4697b393bac5904c2009d6', '{}'),
     ('dispatch.put_back', '9efd26be6bad3499a48bbf7045dbed82', '{}'),
     ('dispatch.release_request', '542352883ebcd4ccda565e009f23614e', '{}'),
@@ -164,7 +164,7 @@ from (
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', '102ee79223a946d7a4367dbe6849c2a4', '{}'),
     ('dispatch.take_pushes', '40826d960aaa3df4bd90b30ec36c71da', '{}'),
-    ('dispatch.announce_window', '3294060f5ce8181b0e535868863b082e', '{}'),
+    ('dispatch.announce_window', '1db31f7c84e57b53cfb15c315b5d6b55', '{}'),
     ('dispatch.broadcast_refusal', 'fad35657ac7898bbaef67f2c8de246d1', '{}'),
     (
         'dispatch.choose_recipients', 'e4e0e55052de54199798ed1893f89d8d',
@@ -182,7 +182,8 @@ from (
         '{enable_nestloop=off,jit=off}'
     ),
     ('dispatch.live_on', '78ba4d5b1fffae58bd9415f3a3cb9383', '{}'),
-    ('dispatch.log_broadcast', '46743671f7381fde94ddb1cd87d5ec9b', '{}'),
+    ('dispatch.log_broadcast', '653d5f7d6f4b63f5d59ffa2777a4d016', '{}'),
+    ('dispatch.log_broadcasts', '2a335951dc19d69ca31d356dd9f7fcab', '{}'),
     ('dispatch.log_new_request', '56fba832ae739f24780a957686868362', '{}'),
     ('dispatch.log_skipped', '3cde96635924fa4b872a8cc273460528', '{}'),
     ('dispatch.log_window', '0e8514503bd571c27e0c11271890c3c3', '{}'),
@@ -210,7 +211,7 @@ from (
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', '4f245e03027f5e591a28d22d71127339', '{}'),
+    ('dispatch.announce_fallbacks', 'f2caef679b54ac7e28020c4ba4039c8d', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',
         '{enable_sort=off}'

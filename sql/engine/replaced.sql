@@ -27,3 +27,4 @@ end;
 $$;
 drop function if exists dispatch.wants_priority(text, uuid);
 drop function if exists dispatch.hear_events(bigint, uuid[], integer);
+drop function if exists dispatch.log_broadcast(dispatch.requests, text, timestamptz);

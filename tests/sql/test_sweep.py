@@ -38,6 +38,144 @@ def test_it_announces_what_is_due_once_in_batches(shared: Database) -> None:
     assert shared.log(fresh) == ["priority_request"]
 
 
+def ends(db: Database) -> dict[str, str]:
+    """Requests whose windows are over in each way that a sweep finds."""
+    gone = db.make_mechanic()
+    found = {
+        "window_ended": db.make_request(preferred=db.make_mechanic()),
+        "without a plan": db.make_request(preferred=db.make_mechanic(), plan_code=None),
+        "mechanic_gone": db.make_request(preferred=gone),
+    }
+    for request in found.values():
+        db.end_window(request)
+    # Without its triggers, by which it is broadcast at once.
+    with db.superuser() as superuser:
+        superuser.execute("set session_replication_role = replica")
+        superuser.execute("update mechanics set status = 'suspended' where id = %s", [gone])
+    return found
+
+
+def told(db: Database, request: str) -> dict[str, Any]:
+    """What the log has of its end, but for what is another's in each."""
+    event = db.events(request)[-1]
+    payload = event["payload"]
+    assert (payload["event_id"], payload["request_id"]) == (event["id"], request)
+    return {
+        "event": event["event"],
+        "actor": event["actor_id"],
+        "topics": [topic.partition(":")[0] for topic in event["topics"]],
+        "delivered": event["delivered_at"] is not None,
+        "payload": {
+            key: key if value and (key.endswith("_at") or key.endswith("_id")) else value
+            for key, value in payload.items()
+        },
+    }
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_many_are_logged_together_as_each_would_be_by_itself(
+    shared: Database, *, blocked: bool
+) -> None:
+    """By the owner in one statement, by anybody else row by row: nobody can tell which."""
+    first, second = ends(shared), ends(shared)
+    if blocked:
+        for each in (*first.values(), *second.values()):
+            shared.sql(
+                "insert into dispatch.blocks (user_id, other_id, is_theirs) values (%s, %s, true)",
+                shared.request(each)["customer_id"],
+                shared.make_mechanic(),
+            )
+    aside = list(second.values())
+    holder = shared.open()
+    with holder.transaction():
+        holder.execute("select from session_requests where id = any(%s) for update", [aside])
+        assert shared.sweep() == 3
+    with shared.superuser() as superuser:
+        row = superuser.execute("select dispatch.sweep()").fetchone()
+    assert row == (3,)
+    for kind, request in first.items():
+        assert told(shared, request) == told(shared, second[kind])
+    assert shared.log(first["mechanic_gone"])[-1] == "new_request:mechanic_gone"
+    assert shared.log(first["window_ended"])[-1] == "new_request:window_ended"
+
+
+def test_with_the_flag_off_many_are_logged_together_too(db: Database) -> None:
+    open_windows = requests(db, 3)
+    db.sql("select dispatch.set_favorites_priority(false)")
+    for each in open_windows:
+        assert db.log(each) == ["priority_request", "new_request:flag_off"]
+
+
+@pytest.mark.parametrize("depth", ["0", "1", "2"])
+def test_a_setting_does_not_keep_a_broadcast_out_of_the_log(shared: Database, depth: str) -> None:
+    request = requests(shared, 1)[0]
+    with shared.superuser() as other:
+        other.execute("select set_config('dispatch.batch', %s, false)", [depth])
+        other.execute("set role service_role")
+        other.execute(
+            "update session_requests set notification_sent_at = now() where id = %s", [request]
+        )
+    assert shared.log(request) == ["priority_request", "new_request:customer"]
+
+
+def test_what_a_trigger_of_theirs_broadcasts_meanwhile_is_logged(db: Database) -> None:
+    """Within the sweep's statement, and not by it."""
+    due, other = requests(db, 2)
+    db.end_window(due)
+    db.sql(f"""
+        create function public.also() returns trigger language plpgsql as $$
+        begin
+            update public.session_requests set notification_sent_at = now()
+            where id = '{other}' and notification_sent_at is null;
+            return null;
+        end;
+        $$;
+        create trigger zz_also after update on public.session_requests
+        for each row when (new.id = '{due}') execute function public.also();
+    """)
+    assert db.sweep() == 1
+    assert db.log(due) == ["priority_request", "new_request:window_ended"]
+    assert db.log(other) == ["priority_request", "new_request:customer"]
+
+
+def test_what_a_trigger_of_theirs_ends_meanwhile_is_not_told_as_new(db: Database) -> None:
+    due, other = requests(db, 2)
+    db.end_window(due)
+    db.end_window(other)
+    db.sql(f"""
+        create function public.ends() returns trigger language plpgsql as $$
+        begin
+            update public.session_requests set status = 'cancelled' where id = new.id;
+            return null;
+        end;
+        $$;
+        create trigger zz_ends after update of notification_sent_at on public.session_requests
+        for each row when (new.id = '{due}' and new.status = 'pending')
+        execute function public.ends();
+    """)
+    assert db.sweep() == 2
+    assert db.log(due) == ["priority_request", "request_cancelled:cancelled"]
+    assert db.log(other) == ["priority_request", "new_request:window_ended"]
+
+
+def test_a_sweep_within_a_trigger_logs_once(db: Database) -> None:
+    due = requests(db, 1)[0]
+    db.end_window(due)
+    db.sql("""
+        create table public.bell (n integer);
+        create function public.ring() returns trigger language plpgsql as $$
+        begin
+            perform dispatch.sweep();
+            return null;
+        end;
+        $$;
+        create trigger ring after insert on public.bell
+        for each row execute function public.ring();
+        insert into public.bell values (1);
+    """)
+    assert db.log(due) == ["priority_request", "new_request:window_ended"]
+
+
 def test_a_sweep_sends_its_own_notices_and_leaves_the_others_to_the_loop(shared: Database) -> None:
     waiting = requests(shared, 3)
     shared.sql(DUE)
