@@ -315,6 +315,25 @@ def test_while_it_waits_for_a_lock_everyone_else_gets_through(
     install(db.dsn(), file)
 
 
+def test_a_second_session_installs_and_takes_off_nothing_meanwhile(empty_db: Database) -> None:
+    db, reader = empty_db, empty_db.open()
+    install(db.dsn(), MARKETPLACE)
+    reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with ThreadPoolExecutor() as pool, reader.transaction():
+        reader.execute("select from pg_class")  # an index that is built concurrently waits for it
+        first = pool.submit(install, db.dsn(), ENGINE)
+        building = "select pid from pg_stat_progress_create_index where phase like 'waiting%'"
+        eventually(lambda: db.sql(building))
+        told = rf"another session installs .* nothing was changed\n.*pid {db.value(building)} "
+        for file in (MARKETPLACE, ENGINE, FEATURE, DOWN, ENGINE_DOWN, MARKETPLACE_DOWN):
+            with pytest.raises(RuntimeError, match=told):
+                install(db.dsn(), file)
+    first.result()
+    assert not db.sql("select from pg_index where not indisvalid")
+    held = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
+    assert run_psql(db.dsn(), "-At", "-f", str(ROOT / FEATURE), "-c", held) == "0\n"
+
+
 def test_customers_book_while_it_comes_and_goes(engine_db: Database) -> None:
     """None gets an error, none is lost, and none is left waiting for a favourite."""
     db, stop = engine_db, threading.Event()
