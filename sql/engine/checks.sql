@@ -60,14 +60,14 @@ from (
         'binding dispatch.' || w.name,
         coalesce(
             p.prorettype = to_regtype(w.type) and p.provolatile = 'i'
-            and p.prosrc !~* '\mnull\M',
+            and b.body !~* '\mnull\M',
             false
         ),
         coalesce(
             pg_get_function_result(p.oid)
             || case
                 when p.provolatile <> 'i' then ', not immutable'
-                when p.prosrc ~* '\mnull\M' then ', and returns null'
+                when b.body ~* '\mnull\M' then ', and returns null'
             end,
             pg_get_function_result(p.oid),
             'missing: run sql/engine/up.sql with the binding'
@@ -77,9 +77,12 @@ from (
         ('governs_all', 'boolean'),
         ('assigns_user_id', 'boolean'),
         ('approval_columns', 'text[]'),
-        ('feed_is_private', 'boolean')
+        ('feed_is_private', 'boolean'),
+        ('taken_off', 'text')
     ) as w (name, type)
     left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
+    -- Without the texts in it.
+    cross join regexp_replace(p.prosrc, '''[^'']*''', '', 'g') as b (body)
 ) as c
 \gset
 
@@ -831,7 +834,8 @@ from (
         ('dispatch.governs_all', null, 'select true', '{}'),
         ('dispatch.assigns_user_id', null, 'select true', '{}'),
         ('dispatch.approval_columns', null, 'select array[[]''status''[]]', '{}'),
-        ('dispatch.feed_is_private', null, 'select true', '{}')
+        ('dispatch.feed_is_private', null, 'select true', '{}'),
+        ('dispatch.taken_off', null, 'select ''false''', '{}')
     ) as w (name, body, pattern, settings)
     left join
         lateral (
@@ -983,7 +987,8 @@ from (
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
                 'max_open_sessions', 'mechanic_words', 'not_pending', 'payment_keys',
-                'push_services', 'scrubbed_event', 'shown_request', 'to_uuid', 'ways_to_match',
+                'push_services', 'scrubbed_event', 'shown_request', 'taken_off', 'to_uuid',
+                'ways_to_match',
                 'wished_mechanics', 'with_window_of'
             ]
         )

@@ -627,6 +627,11 @@ create or replace function dispatch.feed_is_private() returns boolean
 language sql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$ select true $$;
 
+-- No request is taken off but by its status.
+create or replace function dispatch.taken_off() returns text
+language sql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$ select 'false' $$;
+
 -- The binding must be whole, and of the right types: everything else is built on it.
 insert into pg_temp.missing (what, remedy)
 select
@@ -672,7 +677,8 @@ from (
     ('governs_all', 'boolean'),
     ('assigns_user_id', 'boolean'),
     ('approval_columns', 'text[]'),
-    ('feed_is_private', 'boolean')
+    ('feed_is_private', 'boolean'),
+    ('taken_off', 'text')
 ) as w (name, type)
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
@@ -689,6 +695,23 @@ exception
         values (
             'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
             'mend it in the binding: an inner join, or a subselect in place of the join'
+        );
+end;
+$$;
+
+-- What is SQL in a text is read when the engine is bound to it.
+do $$
+begin
+    if to_regprocedure('dispatch.taken_off()') is not null then
+        execute 'select from public.session_requests as r where (' || dispatch.taken_off()
+            || ') is true limit 0';
+    end if;
+exception
+    when others then
+        insert into pg_temp.missing (what, remedy)
+        values (
+            'dispatch.taken_off() is no condition on a row r of session_requests: ' || sqlerrm,
+            'mend it in the binding'
         );
 end;
 $$;
@@ -955,16 +978,10 @@ declare
     '((r.priority_notified_at at time zone ''UTC'') '
     '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
     'else r.priority_notified_at end';
-    -- Where theirs takes a request off by a time of its own, a pending one of those is cancelled.
-    v_is_deleted constant text := (
-        select 'r.deleted_at is not null'
-        from pg_catalog.pg_attribute as a
-        where
-            not v_is_ours
-            and a.attrelid = 'public.session_requests'::regclass
-            and a.attname = 'deleted_at'
-            and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
-    );
+    -- One that has not ended and that the binding says is taken off is a cancelled one.
+    v_is_taken_off constant text := '(r.status in (''pending'', ''accepted'') and ('
+    || dispatch.taken_off() || ') is true)';
+    v_is_pending constant text := 'r.status = ''pending'' and not ' || v_is_taken_off;
     v_of_row text;
     v_of_view text;
     v_inserted text;
@@ -1026,19 +1043,13 @@ begin
             (6, 'plan_code', 'text', '{plan_code}', null, null),
             (
                 7, 'status', 'text', '{status}',
-                'case when r.status = ''pending'' and ' || v_is_deleted
-                || ' then ''cancelled'' else r.status::text end',
+                'case when ' || v_is_taken_off || ' then ''cancelled'' else r.status::text end',
                 null
             ),
             (
                 8, 'is_pending', 'boolean', '{status}',
-                'r.status = ''pending''' || coalesce(' and not ' || v_is_deleted, ''),
-                case
-                    when not v_is_ours
-                        then
-                            '(w.closed_at is null and r.status = ''pending'''
-                            || coalesce(' and not ' || v_is_deleted, '') || ')'
-                end
+                v_is_pending,
+                case when not v_is_ours then '(w.closed_at is null and ' || v_is_pending || ')' end
             ),
             (9, 'accepted_at', 'timestamptz', '{accepted_at}', null, null),
             (
@@ -1329,12 +1340,12 @@ as %L
                         and f.subject = (e.payload #>> '{data,object,payment_intent}')
                 ) as is_refunded,
                 r.status = 'expired' as is_expired,
-                %s as expires_at,
-                r.status = 'cancelled'%s as is_cancelled,
-                r.status = 'accepted' as is_accepted,
+                %1$s as expires_at,
+                r.status = 'cancelled' or %2$s as is_cancelled,
+                r.status = 'accepted' and not %2$s as is_accepted,
                 r.mechanic_id::uuid as mechanic_id,
-                %s as customer_id,
-                coalesce(%s, e.received_at) as changed_at,
+                %3$s as customer_id,
+                coalesce(%4$s, e.received_at) as changed_at,
                 e.payload #> '{data,object,amount_total}' as amount_total,
                 e.payload #>> '{data,object,currency}' as currency
             from dispatch.stripe_events as e
@@ -1342,7 +1353,7 @@ as %L
             where e.outcome = 'request_created'
             $v$,
             (regexp_match(v_of_view, '([^,]+) as expires_at'))[1],
-            coalesce(' or r.status = ''pending'' and ' || v_is_deleted, ''),
+            v_is_taken_off,
             (regexp_match(v_of_view, '([^,]+) as customer_id'))[1],
             (regexp_match(v_of_view, '([^,]+) as accepted_at'))[1]
         )
@@ -1553,7 +1564,7 @@ declare
     v_function text;
 begin
     foreach v_function in array
-        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private']
+        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private', 'taken_off']
     loop
         execute format(
             'revoke all on function dispatch.%I() from public, anon, authenticated, service_role',
@@ -1569,6 +1580,9 @@ begin
     'Binding: the columns of public.mechanics that say whether one is approved.';
     comment on function dispatch.feed_is_private() is
     'Binding: how clients join the Realtime topic session_requests_feed.';
+    comment on function dispatch.taken_off() is
+    'Binding: the condition on which a row r of session_requests was taken off, whatever its status '
+    'says: a pending or accepted one is then cancelled.';
 
     perform dispatch.bind_requests(
         exists (
@@ -3666,6 +3680,8 @@ begin
             r.mechanic_id
             = case when dispatch.assigns_user_id() then p_user_id else p_mechanic_id end
             and r.status::text = 'accepted' and r.id is distinct from p_besides_id
+            -- What was taken off keeps its word.
+            and (dispatch.as_request(r)).status = 'accepted'
     );
 end;
 $$;
@@ -6480,7 +6496,7 @@ begin
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
             array[v_customer, v_told]
         );
-    -- (One of another's that is pending here was taken off, by its deleted_at.)
+    -- (One of another's that is pending here was taken off.)
     elsif tg_op = 'DELETE' or new.status in ('pending', 'cancelled', 'expired') then
         if tg_op = 'UPDATE' and new.status = 'expired' then
             v_reason := 'expired';

@@ -678,6 +678,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
                 ("trigger mechanics_note_turns", "trigger mechanics_release_windows"),
             ),
             ("feed_is_private", ()),
+            ("taken_off", ()),
         )
     ),
     *(
@@ -685,7 +686,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             f"alter function dispatch.{name}() volatile",
             {f"binding dispatch.{name}", "immutable functions"},
         )
-        for name in ("assigns_user_id", "approval_columns", "feed_is_private")
+        for name in ("assigns_user_id", "approval_columns", "feed_is_private", "taken_off")
     ),
     *(
         (
@@ -1822,7 +1823,13 @@ GENERATED = {
 }
 BINDING = {
     f"dispatch.{name}"
-    for name in ("governs_all", "assigns_user_id", "approval_columns", "feed_is_private")
+    for name in (
+        "governs_all",
+        "assigns_user_id",
+        "approval_columns",
+        "feed_is_private",
+        "taken_off",
+    )
 }
 
 
