@@ -415,6 +415,7 @@ as %L
             format('%s {"body": "%s"}', v_function.description, v_function.body)
         );
     end loop;
+    perform dispatch.note_views();
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;

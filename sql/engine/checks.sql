@@ -367,7 +367,6 @@ from (
                         then
                             w.name || ': alter sequence … increment 1 cache 1 no cycle minvalue '
                             || w.least || ' no maxvalue'
-                    -- Who is out. (Some versions write the table's alias and more parentheses.)
                     when
                         w.name = 'metrics'
                         and array(
@@ -384,15 +383,6 @@ from (
                             'pushes_sent_total', 'pushes_failed_total'
                         ]
                         then w.name || ' has other columns: drop it and run sql/engine/up.sql'
-                    when
-                        w.name = 'exclusions'
-                        and translate(
-                            regexp_replace(pg_get_viewdef(c.oid), '\me\.|\s', '', 'g'), '()', ''
-                        ) <> 'SELECTrequest_id,split_parttopics[cardinalitytopics],'':''::text,2'
-                        '::uuidASuser_id,event,payload->>''reason''::textASreason,created_at'
-                        'FROMdispatch.request_eventseWHEREevent=ANYARRAY['
-                        '''request_declined''::text,''request_released''::text];'
-                        then w.name || ' is another view: run sql/engine/up.sql'
                 end as fault
         ) as f
     union all
@@ -888,6 +878,69 @@ from (
 ) as c
 \gset
 
+-- What is a view reads no other table, and leaves no row out: those of this version, and the
+-- binding as it was when it was given.
+do $$
+declare
+    v_views jsonb := '[]';
+begin
+    if to_regprocedure('dispatch.view_fingerprint(oid)') is not null then
+        execute $q$
+            select jsonb_agg(v)
+            from (
+                select
+                    c.relname,
+                    dispatch.view_fingerprint(c.oid) as body,
+                    substring(obj_description(c.oid, 'pg_class') from '"body": "(\w+)"') as noted,
+                    substring(obj_description(c.oid, 'pg_class') from '"server": (\d+)')::integer
+                        as server
+                from pg_catalog.pg_class as c
+                where c.relnamespace = to_regnamespace('dispatch') and c.relkind = 'v'
+            ) as v
+        $q$ into v_views;
+    end if;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            select
+                current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                    'check_name', 'views as they were made',
+                    'ok', count(*) > 0 and count(*) filter (where not v.is_same) = 0,
+                    'detail', coalesce(
+                        'differ since sql/engine/up.sql (if meant, run it again): '
+                        || string_agg(v.relname, ', ' order by v.relname)
+                        filter (where not v.is_same),
+                        case
+                            when count(*) = 0 then 'not noted: run sql/engine/up.sql'
+                            when bool_or(v.is_of_another_server)
+                                then
+                                    'NOTE: not compared, as PostgreSQL was upgraded since: run '
+                                    'sql/engine/up.sql'
+                        end,
+                        count(*) || ', all the same'
+                    )
+                )
+            from (
+                select
+                    w.relname,
+                    o.is_of_another_server,
+                    coalesce(o.is_of_another_server or w.body = w.noted, false) as is_same
+                from jsonb_to_recordset(v_views) as w (
+                    relname text, body text, noted text, server integer
+                )
+                cross join
+                    lateral (
+                        select
+                            w.server <> current_setting('server_version_num')::integer / 10000
+                                as is_of_another_server
+                    ) as o
+            ) as v
+        )::text,
+        true
+    );
+end;
+$$;
+
 -- Exactly these functions run as their owner, and exactly these may be called by clients: one too
 -- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's. A function
 -- that is said to be stable and writes fails; one that only reads and is volatile is not planned
@@ -977,7 +1030,8 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
                 'score_match', 'silent_since', 'spread_feed', 'tidy_notes',
-                'unannounced_requests', 'unsettled_requests', 'wants_priority', 'why_not_asked'
+                'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
+                'why_not_asked'
             ]
         ),
         (

@@ -56,12 +56,17 @@ from (
     ('public.unblock_mechanic', '5f268592a6d32182151ef8b2456c7a32', '{}'),
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
-    ('dispatch.bind_requests', '30f0c69f2a474325d083c56dfa1f29d3', '{}'),
+    ('dispatch.bind_requests', '2604f44462a9751081e3b1685c49ef36', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
+    ('dispatch.note_views', 'caea6670f39a08113afd128f3adc4814', '{}'),
     ('dispatch.payment_keys', 'e1faeccc9196f8ed2c568e4acb298e76', '{}'),
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
     ('dispatch.shown_request', '116b1a0ffde1491147688dc2835e7a5c', '{}'),
+    (
+        'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
+        '{quote_all_identifiers=off}'
+    ),
     ('dispatch.blocked_users', '0d693ad8239bd248f9e56b5b71c95d98', '{}'),
     ('dispatch.has_blocked', 'fad10a8b05b058590355f6aeae890dc3', '{}'),
     ('dispatch.hidden_from_caller', '36ed92c7214c5fd121bce60212e25fa1', '{}'),

@@ -1376,6 +1376,7 @@ as %L
             format('%s {"body": "%s"}', v_function.description, v_function.body)
         );
     end loop;
+    perform dispatch.note_views();
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;
@@ -1453,6 +1454,44 @@ $$;
 comment on function dispatch.is_approved_mechanic(uuid) is
 'Whether this mechanic (an id of dispatch.mechanics) may be told of requests.';
 revoke all on function dispatch.is_approved_mechanic(uuid)
+from public, anon, authenticated, service_role;
+
+-- Whatever makes a view of dispatch comments on it too, which takes the note of the one before off:
+-- what bears none was made just now.
+create or replace function dispatch.note_views()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_view record;
+begin
+    for v_view in
+        select c.oid, obj_description(c.oid, 'pg_class') as description
+        from pg_catalog.pg_class as c
+        where c.relnamespace = 'dispatch'::regnamespace and c.relkind = 'v'
+    loop
+        if v_view.description !~ '\{"body": ' then
+            execute format(
+                'comment on view %s is %L',
+                v_view.oid::regclass,
+                format(
+                    '%s {"body": "%s", "server": %s}',
+                    v_view.description,
+                    dispatch.view_fingerprint(v_view.oid),
+                    current_setting('server_version_num')::integer / 10000
+                )
+            );
+        end if;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.note_views() is
+'Notes in the comment of each view that was made just now what it is, for verify.sql.';
+revoke all on function dispatch.note_views()
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.payment_keys()
@@ -1543,6 +1582,39 @@ $$;
 comment on function dispatch.shown_request(public.session_requests) is
 'A request as its customer and its mechanic may see it: without the payment.';
 revoke all on function dispatch.shown_request(public.session_requests)
+from public, anon, authenticated, service_role;
+
+-- As PostgreSQL writes the view here and now, but for what is not written alike by each minor
+-- version (parentheses), after a restore (casts: of a list, or of each in it) and for each session
+-- (days). What differs between major versions is for who compares to know.
+create or replace function dispatch.view_fingerprint(p_view oid)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
+as $$
+begin
+    return left(
+        md5(
+            regexp_replace(
+                regexp_replace(
+                    pg_get_viewdef(p_view), '''[^'']*''::(timestamp|interval|date)\M', '?', 'g'
+                ),
+                '::(\w+\.|"[^"]+"\.)?(\w+|"[^"]+")( varying| precision)?(\(\d[\d,]*\))?'
+                '( with(out)? time zone)?(\[\])?|[\s()]',
+                '', 'g'
+            )
+        ),
+        8
+    );
+end;
+$$;
+
+comment on function dispatch.view_fingerprint(oid) is
+'A hash of what a view is, so that verify.sql sees it if another stands there.';
+revoke all on function dispatch.view_fingerprint(oid)
 from public, anon, authenticated, service_role;
 
 -- What the binding says holds from here on. A column of session_requests may have come or gone
@@ -11677,6 +11749,8 @@ comment on column dispatch.metrics.pushes_sent_total is
 comment on column dispatch.metrics.pushes_failed_total is
 'Count: Web Push for a device that is gone, refused, or never answered.';
 revoke all on dispatch.metrics from public, anon, authenticated, service_role;
+
+do $$ begin perform dispatch.note_views(); end; $$;
 
 -- Built while others write: see sql/marketplace/indexes.sql.
 
