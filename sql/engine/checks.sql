@@ -720,9 +720,9 @@ from (
 \gset
 \endif
 
--- What dispatch.insert_request leaves empty, or may (a name, notes). A trigger of theirs may fill it;
--- and who was there first may book by statements of their own alone. Whether a CHECK or a unique key
--- lets a booking in depends on what is booked: dispatch.health() says so when one was refused.
+-- What dispatch.insert_request leaves empty, or may (a name, notes). A trigger of theirs may fill
+-- it; and who was there first may book by statements of their own alone. If a CHECK or a unique
+-- key lets a booking in depends on what is booked: dispatch.health() says when one was refused.
 select
     set_config(
         'favorites_priority.checks',
@@ -732,30 +732,21 @@ select
 from (
     select
         'columns that a booking fills' as check_name,
-        e.names is null or e.is_filled or e.is_elsewhere as ok,
+        e.names is null or t.fill or e.is_elsewhere as ok,
         coalesce(
-            case when e.is_filled or e.is_elsewhere then 'NOTE: ' else '' end
+            case when t.fill or e.is_elsewhere then 'NOTE: ' else '' end
             || 'not null, without a default: ' || e.names
             || case
-                when e.is_filled then '; a trigger must fill them'
+                when t.fill then '; a trigger must fill them'
                 else
-                    '; bookings by Stripe or request_free_session() are refused (alter column … set '
-                    'default …, or drop not null)'
+                    '; bookings by Stripe or request_free_session() are refused: alter column … '
+                    'set default …, or drop not null'
             end,
             'no other must be'
         ) as detail
     from (
         select
             string_agg(a.attname, ', ' order by a.attnum) as names,
-            exists (
-                select from pg_catalog.pg_trigger as t
-                inner join pg_catalog.pg_proc as f on f.oid = t.tgfoid
-                where
-                    t.tgrelid = to_regclass('public.session_requests') and not t.tgisinternal
-                    -- pg_trigger.h: for each row 1, before 2, insert 4
-                    and t.tgtype & 7 = 7 and t.tgenabled in ('O', 'A')
-                    and f.pronamespace is distinct from to_regnamespace('dispatch')
-            ) as is_filled,
             not current_setting('favorites_priority.governs_all')::boolean as is_elsewhere
         from pg_catalog.pg_attribute as a
         inner join pg_catalog.pg_type as y on y.oid = a.atttypid
@@ -765,6 +756,16 @@ from (
             and not a.atthasdef and y.typdefault is null and a.attidentity = ''
             and a.attname not in ('id', 'customer_id', 'session_type', 'plan_code', 'status')
     ) as e
+    cross join (
+        select count(*) > 0 as fill
+        from pg_catalog.pg_trigger as g
+        inner join pg_catalog.pg_proc as f on f.oid = g.tgfoid
+        where
+            g.tgrelid = to_regclass('public.session_requests') and not g.tgisinternal
+            -- pg_trigger.h: for each row 1, before 2, insert 4
+            and g.tgtype & 7 = 7 and g.tgenabled in ('O', 'A')
+            and f.pronamespace is distinct from to_regnamespace('dispatch')
+    ) as t
 ) as c
 \gset
 

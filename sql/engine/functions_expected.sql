@@ -202,7 +202,7 @@ from (
         '{enable_sort=off}'
     ),
     ('dispatch.priority_window', '983c20bfe422163539a08afc1426af08', '{}'),
-    ('dispatch.refusal', 'cf63482a90b64e9d5eb501b0990f767b', '{}'),
+    ('dispatch.refusal', 'ba8736d188c2aef3d108036f70522e56', '{}'),
     ('dispatch.release_windows', '82536e2e7ff7e207fa50064c19d5758c', '{}'),
     ('dispatch.remove_steps', '46e038d8e1fc324fffd8f6746ebed8f7', '{}'),
     ('dispatch.route_request', '6c40a7a7937ffec4186ee712b6b0ec01', '{}'),
