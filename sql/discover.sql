@@ -365,7 +365,7 @@ begin
     ),
 
     -- What takes a row out of service, whatever else is said of it; of favourites also what keeps one
-    -- (of mechanics and plans that is read below).
+    -- (of mechanics and plans that is read below). A request may be blocked and go on.
     gone as (
         select
             c.relation,
@@ -378,7 +378,7 @@ begin
             end as test
         from columns as c
         where
-            c.role in ('mechanics', 'plans', 'favorites')
+            (c.role <> 'requests' or c.said ~ 'deleted|archived|removed')
             and (
                 (
                     c.kind = 'time'
@@ -1047,6 +1047,7 @@ declare
     v_rivals jsonb;  -- thing: the columns that may be it, too
     v_gone jsonb;  -- relation: what takes a row out of service, as an expression
     v_gone_names text[];
+    v_taken_off text;  -- the same of a request
     v_it jsonb;
     v_word text;
     v_words text[];
@@ -1363,6 +1364,26 @@ begin
             'Is a booking that names a favourite inserted as pending? By default '
             'session_requests.status is %s. Taken: it is. If it becomes pending later, no window '
             'opens: let that INSERT say pending.',
+            v_word
+        );
+    end if;
+
+    select
+        string_agg(
+            format(
+                'r.%I %s', e.value ->> 'name',
+                case e.value ->> 'test' when 'is null' then 'is not null' else 'is true' end
+            ),
+            ' or '
+        ),
+        string_agg(e.value ->> 'name', ', ') filter (where e.value ->> 'name' !~* 'deleted')
+    into v_taken_off, v_word
+    from jsonb_array_elements(current_setting('discover.gone')::jsonb) as e
+    where e.value ->> 'relation' = 'public.session_requests';
+    if v_word is not null then
+        v_questions := v_questions || format(
+            'Does %s take a request off that nobody has completed? Only its name says so. Taken: a '
+            'pending or accepted one is then cancelled. If not, change dispatch.taken_off().',
             v_word
         );
     end if;
@@ -1952,6 +1973,7 @@ begin
             'approval_columns',
             array_remove(array[v_readings #>> '{approval,0,name}'], null) || v_gone_names,
             'assigns_user', v_assigns_user,
+            'taken_off', v_taken_off,
             'favorites', v_places #>> '{favorites,0}',
             -- An inner join leaves a null out by itself.
             'favorites_where', nullif(
@@ -2095,8 +2117,9 @@ begin
             (52, '  mechanic_id   ' || (b.says ->> 'assigned')),
             (53, '  status        ' || (b.says ->> 'status')),
             (54, '  session_type  ' || (b.says ->> 'session_types')),
+            (55, '  taken off     where ' || (b.bound ->> 'taken_off') || ': by its name'),
             (
-                55,
+                56,
                 (
                     select '  also read     ' || string_agg(c.name, ', ' order by c.name)
                     from columns as c
@@ -2254,6 +2277,16 @@ begin
             (
                 4, 'feed_is_private', 'boolean', 'true',
                 'Whether clients join session_requests_feed as a private channel.'
+            ),
+            (
+                5, 'taken_off', 'text',
+                quote_literal(coalesce(b.bound ->> 'taken_off', 'false')),
+                'When a row r of session_requests was taken off, whatever its status: a pending or '
+                'accepted one is then cancelled. '
+                || case
+                    when b.bound ->> 'taken_off' is null then 'No column says so: never'
+                    else 'By the name of its column'
+                end
             )
         ) as w (number, name, type, value, comment)
     ),

@@ -27,7 +27,7 @@ MINUTE = "%Y%m%d%H%M"
 # The CLI runs each file as one transaction of its own, on a connection that others use after it,
 # and says itself what it has done.
 LEFT_OUT = re.compile(
-    r"\\set .*|(begin|commit|set statement_timeout = 0);|\\ir (\S+/)?quiet_(begin|end)\.sql"
+    r"\\set .*|(begin|commit|set statement_timeout = 0);|\\ir (\S+/)?alone_(begin|end)\.sql"
 )
 # A migration is for those who have no marketplace of their own.
 CONDITIONS = {":{?binding}": False, ":is_there": True, ":is_ours": True, ":governs_all": True}

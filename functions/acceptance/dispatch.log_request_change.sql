@@ -159,7 +159,7 @@ begin
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
             array[v_customer, v_told]
         );
-    -- (One of another's that is pending here was taken off, by its deleted_at.)
+    -- (One of another's that is pending here was taken off.)
     elsif tg_op = 'DELETE' or new.status in ('pending', 'cancelled', 'expired') then
         if tg_op = 'UPDATE' and new.status = 'expired' then
             v_reason := 'expired';

@@ -17,16 +17,10 @@ declare
     '((r.priority_notified_at at time zone ''UTC'') '
     '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
     'else r.priority_notified_at end';
-    -- Where theirs takes a request off by a time of its own, a pending one of those is cancelled.
-    v_is_deleted constant text := (
-        select 'r.deleted_at is not null'
-        from pg_catalog.pg_attribute as a
-        where
-            not v_is_ours
-            and a.attrelid = 'public.session_requests'::regclass
-            and a.attname = 'deleted_at'
-            and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
-    );
+    -- One that has not ended and that the binding says is taken off is a cancelled one.
+    v_is_taken_off constant text := '(r.status in (''pending'', ''accepted'') and ('
+    || dispatch.taken_off() || ') is true)';
+    v_is_pending constant text := 'r.status = ''pending'' and not ' || v_is_taken_off;
     v_of_row text;
     v_of_view text;
     v_inserted text;
@@ -88,19 +82,13 @@ begin
             (6, 'plan_code', 'text', '{plan_code}', null, null),
             (
                 7, 'status', 'text', '{status}',
-                'case when r.status = ''pending'' and ' || v_is_deleted
-                || ' then ''cancelled'' else r.status::text end',
+                'case when ' || v_is_taken_off || ' then ''cancelled'' else r.status::text end',
                 null
             ),
             (
                 8, 'is_pending', 'boolean', '{status}',
-                'r.status = ''pending''' || coalesce(' and not ' || v_is_deleted, ''),
-                case
-                    when not v_is_ours
-                        then
-                            '(w.closed_at is null and r.status = ''pending'''
-                            || coalesce(' and not ' || v_is_deleted, '') || ')'
-                end
+                v_is_pending,
+                case when not v_is_ours then '(w.closed_at is null and ' || v_is_pending || ')' end
             ),
             (9, 'accepted_at', 'timestamptz', '{accepted_at}', null, null),
             (
@@ -391,12 +379,12 @@ as %L
                         and f.subject = (e.payload #>> '{data,object,payment_intent}')
                 ) as is_refunded,
                 r.status = 'expired' as is_expired,
-                %s as expires_at,
-                r.status = 'cancelled'%s as is_cancelled,
-                r.status = 'accepted' as is_accepted,
+                %1$s as expires_at,
+                r.status = 'cancelled' or %2$s as is_cancelled,
+                r.status = 'accepted' and not %2$s as is_accepted,
                 r.mechanic_id::uuid as mechanic_id,
-                %s as customer_id,
-                coalesce(%s, e.received_at) as changed_at,
+                %3$s as customer_id,
+                coalesce(%4$s, e.received_at) as changed_at,
                 e.payload #> '{data,object,amount_total}' as amount_total,
                 e.payload #>> '{data,object,currency}' as currency
             from dispatch.stripe_events as e
@@ -404,7 +392,7 @@ as %L
             where e.outcome = 'request_created'
             $v$,
             (regexp_match(v_of_view, '([^,]+) as expires_at'))[1],
-            coalesce(' or r.status = ''pending'' and ' || v_is_deleted, ''),
+            v_is_taken_off,
             (regexp_match(v_of_view, '([^,]+) as customer_id'))[1],
             (regexp_match(v_of_view, '([^,]+) as accepted_at'))[1]
         )
@@ -427,6 +415,7 @@ as %L
             format('%s {"body": "%s"}', v_function.description, v_function.body)
         );
     end loop;
+    perform dispatch.note_views();
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;

@@ -48,3 +48,8 @@ as $$ select array['status'] $$;
 create or replace function dispatch.feed_is_private() returns boolean
 language sql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$ select true $$;
+
+-- No request is taken off but by its status.
+create or replace function dispatch.taken_off() returns text
+language sql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$ select 'false' $$;

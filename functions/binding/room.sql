@@ -4,7 +4,9 @@
 \ir dispatch.bind_requests.sql
 \ir dispatch.favorites_priority_enabled.sql
 \ir dispatch.is_approved_mechanic.sql
+\ir dispatch.note_views.sql
 \ir dispatch.payment_keys.sql
 \ir dispatch.remember_presence.sql
 \ir dispatch.require_mechanic.sql
 \ir dispatch.shown_request.sql
+\ir dispatch.view_fingerprint.sql

@@ -22,6 +22,8 @@ begin
             r.mechanic_id
             = case when dispatch.assigns_user_id() then p_user_id else p_mechanic_id end
             and r.status::text = 'accepted' and r.id is distinct from p_besides_id
+            -- What was taken off keeps its word.
+            and (dispatch.as_request(r)).status = 'accepted'
     );
 end;
 $$;

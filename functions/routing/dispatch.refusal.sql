@@ -29,7 +29,20 @@ begin
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.
     if p_request.announced_at is null then
-        v_at := case when p_request.status = 'pending' then p_now else p_request.ended_at end;
+        v_at := p_now;
+        if p_request.status <> 'pending' then
+            -- A writer may have moved the row's own times since. (The customer's topic is an index's.)
+            v_at := least(
+                p_request.ended_at,
+                (
+                    select min(e.created_at) from dispatch.request_events as e
+                    where
+                        e.topics[1] = 'customer:' || p_request.customer_id
+                        and e.request_id = p_request.id
+                        and e.event in ('request_accepted', 'request_cancelled')
+                )
+            );
+        end if;
         v_window := dispatch.priority_window(p_request, v_at);
         if v_window.mechanic_id is distinct from p_mechanic_id and v_window.ends_at > v_at then
             return 'request_not_found';

@@ -17,7 +17,7 @@ declare
     v_function text;
 begin
     foreach v_function in array
-        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private']
+        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private', 'taken_off']
     loop
         execute format(
             'revoke all on function dispatch.%I() from public, anon, authenticated, service_role',
@@ -33,6 +33,9 @@ begin
     'Binding: the columns of public.mechanics that say whether one is approved.';
     comment on function dispatch.feed_is_private() is
     'Binding: how clients join the Realtime topic session_requests_feed.';
+    comment on function dispatch.taken_off() is
+    'Binding: the condition on which a row r of session_requests was taken off, whatever its status '
+    'says: a pending or accepted one is then cancelled.';
 
     perform dispatch.bind_requests(
         exists (

@@ -43,7 +43,8 @@ from (
     ('governs_all', 'boolean'),
     ('assigns_user_id', 'boolean'),
     ('approval_columns', 'text[]'),
-    ('feed_is_private', 'boolean')
+    ('feed_is_private', 'boolean'),
+    ('taken_off', 'text')
 ) as w (name, type)
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
@@ -60,6 +61,23 @@ exception
         values (
             'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
             'mend it in the binding: an inner join, or a subselect in place of the join'
+        );
+end;
+$$;
+
+-- What is SQL in a text is read when the engine is bound to it.
+do $$
+begin
+    if to_regprocedure('dispatch.taken_off()') is not null then
+        execute 'select from public.session_requests as r where (' || dispatch.taken_off()
+            || ') is true limit 0';
+    end if;
+exception
+    when others then
+        insert into pg_temp.missing (what, remedy)
+        values (
+            'dispatch.taken_off() is no condition on a row r of session_requests: ' || sqlerrm,
+            'mend it in the binding'
         );
 end;
 $$;

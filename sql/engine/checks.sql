@@ -60,14 +60,14 @@ from (
         'binding dispatch.' || w.name,
         coalesce(
             p.prorettype = to_regtype(w.type) and p.provolatile = 'i'
-            and p.prosrc !~* '\mnull\M',
+            and b.body !~* '\mnull\M',
             false
         ),
         coalesce(
             pg_get_function_result(p.oid)
             || case
                 when p.provolatile <> 'i' then ', not immutable'
-                when p.prosrc ~* '\mnull\M' then ', and returns null'
+                when b.body ~* '\mnull\M' then ', and returns null'
             end,
             pg_get_function_result(p.oid),
             'missing: run sql/engine/up.sql with the binding'
@@ -77,9 +77,12 @@ from (
         ('governs_all', 'boolean'),
         ('assigns_user_id', 'boolean'),
         ('approval_columns', 'text[]'),
-        ('feed_is_private', 'boolean')
+        ('feed_is_private', 'boolean'),
+        ('taken_off', 'text')
     ) as w (name, type)
     left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
+    -- Without the texts in it.
+    cross join regexp_replace(p.prosrc, '''[^'']*''', '', 'g') as b (body)
 ) as c
 \gset
 
@@ -364,7 +367,6 @@ from (
                         then
                             w.name || ': alter sequence … increment 1 cache 1 no cycle minvalue '
                             || w.least || ' no maxvalue'
-                    -- Who is out. (Some versions write the table's alias and more parentheses.)
                     when
                         w.name = 'metrics'
                         and array(
@@ -381,15 +383,6 @@ from (
                             'pushes_sent_total', 'pushes_failed_total'
                         ]
                         then w.name || ' has other columns: drop it and run sql/engine/up.sql'
-                    when
-                        w.name = 'exclusions'
-                        and translate(
-                            regexp_replace(pg_get_viewdef(c.oid), '\me\.|\s', '', 'g'), '()', ''
-                        ) <> 'SELECTrequest_id,split_parttopics[cardinalitytopics],'':''::text,2'
-                        '::uuidASuser_id,event,payload->>''reason''::textASreason,created_at'
-                        'FROMdispatch.request_eventseWHEREevent=ANYARRAY['
-                        '''request_declined''::text,''request_released''::text];'
-                        then w.name || ' is another view: run sql/engine/up.sql'
                 end as fault
         ) as f
     union all
@@ -727,6 +720,55 @@ from (
 \gset
 \endif
 
+-- What dispatch.insert_request leaves empty, or may (a name, notes). A trigger of theirs may fill
+-- it; and who was there first may book by statements of their own alone. If a CHECK or a unique
+-- key lets a booking in depends on what is booked: dispatch.health() says when one was refused.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'columns that a booking fills' as check_name,
+        e.names is null or t.fill or e.is_elsewhere as ok,
+        coalesce(
+            case when t.fill or e.is_elsewhere then 'NOTE: ' else '' end
+            || 'not null, without a default: ' || e.names
+            || case
+                when t.fill then '; a trigger must fill them'
+                else
+                    '; bookings by Stripe or request_free_session() are refused: alter column … '
+                    'set default …, or drop not null'
+            end,
+            'no other must be'
+        ) as detail
+    from (
+        select
+            string_agg(a.attname, ', ' order by a.attnum) as names,
+            not current_setting('favorites_priority.governs_all')::boolean as is_elsewhere
+        from pg_catalog.pg_attribute as a
+        inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+        where
+            a.attrelid = to_regclass('public.session_requests') and a.attnum > 0
+            and not a.attisdropped and (a.attnotnull or y.typnotnull)
+            and not a.atthasdef and y.typdefault is null and a.attidentity = ''
+            and a.attname not in ('id', 'customer_id', 'session_type', 'plan_code', 'status')
+    ) as e
+    cross join (
+        select count(*) > 0 as fill
+        from pg_catalog.pg_trigger as g
+        inner join pg_catalog.pg_proc as f on f.oid = g.tgfoid
+        where
+            g.tgrelid = to_regclass('public.session_requests') and not g.tgisinternal
+            -- pg_trigger.h: for each row 1, before 2, insert 4
+            and g.tgtype & 7 = 7 and g.tgenabled in ('O', 'A')
+            and f.pronamespace is distinct from to_regnamespace('dispatch')
+    ) as t
+) as c
+\gset
+
 -- Every function: its owner, a fixed search_path (with what triggers of theirs may name without a
 -- schema, where it writes to their table), nothing for PUBLIC or anon.
 select
@@ -831,7 +873,8 @@ from (
         ('dispatch.governs_all', null, 'select true', '{}'),
         ('dispatch.assigns_user_id', null, 'select true', '{}'),
         ('dispatch.approval_columns', null, 'select array[[]''status''[]]', '{}'),
-        ('dispatch.feed_is_private', null, 'select true', '{}')
+        ('dispatch.feed_is_private', null, 'select true', '{}'),
+        ('dispatch.taken_off', null, 'select ''false''', '{}')
     ) as w (name, body, pattern, settings)
     left join
         lateral (
@@ -883,6 +926,69 @@ from (
     where p.oid is not null or w.name <> 'dispatch.set_favorites_priority'
 ) as c
 \gset
+
+-- What is a view reads no other table, and leaves no row out: those of this version, and the
+-- binding as it was when it was given.
+do $$
+declare
+    v_views jsonb := '[]';
+begin
+    if to_regprocedure('dispatch.view_fingerprint(oid)') is not null then
+        execute $q$
+            select jsonb_agg(v)
+            from (
+                select
+                    c.relname,
+                    dispatch.view_fingerprint(c.oid) as body,
+                    substring(obj_description(c.oid, 'pg_class') from '"body": "(\w+)"') as noted,
+                    substring(obj_description(c.oid, 'pg_class') from '"server": (\d+)')::integer
+                        as server
+                from pg_catalog.pg_class as c
+                where c.relnamespace = to_regnamespace('dispatch') and c.relkind = 'v'
+            ) as v
+        $q$ into v_views;
+    end if;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            select
+                current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                    'check_name', 'views as they were made',
+                    'ok', count(*) > 0 and count(*) filter (where not v.is_same) = 0,
+                    'detail', coalesce(
+                        'differ since sql/engine/up.sql (if meant, run it again): '
+                        || string_agg(v.relname, ', ' order by v.relname)
+                        filter (where not v.is_same),
+                        case
+                            when count(*) = 0 then 'not noted: run sql/engine/up.sql'
+                            when bool_or(v.is_of_another_server)
+                                then
+                                    'NOTE: not compared, as PostgreSQL was upgraded since: run '
+                                    'sql/engine/up.sql'
+                        end,
+                        count(*) || ', all the same'
+                    )
+                )
+            from (
+                select
+                    w.relname,
+                    o.is_of_another_server,
+                    coalesce(o.is_of_another_server or w.body = w.noted, false) as is_same
+                from jsonb_to_recordset(v_views) as w (
+                    relname text, body text, noted text, server integer
+                )
+                cross join
+                    lateral (
+                        select
+                            w.server <> current_setting('server_version_num')::integer / 10000
+                                as is_of_another_server
+                    ) as o
+            ) as v
+        )::text,
+        true
+    );
+end;
+$$;
 
 -- Exactly these functions run as their owner, and exactly these may be called by clients: one too
 -- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's. A function
@@ -973,7 +1079,8 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
                 'score_match', 'silent_since', 'spread_feed', 'tidy_notes',
-                'unannounced_requests', 'unsettled_requests', 'wants_priority', 'why_not_asked'
+                'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
+                'why_not_asked'
             ]
         ),
         (
@@ -983,7 +1090,8 @@ from (
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
                 'max_open_sessions', 'mechanic_words', 'not_pending', 'payment_keys',
-                'push_services', 'scrubbed_event', 'shown_request', 'to_uuid', 'ways_to_match',
+                'push_services', 'scrubbed_event', 'shown_request', 'taken_off', 'to_uuid',
+                'ways_to_match',
                 'wished_mechanics', 'with_window_of'
             ]
         )

@@ -2,7 +2,7 @@
 -- marketplace's own tables hold. The event log and the Stripe ledger go with the schema dispatch.
 --   psql "$DATABASE_URL" -X -f sql/engine/down.sql
 \set ON_ERROR_STOP on
-\ir quiet_begin.sql
+\ir alone_begin.sql
 begin;
 \ir may_go.sql
 \ir end_sweep.sql
@@ -11,4 +11,4 @@ begin;
 notify pgrst, 'reload schema';
 commit;
 \set word 'The engine is taken off, its event log and Stripe ledger with it. The marketplace stays.'
-\ir quiet_end.sql
+\ir alone_end.sql

@@ -136,3 +136,5 @@ comment on column dispatch.metrics.pushes_sent_total is
 comment on column dispatch.metrics.pushes_failed_total is
 'Count: Web Push for a device that is gone, refused, or never answered.';
 revoke all on dispatch.metrics from public, anon, authenticated, service_role;
+
+do $$ begin perform dispatch.note_views(); end; $$;

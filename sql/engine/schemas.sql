@@ -11,7 +11,8 @@ comment on schema dispatch is
 
 -- Advisory locks of this product are of the class 1178687058 ("FAVR"). The second key is the floor
 -- of an event in flight, -1 the right to deliver inline (both dispatch.record_event),
--- -2 turning the flag, below -999 counting windows that a mechanic let pass.
+-- -2 turning the flag, -3 installing and taking off (alone_begin.sql), below -999 counting windows
+-- that a mechanic let pass.
 
 revoke all on schema dispatch from public, anon, authenticated, service_role;
 -- The RPCs in public are security invoker: their callers need to look names up in here.

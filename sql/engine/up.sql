@@ -4,7 +4,7 @@
 -- Again: nothing changes, the binding, the feature and its flag included. Those who book meanwhile
 -- wait for the triggers alone; whatever stops it, run it again.
 \set ON_ERROR_STOP on
-\ir quiet_begin.sql
+\ir alone_begin.sql
 begin;
 \ir requirements.sql
 \ir refuse.sql
@@ -83,4 +83,4 @@ select
         end
     ) as word
 \gset
-\ir quiet_end.sql
+\ir alone_end.sql

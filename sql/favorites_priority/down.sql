@@ -4,7 +4,7 @@
 -- is confirmed:
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" -f down.sql
 \set ON_ERROR_STOP on
-\ir ../engine/quiet_begin.sql
+\ir ../engine/alone_begin.sql
 \ir confirm_down.sql
 -- Not yet under a lock: nobody has to wait while many windows are broadcast. If no lock is to be
 -- had after that, the feature is still installed, and turned off.
@@ -29,4 +29,4 @@ select
     e'Favorites Priority is taken off. The engine stays.\n'
     '  To take it off too: psql "$DATABASE_URL" -X -f sql/engine/down.sql' as word
 \gset
-\ir ../engine/quiet_end.sql
+\ir ../engine/alone_end.sql

@@ -2,7 +2,7 @@
 -- first: select dispatch.set_favorites_priority(true). Those who book meanwhile wait for the
 -- columns and for the triggers; whatever stops it, run it again.
 \set ON_ERROR_STOP on
-\ir ../engine/quiet_begin.sql
+\ir ../engine/alone_begin.sql
 begin;
 \ir ../engine/requirements.sql
 \ir requirements.sql
@@ -48,4 +48,4 @@ select
         else ''
     end as word
 \gset
-\ir ../engine/quiet_end.sql
+\ir ../engine/alone_end.sql

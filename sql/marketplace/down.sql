@@ -3,7 +3,7 @@
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" \
 --       -f sql/marketplace/down.sql
 \set ON_ERROR_STOP on
-\ir ../engine/quiet_begin.sql
+\ir ../engine/alone_begin.sql
 begin;
 \ir refuse_others.sql
 do $$
@@ -69,4 +69,4 @@ $$;
 notify pgrst, 'reload schema';
 commit;
 \set word 'The reference marketplace is taken off.'
-\ir ../engine/quiet_end.sql
+\ir ../engine/alone_end.sql

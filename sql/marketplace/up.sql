@@ -1,7 +1,7 @@
 -- Makes the reference marketplace, for those who have none; again: nothing changes. Who has one
 -- leaves this layer out: see sql/discover.sql.
 \set ON_ERROR_STOP on
-\ir ../engine/quiet_begin.sql
+\ir ../engine/alone_begin.sql
 begin;
 \ir ../engine/requirements.sql
 \ir ../engine/refuse.sql
@@ -16,4 +16,4 @@ select
     e'The reference marketplace is installed.\n'
     '  Next:         psql "$DATABASE_URL" -X -f sql/engine/up.sql' as word
 \gset
-\ir ../engine/quiet_end.sql
+\ir ../engine/alone_end.sql

@@ -242,7 +242,8 @@ comment on schema dispatch is
 
 -- Advisory locks of this product are of the class 1178687058 ("FAVR"). The second key is the floor
 -- of an event in flight, -1 the right to deliver inline (both dispatch.record_event),
--- -2 turning the flag, below -999 counting windows that a mechanic let pass.
+-- -2 turning the flag, -3 installing and taking off (alone_begin.sql), below -999 counting windows
+-- that a mechanic let pass.
 
 revoke all on schema dispatch from public, anon, authenticated, service_role;
 -- The RPCs in public are security invoker: their callers need to look names up in here.
@@ -626,6 +627,11 @@ create or replace function dispatch.feed_is_private() returns boolean
 language sql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$ select true $$;
 
+-- No request is taken off but by its status.
+create or replace function dispatch.taken_off() returns text
+language sql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$ select 'false' $$;
+
 -- The binding must be whole, and of the right types: everything else is built on it.
 insert into pg_temp.missing (what, remedy)
 select
@@ -671,7 +677,8 @@ from (
     ('governs_all', 'boolean'),
     ('assigns_user_id', 'boolean'),
     ('approval_columns', 'text[]'),
-    ('feed_is_private', 'boolean')
+    ('feed_is_private', 'boolean'),
+    ('taken_off', 'text')
 ) as w (name, type)
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
@@ -688,6 +695,23 @@ exception
         values (
             'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
             'mend it in the binding: an inner join, or a subselect in place of the join'
+        );
+end;
+$$;
+
+-- What is SQL in a text is read when the engine is bound to it.
+do $$
+begin
+    if to_regprocedure('dispatch.taken_off()') is not null then
+        execute 'select from public.session_requests as r where (' || dispatch.taken_off()
+            || ') is true limit 0';
+    end if;
+exception
+    when others then
+        insert into pg_temp.missing (what, remedy)
+        values (
+            'dispatch.taken_off() is no condition on a row r of session_requests: ' || sqlerrm,
+            'mend it in the binding'
         );
 end;
 $$;
@@ -954,16 +978,10 @@ declare
     '((r.priority_notified_at at time zone ''UTC'') '
     '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
     'else r.priority_notified_at end';
-    -- Where theirs takes a request off by a time of its own, a pending one of those is cancelled.
-    v_is_deleted constant text := (
-        select 'r.deleted_at is not null'
-        from pg_catalog.pg_attribute as a
-        where
-            not v_is_ours
-            and a.attrelid = 'public.session_requests'::regclass
-            and a.attname = 'deleted_at'
-            and a.atttypid in ('timestamptz'::regtype, 'timestamp'::regtype)
-    );
+    -- One that has not ended and that the binding says is taken off is a cancelled one.
+    v_is_taken_off constant text := '(r.status in (''pending'', ''accepted'') and ('
+    || dispatch.taken_off() || ') is true)';
+    v_is_pending constant text := 'r.status = ''pending'' and not ' || v_is_taken_off;
     v_of_row text;
     v_of_view text;
     v_inserted text;
@@ -1025,19 +1043,13 @@ begin
             (6, 'plan_code', 'text', '{plan_code}', null, null),
             (
                 7, 'status', 'text', '{status}',
-                'case when r.status = ''pending'' and ' || v_is_deleted
-                || ' then ''cancelled'' else r.status::text end',
+                'case when ' || v_is_taken_off || ' then ''cancelled'' else r.status::text end',
                 null
             ),
             (
                 8, 'is_pending', 'boolean', '{status}',
-                'r.status = ''pending''' || coalesce(' and not ' || v_is_deleted, ''),
-                case
-                    when not v_is_ours
-                        then
-                            '(w.closed_at is null and r.status = ''pending'''
-                            || coalesce(' and not ' || v_is_deleted, '') || ')'
-                end
+                v_is_pending,
+                case when not v_is_ours then '(w.closed_at is null and ' || v_is_pending || ')' end
             ),
             (9, 'accepted_at', 'timestamptz', '{accepted_at}', null, null),
             (
@@ -1328,12 +1340,12 @@ as %L
                         and f.subject = (e.payload #>> '{data,object,payment_intent}')
                 ) as is_refunded,
                 r.status = 'expired' as is_expired,
-                %s as expires_at,
-                r.status = 'cancelled'%s as is_cancelled,
-                r.status = 'accepted' as is_accepted,
+                %1$s as expires_at,
+                r.status = 'cancelled' or %2$s as is_cancelled,
+                r.status = 'accepted' and not %2$s as is_accepted,
                 r.mechanic_id::uuid as mechanic_id,
-                %s as customer_id,
-                coalesce(%s, e.received_at) as changed_at,
+                %3$s as customer_id,
+                coalesce(%4$s, e.received_at) as changed_at,
                 e.payload #> '{data,object,amount_total}' as amount_total,
                 e.payload #>> '{data,object,currency}' as currency
             from dispatch.stripe_events as e
@@ -1341,7 +1353,7 @@ as %L
             where e.outcome = 'request_created'
             $v$,
             (regexp_match(v_of_view, '([^,]+) as expires_at'))[1],
-            coalesce(' or r.status = ''pending'' and ' || v_is_deleted, ''),
+            v_is_taken_off,
             (regexp_match(v_of_view, '([^,]+) as customer_id'))[1],
             (regexp_match(v_of_view, '([^,]+) as accepted_at'))[1]
         )
@@ -1364,6 +1376,7 @@ as %L
             format('%s {"body": "%s"}', v_function.description, v_function.body)
         );
     end loop;
+    perform dispatch.note_views();
 
     revoke all on dispatch.requests, dispatch.payments
     from public, anon, authenticated, service_role;
@@ -1441,6 +1454,44 @@ $$;
 comment on function dispatch.is_approved_mechanic(uuid) is
 'Whether this mechanic (an id of dispatch.mechanics) may be told of requests.';
 revoke all on function dispatch.is_approved_mechanic(uuid)
+from public, anon, authenticated, service_role;
+
+-- Whatever makes a view of dispatch comments on it too, which takes the note of the one before off:
+-- what bears none was made just now.
+create or replace function dispatch.note_views()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_view record;
+begin
+    for v_view in
+        select c.oid, obj_description(c.oid, 'pg_class') as description
+        from pg_catalog.pg_class as c
+        where c.relnamespace = 'dispatch'::regnamespace and c.relkind = 'v'
+    loop
+        if v_view.description !~ '\{"body": ' then
+            execute format(
+                'comment on view %s is %L',
+                v_view.oid::regclass,
+                format(
+                    '%s {"body": "%s", "server": %s}',
+                    v_view.description,
+                    dispatch.view_fingerprint(v_view.oid),
+                    current_setting('server_version_num')::integer / 10000
+                )
+            );
+        end if;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.note_views() is
+'Notes in the comment of each view that was made just now what it is, for verify.sql.';
+revoke all on function dispatch.note_views()
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.payment_keys()
@@ -1533,6 +1584,39 @@ comment on function dispatch.shown_request(public.session_requests) is
 revoke all on function dispatch.shown_request(public.session_requests)
 from public, anon, authenticated, service_role;
 
+-- As PostgreSQL writes the view here and now, but for what is not written alike by each minor
+-- version (parentheses), after a restore (casts: of a list, or of each in it) and for each session
+-- (days). What differs between major versions is for who compares to know.
+create or replace function dispatch.view_fingerprint(p_view oid)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
+as $$
+begin
+    return left(
+        md5(
+            regexp_replace(
+                regexp_replace(
+                    pg_get_viewdef(p_view), '''[^'']*''::(timestamp|interval|date)\M', '?', 'g'
+                ),
+                '::(\w+\.|"[^"]+"\.)?(\w+|"[^"]+")( varying| precision)?(\(\d[\d,]*\))?'
+                '( with(out)? time zone)?(\[\])?|[\s()]',
+                '', 'g'
+            )
+        ),
+        8
+    );
+end;
+$$;
+
+comment on function dispatch.view_fingerprint(oid) is
+'A hash of what a view is, so that verify.sql sees it if another stands there.';
+revoke all on function dispatch.view_fingerprint(oid)
+from public, anon, authenticated, service_role;
+
 -- What the binding says holds from here on. A column of session_requests may have come or gone
 -- since the last time, so that what reads it is made anew; the feature's columns are read where
 -- they are.
@@ -1552,7 +1636,7 @@ declare
     v_function text;
 begin
     foreach v_function in array
-        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private']
+        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private', 'taken_off']
     loop
         execute format(
             'revoke all on function dispatch.%I() from public, anon, authenticated, service_role',
@@ -1568,6 +1652,9 @@ begin
     'Binding: the columns of public.mechanics that say whether one is approved.';
     comment on function dispatch.feed_is_private() is
     'Binding: how clients join the Realtime topic session_requests_feed.';
+    comment on function dispatch.taken_off() is
+    'Binding: the condition on which a row r of session_requests was taken off, whatever its status '
+    'says: a pending or accepted one is then cancelled.';
 
     perform dispatch.bind_requests(
         exists (
@@ -3665,6 +3752,8 @@ begin
             r.mechanic_id
             = case when dispatch.assigns_user_id() then p_user_id else p_mechanic_id end
             and r.status::text = 'accepted' and r.id is distinct from p_besides_id
+            -- What was taken off keeps its word.
+            and (dispatch.as_request(r)).status = 'accepted'
     );
 end;
 $$;
@@ -4640,7 +4729,20 @@ begin
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.
     if p_request.announced_at is null then
-        v_at := case when p_request.status = 'pending' then p_now else p_request.ended_at end;
+        v_at := p_now;
+        if p_request.status <> 'pending' then
+            -- A writer may have moved the row's own times since. (The customer's topic is an index's.)
+            v_at := least(
+                p_request.ended_at,
+                (
+                    select min(e.created_at) from dispatch.request_events as e
+                    where
+                        e.topics[1] = 'customer:' || p_request.customer_id
+                        and e.request_id = p_request.id
+                        and e.event in ('request_accepted', 'request_cancelled')
+                )
+            );
+        end if;
         v_window := dispatch.priority_window(p_request, v_at);
         if v_window.mechanic_id is distinct from p_mechanic_id and v_window.ends_at > v_at then
             return 'request_not_found';
@@ -6574,7 +6676,7 @@ begin
             old.id, old.session_type::text, v_plan_code, v_created_at, 'request_completed',
             array[v_customer, v_told]
         );
-    -- (One of another's that is pending here was taken off, by its deleted_at.)
+    -- (One of another's that is pending here was taken off.)
     elsif tg_op = 'DELETE' or new.status in ('pending', 'cancelled', 'expired') then
         if tg_op = 'UPDATE' and new.status = 'expired' then
             v_reason := 'expired';
@@ -11771,6 +11873,8 @@ comment on column dispatch.metrics.pushes_sent_total is
 comment on column dispatch.metrics.pushes_failed_total is
 'Count: Web Push for a device that is gone, refused, or never answered.';
 revoke all on dispatch.metrics from public, anon, authenticated, service_role;
+
+do $$ begin perform dispatch.note_views(); end; $$;
 
 -- Built while others write: see sql/marketplace/indexes.sql.
 

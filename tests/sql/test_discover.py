@@ -183,7 +183,7 @@ def constants(db: Database) -> Row:
     (row,) = db.sql(
         "select dispatch.governs_all() as governs_all, dispatch.assigns_user_id() as"
         " assigns_user_id, dispatch.approval_columns() as approval_columns,"
-        " dispatch.feed_is_private() as feed_is_private"
+        " dispatch.feed_is_private() as feed_is_private, dispatch.taken_off() as taken_off"
     )
     return row
 
@@ -294,6 +294,7 @@ def test_garage(empty_db: Database, tmp_path: Path) -> None:
         "assigns_user_id": True,
         "approval_columns": ["application_status"],
         "feed_is_private": True,
+        "taken_off": "false",
     }
 
 
@@ -422,6 +423,31 @@ def test_camel_case(empty_db: Database, tmp_path: Path, with_rows: bool) -> None
     assert tuple(plan.values()) == ("c1", "Chat", "chat", 999, "usd", True)
     db.sql('update mechanics set "deletedAt" = now()')
     assert db.value("select count(*) from dispatch.mechanics where is_approved") == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "condition", "is_asked"),
+    [
+        ("deleted_at timestamp", "r.deleted_at is not null", False),
+        ('"isDeleted" boolean', 'r."isDeleted" is true', False),
+        ("archived_at timestamptz", "r.archived_at is not null", True),
+        ("deleted boolean, add removed_at date", "r.deleted is true", False),
+        ("blocked_at timestamptz", "false", False),
+        ("deleted_at text", "false", False),
+    ],
+)
+def test_a_request_is_taken_off_by_what_its_name_says(
+    empty_db: Database, tmp_path: Path, column: str, condition: str, is_asked: bool
+) -> None:
+    make(empty_db, "garage")
+    empty_db.sql(f"alter table session_requests add {column}")
+    found = found_in(empty_db)
+    assert (f"taken off     where {condition}: by its name" in found.report) is (
+        condition != "false"
+    )
+    assert found.asks("take a request off") is is_asked
+    bind(empty_db, tmp_path, found.text)
+    assert constants(empty_db)["taken_off"] == condition
 
 
 def test_two_readings_are_asked(empty_db: Database, tmp_path: Path) -> None:

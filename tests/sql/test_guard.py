@@ -566,3 +566,23 @@ def test_an_accept_that_a_trigger_of_theirs_prevents_is_refused(db: Database) ->
     connection = db.connect(db.make_mechanic())
     with db.unchanged(), refused("PT409", "request_not_pending"):
         rpc(connection, "accept_session_request", request_id=request)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "accepted"])
+def test_what_ended_inside_its_window_stays_hidden_whatever_is_written_later(
+    db: Database, how: str
+) -> None:
+    """Only whoever was asked may learn what became of it, though they all know its id."""
+    favourite, other = db.make_mechanic(), db.make_mechanic()
+    request = db.make_request(preferred=favourite, minutes=5)
+    if how == "cancelled":
+        db.sql("update session_requests set status = 'cancelled' where id = %s", request)
+    else:
+        rpc(db.connect(favourite), "accept_session_request", request_id=request)
+    db.sql(
+        "update session_requests set updated_at = now() + interval '1 hour',"
+        " accepted_at = accepted_at + interval '1 hour' where id = %s",
+        request,
+    )
+    with refused("PT404", "request_not_found"):
+        rpc(db.connect(other), "accept_session_request", request_id=request)

@@ -454,6 +454,11 @@ UNBOUND = {
     "drop function dispatch.feed_is_private()": (
         "the binding has no function dispatch.feed_is_private() returns boolean: mend it"
     ),
+    "create or replace function dispatch.taken_off() returns text language sql immutable"
+    " as 'select ''r.gone_at is not null''::text'": (
+        "dispatch.taken_off() is no condition on a row r of session_requests: column r.gone_at does"
+        " not exist: mend it in the binding"
+    ),
 }
 
 

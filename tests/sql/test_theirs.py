@@ -294,14 +294,23 @@ def test_how_urgent_it_is_in_words_of_theirs_is_no_error(theirs: Theirs) -> None
     assert listed["is_urgent"] == (True if is_ours else None)
 
 
-def test_one_that_is_deleted_by_a_time_is_cancelled(theirs: Theirs) -> None:
-    theirs.db.sql("alter table session_requests add if not exists deleted_at timestamp")
-    theirs.db.sql("select dispatch.bind_requests(true)")
+def bind_taken_off(db: Database) -> None:
+    """The binding says that what has a removed_at is taken off."""
+    db.sql("alter table session_requests add removed_at timestamp")
+    db.sql(
+        "create or replace function dispatch.taken_off() returns text language sql immutable"
+        " set search_path = pg_catalog, pg_temp as $$ select 'r.removed_at is not null' $$"
+    )
+    db.sql("select dispatch.bind_requests(true)")
+
+
+def test_one_that_is_taken_off_is_cancelled(theirs: Theirs) -> None:
+    bind_taken_off(theirs.db)
     listener = listen(theirs.db, "session_requests_feed")
     paid = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
     request = rpc(theirs.backend, "process_stripe_event", event=paid)["request_id"]
     assert theirs.listed(theirs.favourite) == [request]
-    assert theirs.update(request, "deleted_at = now()")
+    assert theirs.update(request, "removed_at = now()")
     log = ["priority_request", "request_cancelled:cancelled"]
     assert theirs.db.log(request) == log
     # Nobody is offered it, told of it when the window ends, or can take it.
@@ -315,9 +324,29 @@ def test_one_that_is_deleted_by_a_time_is_cancelled(theirs: Theirs) -> None:
     due = "select reason from dispatch.unsettled_requests() where request_id = %s"
     assert theirs.db.sql(due, request) == [{"reason": "cancelled"}]
     # Taken back, it is out again, as any other that is pending again.
-    assert theirs.update(request, "deleted_at = null")
+    assert theirs.update(request, "removed_at = null")
     assert theirs.db.log(request) == [*log, "new_request"]
     assert theirs.listed(theirs.other) == [request]
+
+
+def test_one_that_is_taken_off_after_the_accept_is_no_session_any_more(theirs: Theirs) -> None:
+    bind_taken_off(theirs.db)
+    theirs.db.sql("select dispatch.set_max_open_sessions(1)")
+    paid = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
+    taken = rpc(theirs.backend, "process_stripe_event", event=paid)["request_id"]
+    assert theirs.accept(theirs.favourite, taken)
+    assert theirs.db.log(theirs.book()) == ["priority_skipped:at_capacity"]
+    assert theirs.update(taken, "removed_at = now()")
+    # What comes after the accept is theirs alone; but the money is to be given back.
+    assert theirs.db.log(taken) == ["priority_request", "request_accepted"]
+    due = "select reason from dispatch.unsettled_requests() where request_id = %s"
+    assert theirs.db.sql(due, taken) == [{"reason": "cancelled"}]
+    request = theirs.book()
+    assert theirs.db.log(request) == ["priority_request"]
+    # Back again, it is one.
+    assert theirs.update(taken, "removed_at = null")
+    with refused("PT409", "at_capacity"):
+        rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
 
 
 def test_their_routes_find_no_row_and_the_rpc_says_why(theirs: Theirs) -> None:
