@@ -46,6 +46,7 @@ CALL = re.compile(
     rf"(?<![\w.])(?P<name>{NAME}|pg_notify|realtime\.send)\s*\(",
     re.IGNORECASE,
 )
+MAKES = re.compile(r"\bcreate\s+(?:or\s+replace\s+)?(function|view)\s+([\w.]+)")
 WRITE = re.compile(rf"\b(insert into|update|delete from)\s+({NAME})", re.IGNORECASE)
 TOKEN = re.compile(
     r"(?P<comment>--[^\n]*|/\*.*?\*/)"
@@ -373,6 +374,10 @@ class Places:
             for folder in ("functions", "sql")
             for file in sorted((root / folder).rglob("*.sql"))
         }
+        self.made: dict[tuple[str, str], list[str]] = {}
+        for file, text in self.texts.items():
+            for made in set(MAKES.findall(text)):
+                self.made.setdefault(made, []).append(file)
 
     @property
     def scripts(self) -> Iterator[tuple[str, str]]:
@@ -382,10 +387,10 @@ class Places:
         """Its room, if it has one, and its file."""
         if kind not in ("function", "view"):
             return None, None
-        makes = re.compile(rf"\bcreate\s+(?:or\s+replace\s+)?{kind}\s+{re.escape(name)}\b")
-        files = [file for file, text in self.texts.items() if makes.search(text)]
         # Its own before one that makes it anew.
-        files.sort(key=lambda file: Path(file).name != f"{name}.sql")
+        files = sorted(
+            self.made.get((kind, name), []), key=lambda file: Path(file).name != f"{name}.sql"
+        )
         if not files:
             return None, None
         folder = Path(files[0]).parts[1]

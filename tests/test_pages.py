@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,13 @@ def test_each_test_that_is_named_exists(page: str) -> None:
     named = re.findall(r"`(tests/\w+/\w+\.py)::(\w+)`", (ROOT / page).read_text())
     assert len(named) >= 5
     for file, name in named:
-        tree = ast.parse((ROOT / file).read_text())
-        tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        assert name in tests, f"{file}::{name}"
+        assert name in tests_of(file), f"{file}::{name}"
+
+
+@cache
+def tests_of(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 @pytest.mark.parametrize("page", PAGES)

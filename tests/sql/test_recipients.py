@@ -165,7 +165,7 @@ def test_the_best_are_those_of_a_full_scan(crowd: Database, now: str) -> None:
     found = 0
     for row in crowd.sql("select id from session_requests"):
         wanted = crowd.owner.execute(ALL, {"request": row["id"], "now": now}).fetchall()
-        for limit in (1, 7, 50, 1000, None):
+        for limit in (1, 7, None):
             chosen = crowd.owner.execute(
                 "select * from dispatch.choose_recipients(%s, %s, %s::timestamptz)",
                 (row["id"], limit, now),
