@@ -26,11 +26,11 @@ def test_each_test_that_is_named_exists(page: str) -> None:
     named = re.findall(r"`(tests/\w+/\w+\.py)::(\w+)`", (ROOT / page).read_text())
     assert len(named) >= 5
     for file, name in named:
-        assert name in tests_of(file), f"{file}::{name}"
+        assert name in named_in(file), f"{file}::{name}"
 
 
 @cache
-def tests_of(file: str) -> set[str]:
+def named_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
