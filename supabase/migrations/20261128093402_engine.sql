@@ -10091,12 +10091,24 @@ begin
                 -- has not come by now comes no more, unless it is here and in error.
                 and not (
                     old.outcome in ('refunded', 'dispute_lost')
-                    and exists (
-                        select from dispatch.stripe_events as u
-                        where
-                            u.processed_at is null
-                            and u.payload #>> '{data,object,payment_intent}'
-                            = old.payload #>> '{data,object,payment_intent}'
+                    and (
+                        exists (
+                            select from dispatch.stripe_events as u
+                            where
+                                u.processed_at is null
+                                and u.payload #>> '{data,object,payment_intent}'
+                                = old.payload #>> '{data,object,payment_intent}'
+                        )
+                        -- Without it a payment that stays, or came after it, were not paid back any
+                        -- more. (A request of ours knows that itself.)
+                        or exists (
+                            select from dispatch.stripe_events as b
+                            where
+                                b.outcome = 'request_created'
+                                and (b.subject is not null or not dispatch.governs_all())
+                                and b.payload #>> '{data,object,payment_intent}'
+                                = old.payload #>> '{data,object,payment_intent}'
+                        )
                     )
                 )
                 -- What somebody must look at stays until they did.
@@ -10123,7 +10135,7 @@ $$;
 
 comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
 'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed, no refund '
-'whose payment is, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
+'before its payment, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
 'another sum; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
@@ -10428,13 +10440,19 @@ begin
     found as (
         select
             e.id,
-            e.outcome = 'request_created' and dispatch.governs_all()
+            e.outcome = 'request_created'
             and e.payload #>> '{data,object,payment_intent}' is not null
             and not exists (select from public.session_requests as r where r.id = e.request_id)
             -- The log says what became of a request that went with its customer.
             and coalesce(
                 (
-                    select not bool_or(v.event = 'request_completed')
+                    select
+                        not bool_or(v.event = 'request_completed')
+                        -- What comes after an accept is theirs alone.
+                        and (
+                            dispatch.governs_all()
+                            or (array_agg(v.event order by v.id desc))[1] <> 'request_accepted'
+                        )
                     from dispatch.request_events as v
                     where
                         v.topics[1]
