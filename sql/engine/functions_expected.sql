@@ -146,7 +146,7 @@ from (
     ('dispatch.note_silence', '80d06c9b2932d19e788e003369a835db', '{}'),
     ('dispatch.note_silences', '523a67c7c241247094209f0ab13f10d5', '{}'),
     ('dispatch.set_away', '89a315ff8d8e903384dee73d4e23f590', '{}'),
-    ('dispatch.set_mechanic_presence', 'c152e55de07055ec472f64a17ec3f990', '{}'),
+    ('dispatch.set_mechanic_presence', '14e308a8e2667d1f8a15d148a75dbec4', '{}'),
     ('dispatch.silent_since', 'bb7c65ef52650d19c384063636cdaea0', '{}'),
     ('dispatch.write_turns', '225676a50e2a3d5524aad780979a9944', '{}'),
     ('dispatch.acknowledge_event', '36d9a1e38966b248cb9008a07581da80', '{}'),
