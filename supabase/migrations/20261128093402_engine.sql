@@ -4625,13 +4625,17 @@ begin
         delete from dispatch.steps as s where s.request_id = p_request_id returning *
     )
 
-    select array_agg(r.mechanic_id order by r.turn) into v_ids from removed as r;
+    -- Those that dispatch.book_theirs has put there, not of another request of this id.
+    select array_agg(r.mechanic_id order by r.turn) filter (where r.window_minutes = 0)
+    into v_ids
+    from removed as r;
     return v_ids;
 end;
 $$;
 
 comment on function dispatch.remove_steps(uuid) is
-'Removes the favourites who were to be asked later. Returns who they were, in their order.';
+'Removes the favourites who were to be asked later. Returns those to whom no window was given yet, '
+'in their order.';
 revoke all on function dispatch.remove_steps(uuid)
 from public, anon, authenticated, service_role;
 
@@ -4675,6 +4679,8 @@ begin
             if exists (select from public.session_requests as r where r.id = new.id) then
                 return new;
             end if;
+            -- Nobody has a turn in it who had one in another of this id, which is gone.
+            perform dispatch.remove_steps(new.id);
         end if;
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
@@ -4704,7 +4710,6 @@ begin
             v_is_wanted := true;
             if v_wish ? 'preferred_mechanic_ids' then
                 v_wanted_ids := dispatch.wished_mechanics(v_wish);
-                perform dispatch.remove_steps(new.id);
             else
                 begin  -- as dispatch.wished_mechanics, without the price of a call in every booking
                     v_wanted_ids := array[(v_wish ->> 'preferred_mechanic_id')::uuid];

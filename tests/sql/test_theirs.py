@@ -1357,6 +1357,19 @@ def book_chain(theirs: Theirs, *favourites: str, **metadata: str) -> str:
     return str(rpc(theirs.backend, "process_stripe_event", event=event)["request_id"])
 
 
+@pytest.mark.parametrize("status", ["accepted", "cancelled"])
+def test_nobody_has_a_turn_in_another_request_of_the_same_id(theirs: Theirs, status: str) -> None:
+    request = book_chain(theirs, theirs.favourite.id, theirs.other.id)
+    if status == "accepted":
+        theirs.accept(theirs.favourite, request)
+    else:
+        theirs.update(request, "status = 'cancelled'")
+    theirs.db.sql("delete from session_requests where id = %s", request)
+    theirs.book(id=request)
+    theirs.sweep(11)
+    assert theirs.db.log(request)[-2:] == ["priority_request", "new_request:window_ended"]
+
+
 def pass_time(theirs: Theirs, request: str, minutes: int) -> None:
     theirs.update(
         request, "priority_notified_at = priority_notified_at - make_interval(mins => %s)", minutes
