@@ -1060,6 +1060,7 @@ declare
     E'(\n        select p.last_seen_at from dispatch.presence as p\n'
     '        where p.mechanic_id = m.id\n    )';
     v_is_minor boolean;
+    v_units text;  -- of the smallest in a whole one
     v_assigns_user boolean;
     v_key_is_user boolean;
     v_join text := '';
@@ -1667,6 +1668,16 @@ begin
                     )
                 )
             );
+        -- What Stripe counts in is a hundredth of most currencies.
+        v_units := case
+            when v_x ->> 'currency' is null then '100'
+            else format(
+                'case when lower(%1$s) ~ '
+                '''^(bif|clp|djf|gnf|jpy|kmf|krw|mga|pyg|rwf|vnd|vuv|xaf|xof|xpf)$'' then 1 '
+                'when lower(%1$s) ~ ''^(bhd|jod|kwd|omr|tnd)$'' then 1000 else 100 end',
+                v_x ->> 'currency'
+            )
+        end;
         v_x := v_x || jsonb_build_object(
             'price', case
                 when v_it is null then 'null::integer'
@@ -1675,10 +1686,10 @@ begin
                     then format('p.%I::integer', v_it ->> 'name')
                 when v_is_minor then format('round(p.%I::numeric)::integer', v_it ->> 'name')
                 when v_it ->> 'kind' = 'integer'
-                    then format('(p.%I * 100)::integer', v_it ->> 'name')
+                    then format('(p.%I * %s)::integer', v_it ->> 'name', v_units)
                 when v_it ->> 'base_type' = 'numeric'
-                    then format('round(p.%I * 100)::integer', v_it ->> 'name')
-                else format('round(p.%I::numeric * 100)::integer', v_it ->> 'name')
+                    then format('round(p.%I * %s)::integer', v_it ->> 'name', v_units)
+                else format('round(p.%I::numeric * %s)::integer', v_it ->> 'name', v_units)
             end
         );
         if v_it is not null then
@@ -1730,8 +1741,8 @@ begin
                 v_it ->> 'relation', v_it ->> 'name',
                 case when v_is_minor then 'minor units' else 'whole ones' end,
                 format(
-                    case when v_is_minor then '(p.%I * 100)::integer' else 'p.%I::integer' end,
-                    v_it ->> 'name'
+                    case when v_is_minor then '(p.%I * %s)::integer' else 'p.%I::integer' end,
+                    v_it ->> 'name', v_units
                 )
             );
         end if;
@@ -1739,8 +1750,16 @@ begin
         v_it := v_readings #> '{currency,0}';
         if v_it is null then
             v_x := v_x || '{"currency": "''usd''::text"}';
-            v_questions := v_questions || 'In which currency are the prices? No column says it. '
-                'Taken: usd. If it is another, change currency in dispatch.plans.'::text;
+            v_questions := v_questions || (
+                'In which currency are the prices? No column says it. Taken: usd. If it is another, '
+                'change currency in dispatch.plans'
+                || case
+                    when v_x ->> 'price' like '%* 100)%'
+                        then ', and the 100 in price_cents if it has no cents (1 for yen)'
+                    else ''
+                end
+                || '.'
+            );
         elsif not v_ours then
             v_x := v_x || jsonb_build_object('currency', format('lower(%s)', v_x ->> 'currency'));
         end if;

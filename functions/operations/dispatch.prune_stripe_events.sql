@@ -26,12 +26,24 @@ begin
                 -- has not come by now comes no more, unless it is here and in error.
                 and not (
                     old.outcome in ('refunded', 'dispute_lost')
-                    and exists (
-                        select from dispatch.stripe_events as u
-                        where
-                            u.processed_at is null
-                            and u.payload #>> '{data,object,payment_intent}'
-                            = old.payload #>> '{data,object,payment_intent}'
+                    and (
+                        exists (
+                            select from dispatch.stripe_events as u
+                            where
+                                u.processed_at is null
+                                and u.payload #>> '{data,object,payment_intent}'
+                                = old.payload #>> '{data,object,payment_intent}'
+                        )
+                        -- Without it a payment that stays, or came after it, were not paid back any
+                        -- more. (A request of ours knows that itself.)
+                        or exists (
+                            select from dispatch.stripe_events as b
+                            where
+                                b.outcome = 'request_created'
+                                and (b.subject is not null or not dispatch.governs_all())
+                                and b.payload #>> '{data,object,payment_intent}'
+                                = old.payload #>> '{data,object,payment_intent}'
+                        )
                     )
                 )
                 -- What somebody must look at stays until they did.
@@ -58,7 +70,7 @@ $$;
 
 comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
 'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed, no refund '
-'whose payment is, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
+'before its payment, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
 'another sum; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -38,13 +38,19 @@ begin
     found as (
         select
             e.id,
-            e.outcome = 'request_created' and dispatch.governs_all()
+            e.outcome = 'request_created'
             and e.payload #>> '{data,object,payment_intent}' is not null
             and not exists (select from public.session_requests as r where r.id = e.request_id)
             -- The log says what became of a request that went with its customer.
             and coalesce(
                 (
-                    select not bool_or(v.event = 'request_completed')
+                    select
+                        not bool_or(v.event = 'request_completed')
+                        -- What comes after an accept is theirs alone.
+                        and (
+                            dispatch.governs_all()
+                            or (array_agg(v.event order by v.id desc))[1] <> 'request_accepted'
+                        )
                     from dispatch.request_events as v
                     where
                         v.topics[1]

@@ -11,6 +11,7 @@ declare
     v_user_id uuid := auth.uid();
     v_online boolean := p_status = 'online';
     v_mechanic record;
+    v_is_back boolean;
 begin
     select m.id, m.is_approved, m.is_online, m.last_seen_at into v_mechanic
     from dispatch.mechanics as m
@@ -32,14 +33,16 @@ begin
             and v_mechanic.last_seen_at > now() - interval '20 seconds'
         ) is not true
     then
-        -- What they left unanswered before, seen late, does not undo that they are back.
-        if v_online and v_mechanic.is_online is not true then
-            perform dispatch.announce_ended(v_mechanic.id);
-        end if;
+        v_is_back := v_online and v_mechanic.is_online is not true;
         update dispatch.mechanics as m
         set is_online = v_online, last_seen_at = now()
         where m.id = v_mechanic.id
         returning m.is_online, m.last_seen_at into v_mechanic.is_online, v_mechanic.last_seen_at;
+        -- What they left unanswered before, seen late, does not undo that they are back. After their
+        -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
+        if v_is_back then
+            perform dispatch.announce_ended(v_mechanic.id);
+        end if;
     end if;
     return jsonb_build_object(
         'is_online', v_mechanic.is_online, 'last_seen', v_mechanic.last_seen_at

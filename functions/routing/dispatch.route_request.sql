@@ -38,6 +38,8 @@ begin
             if exists (select from public.session_requests as r where r.id = new.id) then
                 return new;
             end if;
+            -- Nobody has a turn in it who had one in another of this id, which is gone.
+            perform dispatch.remove_steps(new.id);
         end if;
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
@@ -67,7 +69,6 @@ begin
             v_is_wanted := true;
             if v_wish ? 'preferred_mechanic_ids' then
                 v_wanted_ids := dispatch.wished_mechanics(v_wish);
-                perform dispatch.remove_steps(new.id);
             else
                 begin  -- as dispatch.wished_mechanics, without the price of a call in every booking
                     v_wanted_ids := array[(v_wish ->> 'preferred_mechanic_id')::uuid];

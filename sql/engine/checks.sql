@@ -131,6 +131,47 @@ from (
     left join pg_catalog.pg_trigger as t
         on t.tgname = w.name and t.tgrelid = to_regclass(w.relation)
     union all
+    -- Made for the columns that there were (dispatch.bind_requests); theirs may go, or be renamed.
+    select
+        'columns of session_requests',
+        coalesce(bool_and(a.attnum is not null), false),
+        case
+            when bool_and(a.attnum is not null) then count(*) || ' are read and written'
+            else
+                coalesce(
+                    'no longer there: '
+                    || string_agg(n.name, ', ' order by n.name) filter (where a.attnum is null),
+                    'not known'
+                )
+                || ' (run sql/engine/up.sql)'
+        end
+    from (
+        select m.found[1] as name
+        from pg_catalog.pg_proc as p
+        cross join
+            regexp_matches(
+                case p.proname
+                    when 'insert_request'
+                        then substring(p.prosrc from 'session_requests \(([^)]*)\)')
+                    else p.prosrc
+                end,
+                case p.proname
+                    when 'as_request' then '\mr\.([a-z_]+)'
+                    when 'insert_request' then '[a-z_]+'
+                    else '(?:set|,) ([a-z_]+) = '
+                end,
+                'g'
+            ) as m (found)
+        where
+            p.pronamespace = to_regnamespace('dispatch')
+            and p.proname in ('as_request', 'insert_request', 'assign_request', 'unassign_request')
+        group by m.found[1]
+    ) as n
+    left join pg_catalog.pg_attribute as a
+        on
+            a.attrelid = to_regclass('public.session_requests') and a.attname = n.name
+            and not a.attisdropped
+    union all
     -- All is done as the owner. Rows hidden from it: every favourite is unknown, nothing is due.
     select
         'rows of the marketplace',

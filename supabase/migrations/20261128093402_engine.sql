@@ -3179,6 +3179,7 @@ declare
     v_user_id uuid := auth.uid();
     v_online boolean := p_status = 'online';
     v_mechanic record;
+    v_is_back boolean;
 begin
     select m.id, m.is_approved, m.is_online, m.last_seen_at into v_mechanic
     from dispatch.mechanics as m
@@ -3200,14 +3201,16 @@ begin
             and v_mechanic.last_seen_at > now() - interval '20 seconds'
         ) is not true
     then
-        -- What they left unanswered before, seen late, does not undo that they are back.
-        if v_online and v_mechanic.is_online is not true then
-            perform dispatch.announce_ended(v_mechanic.id);
-        end if;
+        v_is_back := v_online and v_mechanic.is_online is not true;
         update dispatch.mechanics as m
         set is_online = v_online, last_seen_at = now()
         where m.id = v_mechanic.id
         returning m.is_online, m.last_seen_at into v_mechanic.is_online, v_mechanic.last_seen_at;
+        -- What they left unanswered before, seen late, does not undo that they are back. After their
+        -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
+        if v_is_back then
+            perform dispatch.announce_ended(v_mechanic.id);
+        end if;
     end if;
     return jsonb_build_object(
         'is_online', v_mechanic.is_online, 'last_seen', v_mechanic.last_seen_at
@@ -4817,13 +4820,17 @@ begin
         delete from dispatch.steps as s where s.request_id = p_request_id returning *
     )
 
-    select array_agg(r.mechanic_id order by r.turn) into v_ids from removed as r;
+    -- Those that dispatch.book_theirs has put there, not of another request of this id.
+    select array_agg(r.mechanic_id order by r.turn) filter (where r.window_minutes = 0)
+    into v_ids
+    from removed as r;
     return v_ids;
 end;
 $$;
 
 comment on function dispatch.remove_steps(uuid) is
-'Removes the favourites who were to be asked later. Returns who they were, in their order.';
+'Removes the favourites who were to be asked later. Returns those to whom no window was given yet, '
+'in their order.';
 revoke all on function dispatch.remove_steps(uuid)
 from public, anon, authenticated, service_role;
 
@@ -4867,6 +4874,8 @@ begin
             if exists (select from public.session_requests as r where r.id = new.id) then
                 return new;
             end if;
+            -- Nobody has a turn in it who had one in another of this id, which is gone.
+            perform dispatch.remove_steps(new.id);
         end if;
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
@@ -4896,7 +4905,6 @@ begin
             v_is_wanted := true;
             if v_wish ? 'preferred_mechanic_ids' then
                 v_wanted_ids := dispatch.wished_mechanics(v_wish);
-                perform dispatch.remove_steps(new.id);
             else
                 begin  -- as dispatch.wished_mechanics, without the price of a call in every booking
                     v_wanted_ids := array[(v_wish ->> 'preferred_mechanic_id')::uuid];
@@ -10303,12 +10311,24 @@ begin
                 -- has not come by now comes no more, unless it is here and in error.
                 and not (
                     old.outcome in ('refunded', 'dispute_lost')
-                    and exists (
-                        select from dispatch.stripe_events as u
-                        where
-                            u.processed_at is null
-                            and u.payload #>> '{data,object,payment_intent}'
-                            = old.payload #>> '{data,object,payment_intent}'
+                    and (
+                        exists (
+                            select from dispatch.stripe_events as u
+                            where
+                                u.processed_at is null
+                                and u.payload #>> '{data,object,payment_intent}'
+                                = old.payload #>> '{data,object,payment_intent}'
+                        )
+                        -- Without it a payment that stays, or came after it, were not paid back any
+                        -- more. (A request of ours knows that itself.)
+                        or exists (
+                            select from dispatch.stripe_events as b
+                            where
+                                b.outcome = 'request_created'
+                                and (b.subject is not null or not dispatch.governs_all())
+                                and b.payload #>> '{data,object,payment_intent}'
+                                = old.payload #>> '{data,object,payment_intent}'
+                        )
                     )
                 )
                 -- What somebody must look at stays until they did.
@@ -10335,7 +10355,7 @@ $$;
 
 comment on function dispatch.prune_stripe_events(interval, integer, timestamptz) is
 'Deletes up to p_limit Stripe events older than this at p_now, but none unprocessed, no refund '
-'whose payment is, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
+'before its payment, and none of what is unsettled (dispatch.unsettled_requests) or paid with '
 'another sum; and scrubs (dispatch.scrub_stripe_events). Returns how many of both.';
 revoke all on function dispatch.prune_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
@@ -10640,13 +10660,19 @@ begin
     found as (
         select
             e.id,
-            e.outcome = 'request_created' and dispatch.governs_all()
+            e.outcome = 'request_created'
             and e.payload #>> '{data,object,payment_intent}' is not null
             and not exists (select from public.session_requests as r where r.id = e.request_id)
             -- The log says what became of a request that went with its customer.
             and coalesce(
                 (
-                    select not bool_or(v.event = 'request_completed')
+                    select
+                        not bool_or(v.event = 'request_completed')
+                        -- What comes after an accept is theirs alone.
+                        and (
+                            dispatch.governs_all()
+                            or (array_agg(v.event order by v.id desc))[1] <> 'request_accepted'
+                        )
                     from dispatch.request_events as v
                     where
                         v.topics[1]

@@ -392,13 +392,17 @@ def test_no_upsert_gives_anybody_a_turn(shared: Database, people: list[str], ask
         assert shared.sql("select * from dispatch.steps") == steps
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+@pytest.mark.parametrize("ends", ["in time", "late", "accepted", "cancelled"])
 def test_nobody_has_a_turn_in_another_request_of_the_same_id(
-    shared: Database, people: list[str], late: bool
+    shared: Database, people: list[str], ends: str
 ) -> None:
     request = book(shared, *people[:3])
-    if late:
+    if ends == "late":
         pass_time(shared, request, 11)
+    elif ends == "accepted":
+        rpc(shared.connect(people[0]), "accept_session_request", request_id=request)
+    elif ends == "cancelled":
+        shared.sql("update session_requests set status = 'cancelled' where id = %s", request)
     shared.sql("delete from session_requests where id = %s", request)
     shared.sql(
         "insert into session_requests (id, customer_id, session_type, preferred_mechanic_id)"

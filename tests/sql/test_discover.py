@@ -762,6 +762,30 @@ def test_what_plan_code_holds_are_the_plans(empty_db: Database, tmp_path: Path) 
     assert found_in(db).asks("Are the plans that are sold in public.plan_prices?")
 
 
+def test_a_price_in_whole_units_of_any_currency(empty_db: Database, tmp_path: Path) -> None:
+    """In what Stripe counts: yen have no hundredths, dinars have thousandths."""
+    db = empty_db
+    make(
+        db,
+        "garage",
+        with_rows=False,
+        changes={"display_order integer": "price_currency char(3), display_order integer"},
+    )
+    assert not found_in(db).asks("In which currency")
+    bind(db, tmp_path, found_in(db).text)
+    prices = {"JPY": "1200", "krw": "9000.00", "KWD": "1.5", "USD": "9.99", "isk": "700"}
+    for currency, price in prices.items():
+        db.sql(
+            "insert into service_plans (slug, name, price, duration_minutes, description,"
+            " price_currency) values (%s, '', %s, 1, '', %s)",
+            currency,
+            price,
+            currency,
+        )
+    costs = {row["code"]: row["price_cents"] for row in db.sql("select * from dispatch.plans")}
+    assert costs == {"JPY": 1200, "krw": 9000, "KWD": 1500, "USD": 999, "isk": 70000}
+
+
 def test_a_price_for_each_currency_is_asked(empty_db: Database) -> None:
     db = empty_db
     make(db, "by_user")

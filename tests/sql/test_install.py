@@ -1382,6 +1382,15 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         {"index dispatch.windows_ends_at_idx", "plan of the sweep"},
     ),
     *(
+        (f"{REQUESTS} {change}", {"columns of session_requests"})
+        for change in (
+            "drop column customer_name",
+            "rename customer_email to buyer",
+            "rename accepted_at to taken_at",
+            "rename expires_at to ends_at",
+        )
+    ),
+    *(
         (f"drop index {name}; {again}", {f"index {name}"})
         for name in (
             "session_requests_preferred_mechanic_idx",

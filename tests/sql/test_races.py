@@ -364,6 +364,23 @@ def test_a_mechanic_who_is_leaving_waits_for_no_accept_of_theirs(shared: Databas
 
 
 @pytest.mark.parametrize("leaving", LEAVING)
+def test_who_comes_online_while_they_are_leaving(shared: Database, leaving: str) -> None:
+    """Both lock the mechanic's row before a request, which the sweep has yet to announce."""
+    mechanic = shared.make_mechanic(online=False)
+    request = shared.make_request(preferred=mechanic)
+    shared.end_window(request, -1)
+    app, superuser = shared.connect(mechanic), shared.superuser()
+    with ThreadPoolExecutor() as pool:
+        with superuser.transaction():
+            superuser.execute("select from mechanics where id = %s for update", (mechanic,))
+            online = pool.submit(rpc, app, "set_presence", status="online")
+            shared.wait_until_blocked(app)
+            superuser.execute(LEAVING[leaving].encode(), (mechanic,))
+        online.result()
+    assert shared.log(request)[0] == "priority_request" and len(shared.log(request)) == 2
+
+
+@pytest.mark.parametrize("leaving", LEAVING)
 def test_two_who_come_after_each_other_leave_at_once(shared: Database, leaving: str) -> None:
     """Each holds their own row, and their request comes to the other next."""
     people = [shared.make_mechanic() for _ in range(2)]

@@ -283,6 +283,13 @@ def a_refund_is_due(story: Story) -> None:
         assert "refunds_due" in story.failing()
         story.run()
         assert "refunds_due" not in story.failing()
+        customer = db.make_customer()
+        gone = rpc(webhook, "process_stripe_event", event=checkout(customer))["request_id"]
+        db.sql("delete from auth.users where id = %s", customer)
+        db.sql("select dispatch.scrub_stripe_events('180 days')")
+        assert "refunds_due" in story.failing()
+        story.run(**{EXPIRED: gone})
+        assert "refunds_due" not in story.failing()
         story.run()
         rpc(webhook, "process_stripe_event", event=refund("pi_gone"))
 

@@ -1064,6 +1064,52 @@ def test_whose_refund_is_due_and_who_waits_in_vain(theirs: Theirs) -> None:
     assert theirs.db.sql(unwell) == []
 
 
+@pytest.mark.parametrize("is_paid_first", [True, False])
+def test_a_refund_is_known_as_long_as_its_payment_is(theirs: Theirs, is_paid_first: bool) -> None:
+    """The payment's event stays: another sum was paid. Or it goes a day later: it came later."""
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    event["data"]["object"] |= {"amount_total": 1, "currency": "usd"}
+    for sent in (event, refund("pi_1")) if is_paid_first else (refund("pi_1"), event):
+        rpc(theirs.backend, "process_stripe_event", event=sent)
+    theirs.db.sql(
+        "update dispatch.stripe_events set received_at = now() - interval '181 days'"
+        " where type = 'charge.refunded' or %s",
+        is_paid_first,
+    )
+    prune = "select dispatch.prune_stripe_events('180 days')"
+    theirs.db.value(prune)
+    assert theirs.db.sql("select * from dispatch.unsettled_requests()") == []
+    theirs.db.sql(
+        "update dispatch.stripe_events set error = null, received_at = now() - interval '181 days'"
+    )
+    assert [theirs.db.value(prune) for _ in range(3)][-1] == 0
+    assert theirs.db.sql("select id from dispatch.stripe_events") == []
+
+
+@pytest.mark.parametrize("ending", ["pending", "given back", "cancelled", "accepted"])
+def test_who_deletes_their_account_before_an_accept_has_a_refund_due(
+    theirs: Theirs, ending: str
+) -> None:
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    if ending == "cancelled":
+        theirs.update(request, "status = 'cancelled'")
+    elif ending != "pending":
+        theirs.accept(theirs.favourite, request)
+        if ending == "given back":
+            favourite = theirs.as_(theirs.favourite)
+            rpc(favourite, "release_session_request", request_id=request)
+    theirs.db.sql("delete from auth.users where id = %s", theirs.customer)
+    assert theirs.db.sql("select id from session_requests where id = %s", request) == []
+    theirs.db.value("select dispatch.prune_stripe_events('180 days')")
+    owed = "select reason, payment_intent from dispatch.unsettled_requests()"
+    due = {"reason": "customer_gone", "payment_intent": "pi_1"}
+    # What comes after an accept is theirs alone.
+    assert theirs.db.sql(owed) == ([] if ending == "accepted" else [due])
+    rpc(theirs.backend, "process_stripe_event", event=refund("pi_1"))
+    assert theirs.db.sql(owed) == []
+
+
 def test_a_free_booking_that_their_table_refuses_shows_no_row(theirs: Theirs) -> None:
     customer = theirs.db.connect(theirs.customer)
     for refuse in ("add vin text not null", "add constraint no check (false) not valid"):
@@ -1338,6 +1384,19 @@ def book_chain(theirs: Theirs, *favourites: str, **metadata: str) -> str:
         **metadata,
     )
     return str(rpc(theirs.backend, "process_stripe_event", event=event)["request_id"])
+
+
+@pytest.mark.parametrize("status", ["accepted", "cancelled"])
+def test_nobody_has_a_turn_in_another_request_of_the_same_id(theirs: Theirs, status: str) -> None:
+    request = book_chain(theirs, theirs.favourite.id, theirs.other.id)
+    if status == "accepted":
+        theirs.accept(theirs.favourite, request)
+    else:
+        theirs.update(request, "status = 'cancelled'")
+    theirs.db.sql("delete from session_requests where id = %s", request)
+    theirs.book(id=request)
+    theirs.sweep(11)
+    assert theirs.db.log(request)[-2:] == ["priority_request", "new_request:window_ended"]
 
 
 def pass_time(theirs: Theirs, request: str, minutes: int) -> None:
