@@ -18,6 +18,8 @@ $(READY): requirements.lock stack/package.json stack/package-lock.json stack/set
 demo: $(READY)  ## Show the whole job on real parts
 	@$(PYTHON) -m stack demo
 
+# Where this is set, each of its processes would compile all tests anew, each time.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)  ## Run every test
 	@$(PYTHON) -m pytest -n 4
 
@@ -56,7 +58,7 @@ $(BENCH_READY): $(READY) bench/requirements.lock bench/package.json bench/packag
 bench: $(BENCH_READY)  ## Run the benchmarks, or $ONLY of them; ONLY=soak takes $DURATION seconds (600)
 	@$(PYTHON) -m bench $(if $(ONLY),--only $(ONLY)) --duration $(or $(DURATION),600)
 
-profile: $(READY)  ## Count the instructions of a booking, an accept and a sweep, part by part
+profile: $(BENCH_READY)  ## Count the instructions of a booking, an accept and a sweep, part by part
 	@stack/setup.sh profile
 	@$(PYTHON) -m bench.profile
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import accept, sweep
+from bench import accept, peers, sweep
 from bench.database import MECHANIC, Database, acting_as
 from bench.limits import INSTRUCTIONS
 from bench.measure import SQL, Size, say
@@ -29,7 +29,7 @@ WARM, MORE = 20, 50
 PENDING = 2_000
 # From this number on, each for one of the mechanics.
 RESERVED = 1_000_000 + PENDING // 2
-FAVOURITE = "bench.user_id(1 + mod({}, 1000))"
+FAVOURITE = "case when n > {} then bench.favourite(n) end"
 GARAGE = ROOT / "examples/marketplaces/garage/schema.sql"
 # What bench/sql/sweep.sql and sweep_bare.sql take at once.
 BATCH = 50
@@ -45,7 +45,7 @@ class Step:
     name: str
     script: str
     without: tuple[str, ...] = ()  # triggers
-    replace: tuple[str, str] = ("", "")  # in the script
+    replace: tuple[tuple[str, str], ...] = ()  # in the script
     before: str = BUSY
     rows: int = 1  # that one execution is for
     database: str = "postgres"
@@ -60,7 +60,7 @@ BOOKING = (
     Step(
         "an event that books nothing: read, checked, kept in the ledger",
         "intake.sql",
-        replace=("checkout.session.completed", "customer.created"),
+        replace=(("checkout.session.completed", "customer.created"),),
     ),
     Step("a booking without routing and log", "intake.sql", (ROUTE, LOG_INSERT)),
     Step("a booking without the log", "intake.sql", (LOG_INSERT,)),
@@ -75,7 +75,6 @@ ACCEPT = (
     Step(
         "an accept by the favourite, in the window",
         "accept_in_turn.sql",
-        replace=("bench.favourite(t.n)", FAVOURITE.format("t.n")),
         before=f"{BUSY};\n\nselect setval('bench.turn', {RESERVED})",
     ),
 )
@@ -83,14 +82,9 @@ ACCEPT = (
 AS_OWNER = "set session authorization postgres"
 SWEEP = (
     Step("one UPDATE of due windows, for each", "sweep_bare.sql", rows=BATCH),
-    Step(
-        "a sweep without guard and log",
-        "sweep.sql",
-        (GUARD, LOG_UPDATE),
-        before=AS_OWNER,
-        rows=BATCH,
-    ),
-    Step("a sweep without the log", "sweep.sql", (LOG_UPDATE,), before=AS_OWNER, rows=BATCH),
+    # Of another session's the triggers log.
+    Step("a sweep without guard and log", "sweep.sql", (GUARD, LOG_UPDATE), rows=BATCH),
+    Step("a sweep without the log", "sweep.sql", (LOG_UPDATE,), rows=BATCH),
     Step("a sweep, for each window", "sweep.sql", before=AS_OWNER, rows=BATCH),
 )
 # The same windows, of which each has a favourite who is asked next, and is locked, so that a
@@ -131,6 +125,20 @@ THEIRS = tuple(
         ),
     )
 )
+# The peers, with a bare job and with the same work as ours (bench/peers/).
+PEERS = tuple(
+    Step(
+        f"{peers.NAMES[peer]}, {what} with {name}",
+        script,
+        replace=(call, ("(:peer)::text", f"'{peer}'"), (":first", str(work.first_of(peer)))),
+    )
+    for peer in peers.WORKERS
+    for work, name in ((peers.BARE, "a bare job"), (peers.SAME, "the same work"))
+    for what, script, call in (
+        ("a booking", work.intake, work.intake_call),
+        ("an accept", work.accept, ("", "")),
+    )
+)
 # Enough for all of these.
 DUE = (len(SWEEP) + len(TURN)) * (2 * WARM + MORE) * BATCH
 
@@ -141,7 +149,7 @@ def main() -> int:
         data(Path(name)) as pgdata,
     ):
         costs = {}
-        for steps in (BOOKING, ACCEPT, SWEEP, TURN, *THEIRS):
+        for steps in (BOOKING, ACCEPT, PEERS, SWEEP, TURN, *THEIRS):
             bare = 0
             for step in steps:
                 cost = costs[step.name] = instructions(step, pgdata)
@@ -167,7 +175,12 @@ def data(directory: Path) -> Iterator[Path]:
         db.end_pg_cron_runs()
         for table in ("public.session_requests", "bench.session_requests"):
             sweep.add(db, table, DUE)
-        accept.fill(db, PENDING, f"case when n > {RESERVED} then {FAVOURITE.format('n')} end")
+        peers.install(db)
+        accept.fill(db, PENDING, FAVOURITE.format(RESERVED))
+        for peer in peers.WORKERS:
+            for work in (peers.BARE, peers.SAME):
+                peers.book(db, peer, work, PENDING)
+        db.run("vacuum analyze", as_superuser=True)
         db.close()
         for name in (BEFORE, AFTER):
             dsn = cluster.create_database(name)
@@ -220,8 +233,10 @@ def run(step: Step, pgdata: Path, count: int) -> int:
 
 def statement(step: Step) -> tuple[str, list[str]]:
     """The script's statement with parameters in place of pgbench's variables, and those."""
-    lines = (SQL / step.script).read_text().replace(*step.replace).splitlines()
-    text = "\n".join(each for each in lines if not re.match(r"\\|--|$", each)).rstrip(";")
+    lines = (SQL / step.script).read_text().splitlines()
+    text = "\n".join(each for each in lines if not re.match(r"\\|--|$", each)).rstrip(";\n")
+    for old, new in step.replace:
+        text = text.replace(old, new)
     variables = [each for each in VARIABLES if re.search(rf"(?<!:):{each}\b", text)]
     for number, each in enumerate(variables, start=1):
         text = re.sub(rf"(?<!:):{each}\b", f"${number}", text)

@@ -62,6 +62,9 @@ class Work:
     accept_goal: str
     due_goal: str
 
+    def first_of(self, peer: str) -> int:
+        return self.first + 10_000_000 * list(WORKERS).index(peer)
+
 
 BARE = Work(
     name="a bare job of",
@@ -97,9 +100,7 @@ def measure(db: Database) -> Subject:
     # Four sides in each round: fewer rounds.
     size = replace(db.size, rounds=min(3, db.size.rounds))
     db.prepare()
-    for peer in WORKERS:
-        run_worker(db, peer, "install")
-    run_psql(db.dsn, "-f", str(HERE / "peers.sql"))
+    install(db)
     with db.pg_cron_paused():
         for work in (SAME, BARE):
             yield from due(db, size, work)
@@ -110,6 +111,12 @@ def measure(db: Database) -> Subject:
         db.slow_flush(True)
         for work in (SAME, BARE):
             yield from intake(db, size, work, ", 1 ms flush")
+
+
+def install(db: Database) -> None:
+    for peer in WORKERS:
+        run_worker(db, peer, "install")
+    run_psql(db.dsn, "-f", str(HERE / "peers.sql"))
 
 
 def intake(db: Database, size: Size, work: Work, where: str = "") -> Iterator[Result]:
@@ -126,27 +133,31 @@ def accepts(db: Database, size: Size, work: Work) -> Iterator[Result]:
     pending = db.size.of(PENDING)
     db.run("truncate public.session_requests, bench.session_requests")
     accept.fill(db, pending, work.favourite)
-    firsts = {peer: work.first + 10_000_000 * number for number, peer in enumerate(WORKERS)}
-    for peer, first in firsts.items():
+    for peer in WORKERS:
         db.run(f"select setval('bench.{peer}_turn', 1, false)")
-        db.run(
-            "select bench.book("
-            f"%s, bench.request_id(%s::bigint + n), now() + interval '1 hour', {work.favourite}"
-            ") from generate_series(1, %s) as n",
-            peer,
-            first,
-            pending,
-        )
+        book(db, peer, work, pending)
     db.vacuum()
     rates = rounds(
         size,
         {
-            peer: partial(pgbench, db.dsn, work.accept, size, peer=peer, first=first)
-            for peer, first in firsts.items()
+            peer: partial(pgbench, db.dsn, work.accept, size, peer=peer, first=work.first_of(peer))
+            for peer in WORKERS
         }
         | {"ours": partial(pgbench, db.dsn, work.our_accept, size, options=work.acting)},
     )
     yield from beside_each("accept, 8 connections", work, work.accept_goal, rates)
+
+
+def book(db: Database, peer: str, work: Work, pending: int) -> None:
+    """What there is to accept."""
+    db.run(
+        "select bench.book("
+        f"%s, bench.request_id(%s::bigint + n), now() + interval '1 hour', {work.favourite}"
+        ") from generate_series(1, %s) as n",
+        peer,
+        work.first_of(peer),
+        pending,
+    )
 
 
 def due(db: Database, size: Size, work: Work) -> Iterator[Result]:
