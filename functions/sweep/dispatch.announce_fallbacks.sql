@@ -12,6 +12,8 @@ declare
     v_count integer;
     -- On ours, one statement logs what was broadcast, if the triggers leave it to that.
     v_is_batch constant boolean := dispatch.governs_all() and session_user = current_user;
+    -- Of the sweep within whose statement a trigger of the marketplace's began this one.
+    v_outer_batch constant text := coalesce(current_setting('dispatch.batch', true), '');
     v_broadcast uuid[];
     -- What ended by time, and whose it was.
     v_ended uuid[];
@@ -54,7 +56,7 @@ begin
     into v_count, v_ended, v_mechanics, v_broadcast
     from changed as c;
     if v_is_batch then
-        perform set_config('dispatch.batch', '', true);
+        perform set_config('dispatch.batch', v_outer_batch, true);
         if v_broadcast is not null then
             perform dispatch.log_broadcasts(v_broadcast);
         end if;
