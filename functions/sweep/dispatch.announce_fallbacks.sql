@@ -48,9 +48,11 @@ begin
 
     select
         count(*)::integer,
-        array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
+        -- (Of what a trigger of theirs ends instead, the log's trigger has noted it.)
+        array_agg(c.id order by c.window_ends_at)
+        filter (where c.announced_at >= c.window_ends_at and c.is_pending),
         array_agg(c.preferred_mechanic_id order by c.window_ends_at)
-        filter (where c.announced_at >= c.window_ends_at),
+        filter (where c.announced_at >= c.window_ends_at and c.is_pending),
         array_agg(c.id order by c.window_ends_at)
         filter (where c.announced_at is not null and c.is_pending)
     into v_count, v_ended, v_mechanics, v_broadcast
@@ -93,6 +95,7 @@ exception
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at
+                        and v_changed.is_pending
                         and dispatch.favorites_priority_enabled()
                     then
                         perform dispatch.note_silences(

@@ -216,7 +216,7 @@ from (
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', '3687c7240d9af1cb197896303775523a', '{}'),
+    ('dispatch.announce_fallbacks', 'da63d35f89b1c57c4077fb6d9ef85f33', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',
         '{enable_sort=off}'
