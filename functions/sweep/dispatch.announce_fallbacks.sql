@@ -12,6 +12,8 @@ declare
     v_count integer;
     -- On ours, one statement logs what was broadcast, if the triggers leave it to that.
     v_is_batch constant boolean := dispatch.governs_all() and session_user = current_user;
+    -- Of the sweep within whose statement a trigger of the marketplace's began this one.
+    v_outer_batch constant text := coalesce(current_setting('dispatch.batch', true), '');
     v_broadcast uuid[];
     -- What ended by time, and whose it was.
     v_ended uuid[];
@@ -46,15 +48,17 @@ begin
 
     select
         count(*)::integer,
-        array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
+        -- (Of what a trigger of theirs ends instead, the log's trigger has noted it.)
+        array_agg(c.id order by c.window_ends_at)
+        filter (where c.announced_at >= c.window_ends_at and c.is_pending),
         array_agg(c.preferred_mechanic_id order by c.window_ends_at)
-        filter (where c.announced_at >= c.window_ends_at),
+        filter (where c.announced_at >= c.window_ends_at and c.is_pending),
         array_agg(c.id order by c.window_ends_at)
         filter (where c.announced_at is not null and c.is_pending)
     into v_count, v_ended, v_mechanics, v_broadcast
     from changed as c;
     if v_is_batch then
-        perform set_config('dispatch.batch', '', true);
+        perform set_config('dispatch.batch', v_outer_batch, true);
         if v_broadcast is not null then
             perform dispatch.log_broadcasts(v_broadcast);
         end if;
@@ -91,6 +95,7 @@ exception
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at
+                        and v_changed.is_pending
                         and dispatch.favorites_priority_enabled()
                     then
                         perform dispatch.note_silences(

@@ -15,6 +15,9 @@ set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
     v_done integer;
+    -- A trigger of the marketplace's may sweep within another sweep, which goes on as it was.
+    v_delivery constant text := coalesce(current_setting('dispatch.delivery', true), '');
+    v_sweeping constant text := coalesce(current_setting('dispatch.sweeping', true), '');
 begin
     -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
     perform set_config(
@@ -25,7 +28,8 @@ begin
     -- Of its windows dispatch.announce_fallbacks notes who let them pass, of all at once.
     set_config('dispatch.sweeping', 'yes', true);
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
-    perform set_config('dispatch.delivery', '', true), set_config('dispatch.sweeping', '', true);
+    perform set_config('dispatch.delivery', v_delivery, true),
+    set_config('dispatch.sweeping', v_sweeping, true);
     if v_done > 0 then
         perform setval(
             'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint

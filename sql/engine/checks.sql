@@ -156,7 +156,7 @@ from (
                     else p.prosrc
                 end,
                 case p.proname
-                    when 'as_request' then '\mr\.([a-z_]+)'
+                    when 'as_request' then '\mr\.([a-z_][a-z0-9_\u0080-\uffff]*)'
                     when 'insert_request' then '[a-z_]+'
                     else '(?:set|,) ([a-z_]+) = '
                 end,

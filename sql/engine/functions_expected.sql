@@ -216,7 +216,7 @@ from (
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', 'f2caef679b54ac7e28020c4ba4039c8d', '{}'),
+    ('dispatch.announce_fallbacks', 'da63d35f89b1c57c4077fb6d9ef85f33', '{}'),
     (
         'dispatch.expire_requests', '71088fddc0920e15ab1e633847139d71',
         '{enable_sort=off}'
@@ -226,7 +226,7 @@ from (
         '{enable_sort=off}'
     ),
     (
-        'dispatch.sweep', 'b019df698c144077381973a9d86810d4',
+        'dispatch.sweep', 'c5867b7b08c388c0c3f53ac81754f6d6',
         '{plan_cache_mode=force_generic_plan}'
     ),
     ('dispatch.sweep_round', '4edd27283bbdb85457e629c6c8763963', '{}')

@@ -8923,6 +8923,8 @@ declare
     v_count integer;
     -- On ours, one statement logs what was broadcast, if the triggers leave it to that.
     v_is_batch constant boolean := dispatch.governs_all() and session_user = current_user;
+    -- Of the sweep within whose statement a trigger of the marketplace's began this one.
+    v_outer_batch constant text := coalesce(current_setting('dispatch.batch', true), '');
     v_broadcast uuid[];
     -- What ended by time, and whose it was.
     v_ended uuid[];
@@ -8957,15 +8959,17 @@ begin
 
     select
         count(*)::integer,
-        array_agg(c.id order by c.window_ends_at) filter (where c.announced_at >= c.window_ends_at),
+        -- (Of what a trigger of theirs ends instead, the log's trigger has noted it.)
+        array_agg(c.id order by c.window_ends_at)
+        filter (where c.announced_at >= c.window_ends_at and c.is_pending),
         array_agg(c.preferred_mechanic_id order by c.window_ends_at)
-        filter (where c.announced_at >= c.window_ends_at),
+        filter (where c.announced_at >= c.window_ends_at and c.is_pending),
         array_agg(c.id order by c.window_ends_at)
         filter (where c.announced_at is not null and c.is_pending)
     into v_count, v_ended, v_mechanics, v_broadcast
     from changed as c;
     if v_is_batch then
-        perform set_config('dispatch.batch', '', true);
+        perform set_config('dispatch.batch', v_outer_batch, true);
         if v_broadcast is not null then
             perform dispatch.log_broadcasts(v_broadcast);
         end if;
@@ -9002,6 +9006,7 @@ exception
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at
+                        and v_changed.is_pending
                         and dispatch.favorites_priority_enabled()
                     then
                         perform dispatch.note_silences(
@@ -9134,6 +9139,9 @@ set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
     v_done integer;
+    -- A trigger of the marketplace's may sweep within another sweep, which goes on as it was.
+    v_delivery constant text := coalesce(current_setting('dispatch.delivery', true), '');
+    v_sweeping constant text := coalesce(current_setting('dispatch.sweeping', true), '');
 begin
     -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
     perform set_config(
@@ -9144,7 +9152,8 @@ begin
     -- Of its windows dispatch.announce_fallbacks notes who let them pass, of all at once.
     set_config('dispatch.sweeping', 'yes', true);
     v_done := dispatch.announce_fallbacks(p_limit, p_now) + dispatch.expire_requests(p_limit, p_now);
-    perform set_config('dispatch.delivery', '', true), set_config('dispatch.sweeping', '', true);
+    perform set_config('dispatch.delivery', v_delivery, true),
+    set_config('dispatch.sweeping', v_sweeping, true);
     if v_done > 0 then
         perform setval(
             'dispatch.last_delivery', (date_part('epoch', clock_timestamp()) * 1000)::bigint

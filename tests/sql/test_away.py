@@ -240,6 +240,34 @@ def test_their_own_trigger_that_raises_holds_up_nothing(db: Database, people: li
         assert db.log(request) == ["priority_request", "new_request:window_ended"]
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_what_a_trigger_of_theirs_ends_in_place_of_the_broadcast_counts_once(
+    db: Database, people: list[str], *, one_by_one: bool
+) -> None:
+    db.sql(f"""
+        create function public.no_fallback() returns trigger language plpgsql as $$
+        begin
+            if {one_by_one} and new.notes = 'poison' then
+                raise exception 'no';
+            end if;
+            new.status := 'cancelled';
+            return new;
+        end;
+        $$;
+        create trigger zz_no_fallback before update of notification_sent_at
+        on public.session_requests for each row
+        when (new.notification_sent_at is not null and new.status = 'pending')
+        execute function public.no_fallback();
+    """)
+    let_pass(db, db.make_request(preferred=people[TWO], notes="poison"), sweep=False)
+    request = book(db, people[ONE])
+    let_pass(db, request)
+    assert db.log(request) == ["priority_request", "request_cancelled:cancelled"]
+    assert is_online(db, people[ONE])
+    let_pass(db, book(db, people[ONE]))
+    assert not is_online(db, people[ONE])
+
+
 def test_a_page_that_is_open_knows_it_before_its_next_heartbeat(
     db: Database, people: list[str]
 ) -> None:

@@ -1514,6 +1514,22 @@ def test_verify_sees_what_is_broken_on_a_marketplace_that_was_there_first(
     sees(theirs, group)
 
 
+def test_verify_knows_the_columns_that_a_binding_s_own_condition_names(theirs: str) -> None:
+    named = f"""
+        {REQUESTS} add stage2 text, add gelöscht_am date;
+        create or replace function dispatch.taken_off() returns text language sql immutable
+        set search_path = pg_catalog, pg_temp
+        as $$ select 'r.stage2 = ''gone'' or r.gelöscht_am is not null' $$;
+        select dispatch.bind_requests(true)
+    """
+    assert failed(verify(theirs, named)) == set()
+    gone = f"{named}; {REQUESTS} rename stage2 to stage3"
+    assert failed(verify(theirs, gone)) == {
+        "columns of session_requests",
+        "views as they were made",
+    }
+
+
 def test_each_check_was_seen_to_fail(cluster: Cluster, theirs: str) -> None:
     seen = set().union(*(checks for _, checks in BREAKAGES))
     # Told, not failed: who waits for other jobs, as not every DBA can change it; and policies of

@@ -176,6 +176,27 @@ def test_a_sweep_within_a_trigger_logs_once(db: Database) -> None:
     assert db.log(due) == ["priority_request", "new_request:window_ended"]
 
 
+@pytest.mark.parametrize("name", ["aa_sweep", "zz_sweep"])
+def test_a_sweep_within_a_sweep_leaves_the_outer_one_as_it_was(db: Database, name: str) -> None:
+    """As where their trigger sweeps, and more is due than one sweep takes."""
+    due = requests(db, 6)
+    db.sql(DUE)
+    db.sql(f"""
+        create function public.sweeps() returns trigger language plpgsql as $$
+        begin
+            perform dispatch.sweep(2);
+            return null;
+        end;
+        $$;
+        create trigger {name} after update on public.session_requests
+        for each row execute function public.sweeps();
+    """)
+    while db.value("select dispatch.sweep(2)"):
+        pass
+    for each in due:
+        assert db.log(each) == ["priority_request", "new_request:window_ended"]
+
+
 def test_a_sweep_sends_its_own_notices_and_leaves_the_others_to_the_loop(shared: Database) -> None:
     waiting = requests(shared, 3)
     shared.sql(DUE)
