@@ -67,6 +67,7 @@ from (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
         '{quote_all_identifiers=off}'
     ),
+    ('dispatch.watched_columns', '9f6f0791499202622262a8635411a44a', '{}'),
     ('dispatch.blocked_users', '0d693ad8239bd248f9e56b5b71c95d98', '{}'),
     ('dispatch.has_blocked', 'fad10a8b05b058590355f6aeae890dc3', '{}'),
     ('dispatch.hidden_from_caller', '36ed92c7214c5fd121bce60212e25fa1', '{}'),
