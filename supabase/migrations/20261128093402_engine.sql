@@ -9576,7 +9576,7 @@ begin
     if account !~ '^acct_[A-Za-z0-9]+$' then
         raise invalid_parameter_value using
             message = format('no account of Stripe''s: %s', account),
-            hint = 'Pass its id, acct_…, or null for any.';
+            hint = 'Pass its id, acct_..., or null for any.';
     end if;
     -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
     execute format(
@@ -11938,7 +11938,7 @@ cross join
 
 comment on view dispatch.metrics is
 'The last 30 UTC days, from the event log: what happened on each, wherever it began. Ask for the '
-'days you need: where day >= …';
+'days you need: where day >= ...';
 comment on column dispatch.metrics.day is 'UTC day.';
 comment on column dispatch.metrics.requests_total is 'Count: requests that were made.';
 comment on column dispatch.metrics.priority_requests_total is

@@ -188,6 +188,16 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
     assert db.log(request) == ["priority_request" if enabled else "new_request"]
 
 
+def test_up_is_the_same_from_a_terminal_of_another_encoding(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = dump(db, "--no-privileges")
+    with monkeypatch.context() as terminal:
+        terminal.setenv("PGCLIENTENCODING", "WIN1252")
+        install(db.dsn())
+    assert dump(db, "--no-privileges") == before
+
+
 def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database) -> None:
     db = engine_db
     for name in (
