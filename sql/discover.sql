@@ -131,7 +131,7 @@ begin
                 case
                     when t.relname = 'mechanics' then 'mechanics'
                     when t.relname = 'session_requests' then 'requests'
-                    when t.relname ~ 'fav' then 'favorites'
+                    when t.relname ~* 'fav' then 'favorites'
                     else 'plans'
                 end as role
             from pg_catalog.pg_class as t
@@ -141,7 +141,7 @@ begin
                     t.relname in (
                         'mechanics', 'session_requests', 'customer_favorites', 'service_plans'
                     )
-                    or t.relkind in ('r', 'p') and t.relname ~ 'fav|plan|pric|product|package'
+                    or t.relkind in ('r', 'p') and t.relname ~* 'fav|plan|pric|product|package'
                 )
                 and t.relkind in ('r', 'p', 'v', 'm', 'f')
         )
@@ -725,7 +725,7 @@ begin
                 -(t.role = 'plans' and t.codes > 0)::integer,
                 -t.is_pointed_to::integer,
                 case
-                    when t.role = 'plans' then (t.relname !~ 'plan')::integer
+                    when t.role = 'plans' then (t.relname !~* 'plan')::integer
                     else t.mechanic_rank
                 end
             ] as rank
@@ -1233,7 +1233,7 @@ begin
         ) as w (thing, names)
         inner join pg_catalog.pg_constraint as f
             on f.contype = 'f' and f.confrelid = to_regclass('public.mechanics')
-        inner join pg_catalog.pg_class as c on c.oid = f.conrelid and c.relname ~ w.names
+        inner join pg_catalog.pg_class as c on c.oid = f.conrelid and c.relname ~* w.names
         where not v_readings ? w.thing
         group by w.thing
     ) as t;
@@ -1733,7 +1733,7 @@ begin
         end if;
         if
             v_it ->> 'kind' = 'integer'
-            and v_it ->> 'name' !~ '(cents?|minor|pence)$|amount'
+            and v_it ->> 'said' !~ '(cents?|minor|pence)$|amount'
         then
             v_questions := v_questions || format(
                 'Is %s.%s in minor units (999 for 9.99) or in whole ones? Taken: %s. If it is the '

@@ -10,3 +10,4 @@
 \ir dispatch.require_mechanic.sql
 \ir dispatch.shown_request.sql
 \ir dispatch.view_fingerprint.sql
+\ir dispatch.watched_columns.sql

@@ -13,7 +13,7 @@ begin
     if account !~ '^acct_[A-Za-z0-9]+$' then
         raise invalid_parameter_value using
             message = format('no account of Stripe''s: %s', account),
-            hint = 'Pass its id, acct_…, or null for any.';
+            hint = 'Pass its id, acct_..., or null for any.';
     end if;
     -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
     execute format(

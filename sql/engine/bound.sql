@@ -49,6 +49,27 @@ from (
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
 
+-- Triggers watch them.
+do $$
+begin
+    if to_regprocedure('dispatch.approval_columns()') is not null then
+        insert into pg_temp.missing (what, remedy)
+        select
+            format('dispatch.approval_columns() names %s, which mechanics has not', c.name),
+            'mend it in the binding'
+        from unnest(dispatch.approval_columns()) as c (name)
+        left join pg_catalog.pg_attribute as a
+            on
+                a.attrelid = 'public.mechanics'::regclass and a.attname = c.name
+                and a.attnum > 0 and not a.attisdropped
+        where a.attnum is null;
+    end if;
+exception
+    -- Told above.
+    when datatype_mismatch or undefined_function then null;
+end;
+$$;
+
 -- A booking locks the favourite's row; a view may be one that cannot be locked.
 do $$
 begin

@@ -82,7 +82,7 @@ from (
     ) as w (name, type)
     left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
     -- Without the texts in it.
-    cross join regexp_replace(p.prosrc, '''[^'']*''', '', 'g') as b (body)
+    cross join regexp_replace(p.prosrc, '''[^'']*''|(\$\w*\$).*?\1', '', 'g') as b (body)
 ) as c
 \gset
 
@@ -146,17 +146,18 @@ from (
                 || ' (run sql/engine/up.sql)'
         end
     from (
-        select m.found[1] as name
+        -- What takes a request off is in the binding's own words, with quoted names and texts.
+        select coalesce(btrim(substring(m.found[1] from '^".*'), '"'), lower(m.found[1])) as name
         from pg_catalog.pg_proc as p
         cross join
             regexp_matches(
                 case p.proname
                     when 'insert_request'
                         then substring(p.prosrc from 'session_requests \(([^)]*)\)')
-                    else p.prosrc
+                    else regexp_replace(p.prosrc, '''[^'']*''|(\$\w*\$).*?\1', '', 'g')
                 end,
                 case p.proname
-                    when 'as_request' then '\mr\.([a-z_][a-z0-9_\u0080-\uffff]*)'
+                    when 'as_request' then '\mr\.([A-Za-z_][A-Za-z0-9_\u0080-\uffff]*|"[^"]+")'
                     when 'insert_request' then '[a-z_]+'
                     else '(?:set|,) ([a-z_]+) = '
                 end,
@@ -165,7 +166,7 @@ from (
         where
             p.pronamespace = to_regnamespace('dispatch')
             and p.proname in ('as_request', 'insert_request', 'assign_request', 'unassign_request')
-        group by m.found[1]
+        group by name
     ) as n
     left join pg_catalog.pg_attribute as a
         on
@@ -1121,7 +1122,7 @@ from (
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
                 'score_match', 'silent_since', 'spread_feed', 'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
-                'why_not_asked'
+                'watched_columns', 'why_not_asked'
             ]
         ),
         (

@@ -67,6 +67,7 @@ from (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
         '{quote_all_identifiers=off}'
     ),
+    ('dispatch.watched_columns', '9f6f0791499202622262a8635411a44a', '{}'),
     ('dispatch.blocked_users', '0d693ad8239bd248f9e56b5b71c95d98', '{}'),
     ('dispatch.has_blocked', 'fad10a8b05b058590355f6aeae890dc3', '{}'),
     ('dispatch.hidden_from_caller', '36ed92c7214c5fd121bce60212e25fa1', '{}'),
@@ -99,7 +100,7 @@ from (
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
     ('dispatch.cron_checks', '9f5490388d860a69f6288961687c3e8d', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
-    ('dispatch.expect_stripe', 'a31df164b4b0f5f7f0d534b0d1789f86', '{}'),
+    ('dispatch.expect_stripe', '510a5afbdf67ede36ac752455e19f40a', '{}'),
     ('dispatch.explain_routing', 'b754d49966b7780bdd389840d9f3c492', '{}'),
     ('dispatch.health', '1d3c282c108adadb3d9a1dbeba2455fc', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),

@@ -104,7 +104,7 @@ cross join
 
 comment on view dispatch.metrics is
 'The last 30 UTC days, from the event log: what happened on each, wherever it began. Ask for the '
-'days you need: where day >= …';
+'days you need: where day >= ...';
 comment on column dispatch.metrics.day is 'UTC day.';
 comment on column dispatch.metrics.requests_total is 'Count: requests that were made.';
 comment on column dispatch.metrics.priority_requests_total is

@@ -1,17 +1,17 @@
--- What of these was the marketplace's own before the feature stays as it was. And by what columns a
--- mechanic is approved.
+-- What of these was the marketplace's own before the feature stays as it was. And which columns of
+-- mechanics the triggers there watch.
 do $$
 declare
     v_found text[];
     v_columns text[];
 begin
     begin
-        v_columns := dispatch.approval_columns();
+        v_columns := dispatch.watched_columns();
     exception
         when undefined_function or invalid_schema_name or insufficient_privilege then null;
     end;
     perform set_config(
-        'favorites_priority.approval_columns', coalesce(v_columns, '{}')::text, true
+        'favorites_priority.watched_columns', coalesce(v_columns, '{}')::text, true
     );
     begin
         select array_agg(b.what) into v_found
@@ -361,21 +361,10 @@ from (
                     end,
                     w.function
                 ) as is_same
-            from (
-                -- As triggers.sql.
-                select c.name::name as name
-                from
-                    unnest(
-                        current_setting('favorites_priority.approval_columns')::text[]
-                    ) as c (name)
-                union
-                select a.attname from pg_catalog.pg_attribute as a
-                inner join pg_catalog.pg_type as y on y.oid = a.atttypid
-                where
-                    not current_setting('favorites_priority.governs_all')::boolean
-                    and a.attrelid = t.tgrelid
-                    and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
-            ) as c
+            from
+                unnest(
+                    current_setting('favorites_priority.watched_columns')::name[]
+                ) as c (name)
         ) as d
 ) as c
 \gset

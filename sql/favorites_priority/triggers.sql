@@ -12,16 +12,7 @@ declare
                 ),
                 'false'
             )
-        from (
-            select unnest(dispatch.approval_columns())::name as name
-            union
-            select a.attname from pg_catalog.pg_attribute as a
-            inner join pg_catalog.pg_type as y on y.oid = a.atttypid
-            where
-                not dispatch.governs_all()
-                and a.attrelid = 'public.mechanics'::regclass
-                and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
-        ) as c
+        from unnest(dispatch.watched_columns()) as c (name)
     );
 begin
     execute format(

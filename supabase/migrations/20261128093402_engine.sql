@@ -683,6 +683,27 @@ from (
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
 
+-- Triggers watch them.
+do $$
+begin
+    if to_regprocedure('dispatch.approval_columns()') is not null then
+        insert into pg_temp.missing (what, remedy)
+        select
+            format('dispatch.approval_columns() names %s, which mechanics has not', c.name),
+            'mend it in the binding'
+        from unnest(dispatch.approval_columns()) as c (name)
+        left join pg_catalog.pg_attribute as a
+            on
+                a.attrelid = 'public.mechanics'::regclass and a.attname = c.name
+                and a.attnum > 0 and not a.attisdropped
+        where a.attnum is null;
+    end if;
+exception
+    -- Told above.
+    when datatype_mismatch or undefined_function then null;
+end;
+$$;
+
 -- A booking locks the favourite's row; a view may be one that cannot be locked.
 do $$
 begin
@@ -1616,6 +1637,56 @@ comment on function dispatch.view_fingerprint(oid) is
 'A hash of what a view is, so that verify.sql sees it if another stands there.';
 revoke all on function dispatch.view_fingerprint(oid)
 from public, anon, authenticated, service_role;
+
+-- Of what the view reads only ids: all else but the approval may change as often as it likes. Other
+-- ids of theirs (a workshop's, an inviter's) are left alone: PostgreSQL lets no column go, nor
+-- change its type, that a trigger names.
+create or replace function dispatch.watched_columns()
+returns name[]
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return array(
+        with recursive views as (
+            select to_regclass('dispatch.mechanics')::oid as oid
+            union
+            select d.refobjid
+            from views as v
+            inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
+            inner join pg_catalog.pg_depend as d
+                on
+                    d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass
+        )
+
+        select unnest(dispatch.approval_columns())::name as name
+        union
+        select a.attname
+        from views as v
+        inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
+        inner join pg_catalog.pg_depend as d
+            on
+                d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                and d.refclassid = 'pg_catalog.pg_class'::regclass
+                and d.refobjid = to_regclass('public.mechanics')
+        inner join pg_catalog.pg_attribute as a
+            on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+        inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+        where
+            not dispatch.governs_all()
+            and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
+        order by 1
+    );
+end;
+$$;
+
+comment on function dispatch.watched_columns() is
+'The columns of public.mechanics whose change may end a window: those of the approval, and those '
+'by which the binding finds who a mechanic is.';
+revoke all on function dispatch.watched_columns() from public, anon, authenticated, service_role;
 
 -- What the binding says holds from here on. A column of session_requests may have come or gone
 -- since the last time, so that what reads it is made anew; the feature's columns are read where
@@ -9514,7 +9585,7 @@ begin
     if account !~ '^acct_[A-Za-z0-9]+$' then
         raise invalid_parameter_value using
             message = format('no account of Stripe''s: %s', account),
-            hint = 'Pass its id, acct_…, or null for any.';
+            hint = 'Pass its id, acct_..., or null for any.';
     end if;
     -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
     execute format(
@@ -11876,7 +11947,7 @@ cross join
 
 comment on view dispatch.metrics is
 'The last 30 UTC days, from the event log: what happened on each, wherever it began. Ask for the '
-'days you need: where day >= …';
+'days you need: where day >= ...';
 comment on column dispatch.metrics.day is 'UTC day.';
 comment on column dispatch.metrics.requests_total is 'Count: requests that were made.';
 comment on column dispatch.metrics.priority_requests_total is

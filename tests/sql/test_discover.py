@@ -425,6 +425,17 @@ def test_camel_case(empty_db: Database, tmp_path: Path, with_rows: bool) -> None
     assert db.value("select count(*) from dispatch.mechanics where is_approved") == 0
 
 
+def test_tables_have_capitals_too(empty_db: Database, tmp_path: Path) -> None:
+    db = empty_db
+    make(db, "camel_case", True)
+    db.sql('alter table customer_favorites rename to "customerFavorites"')
+    db.sql('alter table service_plans rename to "ServicePlans"')
+    found = found_in(db)
+    bind(db, tmp_path, found.text)
+    assert db.value("select count(*) from dispatch.favorites") == 1
+    assert "c1" in [plan["code"] for plan in db.sql("select code from dispatch.plans")]
+
+
 @pytest.mark.parametrize(
     ("column", "condition", "is_asked"),
     [

@@ -188,6 +188,16 @@ def test_up_twice_is_up_once_and_keeps_the_flag(db: Database, enabled: bool) -> 
     assert db.log(request) == ["priority_request" if enabled else "new_request"]
 
 
+def test_up_is_the_same_from_a_terminal_of_another_encoding(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = dump(db, "--no-privileges")
+    with monkeypatch.context() as terminal:
+        terminal.setenv("PGCLIENTENCODING", "WIN1252")
+        install(db.dsn())
+    assert dump(db, "--no-privileges") == before
+
+
 def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database) -> None:
     db = engine_db
     for name in (
@@ -758,6 +768,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             # As if there were no engine.
             "policy session_requests_select",
             "policy mechanics_select",
+            "trigger mechanics_note_turns",
+            "trigger mechanics_release_windows",
         },
     ),
     *(
@@ -1775,6 +1787,26 @@ def test_verify_passes_on_a_restored_marketplace_that_was_there_first(cluster: C
         install_on_theirs(db.dsn(), binding)
         restore(db, copy)
         passed(verify(copy.dsn(), "set local datestyle = 'german'"))
+
+
+def test_verify_passes_whatever_other_ids_their_mechanics_have(theirs: str) -> None:
+    """And none of these is held fast by a trigger of ours."""
+    passed(verify(theirs, "alter table mechanics add invited_by uuid, drop workshop_id"))
+
+
+TAKEN_OFF = f"""
+{REQUESTS} add void2 boolean, add "goneAt" timestamptz;
+create or replace function dispatch.taken_off() returns text
+language sql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$ select $q$r.Void2 or r."goneAt" is not null and r.session_type <> 'see r.old'$q$ $$;
+select dispatch.bind_requests(true)
+"""
+
+
+def test_verify_reads_what_takes_a_request_off(theirs: str) -> None:
+    passed(verify(theirs, TAKEN_OFF))
+    renamed = f'{TAKEN_OFF}; {REQUESTS} rename "goneAt" to gone_at'
+    assert "columns of session_requests" in failed(verify(theirs, renamed))
 
 
 def test_verify_notes_what_their_own_bookings_must_fill(theirs: str) -> None:
