@@ -17,13 +17,14 @@ begin
     with checkouts as (
         select
             e.payload #> '{data,object}' as session,
-            dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id
+            dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id,
+            e.outcome = 'request_created' as is_booked
         from dispatch.stripe_events as e
         where e.type like 'checkout.session.%'
     ),
 
     gone as (
-        select r.id
+        select r.id, c.is_booked and r.id = c.session ->> 'payment_intent' as is_paid
         from checkouts as c
         left join auth.users as u on u.id = c.customer_id
         cross join
@@ -59,7 +60,9 @@ begin
                 ),
                 false
             )
-            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due
+            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due,
+            e.outcome in ('disputed', 'refund_failed')
+            and e.subject in (select g.id from gone as g where g.is_paid) as is_unsettled
         from dispatch.stripe_events as e
         where
             e.scrubbed_at is null
@@ -86,6 +89,7 @@ begin
         error = case
             when f.is_refund_due
                 then 'refund_due: paid, and the customer''s account is gone before it was completed'
+            when f.is_unsettled then 'customer_gone: this is of a payment that was booked'
             -- What their trigger said may name somebody.
             else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
         end

@@ -92,6 +92,31 @@ begin
             )
         order by e.received_at
         limit p_limit
+    )
+    union all
+    (
+        -- So is what is disputed, or failed to be paid back, of a request that went.
+        select
+            e.outcome, min(e.received_at), null::uuid, e.subject,
+            (array_agg(e.payload #> '{data,object,amount}' order by e.received_at desc))[1],
+            min(e.payload #>> '{data,object,currency}')
+        from dispatch.stripe_events as e
+        where
+            e.outcome in ('disputed', 'refund_failed') and e.subject is not null
+            and e.error like 'customer_gone:%'
+            and not exists (
+                select from dispatch.payments as p where p.payment_intent = e.subject
+            )
+            and (
+                e.outcome = 'disputed'
+                or not exists (
+                    select from dispatch.stripe_events as r
+                    where r.outcome in ('refunded', 'dispute_lost') and r.subject = e.subject
+                )
+            )
+        group by e.outcome, e.subject
+        order by 2
+        limit p_limit
     );
 end;
 $$;

@@ -10719,13 +10719,14 @@ begin
     with checkouts as (
         select
             e.payload #> '{data,object}' as session,
-            dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id
+            dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id,
+            e.outcome = 'request_created' as is_booked
         from dispatch.stripe_events as e
         where e.type like 'checkout.session.%'
     ),
 
     gone as (
-        select r.id
+        select r.id, c.is_booked and r.id = c.session ->> 'payment_intent' as is_paid
         from checkouts as c
         left join auth.users as u on u.id = c.customer_id
         cross join
@@ -10761,7 +10762,9 @@ begin
                 ),
                 false
             )
-            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due
+            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due,
+            e.outcome in ('disputed', 'refund_failed')
+            and e.subject in (select g.id from gone as g where g.is_paid) as is_unsettled
         from dispatch.stripe_events as e
         where
             e.scrubbed_at is null
@@ -10788,6 +10791,7 @@ begin
         error = case
             when f.is_refund_due
                 then 'refund_due: paid, and the customer''s account is gone before it was completed'
+            when f.is_unsettled then 'customer_gone: this is of a payment that was booked'
             -- What their trigger said may name somebody.
             else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
         end
@@ -11139,6 +11143,31 @@ begin
                     and r.subject = (e.payload #>> '{data,object,payment_intent}')
             )
         order by e.received_at
+        limit p_limit
+    )
+    union all
+    (
+        -- So is what is disputed, or failed to be paid back, of a request that went.
+        select
+            e.outcome, min(e.received_at), null::uuid, e.subject,
+            (array_agg(e.payload #> '{data,object,amount}' order by e.received_at desc))[1],
+            min(e.payload #>> '{data,object,currency}')
+        from dispatch.stripe_events as e
+        where
+            e.outcome in ('disputed', 'refund_failed') and e.subject is not null
+            and e.error like 'customer_gone:%'
+            and not exists (
+                select from dispatch.payments as p where p.payment_intent = e.subject
+            )
+            and (
+                e.outcome = 'disputed'
+                or not exists (
+                    select from dispatch.stripe_events as r
+                    where r.outcome in ('refunded', 'dispute_lost') and r.subject = e.subject
+                )
+            )
+        group by e.outcome, e.subject
+        order by 2
         limit p_limit
     );
 end;

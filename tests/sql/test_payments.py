@@ -936,6 +936,39 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
     assert unsettled(shared) == due
 
 
+@pytest.mark.parametrize("is_later", [False, True])
+@pytest.mark.parametrize("what", ["disputed", "refund_failed"])
+def test_what_the_bank_says_outlives_the_customer_s_account(
+    shared: Database, what: str, is_later: bool
+) -> None:
+    request = paid(shared, state="completed", **price(999))
+    said = dispute("pi_1", "created") if what == "disputed" else failed_refund("pi_1")
+    if not is_later:
+        process(shared, said)
+    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    shared.value("select dispatch.prune_stripe_events('180 days')")
+    if is_later:
+        process(shared, said)
+        shared.value("select dispatch.prune_stripe_events('180 days')")
+    assert unsettled(shared) == [(what, "pi_1")]
+    assert len(unwell(shared)) == 1
+    age = "update dispatch.stripe_events set received_at = now() - interval '181 days'"
+    shared.sql(age)
+    shared.value("select dispatch.prune_stripe_events('180 days')")
+    assert unsettled(shared) == [(what, "pi_1")]
+    ended = dispute("pi_1", "closed", "won") if what == "disputed" else refund("pi_1")
+    process(shared, ended)
+    assert unsettled(shared) == [] and unwell(shared) == {}
+
+
+def test_a_dispute_of_another_product_s_customer_is_not_ours(shared: Database) -> None:
+    """Whose id is no user's here, as if their account were gone."""
+    process(shared, checkout(str(uuid.uuid4()), payment="pi_2", plan=None))
+    process(shared, dispute("pi_2", "created"))
+    shared.value("select dispatch.prune_stripe_events('180 days')")
+    assert unsettled(shared) == []
+
+
 @pytest.mark.parametrize("what", ["disputed", "refund_failed", "price_difference"])
 def test_what_somebody_must_look_at_stays_until_they_did(shared: Database, what: str) -> None:
     paid(shared, state="completed", **price(998 if what == "price_difference" else 999))
