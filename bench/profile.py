@@ -29,7 +29,7 @@ WARM, MORE = 20, 50
 PENDING = 2_000
 # From this number on, each for one of the mechanics.
 RESERVED = 1_000_000 + PENDING // 2
-FAVOURITE = "case when n > {} then bench.favourite(n) end"
+FAVOURITE = f"case when n > {RESERVED} then bench.favourite(n) end"
 GARAGE = ROOT / "examples/marketplaces/garage/schema.sql"
 # What bench/sql/sweep.sql and sweep_bare.sql take at once.
 BATCH = 50
@@ -176,7 +176,7 @@ def data(directory: Path) -> Iterator[Path]:
         for table in ("public.session_requests", "bench.session_requests"):
             sweep.add(db, table, DUE)
         peers.install(db)
-        accept.fill(db, PENDING, FAVOURITE.format(RESERVED))
+        accept.fill(db, PENDING, FAVOURITE)
         for peer in peers.WORKERS:
             for work in (peers.BARE, peers.SAME):
                 peers.book(db, peer, work, PENDING)

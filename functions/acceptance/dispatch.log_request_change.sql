@@ -145,10 +145,7 @@ begin
 
     if tg_op = 'UPDATE' and new.status = 'pending' and dispatch.governs_all() then
         -- Back again (of ours; dispatch.follow_change logs it of another's), and no fallback.
-        perform dispatch.record_event(
-            old.id, old.session_type::text, v_plan_code, v_created_at, 'new_request',
-            array[v_customer, v_told], '{"is_fallback_broadcast": false}'
-        );
+        perform dispatch.log_broadcast(dispatch.as_request(old), null);
         return null;
     end if;
     if old.status = 'accepted' then

@@ -17,7 +17,7 @@ from (
     ('dispatch.keep_payment', '0404868ea7ccdd576168fbb72bbd29a6', '{}'),
     ('dispatch.list_request_mechanics', '137a633eb7501607676f6ef917dfb476', '{}'),
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
-    ('dispatch.log_request_change', 'e974bced3049c623443745085018b792', '{}'),
+    ('dispatch.log_request_change', '032b700d9455f84cecf0bcf91b6b1c43', '{}'),
     ('dispatch.not_pending', 'e2696dcd9c4697b393bac5904c2009d6', '{}'),
     ('dispatch.put_back', '9efd26be6bad3499a48bbf7045dbed82', '{}'),
     ('dispatch.release_request', '542352883ebcd4ccda565e009f23614e', '{}'),
