@@ -47,7 +47,7 @@ def test_notices_and_catch_up_agree(world: World) -> None:
     frank.rpc("decline_session_request", request_id=request_id, reason="on holiday")
     mona.rpc("accept_session_request", request_id=request_id)
     mona.rpc("complete_session_request", request_id=request_id)
-    world.sql("select dispatch.deliver_events()")  # what the sweep does on a busy system
+    world.deliver_notices()  # what the sweep does on a busy system
 
     expected = {
         carla.id: ["priority_request", "new_request", "request_accepted", "request_completed"],

@@ -92,7 +92,7 @@ def with_phones(world: World, *phones: Device) -> Person:
 
 def book(world: World, mechanic: Person) -> str:
     request = world.book(world.customer(), mechanic)
-    world.sql("select dispatch.deliver_events()")  # else the sweep does
+    world.deliver_notices()
     return request
 
 

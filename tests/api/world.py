@@ -152,6 +152,12 @@ class World:
         assert (status, answer["outcome"]) == (200, "request_created")
         return str(answer["request_id"])
 
+    def deliver_notices(self) -> None:
+        """Send all that waits to be told. The sweep may be at it, too, and not yet committed."""
+        waits = "select id from dispatch.request_events where delivered_at is null limit 1"
+        self.sql("select dispatch.deliver_events()")
+        eventually(lambda: not self.sql(waits))
+
     def request(self, request_id: str) -> Row:
         (row,) = self.sql("select * from public.session_requests where id = %s", request_id)
         return row
