@@ -63,9 +63,18 @@ begin
             inner join pg_catalog.pg_class as c on c.oid = l.relation
             left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
             left join pg_catalog.pg_prepared_xacts as p
-                on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+                on
+                    l.pid is null
+                    and p.transaction in (
+                        select x.transactionid from pg_catalog.pg_locks as x
+                        where x.pid is null and x.virtualtransaction = l.virtualtransaction
+                    )
             where
                 l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_backend_pid()
+                and l.database = (
+                    select d.oid from pg_catalog.pg_database as d
+                    where d.datname = current_database()
+                )
                 and c.relkind in ('r', 'p', 'v')
                 and c.relnamespace in (
                     to_regnamespace('public'), to_regnamespace('dispatch'),

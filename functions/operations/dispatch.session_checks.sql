@@ -111,7 +111,12 @@ begin
     from pg_catalog.pg_locks as l
     left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
     left join pg_catalog.pg_prepared_xacts as p
-        on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+        on
+            l.pid is null
+            and p.transaction in (
+                select x.transactionid from pg_catalog.pg_locks as x
+                where x.pid is null and x.virtualtransaction = l.virtualtransaction
+            )
     where
         l.locktype = 'advisory'
         and l.classid = 1178687058

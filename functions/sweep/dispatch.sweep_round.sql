@@ -25,7 +25,9 @@ begin
     end;
     begin
         -- As long as somebody has locked the whole table there is nothing to be known of windows.
-        -- What is in the log already is sent all the same.
+        -- What is in the log already is sent all the same. The view first, as whoever changes both
+        -- (sql/engine/locks.sql): the other way round each of their tries could meet a round.
+        lock table dispatch.requests in access share mode nowait;
         lock table public.session_requests in row exclusive mode nowait;
         v_deadline := dispatch.next_deadline();
         if v_deadline <= v_now and v_now >= sweep_at then

@@ -102,7 +102,7 @@ from (
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '510a5afbdf67ede36ac752455e19f40a', '{}'),
     ('dispatch.explain_routing', 'b754d49966b7780bdd389840d9f3c492', '{}'),
-    ('dispatch.health', '1d3c282c108adadb3d9a1dbeba2455fc', '{}'),
+    ('dispatch.health', '0a1fa4196384b3a66d40d6e75861bcf2', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
     ('dispatch.payment_checks', '4b71903c9b253474925a46c500af26bb', '{}'),
     (
@@ -119,7 +119,7 @@ from (
     ('dispatch.refused_output_plugins', '58a701c43930036c1b3665d296c9d6ea', '{}'),
     ('dispatch.scrub_stripe_events', 'aae2b55bd81a8ed36d01a86e59d9236c', '{}'),
     ('dispatch.scrubbed_event', '6dcafec2209cd555d00efbfc6def5ad6', '{}'),
-    ('dispatch.session_checks', 'a12f08a50d7ee4ce192c965b635eaf39', '{}'),
+    ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),
     ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', '1879ccb58689ca54554c53cee6415f19', '{}'),
@@ -230,7 +230,7 @@ from (
         'dispatch.sweep', 'c5867b7b08c388c0c3f53ac81754f6d6',
         '{plan_cache_mode=force_generic_plan}'
     ),
-    ('dispatch.sweep_round', '4edd27283bbdb85457e629c6c8763963', '{}')
+    ('dispatch.sweep_round', '553118d73ba1b7d3ff1021c2f0b750ce', '{}')
 ) as w (name, body, settings)
 \gset
 

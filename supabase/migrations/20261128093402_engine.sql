@@ -531,20 +531,39 @@ begin
                 if clock_timestamp() > v_give_up_at then
                     raise lock_not_available using
                         message = format('no lock on %s in %s', v_tables, v_wait),
-                        detail = (
-                            select
-                                'Held by: ' || string_agg(
-                                    distinct format(
-                                        'pid %s (%s, %s since %s)',
-                                        a.pid, a.application_name, a.state, a.xact_start
-                                    ),
-                                    ', '
-                                )
-                            from pg_catalog.pg_locks as l
-                            inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-                            where
-                                l.relation = any(string_to_array(v_tables, ', ')::regclass[])
-                                and l.granted and l.pid <> pg_backend_pid()
+                        detail = coalesce(
+                            (
+                                select
+                                    'Held by: ' || string_agg(
+                                        distinct case
+                                            when p.gid is not null
+                                                then 'the prepared transaction ' || p.gid
+                                            else
+                                                format(
+                                                    'pid %s (%s, %s since %s)', l.pid,
+                                                    a.application_name, a.state, a.xact_start
+                                                )
+                                        end,
+                                        ', '
+                                    )
+                                from pg_catalog.pg_locks as l
+                                left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+                                left join pg_catalog.pg_prepared_xacts as p
+                                    on
+                                        l.pid is null
+                                        and p.transaction in (
+                                            select x.transactionid from pg_catalog.pg_locks as x
+                                            where x.pid is null and x.virtualtransaction = l.virtualtransaction
+                                        )
+                                where
+                                    l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                    and l.database = (
+                                        select d.oid from pg_catalog.pg_database as d
+                                        where d.datname = current_database()
+                                    )
+                                    and l.granted and l.pid is distinct from pg_backend_pid()
+                            ),
+                            'Whoever held them has just ended.'
                         ),
                         hint = 'Wait for these transactions to end, or end them, and run it again.';
                 end if;
@@ -9264,7 +9283,9 @@ begin
     end;
     begin
         -- As long as somebody has locked the whole table there is nothing to be known of windows.
-        -- What is in the log already is sent all the same.
+        -- What is in the log already is sent all the same. The view first, as whoever changes both
+        -- (sql/engine/locks.sql): the other way round each of their tries could meet a round.
+        lock table dispatch.requests in access share mode nowait;
         lock table public.session_requests in row exclusive mode nowait;
         v_deadline := dispatch.next_deadline();
         if v_deadline <= v_now and v_now >= sweep_at then
@@ -9815,9 +9836,18 @@ begin
             inner join pg_catalog.pg_class as c on c.oid = l.relation
             left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
             left join pg_catalog.pg_prepared_xacts as p
-                on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+                on
+                    l.pid is null
+                    and p.transaction in (
+                        select x.transactionid from pg_catalog.pg_locks as x
+                        where x.pid is null and x.virtualtransaction = l.virtualtransaction
+                    )
             where
                 l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_backend_pid()
+                and l.database = (
+                    select d.oid from pg_catalog.pg_database as d
+                    where d.datname = current_database()
+                )
                 and c.relkind in ('r', 'p', 'v')
                 and c.relnamespace in (
                     to_regnamespace('public'), to_regnamespace('dispatch'),
@@ -10971,7 +11001,12 @@ begin
     from pg_catalog.pg_locks as l
     left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
     left join pg_catalog.pg_prepared_xacts as p
-        on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+        on
+            l.pid is null
+            and p.transaction in (
+                select x.transactionid from pg_catalog.pg_locks as x
+                where x.pid is null and x.virtualtransaction = l.virtualtransaction
+            )
     where
         l.locktype = 'advisory'
         and l.classid = 1178687058
@@ -12371,20 +12406,39 @@ begin
                 if clock_timestamp() > v_give_up_at then
                     raise lock_not_available using
                         message = format('no lock on %s in %s', v_tables, v_wait),
-                        detail = (
-                            select
-                                'Held by: ' || string_agg(
-                                    distinct format(
-                                        'pid %s (%s, %s since %s)',
-                                        a.pid, a.application_name, a.state, a.xact_start
-                                    ),
-                                    ', '
-                                )
-                            from pg_catalog.pg_locks as l
-                            inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-                            where
-                                l.relation = any(string_to_array(v_tables, ', ')::regclass[])
-                                and l.granted and l.pid <> pg_backend_pid()
+                        detail = coalesce(
+                            (
+                                select
+                                    'Held by: ' || string_agg(
+                                        distinct case
+                                            when p.gid is not null
+                                                then 'the prepared transaction ' || p.gid
+                                            else
+                                                format(
+                                                    'pid %s (%s, %s since %s)', l.pid,
+                                                    a.application_name, a.state, a.xact_start
+                                                )
+                                        end,
+                                        ', '
+                                    )
+                                from pg_catalog.pg_locks as l
+                                left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+                                left join pg_catalog.pg_prepared_xacts as p
+                                    on
+                                        l.pid is null
+                                        and p.transaction in (
+                                            select x.transactionid from pg_catalog.pg_locks as x
+                                            where x.pid is null and x.virtualtransaction = l.virtualtransaction
+                                        )
+                                where
+                                    l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                    and l.database = (
+                                        select d.oid from pg_catalog.pg_database as d
+                                        where d.datname = current_database()
+                                    )
+                                    and l.granted and l.pid is distinct from pg_backend_pid()
+                            ),
+                            'Whoever held them has just ended.'
                         ),
                         hint = 'Wait for these transactions to end, or end them, and run it again.';
                 end if;

@@ -388,20 +388,39 @@ begin
                 if clock_timestamp() > v_give_up_at then
                     raise lock_not_available using
                         message = format('no lock on %s in %s', v_tables, v_wait),
-                        detail = (
-                            select
-                                'Held by: ' || string_agg(
-                                    distinct format(
-                                        'pid %s (%s, %s since %s)',
-                                        a.pid, a.application_name, a.state, a.xact_start
-                                    ),
-                                    ', '
-                                )
-                            from pg_catalog.pg_locks as l
-                            inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-                            where
-                                l.relation = any(string_to_array(v_tables, ', ')::regclass[])
-                                and l.granted and l.pid <> pg_backend_pid()
+                        detail = coalesce(
+                            (
+                                select
+                                    'Held by: ' || string_agg(
+                                        distinct case
+                                            when p.gid is not null
+                                                then 'the prepared transaction ' || p.gid
+                                            else
+                                                format(
+                                                    'pid %s (%s, %s since %s)', l.pid,
+                                                    a.application_name, a.state, a.xact_start
+                                                )
+                                        end,
+                                        ', '
+                                    )
+                                from pg_catalog.pg_locks as l
+                                left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+                                left join pg_catalog.pg_prepared_xacts as p
+                                    on
+                                        l.pid is null
+                                        and p.transaction in (
+                                            select x.transactionid from pg_catalog.pg_locks as x
+                                            where x.pid is null and x.virtualtransaction = l.virtualtransaction
+                                        )
+                                where
+                                    l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                    and l.database = (
+                                        select d.oid from pg_catalog.pg_database as d
+                                        where d.datname = current_database()
+                                    )
+                                    and l.granted and l.pid is distinct from pg_backend_pid()
+                            ),
+                            'Whoever held them has just ended.'
                         ),
                         hint = 'Wait for these transactions to end, or end them, and run it again.';
                 end if;
@@ -618,20 +637,39 @@ begin
                 if clock_timestamp() > v_give_up_at then
                     raise lock_not_available using
                         message = format('no lock on %s in %s', v_tables, v_wait),
-                        detail = (
-                            select
-                                'Held by: ' || string_agg(
-                                    distinct format(
-                                        'pid %s (%s, %s since %s)',
-                                        a.pid, a.application_name, a.state, a.xact_start
-                                    ),
-                                    ', '
-                                )
-                            from pg_catalog.pg_locks as l
-                            inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-                            where
-                                l.relation = any(string_to_array(v_tables, ', ')::regclass[])
-                                and l.granted and l.pid <> pg_backend_pid()
+                        detail = coalesce(
+                            (
+                                select
+                                    'Held by: ' || string_agg(
+                                        distinct case
+                                            when p.gid is not null
+                                                then 'the prepared transaction ' || p.gid
+                                            else
+                                                format(
+                                                    'pid %s (%s, %s since %s)', l.pid,
+                                                    a.application_name, a.state, a.xact_start
+                                                )
+                                        end,
+                                        ', '
+                                    )
+                                from pg_catalog.pg_locks as l
+                                left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+                                left join pg_catalog.pg_prepared_xacts as p
+                                    on
+                                        l.pid is null
+                                        and p.transaction in (
+                                            select x.transactionid from pg_catalog.pg_locks as x
+                                            where x.pid is null and x.virtualtransaction = l.virtualtransaction
+                                        )
+                                where
+                                    l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                    and l.database = (
+                                        select d.oid from pg_catalog.pg_database as d
+                                        where d.datname = current_database()
+                                    )
+                                    and l.granted and l.pid is distinct from pg_backend_pid()
+                            ),
+                            'Whoever held them has just ended.'
                         ),
                         hint = 'Wait for these transactions to end, or end them, and run it again.';
                 end if;

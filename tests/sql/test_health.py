@@ -321,6 +321,36 @@ def test_a_session_that_waits_for_a_whole_table(shared: Database) -> None:
         done.result()
 
 
+def test_a_prepared_transaction_that_somebody_forgot() -> None:
+    """It has no session, and is named by health and by the install."""
+    with (
+        Cluster(settings={"max_prepared_transactions": "1"}) as cluster,
+        Database(cluster, "postgres") as db,
+    ):
+        install(cluster.dsn())
+
+        def detail(check: str) -> str:
+            query = "select detail from dispatch.health() where check_name = %s and not ok"
+            return str(db.value(query, check))
+
+        customer = db.make_customer()
+        db.sql("begin; set local dispatch.delivery = 'later'")  # a notice cannot be prepared
+        db.make_request(customer)
+        db.sql("prepare transaction 'forgotten'")
+        in_two_minutes = "select * from dispatch.health(now() + interval '2 minutes')"
+        (found,) = (r for r in db.sql(in_two_minutes) if r["check_name"] == "events_settled")
+        assert "prepared transaction forgotten" in found["detail"] and not found["ok"]
+        patience = "?options=-c%20favorites_priority.wait_for_locks%3D0"
+        with pytest.raises(RuntimeError, match=r"Held by: the prepared transaction forgotten\n"):
+            install(cluster.dsn() + patience)
+        db.sql("rollback prepared 'forgotten'")
+
+        db.sql("begin; lock table mechanics; prepare transaction 'whole'")
+        held = "prepared transaction whole has the whole of public.mechanics"
+        assert held in detail("tables_readable")
+        db.sql("rollback prepared 'whole'")
+
+
 def test_a_job_that_does_something_else(cron_db: Database) -> None:
     superuser = cron_db.superuser()
     for job in ("sweep", "retention"):
