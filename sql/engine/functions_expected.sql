@@ -129,7 +129,7 @@ from (
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', '8667558639c505990993f5c0ae0f40ce', '{}'),
     ('dispatch.create_free_request', '43566f1eb5d23814b32987d1cfed3029', '{}'),
-    ('dispatch.follow_payment', 'b721afd131f15b013dea6b74b1db0094', '{}'),
+    ('dispatch.follow_payment', '7d3b3bacf97306d952a005d9cb16cc85', '{}'),
     ('dispatch.get_request_by_checkout', 'c9593a1314fb3b960c8e1a5529a644ba', '{}'),
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
     ('dispatch.make_checkout', 'f81324a509574525d4672873511bc603', '{}'),
