@@ -135,7 +135,7 @@ from (
     ('dispatch.make_checkout', 'f81324a509574525d4672873511bc603', '{}'),
     ('dispatch.marketplace_error', '9ce61079dee72a7d2db757ce742de49d', '{}'),
     ('dispatch.price_difference', 'e094c5bc4ebb7a3710eb03726fd6852e', '{}'),
-    ('dispatch.process_stripe_event', 'aad6af2007ec2570bec87ba0c5cbcbca', '{}'),
+    ('dispatch.process_stripe_event', 'dc41d2a0cbe19ec3bdf3c9921fd34c7d', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),
