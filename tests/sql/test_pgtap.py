@@ -8,7 +8,6 @@ import pytest
 from stack import ROOT
 from tests.database import Database
 
-
 # What a project may have of its own, beside ours.
 THEIRS = """
     create table public.articles (id bigint primary key);

@@ -12,7 +12,7 @@ values
 ('00000000-0000-4000-8000-000000000003', 'Other', 'approved', true),
 ('00000000-0000-4000-8000-000000000004', 'Applicant', 'pending', true)
 on conflict (id) do update
-set display_name = excluded.display_name, status = excluded.status, is_online = true;
+    set display_name = excluded.display_name, status = excluded.status, is_online = true;
 
 -- Of this test, and not of the marketplace that it is run on.
 create function pg_temp.is_ours(p_id uuid) returns boolean
