@@ -19,6 +19,7 @@ from testing.postgresql import Postgresql
 from stack.network import free_ports
 
 HERE = Path(__file__).resolve().parent
+INSTALLED = Path("/usr/lib/postgresql")  # in a directory for each version
 SUPERUSER = "supabase_admin"
 # PostgreSQL refuses to run as root. setpriv execs, so the child's pid is the postmaster's.
 AS_POSTGRES = (
@@ -53,13 +54,14 @@ def output_plugins(postgres: str) -> dict[str, str]:
 
 def binary(name: str) -> str:
     """The path of one of the newest installed PostgreSQL's programs."""
-    versions = [
-        path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdigit()
+    # Of a newer one the client alone may be there.
+    servers = [
+        path for path in INSTALLED.glob("*/bin/postgres") if path.parent.parent.name.isdigit()
     ]
-    newest = max(versions, key=lambda path: int(path.parent.name), default=None)
+    newest = max(servers, key=lambda path: int(path.parent.parent.name), default=None)
     if newest is None:
         raise RuntimeError("PostgreSQL is not installed: run `make setup`")
-    return str(newest / name)
+    return str(newest.with_name(name))
 
 
 def run_psql(dsn: str, *arguments: str) -> str:

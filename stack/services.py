@@ -191,18 +191,18 @@ http {{
             image/png png;
         }}
         add_header Cache-Control no-cache;
-        root {root}/examples/dashboard;
+        root "{root}/examples/dashboard";
         location = /config.js {{
-            alias {here}/config.js;
+            alias "{here}/config.js";
         }}
         location = /vendor/supabase.js {{
-            alias {root}/stack/node_modules/@supabase/supabase-js/dist/umd/supabase.js;
+            alias "{root}/stack/node_modules/@supabase/supabase-js/dist/umd/supabase.js";
         }}
         location /sign-in/ {{
-            alias {root}/stack/sign_in/;
+            alias "{root}/stack/sign_in/";
         }}
         location = /sign-in/people.json {{
-            alias {here}/people.json;
+            alias "{here}/people.json";
         }}
     }}
 

@@ -1,9 +1,12 @@
-"""What the stack believes of this machine's ports."""
+"""What the stack believes of this machine: of its ports, and of the PostgreSQL that is there."""
 
 import socket
 from pathlib import Path
 from threading import Thread
 
+import pytest
+
+from stack import postgres
 from stack.network import answers, free_ports, listens
 
 
@@ -33,3 +36,12 @@ def echo(server: socket.socket) -> None:
         connection = server.accept()[0]
         with connection:
             connection.sendall(connection.recv(4096))
+
+
+def test_a_client_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's own packages for Debian bring the newest client beside an older server."""
+    monkeypatch.setattr(postgres, "INSTALLED", tmp_path)
+    for program in ("9/bin/postgres", "17/bin/postgres", "17/bin/psql", "18/bin/psql"):
+        (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / program).touch()
+    assert postgres.binary("initdb") == str(tmp_path / "17/bin/initdb")

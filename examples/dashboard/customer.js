@@ -36,7 +36,6 @@ const FEW = matchMedia("(max-width: 30rem)").matches ? 2 : 3;
 let plans = [];
 let favourites = [];
 let past = [];
-let catchUp;
 // What stands in the rows of mechanics besides; of one who is not approved (any more) nothing.
 const profiles = new Map();
 const removed = new Set(); // shown until the page is left, so that it can be undone
@@ -665,7 +664,7 @@ if (new URLSearchParams(location.search).has("cancelled")) {
 }
 keepRinging().catch(console.debug);
 
-catchUp = await keepUp(
+await keepUp(
   followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {
     handle: draw,
     onError: showReadError,

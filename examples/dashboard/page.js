@@ -4,7 +4,7 @@ import { WORDS, explain, wordOf } from "./favorites_priority.js";
 import { silence } from "./phone.js";
 import { serverNow } from "./server_clock.js";
 import {
-  isSignedOut, keptSession, me, showBroken, showSignedOut, showTold, supabase,
+  isSignedOut, keptSession, showBroken, showSignedOut, showTold, supabase,
 } from "./session.js";
 
 export { keptSession, me, supabase } from "./session.js";

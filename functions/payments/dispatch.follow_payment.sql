@@ -39,12 +39,14 @@ begin
                 ));
             v_is_taken_back := found;
         when 'disputed' then
+            -- Any of its events has the outcome of all. (plpgsql.extra_errors may forbid more rows.)
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
                 e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
                 and e.subject = v_payment
-                and e.payload #> '{data,object,id}' = v_object -> 'id';
+                and e.payload #> '{data,object,id}' = v_object -> 'id'
+            limit 1;
             return coalesce(v_closed, p_outcome);
         else
             -- A bank may take back what it decided.

@@ -149,7 +149,8 @@ begin
         -- Paid back before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
-        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment;
+        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment
+        limit 1;
         -- By a dispute, of a part perhaps.
         if v_refunded_at is not null then
             if

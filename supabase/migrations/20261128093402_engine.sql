@@ -8218,12 +8218,14 @@ begin
                 ));
             v_is_taken_back := found;
         when 'disputed' then
+            -- Any of its events has the outcome of all. (plpgsql.extra_errors may forbid more rows.)
             select e.outcome into v_closed
             from dispatch.stripe_events as e
             where
                 e.outcome in ('dispute_won', 'dispute_lost', 'dispute_lost_in_part')
                 and e.subject = v_payment
-                and e.payload #> '{data,object,id}' = v_object -> 'id';
+                and e.payload #> '{data,object,id}' = v_object -> 'id'
+            limit 1;
             return coalesce(v_closed, p_outcome);
         else
             -- A bank may take back what it decided.
@@ -8663,7 +8665,8 @@ begin
         -- Paid back before it was booked: recorded, and never offered to anyone.
         select r.received_at into v_refunded_at
         from dispatch.stripe_events as r
-        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment;
+        where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment
+        limit 1;
         -- By a dispute, of a part perhaps.
         if v_refunded_at is not null then
             if

@@ -33,6 +33,9 @@ NAMES = {
     "VAPID_PRIVATE_KEY",
 }
 
+NOT_PASSED_ON = {"DATABASE_URL", "NO_PROXY", "no_proxy"}
+NOWHERE = "http://127.0.0.1:9"
+
 
 class Checkout:
     """A copy of this one, with what is installed behind links."""
@@ -58,7 +61,9 @@ class Checkout:
         (path / "stack/node_modules").symlink_to(ROOT / "stack/node_modules")
 
     def make(self, target: str, status: int = 0) -> str:
-        environment = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
+        environment = {k: v for k, v in os.environ.items() if k not in NOT_PASSED_ON}
+        # As where all that is not here goes through a proxy.
+        environment |= {"http_proxy": NOWHERE, "HTTP_PROXY": NOWHERE}
         # What is installed is taken as it is, even if a copied file looks newer.
         result = subprocess.run(
             ["make", "--no-print-directory", "-o", ".venv/.ready", target],
@@ -82,7 +87,7 @@ class Checkout:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    checkout = Checkout(tmp_path / "checkout")
+    checkout = Checkout(tmp_path / "a clone's place")
     yield checkout
     checkout.make("clean")
 

@@ -9,6 +9,8 @@ import pytest
 
 from stack import ROOT
 from stack.build_types import TYPES, generate
+from stack.install import install_on_theirs
+from stack.postgres import Cluster, run_psql
 from stack.supabase_cli import run_supabase
 from tests.database import Database
 
@@ -30,8 +32,8 @@ def advisors(database: Database) -> set[str]:
     return {finding["name"] for finding in json.loads(output)}
 
 
-def lint(database: Database) -> str:
-    arguments = ("db", "lint", "--level", "warning", "--fail-on", "warning")
+def lint(database: Database, *arguments: str) -> str:
+    arguments = ("db", "lint", "--level", "warning", "--fail-on", "warning", *arguments)
     return run_supabase(database.dsn(), *arguments).stderr
 
 
@@ -78,6 +80,24 @@ def test_the_linter_has_no_error_and_no_warning(hosted: Database) -> None:
     body = "returns integer language plpgsql as 'declare v integer; begin return 1; end'"
     with planted(hosted, body), pytest.raises(RuntimeError, match="unused variable"):
         lint(hosted)
+
+
+def test_on_a_marketplace_that_was_there_first() -> None:
+    """As docs/installing.md says: nothing but errors in branches that do not run there."""
+    with Cluster() as cluster, Database(cluster, "postgres") as theirs:
+        run_psql(theirs.dsn(), "-f", str(ROOT / "examples/marketplaces/garage/schema.sql"))
+        said_before = advisors(theirs)
+        install_on_theirs(theirs.dsn())
+        assert advisors(theirs) <= said_before | {"unused_index"}
+        assert "No schema errors found" in lint(theirs, "--schema", "public")
+        found = run_supabase(theirs.dsn(), "db", "lint", "--level", "warning").stdout
+        issues = [issue for function in json.loads(found) for issue in function["issues"]]
+        assert {function["function"].partition(".")[0] for function in json.loads(found)} == {
+            "dispatch"
+        }
+        # A column or a table that is not there, or what a branch alone would read.
+        states = {issue["sqlState"] for issue in issues if issue["level"] == "error"}
+        assert states <= {"42703", "42P01"}
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])

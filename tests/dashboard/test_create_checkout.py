@@ -1,12 +1,15 @@
 """The Edge Function under Deno: what it asks the database, and what it gives to Stripe."""
 
+import tomllib
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from stack import ROOT
 from stack.network import free_ports
 from stack.services import STRIPE_SECRET_KEY, create_checkout
 from tests.api.world import Metadata, Person, World
@@ -110,6 +113,43 @@ def test_refusals_keep_their_words(world: World, carla: Person) -> None:
     assert ask(world.anyone()).status_code == 401
     assert ask(carla, attempt="again").status_code == 400
     assert httpx.get(world.env["SUPABASE_URL"] + PATH).status_code == 405
+
+
+def test_the_gateway_looks_at_no_token() -> None:
+    """It knows the legacy secret alone, and would refuse who has a token by a signing key."""
+    functions = tomllib.loads((ROOT / "supabase/config.toml").read_text())["functions"]
+    for name, page in [("create-checkout", "supabase"), ("send-pushes", "push")]:
+        assert functions[name]["verify_jwt"] is False
+        command = f"supabase functions deploy {name} --no-verify-jwt\n"
+        assert command in (ROOT / f"docs/{page}.md").read_text()
+
+
+def test_a_token_that_nobody_signed_opens_no_checkout(carla: Person) -> None:
+    assert ask(replace(carla, token=carla.token[:-8] + "A" * 8)).status_code == 401
+
+
+def test_a_slash_at_the_site_s_end_is_no_part_of_its_pages(carla: Person, tmp_path: Path) -> None:
+    (port,) = free_ports(0)
+    function = create_checkout(
+        tmp_path,
+        port,
+        api_url=carla.env["SUPABASE_URL"],
+        anon_key=carla.env["SUPABASE_ANON_KEY"],
+        site_url="https://app.example/book/",
+        stripe_url="http://" + urlsplit(ask(carla).json()["url"]).netloc,
+    )
+    function.start()
+    try:
+        function.wait_ready()
+        wish = {"plan_code": "quick-chat", "attempt": str(uuid.uuid4())}
+        headers = {"Authorization": f"Bearer {carla.token}"}
+        answer = httpx.post(f"http://127.0.0.1:{port}/", json=wish, headers=headers, timeout=60)
+    finally:
+        function.stop()
+    session = session_of(answer)
+    home = "https://app.example/book"
+    assert session["success_url"] == f"{home}/request.html?checkout={{CHECKOUT_SESSION_ID}}"
+    assert session["cancel_url"] == f"{home}/index.html?cancelled"
 
 
 @pytest.mark.parametrize(

@@ -422,6 +422,23 @@ def test_a_lost_dispute_over_a_part_takes_back_no_more(
     assert not shared.value("select is_refunded from dispatch.payments")
 
 
+def test_what_was_taken_back_in_a_database_that_is_strict(db: Database) -> None:
+    """Some set this for functions of their own: to take the first of several rows is an error."""
+    paid(db, amount_total=999, currency="usd")
+    strict = f"alter database {db.name} set plpgsql.extra_errors = 'all'"
+    db.superuser().execute(strict.encode())
+    for event, expected in [
+        (at(1, dispute("pi_1", "created")), "disputed"),
+        (at(2, dispute("pi_1", "closed", "lost")), "dispute_lost"),
+        (at(3, dispute("pi_1", "created")), "dispute_lost"),
+        # Taken back twice before it was booked.
+        (refund("pi_2"), "refunded"),
+        (refund("pi_2"), "refunded"),
+        (checkout(db.make_customer(), payment="pi_2"), "request_created"),
+    ]:
+        assert outcome(db, event) == expected
+
+
 def part(event: Event, amount: int, **fields: object) -> Event:
     """Of a payment of 999."""
     event["data"]["object"] |= {"amount": amount, "currency": "usd"} | fields

@@ -8,6 +8,18 @@ import pytest
 from stack import ROOT
 from tests.database import Database
 
+# What a project may have of its own, beside ours.
+THEIRS = """
+    create table public.articles (id bigint primary key);
+    create policy rooms on realtime.messages
+    for select to authenticated using (realtime.topic() like 'room:%');
+    create function public.make_profile() returns trigger
+    language plpgsql security definer set search_path = ''
+    as $$ begin insert into public.mechanics (id) values (new.id); return new; end $$;
+    create trigger make_profile after insert on auth.users
+    for each row execute function public.make_profile()
+"""
+
 
 def populate(db: Database) -> None:
     """A marketplace in use: somebody in each role, and a request in each state."""
@@ -20,6 +32,7 @@ def populate(db: Database) -> None:
         update = "update session_requests set status = %s, mechanic_id = %s where id = %s"
         db.sql(update, status, taken, db.make_request(customer))
     db.make_request(customer, preferred=favourite)
+    db.superuser().execute(THEIRS)
 
 
 @pytest.mark.parametrize("is_populated", [False, True])

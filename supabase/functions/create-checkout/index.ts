@@ -13,7 +13,7 @@ const SUPABASE_URL = env("SUPABASE_URL");
 // which may be one for each app, and none called default.
 const KEYS = JSON.parse(Deno.env.get("SUPABASE_PUBLISHABLE_KEYS") || "{}");
 const API_KEY = KEYS.default ?? Object.values(KEYS)[0] ?? env("SUPABASE_ANON_KEY");
-const SITE_URL = env("SITE_URL");
+const SITE_URL = env("SITE_URL").replace(/\/+$/, "");
 const SUCCESS_URL = `${SITE_URL}/request.html?checkout={CHECKOUT_SESSION_ID}`;
 
 const api = new URL(Deno.env.get("STRIPE_API_URL") ?? "https://api.stripe.com");
