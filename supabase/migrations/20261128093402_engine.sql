@@ -2827,6 +2827,36 @@ from public, anon, authenticated, service_role;
 
 -- Who is online, and whom a customer would book again.
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.announce_each(p_request_ids uuid[], p_at timestamptz)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_id uuid;
+begin
+    foreach v_id in array p_request_ids loop
+        begin
+            update dispatch.requests set announced_at = p_at where id = v_id;
+        exception
+            -- Some trigger of the marketplace's own: what a mechanic does with other requests, or is
+            -- done to them, does not wait for this one.
+            when others then
+                raise warning 'request % could not be moved on: %', v_id, sqlerrm;
+        end;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.announce_each(uuid[], timestamptz) is
+'Moves these requests on, which the caller of this has locked: from p_at on they are the next '
+'favourite''s, or everyone''s (null: as the clock says). One that raises is left to the sweep.';
+revoke all on function dispatch.announce_each(uuid[], timestamptz)
+from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
 create or replace function dispatch.announce_ended(
     p_mechanic_id uuid,
     p_besides_id uuid default null
@@ -2857,10 +2887,8 @@ begin
     end if;
     perform dispatch.write_turns(array[p_mechanic_id], null, p_besides_id);
     -- What somebody holds is announced by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.preferred_mechanic_id = p_mechanic_id
@@ -2869,7 +2897,9 @@ begin
                 and r.status = 'pending' and r.announced_at is null
                 and r.window_ends_at <= now()
             for update skip locked
-        ));
+        ),
+        now()
+    );
 end;
 $$;
 
@@ -2976,6 +3006,7 @@ begin
     exception
         when lock_not_available then return 0;
     end;
+    set constraints all immediate;  -- as dispatch.sweep
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- last_seen_at stays: it is when the mechanic was last seen.
     -- An array, as a join may run its inner side, and with it the limit, more than once.
@@ -3280,6 +3311,7 @@ begin
         -- What they left unanswered before, seen late, does not undo that they are back. After their
         -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
         if v_is_back then
+            set constraints all immediate;  -- so that dispatch.announce_each sees what raises
             perform dispatch.announce_ended(v_mechanic.id);
         end if;
     end if;
@@ -3326,10 +3358,8 @@ as $$
 begin
     -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
     -- the sweep. What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = null
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.id = any(array(
@@ -3340,7 +3370,9 @@ begin
                 and r.id is distinct from p_besides_id
                 and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
             for update skip locked
-        ));
+        ),
+        null
+    );
 end;
 $$;
 
@@ -3664,10 +3696,8 @@ as $$
 begin
     -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
     -- does not wait for it either (dispatch.priority_window), and dispatch.follow_sessions comes by.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.preferred_mechanic_id = p_mechanic_id
@@ -3683,7 +3713,9 @@ begin
                     )
                 )
             for update skip locked
-        ));
+        ),
+        now()
+    );
 end;
 $$;
 
@@ -3774,6 +3806,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    set constraints all immediate;  -- as dispatch.sweep
     perform dispatch.end_lost_windows(w.mechanic_id)
     from (
         select distinct r.preferred_mechanic_id as mechanic_id
@@ -4493,11 +4526,14 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- A trigger of the marketplace's may suspend another within this one's statement.
+    v_leaving constant text := coalesce(current_setting('dispatch.leaving', true), '');
 begin
     -- For dispatch.note_silence: no row that this statement changes may be changed by its trigger.
     perform set_config('dispatch.leaving', 'yes', true);
     perform dispatch.write_turns(array[old.id]);
-    perform set_config('dispatch.leaving', '', true);
+    perform set_config('dispatch.leaving', v_leaving, true);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;
@@ -4861,11 +4897,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not dispatch.is_approved_mechanic(old.id) then
-        update dispatch.requests
-        set announced_at = now()
-        where
-            preferred_mechanic_id = old.id
-            and is_pending and announced_at is null and window_began_at is not null;
+        perform dispatch.announce_each(
+            array(
+                select r.id from dispatch.requests as r
+                where
+                    r.preferred_mechanic_id = old.id
+                    and r.is_pending and r.announced_at is null and r.window_began_at is not null
+                for update
+            ),
+            now()
+        );
     end if;
     return null;
 end;
@@ -5573,6 +5614,8 @@ begin
             end if;
         end if;
     end if;
+    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
+    set constraints all immediate;
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
     -- going back gives it up at once, and each finds its answer while the others go on.
     begin
@@ -5686,6 +5729,7 @@ begin
     end if;
     -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
     if v_request.announced_at is null then
+        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
         exception
@@ -5733,6 +5777,7 @@ begin
     if v_detail is not null and not v_is_stranded then
         perform dispatch.raise_error(v_detail);
     end if;
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
@@ -5780,6 +5825,7 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
     perform dispatch.require_own_request(v_request, 'mechanic');
     if v_request.status = 'accepted' then
+        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
         exception
@@ -5866,6 +5912,7 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
+            set constraints all immediate;  -- as dispatch.accept_request
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
@@ -6861,6 +6908,7 @@ begin
             )
         )
     );
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if v_is_over then
             update public.session_requests
@@ -7087,30 +7135,32 @@ begin
         return;
     end if;
 
+    set constraints all immediate;  -- so that dispatch.announce_each sees what raises
     -- What moves on now is logged without an actor: by whom, the other is not to learn.
     perform set_config('request.jwt.claims', '', true);
     perform set_config('request.jwt.claim.sub', '', true);
-    begin
-        perform dispatch.write_turns(v_mechanic_ids, v_users);
-        if p_is_blocked then
-            insert into dispatch.blocks (user_id, other_id, is_theirs)
-            values (p_user_id, p_other_id, true), (p_other_id, p_user_id, false);
-            update dispatch.requests
-            set announced_at = now()
-            where
-                customer_id = any(v_users) and preferred_mechanic_id = any(v_mechanic_ids)
-                and is_pending and announced_at is null and window_began_at is not null;
-        else
-            delete from dispatch.blocks as b
-            where
-                (b.user_id, b.other_id, b.is_theirs)
-                in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
-        end if;
-    exception
-        when others then
-            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
-            raise;
-    end;
+    perform dispatch.write_turns(v_mechanic_ids, v_users);
+    if p_is_blocked then
+        insert into dispatch.blocks (user_id, other_id, is_theirs)
+        values (p_user_id, p_other_id, true), (p_other_id, p_user_id, false);
+        perform dispatch.announce_each(
+            array(
+                select r.id from dispatch.requests as r
+                where
+                    r.customer_id = any(v_users)
+                    and r.preferred_mechanic_id = any(v_mechanic_ids)
+                    and r.is_pending and r.announced_at is null
+                    and r.window_began_at is not null
+                for update
+            ),
+            now()
+        );
+    else
+        delete from dispatch.blocks as b
+        where
+            (b.user_id, b.other_id, b.is_theirs)
+            in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
+    end if;
     perform set_config('request.jwt.claims', v_claims, true);
     perform set_config('request.jwt.claim.sub', v_claim, true);
 end;
@@ -8088,6 +8138,7 @@ begin
         end if;
     end if;
 
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(
@@ -8598,6 +8649,8 @@ begin
         v_subject := v_payment;
     end if;
 
+    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
+    set constraints all immediate;
     -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
     -- "perform", which would plan and run a query.)
     v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
@@ -9211,6 +9264,8 @@ declare
     v_delivery constant text := coalesce(current_setting('dispatch.delivery', true), '');
     v_sweeping constant text := coalesce(current_setting('dispatch.sweeping', true), '');
 begin
+    -- What the marketplace defers is asked of each: at the commit, one that raises stopped them all.
+    set constraints all immediate;
     -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
     perform set_config(
         'dispatch.delivery',

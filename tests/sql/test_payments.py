@@ -19,6 +19,8 @@ TRIGGER = """
 create function theirs() returns trigger language plpgsql as 'begin {}; end';
 create trigger theirs before insert on session_requests for each row execute function theirs()
 """
+DEFERRED = TRIGGER.replace("create trigger theirs before", "create constraint trigger theirs after")
+DEFERRED = DEFERRED.replace("for each row", "deferrable initially deferred for each row")
 
 
 def process(db: Database, event: Event) -> Row:
@@ -761,9 +763,10 @@ def test_what_was_configured_survives_an_upgrade(db: Database) -> None:
         "alter table session_requests add constraint no check (plan_code <> 'free-diagnostic')",
         "alter table session_requests alter column customer_name set not null",
         TRIGGER.format("raise exception $m$Zoe Quill owes us$m$"),
+        DEFERRED.format("raise exception $m$Zoe Quill owes us$m$"),
         TRIGGER.format("return null"),
     ],
-    ids=["not null", "check", "a nameless customer", "raises", "without a word"],
+    ids=["not null", "check", "a nameless customer", "raises", "at the commit", "without a word"],
 )
 def test_a_free_booking_that_is_refused_shows_no_row(db: Database, refuse: str) -> None:
     db.sql(refuse)
@@ -801,8 +804,9 @@ def test_what_a_trigger_says_to_the_caller_and_what_passes_are_not_hidden(db: Da
         ("reopen_session_request", "pending"),
     ],
 )
+@pytest.mark.parametrize("deferred", [False, True])
 def test_no_write_that_is_refused_shows_its_row(
-    db: Database, function: str, status: str | None
+    db: Database, function: str, status: str | None, *, deferred: bool
 ) -> None:
     """The mechanic who accepts has not even been told the customer's name."""
     mechanic = db.make_mechanic()
@@ -811,7 +815,11 @@ def test_no_write_that_is_refused_shows_its_row(
         rpc(db.connect(mechanic), "accept_session_request", request_id=request)
         db.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
     broken = f"status <> '{status}'" if status else "notification_sent_at is null"
-    db.sql(f"alter table session_requests add constraint no check ({broken}) not valid")
+    if deferred:
+        raises = f"if not (new.{broken}) then raise exception $m$Zoe Quill$m$; end if; return null"
+        db.sql(DEFERRED.replace(" insert ", " update ").format(raises.replace("'", "''")))
+    else:
+        db.sql(f"alter table session_requests add constraint no check ({broken}) not valid")
     of_customer = function.startswith(("cancel", "broadcast", "reopen"))
     caller = db.request(request)["customer_id"] if of_customer else mechanic
     with db.unchanged(), pytest.raises(psycopg.Error) as raised:
