@@ -205,7 +205,7 @@ from (
         '{enable_sort=off}'
     ),
     ('dispatch.priority_window', '983c20bfe422163539a08afc1426af08', '{}'),
-    ('dispatch.refusal', 'ba8736d188c2aef3d108036f70522e56', '{}'),
+    ('dispatch.refusal', '0aceb2f149238d1af736c7d5cdbec7c7', '{}'),
     ('dispatch.release_windows', '650944069bf7fa51d0d8d8f0f373b2c3', '{}'),
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
     ('dispatch.route_request', 'a004ac8dd1da79c1a565df46591c1c01', '{}'),
