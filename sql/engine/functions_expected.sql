@@ -208,7 +208,7 @@ from (
     ('dispatch.refusal', '0aceb2f149238d1af736c7d5cdbec7c7', '{}'),
     ('dispatch.release_windows', '650944069bf7fa51d0d8d8f0f373b2c3', '{}'),
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
-    ('dispatch.route_request', 'a004ac8dd1da79c1a565df46591c1c01', '{}'),
+    ('dispatch.route_request', 'aa8979d2ca1d36e978f82181a38e1245', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
     ('dispatch.take_steps', '40a08180e7da8bc71a616e6117ebb362', '{}'),
