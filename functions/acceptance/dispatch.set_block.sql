@@ -47,9 +47,9 @@ begin
                     and r.preferred_mechanic_id = any(v_mechanic_ids)
                     and r.is_pending and r.announced_at is null
                     and r.window_began_at is not null
-                for update
             ),
-            now()
+            now(),
+            v_mechanic_ids
         );
     else
         delete from dispatch.blocks as b

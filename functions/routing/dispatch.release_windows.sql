@@ -15,9 +15,9 @@ begin
                 where
                     r.preferred_mechanic_id = old.id
                     and r.is_pending and r.announced_at is null and r.window_began_at is not null
-                for update
             ),
-            now()
+            now(),
+            array[old.id]
         );
     end if;
     return null;

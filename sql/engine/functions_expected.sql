@@ -23,7 +23,7 @@ from (
     ('dispatch.release_request', '542352883ebcd4ccda565e009f23614e', '{}'),
     ('dispatch.reopen_request', '8fe1b26ed871774a4b66c68f8fd1859b', '{}'),
     ('dispatch.require_own_request', 'a4f88631b081abb36b24d14792b01fc4', '{}'),
-    ('dispatch.set_block', '117e2e4d3fb8a5a99ac26c5f2acc5b61', '{}'),
+    ('dispatch.set_block', 'dfd854d1b826e62c324a416695767fda', '{}'),
     ('dispatch.set_customer_block', '4887c52204f77afc56890fc5e2b17651', '{}'),
     ('dispatch.set_mechanic_block', 'b296765725bae77e84ceaf1aa7d62059', '{}'),
     ('public.accept_session_request', '020b68997566136b27141d02b2e9978b', '{}'),
@@ -140,7 +140,7 @@ from (
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),
     ('dispatch.weigh_disputes', '4724ec50da639392ca7dece3d551dbc1', '{}'),
-    ('dispatch.announce_each', '0c08816cf3302cee439ce6543da58922', '{}'),
+    ('dispatch.announce_each', 'c10239068bc41e1b06ee96275a1bcd54', '{}'),
     (
         'dispatch.announce_ended', '7f70dc0f378df5849e5698b044efcf99',
         '{enable_sort=off}'
@@ -206,7 +206,7 @@ from (
     ),
     ('dispatch.priority_window', '983c20bfe422163539a08afc1426af08', '{}'),
     ('dispatch.refusal', '0aceb2f149238d1af736c7d5cdbec7c7', '{}'),
-    ('dispatch.release_windows', '650944069bf7fa51d0d8d8f0f373b2c3', '{}'),
+    ('dispatch.release_windows', '6b256ac31692ab619e657f1aec4c7028', '{}'),
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
     ('dispatch.route_request', 'aa8979d2ca1d36e978f82181a38e1245', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),

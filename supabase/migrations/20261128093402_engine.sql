@@ -2827,7 +2827,11 @@ from public, anon, authenticated, service_role;
 
 -- Who is online, and whom a customer would book again.
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
-create or replace function dispatch.announce_each(p_request_ids uuid[], p_at timestamptz)
+create or replace function dispatch.announce_each(
+    p_request_ids uuid[],
+    p_at timestamptz,
+    p_mechanic_ids uuid[] default null
+)
 returns void
 language plpgsql
 volatile
@@ -2839,7 +2843,13 @@ declare
 begin
     foreach v_id in array p_request_ids loop
         begin
-            update dispatch.requests set announced_at = p_at where id = v_id;
+            -- Whoever held it may have moved it on. (The status as text, as in
+            -- dispatch.unannounced_requests.)
+            update dispatch.requests
+            set announced_at = p_at
+            where
+                id = v_id and status = 'pending' and announced_at is null
+                and (p_mechanic_ids is null or preferred_mechanic_id = any(p_mechanic_ids));
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or is
             -- done to them, does not wait for this one.
@@ -2850,10 +2860,11 @@ begin
 end;
 $$;
 
-comment on function dispatch.announce_each(uuid[], timestamptz) is
-'Moves these requests on, which the caller of this has locked: from p_at on they are the next '
-'favourite''s, or everyone''s (null: as the clock says). One that raises is left to the sweep.';
-revoke all on function dispatch.announce_each(uuid[], timestamptz)
+comment on function dispatch.announce_each(uuid[], timestamptz, uuid[]) is
+'Moves those of these requests on that wait, and are for one of these mechanics (null: for anybody): '
+'from p_at on they are the next favourite''s, or everyone''s (null: as the clock says). One that '
+'raises is left to the sweep.';
+revoke all on function dispatch.announce_each(uuid[], timestamptz, uuid[])
 from public, anon, authenticated, service_role;
 
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
@@ -4911,9 +4922,9 @@ begin
                 where
                     r.preferred_mechanic_id = old.id
                     and r.is_pending and r.announced_at is null and r.window_began_at is not null
-                for update
             ),
-            now()
+            now(),
+            array[old.id]
         );
     end if;
     return null;
@@ -7161,9 +7172,9 @@ begin
                     and r.preferred_mechanic_id = any(v_mechanic_ids)
                     and r.is_pending and r.announced_at is null
                     and r.window_began_at is not null
-                for update
             ),
-            now()
+            now(),
+            v_mechanic_ids
         );
     else
         delete from dispatch.blocks as b
