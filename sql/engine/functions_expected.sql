@@ -104,7 +104,7 @@ from (
     ('dispatch.explain_routing', 'b754d49966b7780bdd389840d9f3c492', '{}'),
     ('dispatch.health', '1d3c282c108adadb3d9a1dbeba2455fc', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
-    ('dispatch.payment_checks', '4b71903c9b253474925a46c500af26bb', '{}'),
+    ('dispatch.payment_checks', 'ee5fb6bd0d3b345b2712d26f812396c7', '{}'),
     (
         'dispatch.policy_fingerprints', '81d9e124a7e3bca161d00426c9724832',
         '{quote_all_identifiers=off}'
@@ -117,12 +117,12 @@ from (
     ('dispatch.push_checks', '67966fb38935dc310d69ff06894b8717', '{}'),
     ('dispatch.realtime_checks', '012c68b1af55b641d76282c180202374', '{}'),
     ('dispatch.refused_output_plugins', '58a701c43930036c1b3665d296c9d6ea', '{}'),
-    ('dispatch.scrub_stripe_events', 'aae2b55bd81a8ed36d01a86e59d9236c', '{}'),
+    ('dispatch.scrub_stripe_events', 'a10d9028028e0475ce81ec9a9e34327f', '{}'),
     ('dispatch.scrubbed_event', '6dcafec2209cd555d00efbfc6def5ad6', '{}'),
     ('dispatch.session_checks', 'a12f08a50d7ee4ce192c965b635eaf39', '{}'),
     ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
-    ('dispatch.unsettled_requests', '1879ccb58689ca54554c53cee6415f19', '{}'),
+    ('dispatch.unsettled_requests', '743b24d7131970f7ce7d098fa14a18b2', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),
     ('dispatch.booking_error', '7b89e725f84ae853e28e90e5d2cb403a', '{}'),
     ('dispatch.cancel_refunded', '3b5edab0cd4b4ddfdb1e13ad0ae285cb', '{}'),

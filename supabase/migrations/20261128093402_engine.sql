@@ -10199,7 +10199,7 @@ begin
             values
             (
                 'refunds_due', 'paid requests whose refund is due',
-                array['expired', 'cancelled', 'refund_failed', 'customer_gone']
+                array['expired', 'cancelled', 'refund_failed', 'request_gone']
             ),
             (
                 'requests_completed', 'requests accepted 24 hours ago and not completed',
@@ -10774,7 +10774,8 @@ revoke all on function dispatch.refused_output_plugins()
 from public, anon, authenticated, service_role;
 
 -- Changes dispatch.stripe_events. No trigger on auth.users, which is the platform's: whoever is
--- gone is found by their id, which stays. An event without it (a refund) names the same payment.
+-- gone is found by their id, which stays. An event without it (a refund) names the same payment. So
+-- is a request that a writer deleted.
 create or replace function dispatch.scrub_stripe_events(
     p_older_than interval,
     p_limit integer default 1000,
@@ -10793,7 +10794,11 @@ begin
         select
             e.payload #> '{data,object}' as session,
             dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id,
-            e.outcome = 'request_created' as is_booked
+            e.outcome = 'request_created' as is_booked,
+            e.outcome = 'request_created'
+            and not exists (select from public.session_requests as r where r.id = e.request_id)
+            -- Who does not see it does not know that it is gone.
+            and not row_security_active('public.session_requests') as is_deleted
         from dispatch.stripe_events as e
         where e.type like 'checkout.session.%'
     ),
@@ -10805,10 +10810,13 @@ begin
         cross join
             unnest(
                 array[
-                    c.session ->> 'id', c.session ->> 'payment_intent', c.session ->> 'customer'
+                    c.session ->> 'id',
+                    c.session ->> 'payment_intent',
+                    case when u.id is null then c.session ->> 'customer' end
                 ]
             ) as r (id)
-        where c.customer_id is not null and u.id is null and r.id is not null
+        where
+            (c.customer_id is not null and u.id is null or c.is_deleted) and r.id is not null
     ),
 
     found as (
@@ -10817,7 +10825,7 @@ begin
             e.outcome = 'request_created'
             and e.payload #>> '{data,object,payment_intent}' is not null
             and not exists (select from public.session_requests as r where r.id = e.request_id)
-            -- The log says what became of a request that went with its customer.
+            -- The log says what became of a request that is gone.
             and coalesce(
                 (
                     select
@@ -10863,7 +10871,7 @@ begin
         end,
         error = case
             when f.is_refund_due
-                then 'refund_due: paid, and the customer''s account is gone before it was completed'
+                then 'refund_due: paid, and the request is gone before it was completed'
             when f.is_unsettled then 'customer_gone: this is of a payment that was booked'
             -- What their trigger said may name somebody.
             else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
@@ -10876,8 +10884,9 @@ end;
 $$;
 
 comment on function dispatch.scrub_stripe_events(interval, integer, timestamptz) is
-'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, '
-'and of those older than this at p_now. Ids and amounts stay. Returns how many.';
+'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, of '
+'requests that were deleted, and of those older than this at p_now. Ids and amounts stay. Returns '
+'how many.';
 revoke all on function dispatch.scrub_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -11199,9 +11208,9 @@ begin
     )
     union all
     (
-        -- Noted by dispatch.scrub_stripe_events: the request went with the account.
+        -- Noted by dispatch.scrub_stripe_events: the request went with the account, or was deleted.
         select
-            'customer_gone', e.scrubbed_at, e.request_id,
+            'request_gone', e.scrubbed_at, e.request_id,
             e.payload #>> '{data,object,payment_intent}',
             e.payload #> '{data,object,amount_total}',
             e.payload #>> '{data,object,currency}'
@@ -11209,6 +11218,8 @@ begin
         where
             e.outcome = 'request_created' and e.subject is not null
             and e.error like 'refund_due:%'
+            -- (Their table may have been emptied, and filled again.)
+            and not exists (select from public.session_requests as s where s.id = e.request_id)
             and not exists (
                 select from dispatch.stripe_events as r
                 where
@@ -11248,7 +11259,7 @@ $$;
 
 comment on function dispatch.unsettled_requests(timestamptz, integer) is
 'What somebody must look at, oldest first of each reason, p_limit of each kind. A refund is due: '
-'expired, cancelled, refund_failed, customer_gone. Nobody comes: mechanic_gone, not_completed (24 '
+'expired, cancelled, refund_failed, request_gone. Nobody comes: mechanic_gone, not_completed (24 '
 'hours after the accept). The customer''s bank asks: disputed. Amounts as Stripe has them.';
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;

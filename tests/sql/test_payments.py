@@ -903,15 +903,20 @@ def test_what_a_trigger_said_of_somebody_goes_too(db: Database) -> None:
     assert entry["error"] == "refused by the marketplace: P0001"
 
 
+@pytest.mark.parametrize("by", ["its customer", "a writer"])
 @pytest.mark.parametrize("state", ["pending", "accepted", "expired", "cancelled", "completed"])
-def test_who_deletes_their_account_before_the_session_has_a_refund_due(
-    shared: Database, state: str
+def test_what_is_deleted_before_it_was_completed_has_a_refund_due(
+    shared: Database, state: str, by: str
 ) -> None:
+    """With their account, or by hand."""
     request = paid(shared, state=state, **price(999))
-    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    if by == "its customer":
+        shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    else:
+        shared.sql("delete from session_requests where id = %s", request)
     assert shared.sql("select id from session_requests") == []
     shared.value("select dispatch.prune_stripe_events('180 days')")
-    due = [] if state == "completed" else [("customer_gone", "pi_1")]
+    due = [] if state == "completed" else [("request_gone", "pi_1")]
     assert unsettled(shared) == due
     assert set(unwell(shared)) == ({"refunds_due"} if due else set())
     if due:
@@ -936,7 +941,7 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
     shared.sql(retention)
     shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
     shared.sql(retention)
-    due = [] if state == "completed" else [("customer_gone", "pi_1")]
+    due = [] if state == "completed" else [("request_gone", "pi_1")]
     assert unsettled(shared) == due
     shared.sql("update dispatch.request_events set created_at = now() - interval '91 days'")
     shared.sql("update dispatch.request_events set delivered_at = now()")
@@ -946,14 +951,18 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
 
 @pytest.mark.parametrize("is_later", [False, True])
 @pytest.mark.parametrize("what", ["disputed", "refund_failed"])
-def test_what_the_bank_says_outlives_the_customer_s_account(
-    shared: Database, what: str, is_later: bool
+@pytest.mark.parametrize("gone", ["the account", "the request"])
+def test_what_the_bank_says_outlives_the_customer_s_account_and_the_request(
+    shared: Database, what: str, is_later: bool, gone: str
 ) -> None:
     request = paid(shared, state="completed", **price(999))
     said = dispute("pi_1", "created") if what == "disputed" else failed_refund("pi_1")
     if not is_later:
         process(shared, said)
-    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    if gone == "the account":
+        shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    else:
+        shared.sql("delete from session_requests where id = %s", request)
     shared.value("select dispatch.prune_stripe_events('180 days')")
     if is_later:
         process(shared, said)
