@@ -23,8 +23,8 @@ begin
                 id = v_id and status = 'pending' and announced_at is null
                 and (p_mechanic_ids is null or preferred_mechanic_id = any(p_mechanic_ids));
         exception
-            -- Some trigger of the marketplace's own: what a mechanic does with other requests, or is
-            -- done to them, does not wait for this one.
+            -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
+            -- is done to them, does not wait for this one.
             when others then
                 raise warning 'request % could not be moved on: %', v_id, sqlerrm;
         end;
@@ -33,8 +33,8 @@ end;
 $$;
 
 comment on function dispatch.announce_each(uuid[], timestamptz, uuid[]) is
-'Moves those of these requests on that wait, and are for one of these mechanics (null: for anybody): '
-'from p_at on they are the next favourite''s, or everyone''s (null: as the clock says). One that '
+'Moves those of these requests on that wait and are for one of these mechanics (null: anybody). '
+'From p_at on they are the next favourite''s, or everyone''s (null: as the clock says). One that '
 'raises is left to the sweep.';
 revoke all on function dispatch.announce_each(uuid[], timestamptz, uuid[])
 from public, anon, authenticated, service_role;
