@@ -43,6 +43,11 @@ POISON = """
     for each row execute function public.poison()
 """
 
+# The same at the commit, if nobody asks before.
+DEFERRED_POISON = POISON.replace(
+    "create trigger poison before update", "create constraint trigger poison after update"
+).replace("for each row", "deferrable initially deferred for each row")
+
 
 def rows(connection: Connection, query: str, *params: object) -> list[Row]:
     cursor = connection.cursor(row_factory=dict_row)

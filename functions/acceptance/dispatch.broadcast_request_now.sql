@@ -20,6 +20,7 @@ begin
     end if;
     -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
     if v_request.announced_at is null then
+        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
         exception

@@ -43,6 +43,7 @@ begin
             )
         )
     );
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if v_is_over then
             update public.session_requests

@@ -31,30 +31,32 @@ begin
         return;
     end if;
 
+    set constraints all immediate;  -- so that dispatch.announce_each sees what raises
     -- What moves on now is logged without an actor: by whom, the other is not to learn.
     perform set_config('request.jwt.claims', '', true);
     perform set_config('request.jwt.claim.sub', '', true);
-    begin
-        perform dispatch.write_turns(v_mechanic_ids, v_users);
-        if p_is_blocked then
-            insert into dispatch.blocks (user_id, other_id, is_theirs)
-            values (p_user_id, p_other_id, true), (p_other_id, p_user_id, false);
-            update dispatch.requests
-            set announced_at = now()
-            where
-                customer_id = any(v_users) and preferred_mechanic_id = any(v_mechanic_ids)
-                and is_pending and announced_at is null and window_began_at is not null;
-        else
-            delete from dispatch.blocks as b
-            where
-                (b.user_id, b.other_id, b.is_theirs)
-                in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
-        end if;
-    exception
-        when others then
-            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
-            raise;
-    end;
+    perform dispatch.write_turns(v_mechanic_ids, v_users);
+    if p_is_blocked then
+        insert into dispatch.blocks (user_id, other_id, is_theirs)
+        values (p_user_id, p_other_id, true), (p_other_id, p_user_id, false);
+        perform dispatch.announce_each(
+            array(
+                select r.id from dispatch.requests as r
+                where
+                    r.customer_id = any(v_users)
+                    and r.preferred_mechanic_id = any(v_mechanic_ids)
+                    and r.is_pending and r.announced_at is null
+                    and r.window_began_at is not null
+            ),
+            now(),
+            v_mechanic_ids
+        );
+    else
+        delete from dispatch.blocks as b
+        where
+            (b.user_id, b.other_id, b.is_theirs)
+            in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
+    end if;
     perform set_config('request.jwt.claims', v_claims, true);
     perform set_config('request.jwt.claim.sub', v_claim, true);
 end;

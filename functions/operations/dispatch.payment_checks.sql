@@ -90,7 +90,7 @@ begin
             values
             (
                 'refunds_due', 'paid requests whose refund is due',
-                array['expired', 'cancelled', 'refund_failed', 'customer_gone']
+                array['expired', 'cancelled', 'refund_failed', 'request_gone']
             ),
             (
                 'requests_completed', 'requests accepted 24 hours ago and not completed',

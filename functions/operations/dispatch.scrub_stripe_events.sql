@@ -1,5 +1,6 @@
 -- Changes dispatch.stripe_events. No trigger on auth.users, which is the platform's: whoever is
--- gone is found by their id, which stays. An event without it (a refund) names the same payment.
+-- gone is found by their id, which stays. An event without it (a refund) names the same payment. So
+-- is a request that a writer deleted.
 create or replace function dispatch.scrub_stripe_events(
     p_older_than interval,
     p_limit integer default 1000,
@@ -18,7 +19,11 @@ begin
         select
             e.payload #> '{data,object}' as session,
             dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id,
-            e.outcome = 'request_created' as is_booked
+            e.outcome = 'request_created' as is_booked,
+            e.outcome = 'request_created'
+            and not exists (select from public.session_requests as r where r.id = e.request_id)
+            -- Who does not see it does not know that it is gone.
+            and not row_security_active('public.session_requests') as is_deleted
         from dispatch.stripe_events as e
         where e.type like 'checkout.session.%'
     ),
@@ -30,10 +35,13 @@ begin
         cross join
             unnest(
                 array[
-                    c.session ->> 'id', c.session ->> 'payment_intent', c.session ->> 'customer'
+                    c.session ->> 'id',
+                    c.session ->> 'payment_intent',
+                    case when u.id is null then c.session ->> 'customer' end
                 ]
             ) as r (id)
-        where c.customer_id is not null and u.id is null and r.id is not null
+        where
+            (c.customer_id is not null and u.id is null or c.is_deleted) and r.id is not null
     ),
 
     found as (
@@ -42,7 +50,7 @@ begin
             e.outcome = 'request_created'
             and e.payload #>> '{data,object,payment_intent}' is not null
             and not exists (select from public.session_requests as r where r.id = e.request_id)
-            -- The log says what became of a request that went with its customer.
+            -- The log says what became of a request that is gone.
             and coalesce(
                 (
                     select
@@ -88,7 +96,7 @@ begin
         end,
         error = case
             when f.is_refund_due
-                then 'refund_due: paid, and the customer''s account is gone before it was completed'
+                then 'refund_due: paid, and the request is gone before it was completed'
             when f.is_unsettled then 'customer_gone: this is of a payment that was booked'
             -- What their trigger said may name somebody.
             else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
@@ -101,7 +109,8 @@ end;
 $$;
 
 comment on function dispatch.scrub_stripe_events(interval, integer, timestamptz) is
-'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, '
-'and of those older than this at p_now. Ids and amounts stay. Returns how many.';
+'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, of '
+'requests that were deleted, and of those older than this at p_now. Ids and amounts stay. Returns '
+'how many.';
 revoke all on function dispatch.scrub_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;

@@ -74,9 +74,9 @@ begin
     )
     union all
     (
-        -- Noted by dispatch.scrub_stripe_events: the request went with the account.
+        -- Noted by dispatch.scrub_stripe_events: the request went with the account, or was deleted.
         select
-            'customer_gone', e.scrubbed_at, e.request_id,
+            'request_gone', e.scrubbed_at, e.request_id,
             e.payload #>> '{data,object,payment_intent}',
             e.payload #> '{data,object,amount_total}',
             e.payload #>> '{data,object,currency}'
@@ -84,6 +84,8 @@ begin
         where
             e.outcome = 'request_created' and e.subject is not null
             and e.error like 'refund_due:%'
+            -- (Their table may have been emptied, and filled again.)
+            and not exists (select from public.session_requests as s where s.id = e.request_id)
             and not exists (
                 select from dispatch.stripe_events as r
                 where
@@ -123,7 +125,7 @@ $$;
 
 comment on function dispatch.unsettled_requests(timestamptz, integer) is
 'What somebody must look at, oldest first of each reason, p_limit of each kind. A refund is due: '
-'expired, cancelled, refund_failed, customer_gone. Nobody comes: mechanic_gone, not_completed (24 '
+'expired, cancelled, refund_failed, request_gone. Nobody comes: mechanic_gone, not_completed (24 '
 'hours after the accept). The customer''s bank asks: disputed. Amounts as Stripe has them.';
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;

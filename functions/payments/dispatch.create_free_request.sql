@@ -66,6 +66,7 @@ begin
         end if;
     end if;
 
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(

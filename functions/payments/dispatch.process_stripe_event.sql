@@ -103,6 +103,8 @@ begin
         v_subject := v_payment;
     end if;
 
+    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
+    set constraints all immediate;
     -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
     -- "perform", which would plan and run a query.)
     v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;

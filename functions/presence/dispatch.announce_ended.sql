@@ -29,10 +29,8 @@ begin
     end if;
     perform dispatch.write_turns(array[p_mechanic_id], null, p_besides_id);
     -- What somebody holds is announced by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.preferred_mechanic_id = p_mechanic_id
@@ -41,7 +39,9 @@ begin
                 and r.status = 'pending' and r.announced_at is null
                 and r.window_ends_at <= now()
             for update skip locked
-        ));
+        ),
+        now()
+    );
 end;
 $$;
 

@@ -29,6 +29,7 @@ begin
     exception
         when lock_not_available then return 0;
     end;
+    set constraints all immediate;  -- as dispatch.sweep
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- last_seen_at stays: it is when the mechanic was last seen.
     -- An array, as a join may run its inner side, and with it the limit, more than once.

@@ -13,10 +13,8 @@ as $$
 begin
     -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
     -- the sweep. What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = null
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.id = any(array(
@@ -27,7 +25,9 @@ begin
                 and r.id is distinct from p_besides_id
                 and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
             for update skip locked
-        ));
+        ),
+        null
+    );
 end;
 $$;
 

@@ -1,4 +1,5 @@
 -- Who is online, and whom a customer would book again.
+\ir dispatch.announce_each.sql
 \ir dispatch.announce_ended.sql
 \ir dispatch.is_online.sql
 \ir dispatch.list_favorites.sql

@@ -12,10 +12,8 @@ as $$
 begin
     -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
     -- does not wait for it either (dispatch.priority_window), and dispatch.follow_sessions comes by.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.preferred_mechanic_id = p_mechanic_id
@@ -31,7 +29,9 @@ begin
                     )
                 )
             for update skip locked
-        ));
+        ),
+        now()
+    );
 end;
 $$;
 

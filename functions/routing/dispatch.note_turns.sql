@@ -6,11 +6,14 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- A trigger of the marketplace's may suspend another within this one's statement.
+    v_leaving constant text := coalesce(current_setting('dispatch.leaving', true), '');
 begin
     -- For dispatch.note_silence: no row that this statement changes may be changed by its trigger.
     perform set_config('dispatch.leaving', 'yes', true);
     perform dispatch.write_turns(array[old.id]);
-    perform set_config('dispatch.leaving', '', true);
+    perform set_config('dispatch.leaving', v_leaving, true);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;

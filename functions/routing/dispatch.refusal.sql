@@ -15,6 +15,8 @@ as $$
 declare
     v_at timestamptz;
     v_window record;
+    v_mechanic_id uuid;
+    v_ends_at timestamptz;
 begin
     if p_request.id is null or p_request.customer_id = p_user_id then
         return 'request_not_found';
@@ -29,8 +31,15 @@ begin
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.
     if p_request.announced_at is null then
-        v_at := p_now;
-        if p_request.status <> 'pending' then
+        if p_request.status = 'pending' then
+            v_at := p_now;
+            v_window := dispatch.priority_window(p_request, p_now);
+            v_mechanic_id := v_window.mechanic_id;
+            v_ends_at := v_window.ends_at;
+        else
+            -- Whoever it was for may be gone since.
+            v_mechanic_id := p_request.preferred_mechanic_id;
+            v_ends_at := p_request.window_ends_at;
             -- A writer may have moved the row's own times since. (The customer's topic is an index's.)
             v_at := least(
                 p_request.ended_at,
@@ -43,8 +52,7 @@ begin
                 )
             );
         end if;
-        v_window := dispatch.priority_window(p_request, v_at);
-        if v_window.mechanic_id is distinct from p_mechanic_id and v_window.ends_at > v_at then
+        if v_mechanic_id is distinct from p_mechanic_id and v_ends_at > v_at then
             return 'request_not_found';
         end if;
     end if;

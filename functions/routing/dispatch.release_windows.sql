@@ -9,11 +9,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not dispatch.is_approved_mechanic(old.id) then
-        update dispatch.requests
-        set announced_at = now()
-        where
-            preferred_mechanic_id = old.id
-            and is_pending and announced_at is null and window_began_at is not null;
+        perform dispatch.announce_each(
+            array(
+                select r.id from dispatch.requests as r
+                where
+                    r.preferred_mechanic_id = old.id
+                    and r.is_pending and r.announced_at is null and r.window_began_at is not null
+            ),
+            now(),
+            array[old.id]
+        );
     end if;
     return null;
 end;

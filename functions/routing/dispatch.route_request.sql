@@ -145,8 +145,10 @@ begin
             elsif v_granted_id is null then
                 v_granted_id := v_wanted_id;
             else
+                -- By another upsert of the same at once, which is waited for, they are there.
                 insert into dispatch.steps (request_id, turn, mechanic_id, window_minutes)
-                values (new.id, v_number, v_wanted_id, v_window_minutes);
+                values (new.id, v_number, v_wanted_id, v_window_minutes)
+                on conflict (request_id, turn) do nothing;
             end if;
         end loop;
 

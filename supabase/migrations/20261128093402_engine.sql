@@ -2846,6 +2846,47 @@ from public, anon, authenticated, service_role;
 
 -- Who is online, and whom a customer would book again.
 -- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
+create or replace function dispatch.announce_each(
+    p_request_ids uuid[],
+    p_at timestamptz,
+    p_mechanic_ids uuid[] default null
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_id uuid;
+begin
+    foreach v_id in array p_request_ids loop
+        begin
+            -- Whoever held it may have moved it on. (The status as text, as in
+            -- dispatch.unannounced_requests.)
+            update dispatch.requests
+            set announced_at = p_at
+            where
+                id = v_id and status = 'pending' and announced_at is null
+                and (p_mechanic_ids is null or preferred_mechanic_id = any(p_mechanic_ids));
+        exception
+            -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
+            -- is done to them, does not wait for this one.
+            when others then
+                raise warning 'request % could not be moved on: %', v_id, sqlerrm;
+        end;
+    end loop;
+end;
+$$;
+
+comment on function dispatch.announce_each(uuid[], timestamptz, uuid[]) is
+'Moves those of these requests on that wait and are for one of these mechanics (null: anybody). '
+'From p_at on they are the next favourite''s, or everyone''s (null: as the clock says). One that '
+'raises is left to the sweep.';
+revoke all on function dispatch.announce_each(uuid[], timestamptz, uuid[])
+from public, anon, authenticated, service_role;
+
+-- Changes public.session_requests, or dispatch.windows, through dispatch.requests.
 create or replace function dispatch.announce_ended(
     p_mechanic_id uuid,
     p_besides_id uuid default null
@@ -2876,10 +2917,8 @@ begin
     end if;
     perform dispatch.write_turns(array[p_mechanic_id], null, p_besides_id);
     -- What somebody holds is announced by them.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.preferred_mechanic_id = p_mechanic_id
@@ -2888,7 +2927,9 @@ begin
                 and r.status = 'pending' and r.announced_at is null
                 and r.window_ends_at <= now()
             for update skip locked
-        ));
+        ),
+        now()
+    );
 end;
 $$;
 
@@ -2995,6 +3036,7 @@ begin
     exception
         when lock_not_available then return 0;
     end;
+    set constraints all immediate;  -- as dispatch.sweep
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- last_seen_at stays: it is when the mechanic was last seen.
     -- An array, as a join may run its inner side, and with it the limit, more than once.
@@ -3299,6 +3341,7 @@ begin
         -- What they left unanswered before, seen late, does not undo that they are back. After their
         -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
         if v_is_back then
+            set constraints all immediate;  -- so that dispatch.announce_each sees what raises
             perform dispatch.announce_ended(v_mechanic.id);
         end if;
     end if;
@@ -3345,10 +3388,8 @@ as $$
 begin
     -- Written again as it is, it is looked at by the clock (dispatch.take_steps), and announced by
     -- the sweep. What somebody holds is written by them.
-    update dispatch.requests
-    set announced_at = null
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.id = any(array(
@@ -3359,7 +3400,9 @@ begin
                 and r.id is distinct from p_besides_id
                 and r.is_pending and r.announced_at is null and r.window_ends_at <= now()
             for update skip locked
-        ));
+        ),
+        null
+    );
 end;
 $$;
 
@@ -3683,10 +3726,8 @@ as $$
 begin
     -- What somebody holds is not waited for: they may wait for whoever called this. Whose turn it is
     -- does not wait for it either (dispatch.priority_window), and dispatch.follow_sessions comes by.
-    update dispatch.requests
-    set announced_at = now()
-    where
-        id = any(array(
+    perform dispatch.announce_each(
+        array(
             select r.id from dispatch.requests as r
             where
                 r.preferred_mechanic_id = p_mechanic_id
@@ -3702,7 +3743,9 @@ begin
                     )
                 )
             for update skip locked
-        ));
+        ),
+        now()
+    );
 end;
 $$;
 
@@ -3793,6 +3836,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    set constraints all immediate;  -- as dispatch.sweep
     perform dispatch.end_lost_windows(w.mechanic_id)
     from (
         select distinct r.preferred_mechanic_id as mechanic_id
@@ -4512,11 +4556,14 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- A trigger of the marketplace's may suspend another within this one's statement.
+    v_leaving constant text := coalesce(current_setting('dispatch.leaving', true), '');
 begin
     -- For dispatch.note_silence: no row that this statement changes may be changed by its trigger.
     perform set_config('dispatch.leaving', 'yes', true);
     perform dispatch.write_turns(array[old.id]);
-    perform set_config('dispatch.leaving', '', true);
+    perform set_config('dispatch.leaving', v_leaving, true);
     return case tg_op when 'DELETE' then old else new end;
 end;
 $$;
@@ -4808,6 +4855,8 @@ as $$
 declare
     v_at timestamptz;
     v_window record;
+    v_mechanic_id uuid;
+    v_ends_at timestamptz;
 begin
     if p_request.id is null or p_request.customer_id = p_user_id then
         return 'request_not_found';
@@ -4822,8 +4871,15 @@ begin
     -- Only a request that was not broadcast can have a window. What ended inside its window was
     -- never open to the others, and stays hidden from them.
     if p_request.announced_at is null then
-        v_at := p_now;
-        if p_request.status <> 'pending' then
+        if p_request.status = 'pending' then
+            v_at := p_now;
+            v_window := dispatch.priority_window(p_request, p_now);
+            v_mechanic_id := v_window.mechanic_id;
+            v_ends_at := v_window.ends_at;
+        else
+            -- Whoever it was for may be gone since.
+            v_mechanic_id := p_request.preferred_mechanic_id;
+            v_ends_at := p_request.window_ends_at;
             -- A writer may have moved the row's own times since. (The customer's topic is an index's.)
             v_at := least(
                 p_request.ended_at,
@@ -4836,8 +4892,7 @@ begin
                 )
             );
         end if;
-        v_window := dispatch.priority_window(p_request, v_at);
-        if v_window.mechanic_id is distinct from p_mechanic_id and v_window.ends_at > v_at then
+        if v_mechanic_id is distinct from p_mechanic_id and v_ends_at > v_at then
             return 'request_not_found';
         end if;
     end if;
@@ -4880,11 +4935,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not dispatch.is_approved_mechanic(old.id) then
-        update dispatch.requests
-        set announced_at = now()
-        where
-            preferred_mechanic_id = old.id
-            and is_pending and announced_at is null and window_began_at is not null;
+        perform dispatch.announce_each(
+            array(
+                select r.id from dispatch.requests as r
+                where
+                    r.preferred_mechanic_id = old.id
+                    and r.is_pending and r.announced_at is null and r.window_began_at is not null
+            ),
+            now(),
+            array[old.id]
+        );
     end if;
     return null;
 end;
@@ -5071,8 +5131,10 @@ begin
             elsif v_granted_id is null then
                 v_granted_id := v_wanted_id;
             else
+                -- By another upsert of the same at once, which is waited for, they are there.
                 insert into dispatch.steps (request_id, turn, mechanic_id, window_minutes)
-                values (new.id, v_number, v_wanted_id, v_window_minutes);
+                values (new.id, v_number, v_wanted_id, v_window_minutes)
+                on conflict (request_id, turn) do nothing;
             end if;
         end loop;
 
@@ -5592,6 +5654,8 @@ begin
             end if;
         end if;
     end if;
+    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
+    set constraints all immediate;
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
     -- going back gives it up at once, and each finds its answer while the others go on.
     begin
@@ -5705,6 +5769,7 @@ begin
     end if;
     -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
     if v_request.announced_at is null then
+        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
         exception
@@ -5752,6 +5817,7 @@ begin
     if v_detail is not null and not v_is_stranded then
         perform dispatch.raise_error(v_detail);
     end if;
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
@@ -5799,6 +5865,7 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
     perform dispatch.require_own_request(v_request, 'mechanic');
     if v_request.status = 'accepted' then
+        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
         exception
@@ -5885,6 +5952,7 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
+            set constraints all immediate;  -- as dispatch.accept_request
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
@@ -6880,6 +6948,7 @@ begin
             )
         )
     );
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if v_is_over then
             update public.session_requests
@@ -7106,30 +7175,32 @@ begin
         return;
     end if;
 
+    set constraints all immediate;  -- so that dispatch.announce_each sees what raises
     -- What moves on now is logged without an actor: by whom, the other is not to learn.
     perform set_config('request.jwt.claims', '', true);
     perform set_config('request.jwt.claim.sub', '', true);
-    begin
-        perform dispatch.write_turns(v_mechanic_ids, v_users);
-        if p_is_blocked then
-            insert into dispatch.blocks (user_id, other_id, is_theirs)
-            values (p_user_id, p_other_id, true), (p_other_id, p_user_id, false);
-            update dispatch.requests
-            set announced_at = now()
-            where
-                customer_id = any(v_users) and preferred_mechanic_id = any(v_mechanic_ids)
-                and is_pending and announced_at is null and window_began_at is not null;
-        else
-            delete from dispatch.blocks as b
-            where
-                (b.user_id, b.other_id, b.is_theirs)
-                in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
-        end if;
-    exception
-        when others then
-            perform dispatch.raise_refused(sqlstate, 'request_not_pending');
-            raise;
-    end;
+    perform dispatch.write_turns(v_mechanic_ids, v_users);
+    if p_is_blocked then
+        insert into dispatch.blocks (user_id, other_id, is_theirs)
+        values (p_user_id, p_other_id, true), (p_other_id, p_user_id, false);
+        perform dispatch.announce_each(
+            array(
+                select r.id from dispatch.requests as r
+                where
+                    r.customer_id = any(v_users)
+                    and r.preferred_mechanic_id = any(v_mechanic_ids)
+                    and r.is_pending and r.announced_at is null
+                    and r.window_began_at is not null
+            ),
+            now(),
+            v_mechanic_ids
+        );
+    else
+        delete from dispatch.blocks as b
+        where
+            (b.user_id, b.other_id, b.is_theirs)
+            in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
+    end if;
     perform set_config('request.jwt.claims', v_claims, true);
     perform set_config('request.jwt.claim.sub', v_claim, true);
 end;
@@ -8107,6 +8178,7 @@ begin
         end if;
     end if;
 
+    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(
@@ -8619,6 +8691,8 @@ begin
         v_subject := v_payment;
     end if;
 
+    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
+    set constraints all immediate;
     -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
     -- "perform", which would plan and run a query.)
     v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
@@ -9233,6 +9307,8 @@ declare
     v_delivery constant text := coalesce(current_setting('dispatch.delivery', true), '');
     v_sweeping constant text := coalesce(current_setting('dispatch.sweeping', true), '');
 begin
+    -- What the marketplace defers is asked of each: at the commit, one that raises stopped them all.
+    set constraints all immediate;
     -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
     perform set_config(
         'dispatch.delivery',
@@ -10156,7 +10232,7 @@ begin
             values
             (
                 'refunds_due', 'paid requests whose refund is due',
-                array['expired', 'cancelled', 'refund_failed', 'customer_gone']
+                array['expired', 'cancelled', 'refund_failed', 'request_gone']
             ),
             (
                 'requests_completed', 'requests accepted 24 hours ago and not completed',
@@ -10731,7 +10807,8 @@ revoke all on function dispatch.refused_output_plugins()
 from public, anon, authenticated, service_role;
 
 -- Changes dispatch.stripe_events. No trigger on auth.users, which is the platform's: whoever is
--- gone is found by their id, which stays. An event without it (a refund) names the same payment.
+-- gone is found by their id, which stays. An event without it (a refund) names the same payment. So
+-- is a request that a writer deleted.
 create or replace function dispatch.scrub_stripe_events(
     p_older_than interval,
     p_limit integer default 1000,
@@ -10750,7 +10827,11 @@ begin
         select
             e.payload #> '{data,object}' as session,
             dispatch.checkout_customer(e.payload #> '{data,object}') as customer_id,
-            e.outcome = 'request_created' as is_booked
+            e.outcome = 'request_created' as is_booked,
+            e.outcome = 'request_created'
+            and not exists (select from public.session_requests as r where r.id = e.request_id)
+            -- Who does not see it does not know that it is gone.
+            and not row_security_active('public.session_requests') as is_deleted
         from dispatch.stripe_events as e
         where e.type like 'checkout.session.%'
     ),
@@ -10762,10 +10843,13 @@ begin
         cross join
             unnest(
                 array[
-                    c.session ->> 'id', c.session ->> 'payment_intent', c.session ->> 'customer'
+                    c.session ->> 'id',
+                    c.session ->> 'payment_intent',
+                    case when u.id is null then c.session ->> 'customer' end
                 ]
             ) as r (id)
-        where c.customer_id is not null and u.id is null and r.id is not null
+        where
+            (c.customer_id is not null and u.id is null or c.is_deleted) and r.id is not null
     ),
 
     found as (
@@ -10774,7 +10858,7 @@ begin
             e.outcome = 'request_created'
             and e.payload #>> '{data,object,payment_intent}' is not null
             and not exists (select from public.session_requests as r where r.id = e.request_id)
-            -- The log says what became of a request that went with its customer.
+            -- The log says what became of a request that is gone.
             and coalesce(
                 (
                     select
@@ -10820,7 +10904,7 @@ begin
         end,
         error = case
             when f.is_refund_due
-                then 'refund_due: paid, and the customer''s account is gone before it was completed'
+                then 'refund_due: paid, and the request is gone before it was completed'
             when f.is_unsettled then 'customer_gone: this is of a payment that was booked'
             -- What their trigger said may name somebody.
             else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
@@ -10833,8 +10917,9 @@ end;
 $$;
 
 comment on function dispatch.scrub_stripe_events(interval, integer, timestamptz) is
-'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, '
-'and of those older than this at p_now. Ids and amounts stay. Returns how many.';
+'Takes what is personal out of up to p_limit Stripe events of customers whose account is gone, of '
+'requests that were deleted, and of those older than this at p_now. Ids and amounts stay. Returns '
+'how many.';
 revoke all on function dispatch.scrub_stripe_events(interval, integer, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -11161,9 +11246,9 @@ begin
     )
     union all
     (
-        -- Noted by dispatch.scrub_stripe_events: the request went with the account.
+        -- Noted by dispatch.scrub_stripe_events: the request went with the account, or was deleted.
         select
-            'customer_gone', e.scrubbed_at, e.request_id,
+            'request_gone', e.scrubbed_at, e.request_id,
             e.payload #>> '{data,object,payment_intent}',
             e.payload #> '{data,object,amount_total}',
             e.payload #>> '{data,object,currency}'
@@ -11171,6 +11256,8 @@ begin
         where
             e.outcome = 'request_created' and e.subject is not null
             and e.error like 'refund_due:%'
+            -- (Their table may have been emptied, and filled again.)
+            and not exists (select from public.session_requests as s where s.id = e.request_id)
             and not exists (
                 select from dispatch.stripe_events as r
                 where
@@ -11210,7 +11297,7 @@ $$;
 
 comment on function dispatch.unsettled_requests(timestamptz, integer) is
 'What somebody must look at, oldest first of each reason, p_limit of each kind. A refund is due: '
-'expired, cancelled, refund_failed, customer_gone. Nobody comes: mechanic_gone, not_completed (24 '
+'expired, cancelled, refund_failed, request_gone. Nobody comes: mechanic_gone, not_completed (24 '
 'hours after the accept). The customer''s bank asks: disputed. Amounts as Stripe has them.';
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;

@@ -283,11 +283,21 @@ def test_a_page_that_is_open_knows_it_before_its_next_heartbeat(
 @pytest.mark.parametrize(
     "statement", ["update mechanics set status = 'suspended'", "delete from auth.users"]
 )
+@pytest.mark.parametrize("nested", [False, True])
 def test_whoever_goes_late_in_the_day_is_not_set_away(
-    db: Database, people: list[str], statement: str
+    db: Database, people: list[str], statement: str, *, nested: bool
 ) -> None:
     """The sweep slept: whose turns ended is written as they go, several at once perhaps, and the
-    statement finds their rows as they were."""
+    statement finds their rows as they were; also where a trigger has others go meanwhile."""
+    if nested:
+        db.sql(
+            "create function theirs() returns trigger language plpgsql as $$ begin"
+            " update public.mechanics set status = case when status = 'approved' then 'suspended'"
+            f" else 'approved' end where id = '{db.make_mechanic()}';"
+            " return new; end $$;"
+            " create trigger a_theirs before update on session_requests"
+            " for each row execute function theirs()"
+        )
     for mechanic in people[:2]:
         let_pass(db, book(db, mechanic))
     late = [book(db, *people), book(db, people[TWO], people[ONE], people[THREE])]

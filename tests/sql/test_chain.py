@@ -1,5 +1,6 @@
 """Up to three favourites in turn: whose turn it is by the clock, and how it moves on."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.database import Database, Row, at_once, checkout, refused, rows, rpc, value
+from tests.database import Connection, Database, Row, at_once, checkout, refused, rows, rpc, value
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -390,6 +391,33 @@ def test_no_upsert_gives_anybody_a_turn(shared: Database, people: list[str], ask
             [request, shared.request(request)["customer_id"], Jsonb(metadata)],
         )
         assert shared.sql("select * from dispatch.steps") == steps
+
+
+@pytest.mark.parametrize("conflict", ["nothing", "update set notes = excluded.notes"])
+def test_one_upsert_twice_at_once_is_one_booking(
+    shared: Database, people: list[str], conflict: str
+) -> None:
+    """A press repeated: neither sees the row of the other before it is there."""
+    wish = {"preferred_mechanic_ids": ",".join(people[:3]), "routing_type": "priority_broadcast"}
+    request, customer = str(uuid.uuid4()), shared.make_customer()
+
+    def upsert(connection: Connection) -> None:
+        connection.execute(
+            "insert into session_requests (id, customer_id, session_type, metadata)"
+            f" values (%s, %s, 'chat', %s) on conflict (id) do {conflict}".encode(),
+            [request, customer, Jsonb(wish)],
+        )
+
+    one, two = (shared.connect(role="service_role") for _ in range(2))
+    with ThreadPoolExecutor() as pool:
+        with one.transaction():
+            upsert(one)
+            other = pool.submit(upsert, two)
+            shared.wait_until_blocked(two)
+        other.result()
+    assert shared.log(request) == ["priority_request"]
+    steps = shared.sql("select mechanic_id::text from dispatch.steps order by turn")
+    assert [each["mechanic_id"] for each in steps] == people[1:3]
 
 
 @pytest.mark.parametrize("ends", ["in time", "late", "accepted", "cancelled"])

@@ -295,6 +295,18 @@ def test_without_the_loop_a_later_notice_takes_along_what_was_left(shared: Datab
     assert [payload["request_id"] for _, payload in heard(ears, 4)] == [*left, last]
 
 
+def test_who_commits_in_two_phases_can_leave_the_notices_to_the_loop(shared: Database) -> None:
+    """PostgreSQL prepares no transaction that notifies."""
+    ears, backend = listen(shared, "session_requests_feed"), shared.connect(role="service_role")
+    shared.sql("select setval('dispatch.last_delivery', 1)")  # long ago
+    backend.execute("set dispatch.delivery = 'later'")
+    shared.make_request(connection=backend)
+    shared.owner.execute("select 1")
+    assert not list(ears.notifies(timeout=0.2))
+    shared.run_sweep(0.1)
+    assert len(heard(ears, 1)) == 1
+
+
 def test_the_loop_delivers_what_busy_transactions_left(shared: Database) -> None:
     ears = listen(shared, "session_requests_feed")
     with shared.owner.transaction():

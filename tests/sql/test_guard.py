@@ -569,8 +569,18 @@ def test_an_accept_that_a_trigger_of_theirs_prevents_is_refused(db: Database) ->
 
 
 @pytest.mark.parametrize("how", ["cancelled", "accepted"])
+@pytest.mark.parametrize(
+    "later",
+    [
+        "update session_requests set updated_at = now() + interval '1 hour',"
+        " accepted_at = accepted_at + interval '1 hour'",
+        "update mechanics set status = 'suspended' where id = '{favourite}'",
+        "delete from auth.users where id = '{favourite}'",
+    ],
+    ids=["another time", "suspended", "an account deleted"],
+)
 def test_what_ended_inside_its_window_stays_hidden_whatever_is_written_later(
-    db: Database, how: str
+    db: Database, how: str, later: str
 ) -> None:
     """Only whoever was asked may learn what became of it, though they all know its id."""
     favourite, other = db.make_mechanic(), db.make_mechanic()
@@ -579,10 +589,7 @@ def test_what_ended_inside_its_window_stays_hidden_whatever_is_written_later(
         db.sql("update session_requests set status = 'cancelled' where id = %s", request)
     else:
         rpc(db.connect(favourite), "accept_session_request", request_id=request)
-    db.sql(
-        "update session_requests set updated_at = now() + interval '1 hour',"
-        " accepted_at = accepted_at + interval '1 hour' where id = %s",
-        request,
-    )
-    with refused("PT404", "request_not_found"):
-        rpc(db.connect(other), "accept_session_request", request_id=request)
+    db.sql(later.format(favourite=favourite))
+    for function in ("accept_session_request", "complete_session_request"):
+        with refused("PT404", "request_not_found"):
+            rpc(db.connect(other), function, request_id=request)

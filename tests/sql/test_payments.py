@@ -19,6 +19,8 @@ TRIGGER = """
 create function theirs() returns trigger language plpgsql as 'begin {}; end';
 create trigger theirs before insert on session_requests for each row execute function theirs()
 """
+DEFERRED = TRIGGER.replace("create trigger theirs before", "create constraint trigger theirs after")
+DEFERRED = DEFERRED.replace("for each row", "deferrable initially deferred for each row")
 
 
 def process(db: Database, event: Event) -> Row:
@@ -778,9 +780,10 @@ def test_what_was_configured_survives_an_upgrade(db: Database) -> None:
         "alter table session_requests add constraint no check (plan_code <> 'free-diagnostic')",
         "alter table session_requests alter column customer_name set not null",
         TRIGGER.format("raise exception $m$Zoe Quill owes us$m$"),
+        DEFERRED.format("raise exception $m$Zoe Quill owes us$m$"),
         TRIGGER.format("return null"),
     ],
-    ids=["not null", "check", "a nameless customer", "raises", "without a word"],
+    ids=["not null", "check", "a nameless customer", "raises", "at the commit", "without a word"],
 )
 def test_a_free_booking_that_is_refused_shows_no_row(db: Database, refuse: str) -> None:
     db.sql(refuse)
@@ -818,8 +821,9 @@ def test_what_a_trigger_says_to_the_caller_and_what_passes_are_not_hidden(db: Da
         ("reopen_session_request", "pending"),
     ],
 )
+@pytest.mark.parametrize("deferred", [False, True])
 def test_no_write_that_is_refused_shows_its_row(
-    db: Database, function: str, status: str | None
+    db: Database, function: str, status: str | None, *, deferred: bool
 ) -> None:
     """The mechanic who accepts has not even been told the customer's name."""
     mechanic = db.make_mechanic()
@@ -828,7 +832,11 @@ def test_no_write_that_is_refused_shows_its_row(
         rpc(db.connect(mechanic), "accept_session_request", request_id=request)
         db.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
     broken = f"status <> '{status}'" if status else "notification_sent_at is null"
-    db.sql(f"alter table session_requests add constraint no check ({broken}) not valid")
+    if deferred:
+        raises = f"if not (new.{broken}) then raise exception $m$Zoe Quill$m$; end if; return null"
+        db.sql(DEFERRED.replace(" insert ", " update ").format(raises.replace("'", "''")))
+    else:
+        db.sql(f"alter table session_requests add constraint no check ({broken}) not valid")
     of_customer = function.startswith(("cancel", "broadcast", "reopen"))
     caller = db.request(request)["customer_id"] if of_customer else mechanic
     with db.unchanged(), pytest.raises(psycopg.Error) as raised:
@@ -912,15 +920,20 @@ def test_what_a_trigger_said_of_somebody_goes_too(db: Database) -> None:
     assert entry["error"] == "refused by the marketplace: P0001"
 
 
+@pytest.mark.parametrize("by", ["its customer", "a writer"])
 @pytest.mark.parametrize("state", ["pending", "accepted", "expired", "cancelled", "completed"])
-def test_who_deletes_their_account_before_the_session_has_a_refund_due(
-    shared: Database, state: str
+def test_what_is_deleted_before_it_was_completed_has_a_refund_due(
+    shared: Database, state: str, by: str
 ) -> None:
+    """With their account, or by hand."""
     request = paid(shared, state=state, **price(999))
-    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    if by == "its customer":
+        shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    else:
+        shared.sql("delete from session_requests where id = %s", request)
     assert shared.sql("select id from session_requests") == []
     shared.value("select dispatch.prune_stripe_events('180 days')")
-    due = [] if state == "completed" else [("customer_gone", "pi_1")]
+    due = [] if state == "completed" else [("request_gone", "pi_1")]
     assert unsettled(shared) == due
     assert set(unwell(shared)) == ({"refunds_due"} if due else set())
     if due:
@@ -945,7 +958,7 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
     shared.sql(retention)
     shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
     shared.sql(retention)
-    due = [] if state == "completed" else [("customer_gone", "pi_1")]
+    due = [] if state == "completed" else [("request_gone", "pi_1")]
     assert unsettled(shared) == due
     shared.sql("update dispatch.request_events set created_at = now() - interval '91 days'")
     shared.sql("update dispatch.request_events set delivered_at = now()")
@@ -955,14 +968,18 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
 
 @pytest.mark.parametrize("is_later", [False, True])
 @pytest.mark.parametrize("what", ["disputed", "refund_failed"])
-def test_what_the_bank_says_outlives_the_customer_s_account(
-    shared: Database, what: str, is_later: bool
+@pytest.mark.parametrize("gone", ["the account", "the request"])
+def test_what_the_bank_says_outlives_the_customer_s_account_and_the_request(
+    shared: Database, what: str, is_later: bool, gone: str
 ) -> None:
     request = paid(shared, state="completed", **price(999))
     said = dispute("pi_1", "created") if what == "disputed" else failed_refund("pi_1")
     if not is_later:
         process(shared, said)
-    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    if gone == "the account":
+        shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    else:
+        shared.sql("delete from session_requests where id = %s", request)
     shared.value("select dispatch.prune_stripe_events('180 days')")
     if is_later:
         process(shared, said)

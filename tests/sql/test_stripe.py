@@ -438,12 +438,19 @@ def test_a_failure_half_way_leaves_no_half(db: Database, moment: str) -> None:
             "refused by the marketplace: P0001 closed on Sundays",
         ),
         (
+            TRIGGER.format("raise exception $m$closed on Sundays$m$", "after")
+            .replace("create trigger", "create constraint trigger")
+            .replace("for each row", "deferrable initially deferred for each row"),
+            "drop trigger theirs on session_requests",
+            "refused by the marketplace: P0001 closed on Sundays",
+        ),
+        (
             TRIGGER.format("return null", "before"),
             "drop trigger theirs on session_requests",
             "refused by the marketplace: a trigger kept the row out",
         ),
     ],
-    ids=["check", "not null", "raises", "without a word"],
+    ids=["check", "not null", "raises", "at the commit", "without a word"],
 )
 def test_a_booking_that_the_marketplace_refuses_stays_in_the_ledger(
     db: Database, refuse: str, mend: str, said: str

@@ -13,7 +13,16 @@ import pytest
 
 from stack.install import install
 from stack.postgres import Cluster
-from tests.database import POISON, Database, eventually, heard, listen, rows, rpc
+from tests.database import (
+    DEFERRED_POISON,
+    POISON,
+    Database,
+    eventually,
+    heard,
+    listen,
+    rows,
+    rpc,
+)
 
 DUE = "update session_requests set priority_notified_at = now() - interval '1 hour'"
 
@@ -312,13 +321,14 @@ def test_by_the_clock_it_is_given(shared: Database, offset: str, count: int) -> 
     assert len(shared.log(request)) == 1 + count
 
 
+@pytest.mark.parametrize("poison", [POISON, DEFERRED_POISON], ids=["at once", "at the commit"])
 @pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
-def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str) -> None:
+def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str, poison: str) -> None:
     preferred = db.make_mechanic(online=False) if when == "priority_notified_at" else None
     poisoned = db.make_request(preferred=preferred, notes="poison")
     others = [db.make_request(preferred=preferred) for _ in range(3)]
     db.sql(f"update session_requests set {when} = now() - interval '1 hour'")
-    db.sql(POISON)
+    db.sql(poison)
     assert db.sweep() == 3
     assert all(len(db.log(each)) == 2 for each in others)
     assert len(db.log(poisoned)) == 1
@@ -326,6 +336,57 @@ def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str) -> No
     db.sql("drop trigger poison on session_requests")
     assert db.sweep() == 1
     assert len(db.log(poisoned)) == 2
+
+
+@pytest.mark.parametrize("poison", [POISON, DEFERRED_POISON], ids=["at once", "at the commit"])
+def test_a_row_that_raises_keeps_its_favourite_from_nothing_else(db: Database, poison: str) -> None:
+    """It is looked at again with each answer of theirs, and with what is done about them."""
+    customer, mechanic = db.make_customer(), db.make_mechanic(online=False)
+    poisoned, declined, accepted = (
+        db.make_request(customer, mechanic, notes=notes) for notes in ("poison", None, None)
+    )
+    db.end_window(poisoned)
+    db.sql(poison)
+    caller = db.connect(mechanic)
+    assert rpc(caller, "set_presence", status="online")["is_online"]
+    rpc(caller, "decline_session_request", request_id=declined)
+    assert rpc(caller, "accept_session_request", request_id=accepted)["status"] == "accepted"
+    blocked = db.make_request(customer, db.make_mechanic(), notes="poison")
+    rpc(
+        db.connect(customer), "block_mechanic",
+        mechanic_id=db.request(blocked)["preferred_mechanic_id"],
+    )  # fmt: skip
+    reasons = ["window_ended", "customer"]
+    if poison == POISON:  # what theirs defer, their own statement meets at its commit
+        db.sql("update mechanics set status = 'suspended'")
+        reasons = ["mechanic_gone"] * 2
+    assert db.log(poisoned) == db.log(blocked) == ["priority_request"]
+    db.sql("drop trigger poison on session_requests")
+    db.sql("select dispatch.follow_sessions()")
+    db.sweep()
+    assert [db.log(each)[1] for each in (poisoned, blocked)] == [
+        f"new_request:{reason}" for reason in reasons
+    ]
+
+
+@pytest.mark.parametrize("poison", [POISON, DEFERRED_POISON], ids=["at once", "at the commit"])
+def test_a_row_that_raises_does_not_stop_who_has_their_hands_full(
+    db: Database, poison: str
+) -> None:
+    db.sql("select dispatch.set_max_open_sessions(1)")
+    mechanic = db.make_mechanic()
+    poisoned, other = (db.make_request(preferred=mechanic, notes=n) for n in ("poison", None))
+    late = db.make_request(preferred=mechanic)
+    db.sql(poison)
+    accepted = rpc(db.connect(mechanic), "accept_session_request", request_id=other)
+    assert accepted["status"] == "accepted"
+    assert db.log(late)[1:] == ["new_request:at_capacity"]
+    # Until the trigger lets it, the loop comes by, and goes on.
+    db.run_sweep(0.2)
+    assert db.log(poisoned) == ["priority_request"]
+    db.sql("drop trigger poison on session_requests")
+    db.run_sweep(0.2)
+    assert db.log(poisoned)[1:] == ["new_request:at_capacity"]
 
 
 @pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])

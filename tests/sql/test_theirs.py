@@ -1086,9 +1086,10 @@ def test_a_refund_is_known_as_long_as_its_payment_is(theirs: Theirs, is_paid_fir
     assert theirs.db.sql("select id from dispatch.stripe_events") == []
 
 
+@pytest.mark.parametrize("gone", ["auth.users where id = %(customer)s", "session_requests"])
 @pytest.mark.parametrize("ending", ["pending", "given back", "cancelled", "accepted"])
-def test_who_deletes_their_account_before_an_accept_has_a_refund_due(
-    theirs: Theirs, ending: str
+def test_what_is_deleted_before_an_accept_has_a_refund_due(
+    theirs: Theirs, ending: str, gone: str
 ) -> None:
     event = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
     request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
@@ -1099,11 +1100,11 @@ def test_who_deletes_their_account_before_an_accept_has_a_refund_due(
         if ending == "given back":
             favourite = theirs.as_(theirs.favourite)
             rpc(favourite, "release_session_request", request_id=request)
-    theirs.db.sql("delete from auth.users where id = %s", theirs.customer)
+    theirs.db.owner.execute(f"delete from {gone}".encode(), {"customer": theirs.customer})
     assert theirs.db.sql("select id from session_requests where id = %s", request) == []
     theirs.db.value("select dispatch.prune_stripe_events('180 days')")
     owed = "select reason, payment_intent from dispatch.unsettled_requests()"
-    due = {"reason": "customer_gone", "payment_intent": "pi_1"}
+    due = {"reason": "request_gone", "payment_intent": "pi_1"}
     # What comes after an accept is theirs alone.
     assert theirs.db.sql(owed) == ([] if ending == "accepted" else [due])
     rpc(theirs.backend, "process_stripe_event", event=refund("pi_1"))

@@ -476,11 +476,21 @@ def test_a_commit_that_fails(
         "create constraint trigger fail after insert on dispatch.request_events"
         " deferrable initially deferred for each row execute function public.fail()"
     )
+    # Nothing asks for it before the end.
+    sql(
+        "create function public.defer() returns trigger language plpgsql as"
+        " 'begin set constraints all deferred; return new; end'"
+    )
+    sql(
+        "create trigger defer before insert on dispatch.request_events"
+        " for each row execute function public.defer()"
+    )
     try:
         refused(post(client, paid), 503, "database_unavailable")
         assert not requests_of(session_id(paid))
     finally:
         sql("drop function public.fail() cascade")
+        sql("drop function public.defer() cascade")
     assert outcome(post(client, paid)) == CREATED
 
 
