@@ -1035,7 +1035,7 @@ $$;
 -- Exactly these functions run as their owner, and exactly these may be called by clients: one too
 -- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's. A function
 -- that is said to be stable and writes fails; one that only reads and is volatile is not planned
--- once for a whole query. (The feature opens is_reserved_for_another where it needs that.)
+-- once for a whole query. (The feature opens two where its policy asks them.)
 select
     set_config(
         'favorites_priority.checks',
@@ -1151,7 +1151,9 @@ from (
                         else
                             has_function_privilege(w.kind, p.oid, 'execute')
                             and not (
-                                p.proname = 'is_reserved_for_another'
+                                p.proname in (
+                                    'favorites_priority_enabled', 'is_reserved_for_another'
+                                )
                                 and not current_setting('favorites_priority.governs_all')::boolean
                             )
                     end,
@@ -1489,7 +1491,10 @@ from (
                         from pg_catalog.pg_proc as p
                         where
                             p.pronamespace = to_regnamespace('dispatch')
-                            and p.proname not in ('mechanic_words', 'is_reserved_for_another')
+                            and p.proname not in (
+                                'favorites_priority_enabled', 'is_reserved_for_another',
+                                'mechanic_words'
+                            )
                             and p.oid <> all(array_agg(v.oid))
                             and has_function_privilege(r.oid, p.oid, 'execute')
                         union

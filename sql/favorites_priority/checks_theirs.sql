@@ -160,7 +160,8 @@ from (
         coalesce(
             p.permissive = 'RESTRICTIVE' and p.cmd = 'ALL' and p.roles = array['public']::name[]
             -- The operator of a status that is citext is written out.
-            and p.qual ~ 'priority_notified_at IS NULL\).* OR .*status.*<>.* ''pending''.* OR '
+            and p.qual ~ 'NOT dispatch\.favorites_priority_enabled\(\)\) OR '
+            '.*priority_notified_at IS NULL\).* OR .*status.*<>.* ''pending''.* OR '
             '.*NOT dispatch\.is_reserved_for_another\(\(?id\M'
             and p.with_check = 'true',
             false
@@ -179,14 +180,17 @@ from (
     union all
     -- Whoever may read their table runs its policies.
     select
-        'grant on is_reserved_for_another',
+        'grant on ' || w.name,
         coalesce(has_function_privilege('public', p.oid, 'execute'), false),
         case
             when has_function_privilege('public', p.oid, 'execute') then 'to public'
             else 'missing: clients get errors from session_requests; run up.sql'
         end
     from (
-        select to_regprocedure('dispatch.is_reserved_for_another(uuid)')::oid as oid
-    ) as p
+        values
+        ('favorites_priority_enabled', 'dispatch.favorites_priority_enabled()'),
+        ('is_reserved_for_another', 'dispatch.is_reserved_for_another(uuid)')
+    ) as w (name, signature)
+    cross join lateral (select to_regprocedure(w.signature)::oid as oid) as p
 ) as c
 \gset

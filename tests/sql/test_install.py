@@ -1438,6 +1438,9 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         for breakage in (
             "drop policy dispatch_reserved on session_requests",
             "alter policy dispatch_reserved on session_requests using (true)",
+            # As it was once: with the flag off, too, it came before theirs in each plan.
+            "alter policy dispatch_reserved on session_requests using (priority_notified_at is null"
+            " or status <> 'pending' or not dispatch.is_reserved_for_another(id))",
             "alter policy dispatch_reserved on session_requests to authenticated",
         )
     ),
@@ -1454,9 +1457,9 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         " create policy owners on session_requests to postgres using (true)",
         {"policies on the marketplace's tables"},
     ),
-    (
-        "revoke execute on function dispatch.is_reserved_for_another from public",
-        {"grant on is_reserved_for_another"},
+    *(
+        (f"revoke execute on function dispatch.{name} from public", {f"grant on {name}"})
+        for name in ("favorites_priority_enabled", "is_reserved_for_another")
     ),
     (f"{REQUESTS} disable row level security", {"policies on the marketplace's tables"}),
     (OPEN_POLICY, {"policies on the marketplace's tables"}),

@@ -755,6 +755,25 @@ def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> Non
     assert theirs.db.sql("select * from dispatch.windows") == []
 
 
+def test_with_the_flag_off_their_clients_read_by_the_plans_they_had(theirs: Theirs) -> None:
+    """A policy that is asked before theirs keeps an index from serving these."""
+    db, reader = theirs.db, theirs.as_(theirs.other)
+    query = "explain (costs off) select id, status from session_requests where created_at < now()"
+    reader.execute("prepare seen as select id from session_requests")
+    db.sql("select dispatch.set_favorites_priority(false)")
+    plan = rows(reader, query)
+    assert rows(reader, "execute seen") == []
+    db.sql("select dispatch.set_favorites_priority(true)")
+    with_policy = rows(reader, query)
+    request = theirs.book()
+    # What was planned while the flag was off is planned anew.
+    assert rows(reader, "execute seen") == []
+    db.sql("select dispatch.set_favorites_priority(false)")
+    assert [str(row["id"]) for row in rows(reader, "execute seen")] == [request]
+    db.sql("drop policy dispatch_reserved on session_requests")
+    assert rows(reader, query) == plan != with_policy
+
+
 @pytest.mark.parametrize("word", ["own_request", "invalid_window", "granted", "x"])
 def test_a_forged_note_does_not_decide(theirs: Theirs, word: str) -> None:
     note = "select set_config('dispatch.routing_notes', %s, true)"
