@@ -83,15 +83,15 @@ from (
             'new.preferred_mechanic_id IS NOT NULL'
         ),
         (
-            'zzz_dispatch_log_insert', 'AFTER INSERT', 'log_window',
+            '00_dispatch_log_insert', 'AFTER INSERT', 'log_window',
             'new.preferred_mechanic_id IS NOT NULL'
         ),
         (
-            'zzz_dispatch_log_update', 'AFTER UPDATE', 'log_request_change',
+            '00_dispatch_log_update', 'AFTER UPDATE', 'log_request_change',
             'old.priority_notified_at IS NOT NULL'
         ),
         (
-            'zzz_dispatch_log_delete', 'AFTER DELETE', 'log_request_change',
+            '00_dispatch_log_delete', 'AFTER DELETE', 'log_request_change',
             'old.priority_notified_at IS NOT NULL'
         )
     ) as w (name, moment, function, condition)
@@ -101,7 +101,8 @@ from (
 \gset
 
 -- Triggers of one moment run in the order of their names: the guard must be the first before an
--- update, and the last, and the window be opened by the last before an insert.
+-- update, and the last, the window be opened by the last before an insert, and what is logged be
+-- logged by the first afterwards.
 select
     set_config(
         'favorites_priority.checks',
@@ -126,22 +127,24 @@ from (
     from (
         select
             t.tgname,
-            case when t.tgname < '00_dispatch_guard' then 'before' else 'after' end as place
+            case when t.tgname < '00_dispatch_log' then 'before' else 'after' end as place
         from pg_catalog.pg_trigger as t
         where
             t.tgrelid = to_regclass('public.session_requests') and not t.tgisinternal
             -- pg_trigger.h: for each row 1, before 2, insert 4, update 16
-            and t.tgtype & 3 = 3
-            and (
-                (
-                    t.tgtype & 16 = 16
-                    and (
-                        t.tgname < '00_dispatch_guard'
-                        or t.tgname > 'zzz_dispatch_guard'
+            and t.tgtype & 1 = 1
+            and case
+                when t.tgtype & 2 = 0 then t.tgname < '00_dispatch_log'
+                else
+                    (
+                        t.tgtype & 16 = 16
+                        and (
+                            t.tgname < '00_dispatch_guard'
+                            or t.tgname > 'zzz_dispatch_guard'
+                        )
                     )
-                )
-                or (t.tgtype & 4 = 4 and t.tgname > 'zzz_dispatch_open_window')
-            )
+                    or (t.tgtype & 4 = 4 and t.tgname > 'zzz_dispatch_open_window')
+            end
             and t.tgname not in ('zzz_dispatch_guard', 'zzz_dispatch_open_window')
     ) as g
 ) as c

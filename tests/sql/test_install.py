@@ -1346,9 +1346,9 @@ TRIGGERS = (
     "00_dispatch_guard",
     "zzz_dispatch_guard",
     "zzz_dispatch_open_window",
-    "zzz_dispatch_log_insert",
-    "zzz_dispatch_log_update",
-    "zzz_dispatch_log_delete",
+    "00_dispatch_log_insert",
+    "00_dispatch_log_update",
+    "00_dispatch_log_delete",
 )
 WITHOUT_CONDITION = """
 do $$ begin execute (
@@ -1426,6 +1426,13 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             (LATE.format("insert"), {"order of the triggers"}),
             (LATE.format("insert or update of status"), {"order of the triggers"}),
             (LATE.format("update").replace("zzzz", '"00_cancel"'), {"order of the triggers"}),
+            *(
+                (
+                    LATE.format(moment).replace("zzzz before", '"00_assign" after'),
+                    {"order of the triggers"},
+                )
+                for moment in ("insert", "update", "delete")
+            ),
             # These do not come between.
             (LATE.format("delete"), set[str]()),
             (LATE.format("insert").replace("before", "after"), set[str]()),

@@ -421,6 +421,50 @@ def test_a_trigger_that_names_no_schema(theirs: Theirs) -> None:
     assert rpc(customer, "request_free_session", plan_code="free")["status"] == "pending"
 
 
+ASSIGNING = """
+create table public.on_duty (mechanic_id uuid);
+create function public.assign() returns trigger language plpgsql security definer
+set search_path = public as $$
+begin
+    update session_requests set status = 'accepted', mechanic_id = (select mechanic_id from on_duty)
+    where id = new.id and status = 'pending';
+    return null;
+end;
+$$;
+create trigger assign after insert on public.session_requests
+for each row execute function public.assign();
+create function public.finish() returns trigger language plpgsql security definer
+set search_path = public as $$
+begin
+    update session_requests set status = 'completed' where id = new.id;
+    return null;
+end;
+$$;
+create trigger finish after update on public.session_requests
+for each row when (new.status = 'accepted') execute function public.finish();
+"""
+
+
+def test_a_trigger_of_theirs_that_hands_out_each_new_request(theirs: Theirs) -> None:
+    """It runs in the statement that books, and finds a window that is open."""
+    theirs.db.sql(ASSIGNING)
+    theirs.db.sql("insert into on_duty values (%s)", theirs.other.assigned)
+    request = theirs.book()
+    row = theirs.db.request(request)
+    assert (row["status"], row["mechanic_id"]) == ("pending", None)
+    assert theirs.db.log(request) == ["priority_request"]
+    # A booking for nobody in particular is theirs to hand out, and so is one for who is on duty.
+    plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    assert theirs.db.request(plain)["status"] == "completed"
+    theirs.db.sql("update on_duty set mechanic_id = %s", theirs.favourite.assigned)
+    request = theirs.book()
+    assert theirs.db.request(request)["status"] == "completed"
+    # What comes after the end is theirs alone.
+    assert theirs.db.log(request) == ["priority_request", "request_accepted"]
+    still_open = "select from dispatch.windows where request_id = %s and closed_at is null"
+    assert not theirs.db.sql(still_open, request)
+
+
 def test_a_customer_who_does_not_sign_in(theirs: Theirs) -> None:
     """Their request is reserved and listed as any other, also towards who is not signed in."""
     theirs.db.sql(
