@@ -1941,6 +1941,49 @@ begin
                     and f.pronamespace is distinct from to_regnamespace('dispatch')
                     and f.proname || ' ' || f.prosrc ~* 'notify|http|realtime|broadcast|push|mail'
                 having count(*) > 0
+                union all
+                -- What the columns change by themselves, before they are there.
+                select
+                    7,
+                    format(
+                        'Do clients embed mechanics in session_requests through PostgREST, or the '
+                        'other way round, as by select=*,mechanics(*)? Between them is a foreign '
+                        'key, %1$s, and preferred_mechanic_id brings another: a query that names '
+                        'neither is refused from then on (PGRST201). Let theirs name it before the '
+                        'install, mechanics!%1$s(*).',
+                        min(k.conname)
+                    )
+                from pg_catalog.pg_constraint as k
+                where
+                    k.contype = 'f'
+                    and array[k.conrelid, k.confrelid]::regclass[] <@ array[
+                        to_regclass('public.mechanics'), to_regclass('public.session_requests')
+                    ]
+                    and k.conrelid <> k.confrelid and v_it is null
+                having count(*) > 0
+                union all
+                select
+                    8,
+                    format(
+                        'Have the subscribers of %s room for three more columns of '
+                        'session_requests? It publishes each column, and a subscriber whose table '
+                        'lacks one stops. Give them preferred_mechanic_id uuid, '
+                        'priority_window_minutes integer and priority_notified_at timestamptz '
+                        'before the install, or the publication a list of columns.',
+                        string_agg('the publication ' || p.pubname, ', ' order by p.pubname)
+                    )
+                from pg_catalog.pg_publication_tables as p
+                left join pg_catalog.pg_publication_rel as r
+                    on
+                        r.prrelid = to_regclass('public.session_requests')
+                        and r.prpubid = (
+                            select b.oid from pg_catalog.pg_publication as b
+                            where b.pubname = p.pubname
+                        )
+                where
+                    p.schemaname = 'public' and p.tablename = 'session_requests'
+                    and p.pubname !~ '^supabase_realtime' and r.prattrs is null and v_it is null
+                having count(*) > 0
             ) as q
             order by q.number
         );
