@@ -42,6 +42,12 @@ POISON = """
     create trigger poison before update on public.session_requests
     for each row execute function public.poison()
 """
+# The same, asked at the commit.
+POISON_AT_COMMIT = POISON.replace(
+    "create trigger poison before update on public.session_requests",
+    "create constraint trigger poison after update on public.session_requests"
+    " deferrable initially deferred",
+)
 
 
 def rows(connection: Connection, query: str, *params: object) -> list[Row]:

@@ -50,6 +50,7 @@ begin
                 (b.user_id, b.other_id, b.is_theirs)
                 in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');

@@ -83,6 +83,7 @@ begin
                 )
             );
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');

@@ -232,6 +232,8 @@ begin
                     do nothing
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
+                -- What they have checked at the commit would take the event along.
+                set constraints all immediate;
                 exit;
             exception
                 when invalid_text_representation then
@@ -241,6 +243,7 @@ begin
                     if v_error is null then
                         raise;
                     end if;
+                    v_booked_id := null;
                     exit;
             end;
         end loop;
@@ -306,12 +309,14 @@ begin
                     v_error := dispatch.marketplace_error(null, null);
                 end if;
             end if;
+            set constraints all immediate;
         exception
             when others then
                 v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                 if v_error is null then
                     raise;
                 end if;
+                v_booked_id := null;
         end;
         if v_error is not null then
             v_outcome := 'error';

@@ -3001,6 +3001,7 @@ begin
             for update skip locked
         ));
     get diagnostics v_count = row_count;
+    set constraints all immediate;
     return v_count;
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
@@ -3017,6 +3018,7 @@ exception
         loop
             begin
                 update dispatch.mechanics as m set is_online = false where m.id = v_id;
+                set constraints all immediate;
                 v_count := v_count + 1;
             exception
                 when others then
@@ -3236,6 +3238,7 @@ begin
         'mechanic_away',
         array['mechanic:' || p_request.preferred_user_id]
     );
+    set constraints all immediate;
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
     when others then
@@ -4063,6 +4066,7 @@ as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;
+    set constraints all immediate;
 exception
     when generated_always then null;  -- theirs to compute
     -- Some trigger of theirs does not let it: the broadcast must not wait for that.
@@ -5608,6 +5612,8 @@ begin
         if v_accepted.id is null then
             raise sqlstate 'FP000';
         end if;
+        -- What a marketplace has checked at the commit it refuses here, where that has our words.
+        set constraints all immediate;
     exception
         when sqlstate 'FP000' then null;
         when others then
@@ -5700,6 +5706,7 @@ begin
     if v_request.announced_at is null then
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
+            set constraints all immediate;
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5748,6 +5755,7 @@ begin
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5794,6 +5802,7 @@ begin
     if v_request.status = 'accepted' then
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
+            set constraints all immediate;
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5881,6 +5890,7 @@ begin
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
+                set constraints all immediate;
             exception
                 when others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -6886,6 +6896,7 @@ begin
         if v_request.id is null or v_request.status = 'accepted' then
             perform dispatch.raise_error('request_not_pending');
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -7118,6 +7129,7 @@ begin
                 (b.user_id, b.other_id, b.is_theirs)
                 in ((p_user_id, p_other_id, true), (p_other_id, p_user_id, false));
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -8117,6 +8129,7 @@ begin
                 )
             );
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
@@ -8739,6 +8752,8 @@ begin
                     do nothing
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
+                -- What they have checked at the commit would take the event along.
+                set constraints all immediate;
                 exit;
             exception
                 when invalid_text_representation then
@@ -8748,6 +8763,7 @@ begin
                     if v_error is null then
                         raise;
                     end if;
+                    v_booked_id := null;
                     exit;
             end;
         end loop;
@@ -8813,12 +8829,14 @@ begin
                     v_error := dispatch.marketplace_error(null, null);
                 end if;
             end if;
+            set constraints all immediate;
         exception
             when others then
                 v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                 if v_error is null then
                     raise;
                 end if;
+                v_booked_id := null;
         end;
         if v_error is not null then
             v_outcome := 'error';
@@ -9057,6 +9075,8 @@ begin
     if v_ended is not null and dispatch.favorites_priority_enabled() then
         perform dispatch.note_silences(v_ended, v_mechanics);
     end if;
+    -- What is checked at the commit would stop the rest then.
+    set constraints all immediate;
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -9083,6 +9103,7 @@ exception
                     )
                 returning * into v_changed;
                 if found then
+                    set constraints all immediate;
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at
@@ -9146,6 +9167,8 @@ begin
                         for update skip locked
                     );
                 if found then
+                    -- What is checked at the commit would stop the rest then.
+                    set constraints all immediate;
                     v_count := v_count + 1;
                 end if;
             exception

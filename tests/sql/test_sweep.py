@@ -13,7 +13,7 @@ import pytest
 
 from stack.install import install
 from stack.postgres import Cluster
-from tests.database import POISON, Database, eventually, heard, listen, rows, rpc
+from tests.database import POISON, POISON_AT_COMMIT, Database, eventually, heard, listen, rows, rpc
 
 DUE = "update session_requests set priority_notified_at = now() - interval '1 hour'"
 
@@ -312,13 +312,14 @@ def test_by_the_clock_it_is_given(shared: Database, offset: str, count: int) -> 
     assert len(shared.log(request)) == 1 + count
 
 
+@pytest.mark.parametrize("poison", [POISON, POISON_AT_COMMIT], ids=["at once", "at the commit"])
 @pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
-def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str) -> None:
+def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str, poison: str) -> None:
     preferred = db.make_mechanic(online=False) if when == "priority_notified_at" else None
     poisoned = db.make_request(preferred=preferred, notes="poison")
     others = [db.make_request(preferred=preferred) for _ in range(3)]
     db.sql(f"update session_requests set {when} = now() - interval '1 hour'")
-    db.sql(POISON)
+    db.sql(poison)
     assert db.sweep() == 3
     assert all(len(db.log(each)) == 2 for each in others)
     assert len(db.log(poisoned)) == 1

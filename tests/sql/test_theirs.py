@@ -1215,6 +1215,40 @@ def test_what_their_table_refuses_stays_in_the_ledger(theirs: Theirs) -> None:
     assert replayed["outcome"] == "request_created"
 
 
+def test_what_their_table_refuses_at_the_commit_is_refused_before(theirs: Theirs) -> None:
+    """By a constraint trigger, or a foreign key, that is deferred: it would take all along."""
+    db, customer, favourite = theirs.db, theirs.db.connect(theirs.customer), theirs.favourite
+    paid = checkout(theirs.customer, favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=paid)["request_id"]
+    refuse = (
+        "create constraint trigger refuse after insert or update on session_requests"
+        " deferrable initially deferred for each row execute function refuse()"
+    )
+    db.sql(
+        "create function refuse() returns trigger language plpgsql"
+        " as $$ begin raise exception 'of %', new.customer_id; end $$"
+    )
+    db.sql(refuse)
+    late = checkout(theirs.customer, favourite.id, plan="chat10")
+    for event in (late, refund("pi_1")):
+        assert rpc(theirs.backend, "process_stripe_event", event=event)["outcome"] == "error"
+        entry = db.sql("select error from dispatch.stripe_events where id = %s", event["id"])
+        assert f"P0001 of {theirs.customer}" in entry[0]["error"]
+    with refused("PT409", "booking_refused"):
+        rpc(customer, "request_free_session", plan_code="free")
+    with refused("PT409", "request_not_pending"):
+        rpc(theirs.as_(favourite), "accept_session_request", request_id=request)
+    with refused("PT409", "request_not_pending"):
+        rpc(customer, "cancel_session_request", request_id=request)
+    db.sql("drop trigger refuse on session_requests")
+    assert rpc(theirs.as_(favourite), "accept_session_request", request_id=request)
+    db.sql(refuse)
+    for call in ("complete_session_request", "release_session_request"):
+        with refused("PT409", "request_not_pending"):
+            rpc(theirs.as_(favourite), call, request_id=request)
+    assert db.log(request) == ["priority_request", "request_accepted"]
+
+
 def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
     customer, favourite = theirs.db.connect(theirs.customer), theirs.favourite
     given = {"customer": theirs.customer, "id": favourite.id, "user": favourite.user}
