@@ -1398,9 +1398,29 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         for change in (
             "drop column customer_name",
             "rename customer_email to buyer",
-            "rename accepted_at to taken_at",
-            "rename expires_at to ends_at",
+            "alter customer_name type integer using null",
+            "drop customer_name, add customer_name text generated always as ('x') stored",
+            "drop customer_email, add customer_email text[]",
         )
+    ),
+    *(
+        (f"{REQUESTS} {change}", {"columns of session_requests", "views as they were made"})
+        for change in ("rename accepted_at to taken_at", "rename expires_at to ends_at")
+    ),
+    *(
+        (
+            f"{REQUESTS} drop constraint session_requests_status_check,"
+            f" add constraint other check (status in ({words}))",
+            {"words of a status"},
+        )
+        for words in (
+            "'pending', 'taken', 'cancelled', 'expired', 'completed'",
+            "'pending', 'accepted', 'canceled', 'expired', 'completed'",
+        )
+    ),
+    (
+        "revoke update on mechanics from postgres, authenticated, service_role",
+        {"rights of the owner"},
     ),
     *(
         (f"drop index {name}; {again}", {f"index {name}"})

@@ -1054,6 +1054,24 @@ def test_verify_passes(theirs: Theirs) -> None:
     run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
 
+# Of each kind one that forgets a word.
+FORGETTING = {
+    "enums": "alter type booking_state rename value 'completed' to 'done'",
+    "grown": "delete from request_states where word = 'completed'",
+    "camel_case": "alter domain request_state add check (value <> 'completed')",
+}
+
+
+def test_verify_says_which_word_of_a_status_is_gone(theirs: Theirs) -> None:
+    forgetting = FORGETTING.get(
+        theirs.shape.name,
+        "alter table session_requests add constraint reworded check (status <> 'completed')",
+    )
+    theirs.db.sql(forgetting)
+    with pytest.raises(RuntimeError, match="verify failed: words of a status"):
+        run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
+
+
 def test_a_refund_that_they_refuse_is_in_error_until_it_is_replayed(theirs: Theirs) -> None:
     booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
     request = rpc(theirs.backend, "process_stripe_event", event=booking)["request_id"]
