@@ -129,21 +129,50 @@ begin
                 t.relname,
                 t.relkind,
                 case
-                    when t.relname = 'mechanics' then 'mechanics'
-                    when t.relname = 'session_requests' then 'requests'
+                    when k.is_plans then 'plans'
+                    when t.relname = 'mechanics' and k.is_public then 'mechanics'
+                    when t.relname = 'session_requests' and k.is_public then 'requests'
                     when t.relname ~* 'fav' then 'favorites'
                     else 'plans'
                 end as role
             from pg_catalog.pg_class as t
+            cross join
+                lateral (
+                    select
+                        t.relnamespace = to_regnamespace('public') as is_public,
+                        -- Wherever it is, and whatever its name.
+                        exists (
+                            select from foreign_keys as f
+                            inner join pg_catalog.pg_attribute as a
+                                on a.attrelid = f.conrelid and a.attnum = f.attnum
+                            where
+                                f.conrelid = to_regclass('public.session_requests')
+                                and a.attname = 'plan_code' and f.confrelid = t.oid
+                        ) as is_plans,
+                        exists (
+                            select from foreign_keys as f
+                            where
+                                f.conrelid = t.oid
+                                and f.confrelid = to_regclass('public.mechanics')
+                        ) as is_of_mechanics
+                ) as k
             where
-                t.relnamespace = to_regnamespace('public')
+                t.relkind in ('r', 'p', 'v', 'm', 'f')
                 and (
-                    t.relname in (
-                        'mechanics', 'session_requests', 'customer_favorites', 'service_plans'
+                    k.is_plans
+                    or (
+                        k.is_public
+                        and (
+                            t.relname in (
+                                'mechanics', 'session_requests', 'customer_favorites',
+                                'service_plans'
+                            )
+                            or t.relkind in ('r', 'p')
+                            and t.relname ~* 'fav|plan|pric|product|package'
+                        )
                     )
-                    or t.relkind in ('r', 'p') and t.relname ~* 'fav|plan|pric|product|package'
+                    or (k.is_of_mechanics and t.relname ~* 'fav')
                 )
-                and t.relkind in ('r', 'p', 'v', 'm', 'f')
         )
 
         select

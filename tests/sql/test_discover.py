@@ -774,6 +774,28 @@ def test_what_plan_code_holds_are_the_plans(empty_db: Database, tmp_path: Path) 
     assert found_in(db).asks("Are the plans that are sold in public.plan_prices?")
 
 
+def test_what_a_key_points_to_may_have_any_name_in_any_schema(
+    empty_db: Database, tmp_path: Path
+) -> None:
+    db = empty_db
+    make(db, "grown")
+    db.sql(
+        "create schema billing; create schema people;"
+        " alter table service_plans rename to tiers; alter table tiers set schema billing;"
+        " alter table customer_favorites set schema people;"
+        # These are nobody's of the marketplace.
+        " create table billing.products (id text primary key, code text, price integer);"
+        " create table people.favourite_colours (customer_id uuid references auth.users (id))"
+    )
+    found = found_in(db)
+    assert "code: by foreign key from session_requests.plan_code" in found.report
+    assert "from billing.tiers as p" in found.text
+    assert "from people.customer_favorites as f" in found.text
+    bind(db, tmp_path, found.text)
+    assert db.value("select count(*) from dispatch.plans") == 2
+    assert db.value("select count(*) from dispatch.favorites")
+
+
 def test_a_price_in_whole_units_of_any_currency(empty_db: Database, tmp_path: Path) -> None:
     """In what Stripe counts: yen have no hundredths, dinars have thousandths."""
     db = empty_db
