@@ -207,7 +207,7 @@ from (
     ('dispatch.refusal', 'ba8736d188c2aef3d108036f70522e56', '{}'),
     ('dispatch.release_windows', '82536e2e7ff7e207fa50064c19d5758c', '{}'),
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
-    ('dispatch.route_request', 'a004ac8dd1da79c1a565df46591c1c01', '{}'),
+    ('dispatch.route_request', '912acefd6b267ea03fda1eb263a7f7d3', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
     ('dispatch.take_steps', '40a08180e7da8bc71a616e6117ebb362', '{}'),

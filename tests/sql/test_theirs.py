@@ -329,6 +329,16 @@ def test_one_that_is_taken_off_is_cancelled(theirs: Theirs) -> None:
     assert theirs.listed(theirs.other) == [request]
 
 
+def test_one_that_is_written_as_taken_off_has_no_window(theirs: Theirs) -> None:
+    bind_taken_off(theirs.db)
+    row = theirs.db.request(theirs.book(removed_at="2026-01-01"))
+    assert row["priority_notified_at"] is None
+    assert theirs.db.sql("select from dispatch.windows") == theirs.db.events() == []
+    # Put in place later it is theirs alone, as any other that is written as something else first.
+    assert theirs.update(str(row["id"]), "removed_at = null")
+    assert theirs.db.events() == [] and theirs.sees(theirs.other, str(row["id"]))
+
+
 def test_one_that_is_taken_off_after_the_accept_is_no_session_any_more(theirs: Theirs) -> None:
     bind_taken_off(theirs.db)
     theirs.db.sql("select dispatch.set_max_open_sessions(1)")
