@@ -89,11 +89,13 @@ from (
 -- What the marketplace has no column for goes through the views all the same.
 \if :governs_all
 \else
--- A column of theirs may hold something else now, or be computed. Explained, it is planned and not run.
+-- A column of theirs may hold something else now, or be computed. Explained, what a booking writes is
+-- planned and not run. And what the binding says of a row must be what was made of it.
 do $$
 declare
     v_booking text;
     v_argument record;
+    v_fault text := '';
 begin
     for v_argument in
         select p.prosrc, a.name, format_type(a.type, null) as type
@@ -108,11 +110,26 @@ begin
     end loop;
     if v_booking is not null then
         execute 'explain ' || v_booking;
+        select
+            case
+                when strpos(p.prosrc, '(' || dispatch.taken_off() || ') is true') = 0
+                    then 'dispatch.taken_off() was changed, and is not read yet'
+                when (p.prosrc like '%m.id = r.mechanic\_id)%') = dispatch.assigns_user_id()
+                    then 'dispatch.assigns_user_id() was changed, and is not read yet'
+                else ''
+            end
+        into v_fault
+        from pg_catalog.pg_proc as p
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request';
     end if;
-    perform set_config('favorites_priority.booking_error', '', true);
+    perform set_config('favorites_priority.row_fault', coalesce(v_fault, ''), true);
 exception
+    -- A function that is missing is told below.
+    when undefined_function then perform set_config('favorites_priority.row_fault', '', true);
     when others then
-        perform set_config('favorites_priority.booking_error', sqlerrm, true);
+        perform set_config(
+            'favorites_priority.row_fault', 'no booking can be written: ' || sqlerrm, true
+        );
 end;
 $$;
 select
@@ -162,16 +179,15 @@ from (
         'columns of session_requests',
         coalesce(
             bool_and(a.attnum is not null)
-            and current_setting('favorites_priority.booking_error') = '',
+            and current_setting('favorites_priority.row_fault') = '',
             false
         ),
         case
             when
                 bool_and(a.attnum is not null)
-                and current_setting('favorites_priority.booking_error') <> ''
+                and current_setting('favorites_priority.row_fault') <> ''
                 then
-                    'no booking can be written: '
-                    || current_setting('favorites_priority.booking_error')
+                    current_setting('favorites_priority.row_fault')
                     || ' (run sql/engine/up.sql)'
             when bool_and(a.attnum is not null) then count(*) || ' are read and written'
             else

@@ -1403,6 +1403,18 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             "drop customer_email, add customer_email text[]",
         )
     ),
+    # Changed in the database, and up.sql not run.
+    *(
+        (
+            f"create or replace function dispatch.{name}() returns {kind} language sql immutable"
+            f" set search_path = pg_catalog, pg_temp as $$ select {other} $$",
+            {"columns of session_requests"},
+        )
+        for name, kind, other in (
+            ("taken_off", "text", "'r.is_urgent'"),
+            ("assigns_user_id", "boolean", "false"),
+        )
+    ),
     *(
         (f"{REQUESTS} {change}", {"columns of session_requests", "views as they were made"})
         for change in ("rename accepted_at to taken_at", "rename expires_at to ends_at")
