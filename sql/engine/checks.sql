@@ -89,8 +89,8 @@ from (
 -- What the marketplace has no column for goes through the views all the same.
 \if :governs_all
 \else
--- A column of theirs may hold something else now, or be computed. Explained, what a booking writes is
--- planned and not run. And what the binding says of a row must be what was made of it.
+-- A column of theirs may hold something else now, or be computed. Explained, what a booking writes
+-- is planned and not run. And what the binding says of a row must be what was made of it.
 do $$
 declare
     v_booking text;

@@ -1,8 +1,9 @@
 -- The one policy of the feature's own, on a marketplace that was there first: whatever theirs show,
 -- a request inside its window is shown to its customer and its favourite alone, and one that was
 -- given back not to who gave it back. Every other row passes.
--- While the flag is off nothing is left of it in a plan, the flag being folded into that. (PostgreSQL
--- lets no index serve what theirs ask by auth.uid() while another policy is to be asked first.)
+-- While the flag is off nothing is left of it in a plan, the flag being folded into that.
+-- (PostgreSQL lets no index serve what theirs ask by auth.uid() while another policy is to be asked
+-- first.)
 do $$
 begin
     if exists (

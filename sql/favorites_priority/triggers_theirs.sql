@@ -1,8 +1,8 @@
 -- On a marketplace that was there first. The conditions keep every statement that names no
 -- favourite free of ours, and are short, as PostgreSQL reads each anew in every statement. By their
--- names the guard comes before and after theirs, and the window is opened after theirs. What is logged
--- comes before theirs: those that write the row again, as one that hands each new request to somebody,
--- find it governed.
+-- names the guard comes before and after theirs, and the window is opened after theirs. What is
+-- logged comes before theirs: those that write the row again, as one that hands each new request to
+-- somebody, find it governed.
 do $$
 declare
     v_earlier name;
