@@ -172,7 +172,22 @@ from (
         case
             when p.policyname is null then 'missing: run up.sql'
             else
-                lower(p.permissive || ', for ' || p.cmd || ' to ')
+                coalesce(
+                    (
+                        select
+                            'NOTE: with the flag on no index serves '
+                            || string_agg(t.policyname, ', ' order by t.policyname)
+                            || ': let them ask (select auth.uid()), once for a query; '
+                        from pg_catalog.pg_policies as t
+                        where
+                            t.schemaname = p.schemaname and t.tablename = p.tablename
+                            and t.permissive = 'PERMISSIVE' and t.cmd in ('SELECT', 'ALL')
+                            and regexp_replace(t.qual, 'SELECT auth\.\w+\(\)', '', 'g')
+                            ~ '\mauth\.\w+\(\)'
+                    ),
+                    ''
+                )
+                || lower(p.permissive || ', for ' || p.cmd || ' to ')
                 || array_to_string(p.roles, ', ') || ': ' || coalesce(p.qual, '')
         end as detail
     from (select 'dispatch_reserved'::name as name) as w

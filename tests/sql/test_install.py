@@ -1857,6 +1857,17 @@ def test_verify_notes_what_their_own_bookings_must_fill(theirs: str) -> None:
     assert "NOTE: not null, without a default: mileage" in result.stdout
 
 
+def test_verify_notes_which_policies_no_index_serves(theirs: str) -> None:
+    """Those that ask who it is for each row, and not once."""
+    alter = "alter policy {} on session_requests using ({} = (select auth.uid()))".format
+    one = alter("customers_read_their_own", "customer_id")
+    both = f"{one}; {alter('mechanics_read_what_they_took', 'mechanic_id')}"
+    for breakage, is_noted in ((one, True), (both, False)):
+        result = verify(theirs, breakage)
+        assert failed(result) == {"policies on the marketplace's tables"}
+        assert ("NOTE: with the flag on no index serves" in result.stdout) is is_noted
+
+
 def test_verify_says_which_view_is_another(theirs: str) -> None:
     found = verify(
         theirs,
