@@ -1423,7 +1423,9 @@ from (
                     when c.relname = 'session_requests' and c.relkind in ('r', 'p')
                         then array['select', 'insert', 'update']
                     -- A booking and an accept lock their account's row, and the mechanic's.
-                    when c.oid in (to_regclass('auth.users'), to_regclass('public.mechanics'))
+                    when
+                        c.oid = to_regclass('auth.users')
+                        or (c.relname = 'mechanics' and c.relkind in ('r', 'p'))
                         then array['select', 'update of a column']
                     else array['select']
                 end
