@@ -117,11 +117,11 @@ THEIRS = tuple(
         )
     )
     for what, script, triggers in (
-        ("their booking", "book", ("zzz_dispatch_open_window", "zzz_dispatch_log_insert")),
+        ("their booking", "book", ("zzz_dispatch_open_window", "00_dispatch_log_insert")),
         (
             "their accept",
             "accept",
-            ("00_dispatch_guard", "zzz_dispatch_guard", "zzz_dispatch_log_update"),
+            ("00_dispatch_guard", "zzz_dispatch_guard", "00_dispatch_log_update"),
         ),
     )
 )

@@ -129,21 +129,50 @@ begin
                 t.relname,
                 t.relkind,
                 case
-                    when t.relname = 'mechanics' then 'mechanics'
-                    when t.relname = 'session_requests' then 'requests'
+                    when k.is_plans then 'plans'
+                    when t.relname = 'mechanics' and k.is_public then 'mechanics'
+                    when t.relname = 'session_requests' and k.is_public then 'requests'
                     when t.relname ~* 'fav' then 'favorites'
                     else 'plans'
                 end as role
             from pg_catalog.pg_class as t
+            cross join
+                lateral (
+                    select
+                        t.relnamespace = to_regnamespace('public') as is_public,
+                        -- Wherever it is, and whatever its name.
+                        exists (
+                            select from foreign_keys as f
+                            inner join pg_catalog.pg_attribute as a
+                                on a.attrelid = f.conrelid and a.attnum = f.attnum
+                            where
+                                f.conrelid = to_regclass('public.session_requests')
+                                and a.attname = 'plan_code' and f.confrelid = t.oid
+                        ) as is_plans,
+                        exists (
+                            select from foreign_keys as f
+                            where
+                                f.conrelid = t.oid
+                                and f.confrelid = to_regclass('public.mechanics')
+                        ) as is_of_mechanics
+                ) as k
             where
-                t.relnamespace = to_regnamespace('public')
+                t.relkind in ('r', 'p', 'v', 'm', 'f')
                 and (
-                    t.relname in (
-                        'mechanics', 'session_requests', 'customer_favorites', 'service_plans'
+                    k.is_plans
+                    or (
+                        k.is_public
+                        and (
+                            t.relname in (
+                                'mechanics', 'session_requests', 'customer_favorites',
+                                'service_plans'
+                            )
+                            or t.relkind in ('r', 'p')
+                            and t.relname ~* 'fav|plan|pric|product|package'
+                        )
                     )
-                    or t.relkind in ('r', 'p') and t.relname ~* 'fav|plan|pric|product|package'
+                    or (k.is_of_mechanics and t.relname ~* 'fav')
                 )
-                and t.relkind in ('r', 'p', 'v', 'm', 'f')
         )
 
         select
@@ -1940,6 +1969,49 @@ begin
                     and g.tgtype & 4 = 4
                     and f.pronamespace is distinct from to_regnamespace('dispatch')
                     and f.proname || ' ' || f.prosrc ~* 'notify|http|realtime|broadcast|push|mail'
+                having count(*) > 0
+                union all
+                -- What the columns change by themselves, before they are there.
+                select
+                    7,
+                    format(
+                        'Do clients embed mechanics in session_requests through PostgREST, or the '
+                        'other way round, as by select=*,mechanics(*)? Between them is a foreign '
+                        'key, %1$s, and preferred_mechanic_id brings another: a query that names '
+                        'neither is refused from then on (PGRST201). Let theirs name it before the '
+                        'install, mechanics!%1$s(*).',
+                        min(k.conname)
+                    )
+                from pg_catalog.pg_constraint as k
+                where
+                    k.contype = 'f'
+                    and array[k.conrelid, k.confrelid]::regclass[] <@ array[
+                        to_regclass('public.mechanics'), to_regclass('public.session_requests')
+                    ]
+                    and k.conrelid <> k.confrelid and v_it is null
+                having count(*) > 0
+                union all
+                select
+                    8,
+                    format(
+                        'Have the subscribers of %s room for three more columns of '
+                        'session_requests? It publishes each column, and a subscriber whose table '
+                        'lacks one stops. Give them preferred_mechanic_id uuid, '
+                        'priority_window_minutes integer and priority_notified_at timestamptz '
+                        'before the install, or the publication a list of columns.',
+                        string_agg('the publication ' || p.pubname, ', ' order by p.pubname)
+                    )
+                from pg_catalog.pg_publication_tables as p
+                left join pg_catalog.pg_publication_rel as r
+                    on
+                        r.prrelid = to_regclass('public.session_requests')
+                        and r.prpubid = (
+                            select b.oid from pg_catalog.pg_publication as b
+                            where b.pubname = p.pubname
+                        )
+                where
+                    p.schemaname = 'public' and p.tablename = 'session_requests'
+                    and p.pubname !~ '^supabase_realtime' and r.prattrs is null and v_it is null
                 having count(*) > 0
             ) as q
             order by q.number

@@ -42,11 +42,12 @@ POISON = """
     create trigger poison before update on public.session_requests
     for each row execute function public.poison()
 """
-
-# The same at the commit, if nobody asks before.
-DEFERRED_POISON = POISON.replace(
-    "create trigger poison before update", "create constraint trigger poison after update"
-).replace("for each row", "deferrable initially deferred for each row")
+# The same, asked at the commit.
+POISON_AT_COMMIT = POISON.replace(
+    "create trigger poison before update on public.session_requests",
+    "create constraint trigger poison after update on public.session_requests"
+    " deferrable initially deferred",
+)
 
 
 def rows(connection: Connection, query: str, *params: object) -> list[Row]:

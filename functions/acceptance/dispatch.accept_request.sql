@@ -41,8 +41,6 @@ begin
             end if;
         end if;
     end if;
-    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
-    set constraints all immediate;
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
     -- going back gives it up at once, and each finds its answer while the others go on.
     begin
@@ -66,6 +64,8 @@ begin
         if v_accepted.id is null then
             raise sqlstate 'FP000';
         end if;
+        -- What a marketplace has checked at the commit it refuses here, where that has our words.
+        set constraints all immediate;
     exception
         when sqlstate 'FP000' then null;
         when others then

@@ -20,9 +20,9 @@ begin
     end if;
     -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
     if v_request.announced_at is null then
-        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
+            set constraints all immediate;
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');

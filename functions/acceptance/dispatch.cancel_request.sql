@@ -26,10 +26,10 @@ begin
     if v_detail is not null and not v_is_stranded then
         perform dispatch.raise_error(v_detail);
     end if;
-    set constraints all immediate;  -- as dispatch.accept_request
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');

@@ -15,9 +15,9 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
     perform dispatch.require_own_request(v_request, 'mechanic');
     if v_request.status = 'accepted' then
-        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
+            set constraints all immediate;
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');

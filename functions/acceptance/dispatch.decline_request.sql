@@ -48,10 +48,10 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
-            set constraints all immediate;  -- as dispatch.accept_request
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
+                set constraints all immediate;
             exception
                 when others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');

@@ -43,7 +43,6 @@ begin
             )
         )
     );
-    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if v_is_over then
             update public.session_requests
@@ -57,6 +56,7 @@ begin
         if v_request.id is null or v_request.status = 'accepted' then
             perform dispatch.raise_error('request_not_pending');
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');

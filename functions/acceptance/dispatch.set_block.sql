@@ -31,7 +31,6 @@ begin
         return;
     end if;
 
-    set constraints all immediate;  -- so that dispatch.announce_each sees what raises
     -- What moves on now is logged without an actor: by whom, the other is not to learn.
     perform set_config('request.jwt.claims', '', true);
     perform set_config('request.jwt.claim.sub', '', true);

@@ -30,5 +30,17 @@ $flag$;
 
 comment on function dispatch.favorites_priority_enabled() is
 'The flag ENABLE_FAVORITES_PRIORITY. Turned by dispatch.set_favorites_priority(boolean).';
-revoke all on function dispatch.favorites_priority_enabled()
-from public, anon, authenticated, service_role;
+do $$
+begin
+    -- As dispatch.is_reserved_for_another: the feature's policy asks both.
+    if not exists (
+        select from pg_catalog.pg_policy
+        where
+            polrelid = to_regclass('public.session_requests')
+            and polname = 'dispatch_reserved'
+    ) then
+        revoke all on function dispatch.favorites_priority_enabled()
+        from public, anon, authenticated, service_role;
+    end if;
+end;
+$$;

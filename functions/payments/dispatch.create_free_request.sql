@@ -66,7 +66,6 @@ begin
         end if;
     end if;
 
-    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(
@@ -84,6 +83,7 @@ begin
                 )
             );
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');

@@ -103,8 +103,6 @@ begin
         v_subject := v_payment;
     end if;
 
-    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
-    set constraints all immediate;
     -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
     -- "perform", which would plan and run a query.)
     v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
@@ -235,6 +233,8 @@ begin
                     do nothing
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
+                -- What they have checked at the commit would take the event along.
+                set constraints all immediate;
                 exit;
             exception
                 when invalid_text_representation then
@@ -244,6 +244,7 @@ begin
                     if v_error is null then
                         raise;
                     end if;
+                    v_booked_id := null;
                     exit;
             end;
         end loop;
@@ -309,12 +310,14 @@ begin
                     v_error := dispatch.marketplace_error(null, null);
                 end if;
             end if;
+            set constraints all immediate;
         exception
             when others then
                 v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                 if v_error is null then
                     raise;
                 end if;
+                v_booked_id := null;
         end;
         if v_error is not null then
             v_outcome := 'error';

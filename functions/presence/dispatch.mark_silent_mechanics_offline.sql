@@ -29,7 +29,6 @@ begin
     exception
         when lock_not_available then return 0;
     end;
-    set constraints all immediate;  -- as dispatch.sweep
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- last_seen_at stays: it is when the mechanic was last seen.
     -- An array, as a join may run its inner side, and with it the limit, more than once.
@@ -43,6 +42,7 @@ begin
             for update skip locked
         ));
     get diagnostics v_count = row_count;
+    set constraints all immediate;
     return v_count;
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
@@ -59,6 +59,7 @@ exception
         loop
             begin
                 update dispatch.mechanics as m set is_online = false where m.id = v_id;
+                set constraints all immediate;
                 v_count := v_count + 1;
             exception
                 when others then

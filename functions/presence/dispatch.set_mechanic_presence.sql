@@ -41,7 +41,6 @@ begin
         -- What they left unanswered before, seen late, does not undo that they are back. After their
         -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
         if v_is_back then
-            set constraints all immediate;  -- so that dispatch.announce_each sees what raises
             perform dispatch.announce_ended(v_mechanic.id);
         end if;
     end if;

@@ -7,7 +7,6 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    set constraints all immediate;  -- as dispatch.sweep
     perform dispatch.end_lost_windows(w.mechanic_id)
     from (
         select distinct r.preferred_mechanic_id as mechanic_id

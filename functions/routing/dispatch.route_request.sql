@@ -51,6 +51,12 @@ begin
         end;
     elsif exists (select from public.session_requests as r where r.id = new.id) then
         return new;
+    elsif dispatch.taken_off() <> 'false' then
+        -- Taken off from the beginning: imported as well.
+        v_request := dispatch.as_request(new);
+        if not v_request.is_pending then
+            return new;
+        end if;
     end if;
 
     -- With the flag on the columns of the window are there.

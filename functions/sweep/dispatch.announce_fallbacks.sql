@@ -66,6 +66,8 @@ begin
     if v_ended is not null and dispatch.favorites_priority_enabled() then
         perform dispatch.note_silences(v_ended, v_mechanics);
     end if;
+    -- What is checked at the commit would stop the rest then.
+    set constraints all immediate;
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -92,6 +94,7 @@ exception
                     )
                 returning * into v_changed;
                 if found then
+                    set constraints all immediate;
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at

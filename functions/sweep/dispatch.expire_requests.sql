@@ -36,6 +36,8 @@ begin
                         for update skip locked
                     );
                 if found then
+                    -- What is checked at the commit would stop the rest then.
+                    set constraints all immediate;
                     v_count := v_count + 1;
                 end if;
             exception

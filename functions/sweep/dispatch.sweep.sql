@@ -19,8 +19,6 @@ declare
     v_delivery constant text := coalesce(current_setting('dispatch.delivery', true), '');
     v_sweeping constant text := coalesce(current_setting('dispatch.sweeping', true), '');
 begin
-    -- What the marketplace defers is asked of each: at the commit, one that raises stopped them all.
-    set constraints all immediate;
     -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
     perform set_config(
         'dispatch.delivery',

@@ -89,6 +89,49 @@ from (
 -- What the marketplace has no column for goes through the views all the same.
 \if :governs_all
 \else
+-- A column of theirs may hold something else now, or be computed. Explained, what a booking writes
+-- is planned and not run. And what the binding says of a row must be what was made of it.
+do $$
+declare
+    v_booking text;
+    v_argument record;
+    v_fault text := '';
+begin
+    for v_argument in
+        select p.prosrc, a.name, format_type(a.type, null) as type
+        from pg_catalog.pg_proc as p
+        cross join unnest(p.proargnames, p.proargtypes::oid[]) as a (name, type)
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'insert_request'
+    loop
+        v_booking := regexp_replace(
+            coalesce(v_booking, substring(v_argument.prosrc from 'insert into [^;]+')),
+            '\m' || v_argument.name || '\M', 'null::' || v_argument.type
+        );
+    end loop;
+    if v_booking is not null then
+        execute 'explain ' || v_booking;
+        select
+            case
+                when strpos(p.prosrc, '(' || dispatch.taken_off() || ') is true') = 0
+                    then 'dispatch.taken_off() was changed, and is not read yet'
+                when (p.prosrc like '%m.id = r.mechanic\_id)%') = dispatch.assigns_user_id()
+                    then 'dispatch.assigns_user_id() was changed, and is not read yet'
+                else ''
+            end
+        into v_fault
+        from pg_catalog.pg_proc as p
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request';
+    end if;
+    perform set_config('favorites_priority.row_fault', coalesce(v_fault, ''), true);
+exception
+    -- A function that is missing is told below.
+    when undefined_function then perform set_config('favorites_priority.row_fault', '', true);
+    when others then
+        perform set_config(
+            'favorites_priority.row_fault', 'no booking can be written: ' || sqlerrm, true
+        );
+end;
+$$;
 select
     set_config(
         'favorites_priority.checks',
@@ -134,8 +177,18 @@ from (
     -- Made for the columns that there were (dispatch.bind_requests); theirs may go, or be renamed.
     select
         'columns of session_requests',
-        coalesce(bool_and(a.attnum is not null), false),
+        coalesce(
+            bool_and(a.attnum is not null)
+            and current_setting('favorites_priority.row_fault') = '',
+            false
+        ),
         case
+            when
+                bool_and(a.attnum is not null)
+                and current_setting('favorites_priority.row_fault') <> ''
+                then
+                    current_setting('favorites_priority.row_fault')
+                    || ' (run sql/engine/up.sql)'
             when bool_and(a.attnum is not null) then count(*) || ' are read and written'
             else
                 coalesce(
@@ -211,6 +264,76 @@ from (
     where n.nspname = 'dispatch'
 ) as c
 \gset
+
+-- The words of a status that the engine writes: a type of theirs, a CHECK of the status alone or a
+-- table that it points to may know one no more.
+do $$
+declare
+    v_type text;
+    v_word text;
+    v_rule record;
+    v_is_known boolean;
+    v_unknown text[] := '{}';
+begin
+    select format_type(a.atttypid, a.atttypmod) into v_type
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = to_regclass('public.session_requests') and a.attname = 'status';
+    foreach v_word in array array['pending', 'accepted', 'cancelled', 'expired', 'completed'] loop
+        begin
+            execute format('select %L::%s', v_word, v_type);
+            for v_rule in
+                select
+                    case k.contype
+                        when 'c'
+                            then format(
+                                'select (%s) is not false from (select %L::%s as status) as s',
+                                pg_get_expr(k.conbin, k.conrelid), v_word, v_type
+                            )
+                        else format(
+                            'select exists (select from %s as s where s.%I = %L)',
+                            k.confrelid::regclass, f.attname, v_word
+                        )
+                    end as query
+                from pg_catalog.pg_constraint as k
+                inner join pg_catalog.pg_attribute as a
+                    on
+                        a.attrelid = k.conrelid and a.attname = 'status'
+                        and k.conkey = array[a.attnum]
+                left join pg_catalog.pg_attribute as f
+                    on f.attrelid = k.confrelid and f.attnum = k.confkey[1]
+                where
+                    k.conrelid = to_regclass('public.session_requests') and k.contype in ('c', 'f')
+                    and (k.contype = 'c' or has_table_privilege(k.confrelid, 'select'))
+            loop
+                execute v_rule.query into v_is_known;
+                if not v_is_known then
+                    v_unknown := array_append(v_unknown, v_word);
+                    exit;
+                end if;
+            end loop;
+        exception
+            when invalid_text_representation or check_violation or string_data_right_truncation
+                then v_unknown := array_append(v_unknown, v_word);
+        end;
+    end loop;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'words of a status',
+                'ok', v_type is not null and v_unknown = '{}',
+                'detail', case
+                    when v_type is null then 'session_requests has no status'
+                    when v_unknown = '{}' then 'all known'
+                    else 'not known any more, and written by the engine: '
+                        || array_to_string(v_unknown, ', ')
+                end
+            )
+        )::text,
+        true
+    );
+end;
+$$;
 \endif
 
 -- The schema: its tables, closed to every client, and its functions open to whom they must be.
@@ -1035,7 +1158,7 @@ $$;
 -- Exactly these functions run as their owner, and exactly these may be called by clients: one too
 -- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's. A function
 -- that is said to be stable and writes fails; one that only reads and is volatile is not planned
--- once for a whole query. (The feature opens is_reserved_for_another where it needs that.)
+-- once for a whole query. (The feature opens two where its policy asks them.)
 select
     set_config(
         'favorites_priority.checks',
@@ -1151,7 +1274,9 @@ from (
                         else
                             has_function_privilege(w.kind, p.oid, 'execute')
                             and not (
-                                p.proname = 'is_reserved_for_another'
+                                p.proname in (
+                                    'favorites_priority_enabled', 'is_reserved_for_another'
+                                )
                                 and not current_setting('favorites_priority.governs_all')::boolean
                             )
                     end,
@@ -1297,8 +1422,10 @@ from (
                         then array['select', 'insert', 'update', 'delete']
                     when c.relname = 'session_requests' and c.relkind in ('r', 'p')
                         then array['select', 'insert', 'update']
-                    -- A booking and an accept lock their account's row.
-                    when c.oid = to_regclass('auth.users')
+                    -- A booking and an accept lock their account's row, and the mechanic's.
+                    when
+                        c.oid = to_regclass('auth.users')
+                        or (c.relname = 'mechanics' and c.relkind in ('r', 'p'))
                         then array['select', 'update of a column']
                     else array['select']
                 end
@@ -1489,7 +1616,10 @@ from (
                         from pg_catalog.pg_proc as p
                         where
                             p.pronamespace = to_regnamespace('dispatch')
-                            and p.proname not in ('mechanic_words', 'is_reserved_for_another')
+                            and p.proname not in (
+                                'favorites_priority_enabled', 'is_reserved_for_another',
+                                'mechanic_words'
+                            )
                             and p.oid <> all(array_agg(v.oid))
                             and has_function_privilege(r.oid, p.oid, 'execute')
                         union

@@ -161,11 +161,11 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        '00_dispatch_guard', 'mechanics_note_last_turns', 'mechanics_note_turns',
+        '00_dispatch_guard', '00_dispatch_log_delete', '00_dispatch_log_insert',
+        '00_dispatch_log_update', 'mechanics_note_last_turns', 'mechanics_note_turns',
         'mechanics_release_windows', 'session_requests_guard',
         'session_requests_log_delete', 'session_requests_log_insert',
         'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
-        'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
         'zzz_dispatch_open_window'
     );
 

@@ -83,15 +83,15 @@ from (
             'new.preferred_mechanic_id IS NOT NULL'
         ),
         (
-            'zzz_dispatch_log_insert', 'AFTER INSERT', 'log_window',
+            '00_dispatch_log_insert', 'AFTER INSERT', 'log_window',
             'new.preferred_mechanic_id IS NOT NULL'
         ),
         (
-            'zzz_dispatch_log_update', 'AFTER UPDATE', 'log_request_change',
+            '00_dispatch_log_update', 'AFTER UPDATE', 'log_request_change',
             'old.priority_notified_at IS NOT NULL'
         ),
         (
-            'zzz_dispatch_log_delete', 'AFTER DELETE', 'log_request_change',
+            '00_dispatch_log_delete', 'AFTER DELETE', 'log_request_change',
             'old.priority_notified_at IS NOT NULL'
         )
     ) as w (name, moment, function, condition)
@@ -101,7 +101,8 @@ from (
 \gset
 
 -- Triggers of one moment run in the order of their names: the guard must be the first before an
--- update, and the last, and the window be opened by the last before an insert.
+-- update, and the last, the window be opened by the last before an insert, and what is logged be
+-- logged by the first afterwards.
 select
     set_config(
         'favorites_priority.checks',
@@ -126,22 +127,24 @@ from (
     from (
         select
             t.tgname,
-            case when t.tgname < '00_dispatch_guard' then 'before' else 'after' end as place
+            case when t.tgname < '00_dispatch_log' then 'before' else 'after' end as place
         from pg_catalog.pg_trigger as t
         where
             t.tgrelid = to_regclass('public.session_requests') and not t.tgisinternal
             -- pg_trigger.h: for each row 1, before 2, insert 4, update 16
-            and t.tgtype & 3 = 3
-            and (
-                (
-                    t.tgtype & 16 = 16
-                    and (
-                        t.tgname < '00_dispatch_guard'
-                        or t.tgname > 'zzz_dispatch_guard'
+            and t.tgtype & 1 = 1
+            and case
+                when t.tgtype & 2 = 0 then t.tgname < '00_dispatch_log'
+                else
+                    (
+                        t.tgtype & 16 = 16
+                        and (
+                            t.tgname < '00_dispatch_guard'
+                            or t.tgname > 'zzz_dispatch_guard'
+                        )
                     )
-                )
-                or (t.tgtype & 4 = 4 and t.tgname > 'zzz_dispatch_open_window')
-            )
+                    or (t.tgtype & 4 = 4 and t.tgname > 'zzz_dispatch_open_window')
+            end
             and t.tgname not in ('zzz_dispatch_guard', 'zzz_dispatch_open_window')
     ) as g
 ) as c
@@ -160,7 +163,8 @@ from (
         coalesce(
             p.permissive = 'RESTRICTIVE' and p.cmd = 'ALL' and p.roles = array['public']::name[]
             -- The operator of a status that is citext is written out.
-            and p.qual ~ 'priority_notified_at IS NULL\).* OR .*status.*<>.* ''pending''.* OR '
+            and p.qual ~ 'NOT dispatch\.favorites_priority_enabled\(\)\) OR '
+            '.*priority_notified_at IS NULL\).* OR .*status.*<>.* ''pending''.* OR '
             '.*NOT dispatch\.is_reserved_for_another\(\(?id\M'
             and p.with_check = 'true',
             false
@@ -168,7 +172,22 @@ from (
         case
             when p.policyname is null then 'missing: run up.sql'
             else
-                lower(p.permissive || ', for ' || p.cmd || ' to ')
+                coalesce(
+                    (
+                        select
+                            'NOTE: with the flag on no index serves '
+                            || string_agg(t.policyname, ', ' order by t.policyname)
+                            || ': let them ask (select auth.uid()), once for a query; '
+                        from pg_catalog.pg_policies as t
+                        where
+                            t.schemaname = p.schemaname and t.tablename = p.tablename
+                            and t.permissive = 'PERMISSIVE' and t.cmd in ('SELECT', 'ALL')
+                            and regexp_replace(t.qual, 'SELECT auth\.\w+\(\)', '', 'g')
+                            ~ '\mauth\.\w+\(\)'
+                    ),
+                    ''
+                )
+                || lower(p.permissive || ', for ' || p.cmd || ' to ')
                 || array_to_string(p.roles, ', ') || ': ' || coalesce(p.qual, '')
         end as detail
     from (select 'dispatch_reserved'::name as name) as w
@@ -179,14 +198,17 @@ from (
     union all
     -- Whoever may read their table runs its policies.
     select
-        'grant on is_reserved_for_another',
+        'grant on ' || w.name,
         coalesce(has_function_privilege('public', p.oid, 'execute'), false),
         case
             when has_function_privilege('public', p.oid, 'execute') then 'to public'
             else 'missing: clients get errors from session_requests; run up.sql'
         end
     from (
-        select to_regprocedure('dispatch.is_reserved_for_another(uuid)')::oid as oid
-    ) as p
+        values
+        ('favorites_priority_enabled', 'dispatch.favorites_priority_enabled()'),
+        ('is_reserved_for_another', 'dispatch.is_reserved_for_another(uuid)')
+    ) as w (name, signature)
+    cross join lateral (select to_regprocedure(w.signature)::oid as oid) as p
 ) as c
 \gset

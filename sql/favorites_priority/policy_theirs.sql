@@ -1,28 +1,35 @@
 -- The one policy of the feature's own, on a marketplace that was there first: whatever theirs show,
 -- a request inside its window is shown to its customer and its favourite alone, and one that was
 -- given back not to who gave it back. Every other row passes.
+-- While the flag is off nothing is left of it in a plan, the flag being folded into that.
+-- (PostgreSQL lets no index serve what theirs ask by auth.uid() while another policy is to be asked
+-- first.)
 do $$
 begin
-    if not exists (
+    if exists (
         select from pg_catalog.pg_policy
         where
             polrelid = 'public.session_requests'::regclass
             and polname = 'dispatch_reserved'
     ) then
-        create policy dispatch_reserved on public.session_requests as restrictive for all to public
-        using (
-            priority_notified_at is null
-            or status <> 'pending'
-            or not dispatch.is_reserved_for_another(id)
-        )
-        with check (true);
-        comment on policy dispatch_reserved on public.session_requests is
-        'Requests inside their priority window are hidden from all but their customer and their '
-        'favourite, and those given back from who gave them back; every other row passes.';
+        drop policy dispatch_reserved on public.session_requests;
     end if;
 end;
 $$;
+create policy dispatch_reserved on public.session_requests as restrictive for all to public
+using (
+    not dispatch.favorites_priority_enabled()
+    or priority_notified_at is null
+    or status <> 'pending'
+    or not dispatch.is_reserved_for_another(id)
+)
+with check (true);
+comment on policy dispatch_reserved on public.session_requests is
+'Requests inside their priority window are hidden from all but their customer and their '
+'favourite, and those given back from who gave them back; every other row passes.';
 
--- Whoever may read their table runs its policies. By name only those can call it who may use the
--- schema; it says nothing but what the table hides.
-grant execute on function dispatch.is_reserved_for_another(uuid) to public;
+-- Whoever may read their table runs its policies. By name only those can call them who may use the
+-- schema; they say nothing but what the table hides, and whether it hides anything.
+grant execute on function
+dispatch.is_reserved_for_another(uuid), dispatch.favorites_priority_enabled()
+to public;

@@ -7,9 +7,9 @@ begin
         drop trigger "00_dispatch_guard" on public.session_requests;
         drop trigger zzz_dispatch_guard on public.session_requests;
         drop trigger zzz_dispatch_open_window on public.session_requests;
-        drop trigger zzz_dispatch_log_insert on public.session_requests;
-        drop trigger zzz_dispatch_log_update on public.session_requests;
-        drop trigger zzz_dispatch_log_delete on public.session_requests;
+        drop trigger "00_dispatch_log_insert" on public.session_requests;
+        drop trigger "00_dispatch_log_update" on public.session_requests;
+        drop trigger "00_dispatch_log_delete" on public.session_requests;
         drop policy dispatch_reserved on public.session_requests;
         revoke all on function dispatch.is_reserved_for_another(uuid)
         from public, anon, authenticated, service_role;

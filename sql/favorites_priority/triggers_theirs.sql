@@ -1,6 +1,24 @@
 -- On a marketplace that was there first. The conditions keep every statement that names no
 -- favourite free of ours, and are short, as PostgreSQL reads each anew in every statement. By their
--- names the guard comes before and after theirs, and the rest after.
+-- names the guard comes before and after theirs, and the window is opened after theirs. What is
+-- logged comes before theirs: those that write the row again, as one that hands each new request to
+-- somebody, find it governed.
+do $$
+declare
+    v_earlier name;
+begin
+    -- As an earlier up.sql named them.
+    for v_earlier in
+        select t.tgname from pg_catalog.pg_trigger as t
+        where
+            t.tgrelid = 'public.session_requests'::regclass
+            and t.tgname like 'zzz\_dispatch\_log\_%'
+    loop
+        execute format('drop trigger %I on public.session_requests', v_earlier);
+    end loop;
+end;
+$$;
+
 create or replace trigger "00_dispatch_guard"
 before update on public.session_requests
 for each row when (old.priority_notified_at is not null)
@@ -16,17 +34,17 @@ before insert on public.session_requests
 for each row when (new.preferred_mechanic_id is not null)
 execute function dispatch.route_request();
 
-create or replace trigger zzz_dispatch_log_insert
+create or replace trigger "00_dispatch_log_insert"
 after insert on public.session_requests
 for each row when (new.preferred_mechanic_id is not null)
 execute function dispatch.log_window();
 
-create or replace trigger zzz_dispatch_log_update
+create or replace trigger "00_dispatch_log_update"
 after update on public.session_requests
 for each row when (old.priority_notified_at is not null)
 execute function dispatch.log_request_change();
 
-create or replace trigger zzz_dispatch_log_delete
+create or replace trigger "00_dispatch_log_delete"
 after delete on public.session_requests
 for each row when (old.priority_notified_at is not null)
 execute function dispatch.log_request_change();

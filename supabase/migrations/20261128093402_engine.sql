@@ -168,11 +168,11 @@ inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
 where
     p.pronamespace is distinct from to_regnamespace('dispatch')
     and t.tgname in (
-        '00_dispatch_guard', 'mechanics_note_last_turns', 'mechanics_note_turns',
+        '00_dispatch_guard', '00_dispatch_log_delete', '00_dispatch_log_insert',
+        '00_dispatch_log_update', 'mechanics_note_last_turns', 'mechanics_note_turns',
         'mechanics_release_windows', 'session_requests_guard',
         'session_requests_log_delete', 'session_requests_log_insert',
         'session_requests_log_update', 'session_requests_route', 'zzz_dispatch_guard',
-        'zzz_dispatch_log_delete', 'zzz_dispatch_log_insert', 'zzz_dispatch_log_update',
         'zzz_dispatch_open_window'
     );
 
@@ -1472,8 +1472,20 @@ $flag$;
 
 comment on function dispatch.favorites_priority_enabled() is
 'The flag ENABLE_FAVORITES_PRIORITY. Turned by dispatch.set_favorites_priority(boolean).';
-revoke all on function dispatch.favorites_priority_enabled()
-from public, anon, authenticated, service_role;
+do $$
+begin
+    -- As dispatch.is_reserved_for_another: the feature's policy asks both.
+    if not exists (
+        select from pg_catalog.pg_policy
+        where
+            polrelid = to_regclass('public.session_requests')
+            and polname = 'dispatch_reserved'
+    ) then
+        revoke all on function dispatch.favorites_priority_enabled()
+        from public, anon, authenticated, service_role;
+    end if;
+end;
+$$;
 
 create or replace function dispatch.is_approved_mechanic(p_mechanic_id uuid)
 returns boolean
@@ -2869,6 +2881,10 @@ begin
             where
                 id = v_id and status = 'pending' and announced_at is null
                 and (p_mechanic_ids is null or preferred_mechanic_id = any(p_mechanic_ids));
+            -- Within a statement of theirs, what they have checked at the commit stays theirs.
+            if pg_trigger_depth() = 0 then
+                set constraints all immediate;
+            end if;
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
             -- is done to them, does not wait for this one.
@@ -3036,7 +3052,6 @@ begin
     exception
         when lock_not_available then return 0;
     end;
-    set constraints all immediate;  -- as dispatch.sweep
     -- Only tidies the column for those who read the table; dispatch.is_online() never waits for it.
     -- last_seen_at stays: it is when the mechanic was last seen.
     -- An array, as a join may run its inner side, and with it the limit, more than once.
@@ -3050,6 +3065,7 @@ begin
             for update skip locked
         ));
     get diagnostics v_count = row_count;
+    set constraints all immediate;
     return v_count;
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
@@ -3066,6 +3082,7 @@ exception
         loop
             begin
                 update dispatch.mechanics as m set is_online = false where m.id = v_id;
+                set constraints all immediate;
                 v_count := v_count + 1;
             exception
                 when others then
@@ -3285,6 +3302,7 @@ begin
         'mechanic_away',
         array['mechanic:' || p_request.preferred_user_id]
     );
+    set constraints all immediate;
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
     when others then
@@ -3341,7 +3359,6 @@ begin
         -- What they left unanswered before, seen late, does not undo that they are back. After their
         -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
         if v_is_back then
-            set constraints all immediate;  -- so that dispatch.announce_each sees what raises
             perform dispatch.announce_ended(v_mechanic.id);
         end if;
     end if;
@@ -3836,7 +3853,6 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    set constraints all immediate;  -- as dispatch.sweep
     perform dispatch.end_lost_windows(w.mechanic_id)
     from (
         select distinct r.preferred_mechanic_id as mechanic_id
@@ -4114,6 +4130,7 @@ as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;
+    set constraints all immediate;
 exception
     when generated_always then null;  -- theirs to compute
     -- Some trigger of theirs does not let it: the broadcast must not wait for that.
@@ -5037,6 +5054,12 @@ begin
         end;
     elsif exists (select from public.session_requests as r where r.id = new.id) then
         return new;
+    elsif dispatch.taken_off() <> 'false' then
+        -- Taken off from the beginning: imported as well.
+        v_request := dispatch.as_request(new);
+        if not v_request.is_pending then
+            return new;
+        end if;
     end if;
 
     -- With the flag on the columns of the window are there.
@@ -5654,8 +5677,6 @@ begin
             end if;
         end if;
     end if;
-    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
-    set constraints all immediate;
     -- Whoever waited for the winner and lost holds a lock on the row, for which the next one waits:
     -- going back gives it up at once, and each finds its answer while the others go on.
     begin
@@ -5679,6 +5700,8 @@ begin
         if v_accepted.id is null then
             raise sqlstate 'FP000';
         end if;
+        -- What a marketplace has checked at the commit it refuses here, where that has our words.
+        set constraints all immediate;
     exception
         when sqlstate 'FP000' then null;
         when others then
@@ -5769,9 +5792,9 @@ begin
     end if;
     -- Broadcast already (the window ended meanwhile, say): that is what was wanted.
     if v_request.announced_at is null then
-        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
+            set constraints all immediate;
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5817,10 +5840,10 @@ begin
     if v_detail is not null and not v_is_stranded then
         perform dispatch.raise_error(v_detail);
     end if;
-    set constraints all immediate;  -- as dispatch.accept_request
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5865,9 +5888,9 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id for update;
     perform dispatch.require_own_request(v_request, 'mechanic');
     if v_request.status = 'accepted' then
-        set constraints all immediate;  -- as dispatch.accept_request
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
+            set constraints all immediate;
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5952,10 +5975,10 @@ begin
         );
         -- The preferred mechanic will not come: everyone hears of it now.
         if v_window.mechanic_id = v_mechanic_id then
-            set constraints all immediate;  -- as dispatch.accept_request
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
+                set constraints all immediate;
             exception
                 when others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -6948,7 +6971,6 @@ begin
             )
         )
     );
-    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if v_is_over then
             update public.session_requests
@@ -6962,6 +6984,7 @@ begin
         if v_request.id is null or v_request.status = 'accepted' then
             perform dispatch.raise_error('request_not_pending');
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -7175,7 +7198,6 @@ begin
         return;
     end if;
 
-    set constraints all immediate;  -- so that dispatch.announce_each sees what raises
     -- What moves on now is logged without an actor: by whom, the other is not to learn.
     perform set_config('request.jwt.claims', '', true);
     perform set_config('request.jwt.claim.sub', '', true);
@@ -8178,7 +8200,6 @@ begin
         end if;
     end if;
 
-    set constraints all immediate;  -- as dispatch.accept_request
     begin
         if dispatch.governs_all() then
             perform dispatch.insert_request(
@@ -8196,6 +8217,7 @@ begin
                 )
             );
         end if;
+        set constraints all immediate;
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
@@ -8691,8 +8713,6 @@ begin
         v_subject := v_payment;
     end if;
 
-    -- What the marketplace defers is asked now: what raises at the commit nobody catches.
-    set constraints all immediate;
     -- Payment and refund of one payment wait for each other, so that each sees what the other did. (Not
     -- "perform", which would plan and run a query.)
     v_is_new := pg_advisory_xact_lock(hashtextextended(v_payment, 1178687058)) is null;
@@ -8823,6 +8843,8 @@ begin
                     do nothing
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
+                -- What they have checked at the commit would take the event along.
+                set constraints all immediate;
                 exit;
             exception
                 when invalid_text_representation then
@@ -8832,6 +8854,7 @@ begin
                     if v_error is null then
                         raise;
                     end if;
+                    v_booked_id := null;
                     exit;
             end;
         end loop;
@@ -8897,12 +8920,14 @@ begin
                     v_error := dispatch.marketplace_error(null, null);
                 end if;
             end if;
+            set constraints all immediate;
         exception
             when others then
                 v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                 if v_error is null then
                     raise;
                 end if;
+                v_booked_id := null;
         end;
         if v_error is not null then
             v_outcome := 'error';
@@ -9141,6 +9166,8 @@ begin
     if v_ended is not null and dispatch.favorites_priority_enabled() then
         perform dispatch.note_silences(v_ended, v_mechanics);
     end if;
+    -- What is checked at the commit would stop the rest then.
+    set constraints all immediate;
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -9167,6 +9194,7 @@ exception
                     )
                 returning * into v_changed;
                 if found then
+                    set constraints all immediate;
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at
@@ -9230,6 +9258,8 @@ begin
                         for update skip locked
                     );
                 if found then
+                    -- What is checked at the commit would stop the rest then.
+                    set constraints all immediate;
                     v_count := v_count + 1;
                 end if;
             exception
@@ -9307,8 +9337,6 @@ declare
     v_delivery constant text := coalesce(current_setting('dispatch.delivery', true), '');
     v_sweeping constant text := coalesce(current_setting('dispatch.sweeping', true), '');
 begin
-    -- What the marketplace defers is asked of each: at the commit, one that raises stopped them all.
-    set constraints all immediate;
     -- One commit for many notices. Beyond this a NOTIFY may fail it: then they go out later.
     perform set_config(
         'dispatch.delivery',

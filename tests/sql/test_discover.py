@@ -349,7 +349,8 @@ def test_enums(empty_db: Database, tmp_path: Path) -> None:
     assert "public.booking_kind, knows chat, video, garage_visit" in found.report
     assert found.asks("In which currency", "Taken: usd")
     assert found.asks("Which session type")
-    assert len(found.questions) == 3
+    assert found.asks("Do clients embed", "mechanics!session_requests_mechanic_id_fkey(*)")
+    assert len(found.questions) == 4
 
     bind(db, tmp_path, found.text)
     frank, mona = db.sql("select * from dispatch.mechanics order by display_name")
@@ -385,7 +386,7 @@ def test_grown(empty_db: Database, tmp_path: Path) -> None:
     assert found.asks("Is a mechanic approved where m.approved_at is not null")
     assert found.asks("until expires_at, which the table computes")
     assert found.asks("In which currency", "Taken: usd")
-    assert len(found.questions) == 4
+    assert len(found.questions) == 5
     bind(db, tmp_path, found.text)
     (frank,) = db.sql("select * from dispatch.mechanics where is_approved")
     assert (frank["display_name"], frank["brands"], frank["city"]) == ("Frank", ["Audi"], "Ulm")
@@ -773,6 +774,28 @@ def test_what_plan_code_holds_are_the_plans(empty_db: Database, tmp_path: Path) 
     assert found_in(db).asks("Are the plans that are sold in public.plan_prices?")
 
 
+def test_what_a_key_points_to_may_have_any_name_in_any_schema(
+    empty_db: Database, tmp_path: Path
+) -> None:
+    db = empty_db
+    make(db, "grown")
+    db.sql(
+        "create schema billing; create schema people;"
+        " alter table service_plans rename to tiers; alter table tiers set schema billing;"
+        " alter table customer_favorites set schema people;"
+        # These are nobody's of the marketplace.
+        " create table billing.products (id text primary key, code text, price integer);"
+        " create table people.favourite_colours (customer_id uuid references auth.users (id))"
+    )
+    found = found_in(db)
+    assert "code: by foreign key from session_requests.plan_code" in found.report
+    assert "from billing.tiers as p" in found.text
+    assert "from people.customer_favorites as f" in found.text
+    bind(db, tmp_path, found.text)
+    assert db.value("select count(*) from dispatch.plans") == 2
+    assert db.value("select count(*) from dispatch.favorites")
+
+
 def test_a_price_in_whole_units_of_any_currency(empty_db: Database, tmp_path: Path) -> None:
     """In what Stripe counts: yen have no hundredths, dinars have thousandths."""
     db = empty_db
@@ -871,6 +894,21 @@ def test_what_a_booking_cannot_fill_or_move_is_asked(empty_db: Database) -> None
         " check (expires_at < created_at + interval '1 hour')"
     )
     assert found_in(db).asks("Does the CHECK is_short allow a request to live longer")
+
+
+def test_what_the_columns_change_by_themselves_is_asked(empty_db: Database) -> None:
+    """Two foreign keys between two tables, and columns that a subscriber has no room for."""
+    db = empty_db
+    make(db, "enums", with_rows=False)
+    superuser = db.superuser()
+    superuser.execute("create publication whole for table session_requests")
+    superuser.execute("create publication listed for table session_requests (id, status)")
+    superuser.execute("create publication supabase_realtime_messages for table session_requests")
+    assert found_in(db).asks("Have the subscribers of the publication whole room for three more")
+    assert found_in(db).asks("Do clients embed mechanics")
+    install_on_theirs(db.dsn())
+    assert not found_in(db).asks("Have the subscribers")
+    assert not found_in(db).asks("Do clients embed")
 
 
 def test_what_passes_by_every_policy_is_asked(empty_db: Database) -> None:

@@ -1346,9 +1346,9 @@ TRIGGERS = (
     "00_dispatch_guard",
     "zzz_dispatch_guard",
     "zzz_dispatch_open_window",
-    "zzz_dispatch_log_insert",
-    "zzz_dispatch_log_update",
-    "zzz_dispatch_log_delete",
+    "00_dispatch_log_insert",
+    "00_dispatch_log_update",
+    "00_dispatch_log_delete",
 )
 WITHOUT_CONDITION = """
 do $$ begin execute (
@@ -1398,9 +1398,41 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         for change in (
             "drop column customer_name",
             "rename customer_email to buyer",
-            "rename accepted_at to taken_at",
-            "rename expires_at to ends_at",
+            "alter customer_name type integer using null",
+            "drop customer_name, add customer_name text generated always as ('x') stored",
+            "drop customer_email, add customer_email text[]",
         )
+    ),
+    # Changed in the database, and up.sql not run.
+    *(
+        (
+            f"create or replace function dispatch.{name}() returns {kind} language sql immutable"
+            f" set search_path = pg_catalog, pg_temp as $$ select {other} $$",
+            {"columns of session_requests"},
+        )
+        for name, kind, other in (
+            ("taken_off", "text", "'r.is_urgent'"),
+            ("assigns_user_id", "boolean", "false"),
+        )
+    ),
+    *(
+        (f"{REQUESTS} {change}", {"columns of session_requests", "views as they were made"})
+        for change in ("rename accepted_at to taken_at", "rename expires_at to ends_at")
+    ),
+    *(
+        (
+            f"{REQUESTS} drop constraint session_requests_status_check,"
+            f" add constraint other check (status in ({words}))",
+            {"words of a status"},
+        )
+        for words in (
+            "'pending', 'taken', 'cancelled', 'expired', 'completed'",
+            "'pending', 'accepted', 'canceled', 'expired', 'completed'",
+        )
+    ),
+    (
+        "revoke update on mechanics from postgres, authenticated, service_role",
+        {"rights of the owner"},
     ),
     *(
         (f"drop index {name}; {again}", {f"index {name}"})
@@ -1426,6 +1458,13 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             (LATE.format("insert"), {"order of the triggers"}),
             (LATE.format("insert or update of status"), {"order of the triggers"}),
             (LATE.format("update").replace("zzzz", '"00_cancel"'), {"order of the triggers"}),
+            *(
+                (
+                    LATE.format(moment).replace("zzzz before", '"00_assign" after'),
+                    {"order of the triggers"},
+                )
+                for moment in ("insert", "update", "delete")
+            ),
             # These do not come between.
             (LATE.format("delete"), set[str]()),
             (LATE.format("insert").replace("before", "after"), set[str]()),
@@ -1438,6 +1477,9 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         for breakage in (
             "drop policy dispatch_reserved on session_requests",
             "alter policy dispatch_reserved on session_requests using (true)",
+            # As it was once: with the flag off, too, it came before theirs in each plan.
+            "alter policy dispatch_reserved on session_requests using (priority_notified_at is null"
+            " or status <> 'pending' or not dispatch.is_reserved_for_another(id))",
             "alter policy dispatch_reserved on session_requests to authenticated",
         )
     ),
@@ -1454,9 +1496,9 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         " create policy owners on session_requests to postgres using (true)",
         {"policies on the marketplace's tables"},
     ),
-    (
-        "revoke execute on function dispatch.is_reserved_for_another from public",
-        {"grant on is_reserved_for_another"},
+    *(
+        (f"revoke execute on function dispatch.{name} from public", {f"grant on {name}"})
+        for name in ("favorites_priority_enabled", "is_reserved_for_another")
     ),
     (f"{REQUESTS} disable row level security", {"policies on the marketplace's tables"}),
     (OPEN_POLICY, {"policies on the marketplace's tables"}),
@@ -1813,6 +1855,17 @@ def test_verify_notes_what_their_own_bookings_must_fill(theirs: str) -> None:
     result = verify(theirs, f"{REQUESTS} add mileage integer not null")
     assert "columns that a booking fills" in passed(result)
     assert "NOTE: not null, without a default: mileage" in result.stdout
+
+
+def test_verify_notes_which_policies_no_index_serves(theirs: str) -> None:
+    """Those that ask who it is for each row, and not once."""
+    alter = "alter policy {} on session_requests using ({} = (select auth.uid()))".format
+    one = alter("customers_read_their_own", "customer_id")
+    both = f"{one}; {alter('mechanics_read_what_they_took', 'mechanic_id')}"
+    for breakage, is_noted in ((one, True), (both, False)):
+        result = verify(theirs, breakage)
+        assert failed(result) == {"policies on the marketplace's tables"}
+        assert ("NOTE: with the flag on no index serves" in result.stdout) is is_noted
 
 
 def test_verify_says_which_view_is_another(theirs: str) -> None:

@@ -329,6 +329,16 @@ def test_one_that_is_taken_off_is_cancelled(theirs: Theirs) -> None:
     assert theirs.listed(theirs.other) == [request]
 
 
+def test_one_that_is_written_as_taken_off_has_no_window(theirs: Theirs) -> None:
+    bind_taken_off(theirs.db)
+    row = theirs.db.request(theirs.book(removed_at="2026-01-01"))
+    assert row["priority_notified_at"] is None
+    assert theirs.db.sql("select from dispatch.windows") == theirs.db.events() == []
+    # Put in place later it is theirs alone, as any other that is written as something else first.
+    assert theirs.update(str(row["id"]), "removed_at = null")
+    assert theirs.db.events() == [] and theirs.sees(theirs.other, str(row["id"]))
+
+
 def test_one_that_is_taken_off_after_the_accept_is_no_session_any_more(theirs: Theirs) -> None:
     bind_taken_off(theirs.db)
     theirs.db.sql("select dispatch.set_max_open_sessions(1)")
@@ -419,6 +429,50 @@ def test_a_trigger_that_names_no_schema(theirs: Theirs) -> None:
     assert str(db.request(moved_on)["preferred_mechanic_id"]) == theirs.other.id
     assert db.log(moved_on)[-1] == "new_request:window_ended"
     assert rpc(customer, "request_free_session", plan_code="free")["status"] == "pending"
+
+
+ASSIGNING = """
+create table public.on_duty (mechanic_id uuid);
+create function public.assign() returns trigger language plpgsql security definer
+set search_path = public as $$
+begin
+    update session_requests set status = 'accepted', mechanic_id = (select mechanic_id from on_duty)
+    where id = new.id and status = 'pending';
+    return null;
+end;
+$$;
+create trigger assign after insert on public.session_requests
+for each row execute function public.assign();
+create function public.finish() returns trigger language plpgsql security definer
+set search_path = public as $$
+begin
+    update session_requests set status = 'completed' where id = new.id;
+    return null;
+end;
+$$;
+create trigger finish after update on public.session_requests
+for each row when (new.status = 'accepted') execute function public.finish();
+"""
+
+
+def test_a_trigger_of_theirs_that_hands_out_each_new_request(theirs: Theirs) -> None:
+    """It runs in the statement that books, and finds a window that is open."""
+    theirs.db.sql(ASSIGNING)
+    theirs.db.sql("insert into on_duty values (%s)", theirs.other.assigned)
+    request = theirs.book()
+    row = theirs.db.request(request)
+    assert (row["status"], row["mechanic_id"]) == ("pending", None)
+    assert theirs.db.log(request) == ["priority_request"]
+    # A booking for nobody in particular is theirs to hand out, and so is one for who is on duty.
+    plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
+    assert theirs.db.request(plain)["status"] == "completed"
+    theirs.db.sql("update on_duty set mechanic_id = %s", theirs.favourite.assigned)
+    request = theirs.book()
+    assert theirs.db.request(request)["status"] == "completed"
+    # What comes after the end is theirs alone.
+    assert theirs.db.log(request) == ["priority_request", "request_accepted"]
+    still_open = "select from dispatch.windows where request_id = %s and closed_at is null"
+    assert not theirs.db.sql(still_open, request)
 
 
 def test_a_customer_who_does_not_sign_in(theirs: Theirs) -> None:
@@ -755,6 +809,25 @@ def test_with_the_flag_off_a_favourite_is_as_if_not_named(theirs: Theirs) -> Non
     assert theirs.db.sql("select * from dispatch.windows") == []
 
 
+def test_with_the_flag_off_their_clients_read_by_the_plans_they_had(theirs: Theirs) -> None:
+    """A policy that is asked before theirs keeps an index from serving these."""
+    db, reader = theirs.db, theirs.as_(theirs.other)
+    query = "explain (costs off) select id, status from session_requests where created_at < now()"
+    reader.execute("prepare seen as select id from session_requests")
+    db.sql("select dispatch.set_favorites_priority(false)")
+    plan = rows(reader, query)
+    assert rows(reader, "execute seen") == []
+    db.sql("select dispatch.set_favorites_priority(true)")
+    with_policy = rows(reader, query)
+    request = theirs.book()
+    # What was planned while the flag was off is planned anew.
+    assert rows(reader, "execute seen") == []
+    db.sql("select dispatch.set_favorites_priority(false)")
+    assert [str(row["id"]) for row in rows(reader, "execute seen")] == [request]
+    db.sql("drop policy dispatch_reserved on session_requests")
+    assert rows(reader, query) == plan != with_policy
+
+
 @pytest.mark.parametrize("word", ["own_request", "invalid_window", "granted", "x"])
 def test_a_forged_note_does_not_decide(theirs: Theirs, word: str) -> None:
     note = "select set_config('dispatch.routing_notes', %s, true)"
@@ -991,6 +1064,24 @@ def test_verify_passes(theirs: Theirs) -> None:
     run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
 
+# Of each kind one that forgets a word.
+FORGETTING = {
+    "enums": "alter type booking_state rename value 'completed' to 'done'",
+    "grown": "delete from request_states where word = 'completed'",
+    "camel_case": "alter domain request_state add check (value <> 'completed')",
+}
+
+
+def test_verify_says_which_word_of_a_status_is_gone(theirs: Theirs) -> None:
+    forgetting = FORGETTING.get(
+        theirs.shape.name,
+        "alter table session_requests add constraint reworded check (status <> 'completed')",
+    )
+    theirs.db.sql(forgetting)
+    with pytest.raises(RuntimeError, match="verify failed: words of a status"):
+        run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
+
+
 def test_a_refund_that_they_refuse_is_in_error_until_it_is_replayed(theirs: Theirs) -> None:
     booking = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
     request = rpc(theirs.backend, "process_stripe_event", event=booking)["request_id"]
@@ -1151,6 +1242,40 @@ def test_what_their_table_refuses_stays_in_the_ledger(theirs: Theirs) -> None:
     theirs.db.sql("alter table session_requests alter vin drop not null")
     replayed = theirs.db.value("select dispatch.replay_stripe_event(%s)", event["id"])
     assert replayed["outcome"] == "request_created"
+
+
+def test_what_their_table_refuses_at_the_commit_is_refused_before(theirs: Theirs) -> None:
+    """By a constraint trigger, or a foreign key, that is deferred: it would take all along."""
+    db, customer, favourite = theirs.db, theirs.db.connect(theirs.customer), theirs.favourite
+    paid = checkout(theirs.customer, favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=paid)["request_id"]
+    refuse = (
+        "create constraint trigger refuse after insert or update on session_requests"
+        " deferrable initially deferred for each row execute function refuse()"
+    )
+    db.sql(
+        "create function refuse() returns trigger language plpgsql"
+        " as $$ begin raise exception 'of %', new.customer_id; end $$"
+    )
+    db.sql(refuse)
+    late = checkout(theirs.customer, favourite.id, plan="chat10")
+    for event in (late, refund("pi_1")):
+        assert rpc(theirs.backend, "process_stripe_event", event=event)["outcome"] == "error"
+        entry = db.sql("select error from dispatch.stripe_events where id = %s", event["id"])
+        assert f"P0001 of {theirs.customer}" in entry[0]["error"]
+    with refused("PT409", "booking_refused"):
+        rpc(customer, "request_free_session", plan_code="free")
+    with refused("PT409", "request_not_pending"):
+        rpc(theirs.as_(favourite), "accept_session_request", request_id=request)
+    with refused("PT409", "request_not_pending"):
+        rpc(customer, "cancel_session_request", request_id=request)
+    db.sql("drop trigger refuse on session_requests")
+    assert rpc(theirs.as_(favourite), "accept_session_request", request_id=request)
+    db.sql(refuse)
+    for call in ("complete_session_request", "release_session_request"):
+        with refused("PT409", "request_not_pending"):
+            rpc(theirs.as_(favourite), call, request_id=request)
+    assert db.log(request) == ["priority_request", "request_accepted"]
 
 
 def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
