@@ -140,7 +140,7 @@ from (
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),
     ('dispatch.weigh_disputes', '4724ec50da639392ca7dece3d551dbc1', '{}'),
-    ('dispatch.announce_each', 'dc781aa94b9b8d745df2e5d0e2af3031', '{}'),
+    ('dispatch.announce_each', '365dfdf054230520a3f06788250ab864', '{}'),
     (
         'dispatch.announce_ended', '7f70dc0f378df5849e5698b044efcf99',
         '{enable_sort=off}'
