@@ -473,7 +473,7 @@ def test_a_commit_that_fails(
         " 'begin raise program_limit_exceeded; end'"
     )
     sql(
-        "create constraint trigger fail after insert on dispatch.request_events"
+        "create constraint trigger fail after insert or update on dispatch.stripe_events"
         " deferrable initially deferred for each row execute function public.fail()"
     )
     # Nothing asks for it before the end.
@@ -482,7 +482,7 @@ def test_a_commit_that_fails(
         " 'begin set constraints all deferred; return new; end'"
     )
     sql(
-        "create trigger defer before insert on dispatch.request_events"
+        "create trigger defer before insert or update on dispatch.stripe_events"
         " for each row execute function public.defer()"
     )
     try:
