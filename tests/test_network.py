@@ -1,6 +1,7 @@
 """What the stack believes of this machine: of its ports, and of the PostgreSQL that is there."""
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -32,10 +33,11 @@ def test_a_server_that_answers_nonsense_does_not_answer() -> None:
 
 def echo(server: socket.socket) -> None:
     """Answers each request with that request, as a socket connected to itself does."""
-    while True:
-        connection = server.accept()[0]
-        with connection:
-            connection.sendall(connection.recv(4096))
+    with suppress(OSError):  # until the server is closed
+        while True:
+            connection = server.accept()[0]
+            with connection:
+                connection.sendall(connection.recv(4096))
 
 
 def test_a_client_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
