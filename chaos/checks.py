@@ -531,21 +531,19 @@ def listeners_miss_nothing(record: Record, database: Database) -> Iterator[str]:
 
 def each_notice_is_heard(record: Record, database: Database) -> Iterator[str]:
     """By whoever listened all the time: notices come in the order of the commits they leave with,
-    so between two of them none is missing, nor up to the end where a connection was never cut."""
+    so up to the last one none is missing, nor up to the end where a connection was never cut. (What
+    came on one topic before the connection listened on the next says nothing of that.)"""
     heard: dict[str, list[Notice]] = {name: [] for name in record.listening}
     for notice in record.notices:
         heard[notice.connection].append(notice)
     log = {event["id"]: event for event in itertools.chain.from_iterable(database.events.values())}
     for name, listening in record.listening.items():
         commits = [log[each.event]["committed"] for each in heard[name] if each.event in log]
-        since = min(commits, default=math.inf)
-        until = max(commits, default=0)
-        if listening.ended is not None:
-            since, until = min(since, listening.began), listening.ended
+        until = max(commits, default=0) if listening.ended is None else listening.ended
         known = {(each.event, each.topic) for each in heard[name]}
         known |= {(each.event, FEED) for each in heard[name] if each.topic.startswith("mechanic:")}
         for event in log.values():
-            if since < event["committed"] < until:
+            if listening.began < event["committed"] < until:
                 for topic in set(record.topics[listening.user]) & set(event["topics"]):
                     if (event["id"], topic) not in known:
                         yield f"{listening.user} listened on {topic}, not hearing {event['id']}"

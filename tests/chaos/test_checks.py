@@ -889,6 +889,12 @@ def cut_off_a_listener(scene: Scene) -> None:
     scene.lose(CARLA, 4)
 
 
+def listen_on_the_feed_later(scene: Scene) -> None:
+    """On a lost network the second LISTEN of a connection may take seconds."""
+    scene.record.listening[FRANK] = Listening(FRANK, FRANK, 165)
+    scene.lose(FRANK, 2)
+
+
 @pytest.mark.parametrize(
     "happen",
     [
@@ -900,6 +906,7 @@ def cut_off_a_listener(scene: Scene) -> None:
         decline_at_the_end_of_the_window,
         add_a_plan,
         cut_off_a_listener,
+        listen_on_the_feed_later,
         chain,
         pass_over_at_the_booking,
         suspend_who_is_to_come,
