@@ -4,18 +4,7 @@
 -- While the flag is off nothing is left of it in a plan, the flag being folded into that.
 -- (PostgreSQL lets no index serve what theirs ask by auth.uid() while another policy is to be asked
 -- first.)
-do $$
-begin
-    if exists (
-        select from pg_catalog.pg_policy
-        where
-            polrelid = 'public.session_requests'::regclass
-            and polname = 'dispatch_reserved'
-    ) then
-        drop policy dispatch_reserved on public.session_requests;
-    end if;
-end;
-$$;
+drop policy if exists dispatch_reserved on public.session_requests;
 create policy dispatch_reserved on public.session_requests as restrictive for all to public
 using (
     not dispatch.favorites_priority_enabled()

@@ -3,21 +3,10 @@
 -- names the guard comes before and after theirs, and the window is opened after theirs. What is
 -- logged comes before theirs: those that write the row again, as one that hands each new request to
 -- somebody, find it governed.
-do $$
-declare
-    v_earlier name;
-begin
-    -- As an earlier up.sql named them.
-    for v_earlier in
-        select t.tgname from pg_catalog.pg_trigger as t
-        where
-            t.tgrelid = 'public.session_requests'::regclass
-            and t.tgname like 'zzz\_dispatch\_log\_%'
-    loop
-        execute format('drop trigger %I on public.session_requests', v_earlier);
-    end loop;
-end;
-$$;
+-- (As an earlier up.sql named them.)
+drop trigger if exists zzz_dispatch_log_insert on public.session_requests;
+drop trigger if exists zzz_dispatch_log_update on public.session_requests;
+drop trigger if exists zzz_dispatch_log_delete on public.session_requests;
 
 create or replace trigger "00_dispatch_guard"
 before update on public.session_requests
