@@ -39,6 +39,16 @@ begin
         end if;
         -- One that was broadcast has no window, and its row says all that is needed here.
         if old.notification_sent_at is null then
+            -- Of its own windows the sweep tells, and sees who let them pass, of all at once. (The
+            -- setting can be forged, by whoever has the owner's session.)
+            if old.status = 'pending' and new.status = 'pending' then
+                if
+                    current_setting('dispatch.batch', true) = pg_trigger_depth()::text
+                    and session_user = current_user
+                then
+                    return null;
+                end if;
+            end if;
             v_old := dispatch.as_request(old);
             v_is_unannounced := v_old.is_pending;
             -- Another favourite's turn came with this statement.
@@ -51,14 +61,6 @@ begin
                 new.notification_sent_at is not null and new.status = 'pending'
                 and v_is_unannounced
             then
-                -- Of its own windows the sweep tells, and sees who let them pass, of all at once. (The
-                -- setting can be forged, by whoever has the owner's session.)
-                if
-                    current_setting('dispatch.batch', true) = pg_trigger_depth()::text
-                    and session_user = current_user
-                then
-                    return null;
-                end if;
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 perform dispatch.log_broadcast(v_old, v_reason);
                 -- (Though the sweep's are told one by one, it counts them together.)

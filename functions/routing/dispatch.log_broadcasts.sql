@@ -29,7 +29,20 @@ begin
             r.created_at,
             r.window_ends_at,
             r.is_pending,
-            dispatch.fallback_reason(r, r.announced_at) as reason
+            case
+                -- As that function has it, without the price of a call for each window that ends.
+                when
+                    r.announced_at >= r.window_ends_at
+                    and dispatch.favorites_priority_enabled()
+                    and exists (
+                        select from dispatch.mechanics as m
+                        where
+                            m.id = r.preferred_mechanic_id
+                            and m.is_approved and m.user_id is not null
+                    )
+                    then 'window_ended'
+                else dispatch.fallback_reason(r, r.announced_at)
+            end as reason
         from dispatch.requests as r
         where r.id = any(p_request_ids)
     ),

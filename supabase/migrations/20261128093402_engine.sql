@@ -4224,7 +4224,20 @@ begin
             r.created_at,
             r.window_ends_at,
             r.is_pending,
-            dispatch.fallback_reason(r, r.announced_at) as reason
+            case
+                -- As that function has it, without the price of a call for each window that ends.
+                when
+                    r.announced_at >= r.window_ends_at
+                    and dispatch.favorites_priority_enabled()
+                    and exists (
+                        select from dispatch.mechanics as m
+                        where
+                            m.id = r.preferred_mechanic_id
+                            and m.is_approved and m.user_id is not null
+                    )
+                    then 'window_ended'
+                else dispatch.fallback_reason(r, r.announced_at)
+            end as reason
         from dispatch.requests as r
         where r.id = any(p_request_ids)
     ),
@@ -6758,6 +6771,16 @@ begin
         end if;
         -- One that was broadcast has no window, and its row says all that is needed here.
         if old.notification_sent_at is null then
+            -- Of its own windows the sweep tells, and sees who let them pass, of all at once. (The
+            -- setting can be forged, by whoever has the owner's session.)
+            if old.status = 'pending' and new.status = 'pending' then
+                if
+                    current_setting('dispatch.batch', true) = pg_trigger_depth()::text
+                    and session_user = current_user
+                then
+                    return null;
+                end if;
+            end if;
             v_old := dispatch.as_request(old);
             v_is_unannounced := v_old.is_pending;
             -- Another favourite's turn came with this statement.
@@ -6770,14 +6793,6 @@ begin
                 new.notification_sent_at is not null and new.status = 'pending'
                 and v_is_unannounced
             then
-                -- Of its own windows the sweep tells, and sees who let them pass, of all at once. (The
-                -- setting can be forged, by whoever has the owner's session.)
-                if
-                    current_setting('dispatch.batch', true) = pg_trigger_depth()::text
-                    and session_user = current_user
-                then
-                    return null;
-                end if;
                 v_reason := dispatch.fallback_reason(v_old, new.notification_sent_at);
                 perform dispatch.log_broadcast(v_old, v_reason);
                 -- (Though the sweep's are told one by one, it counts them together.)
