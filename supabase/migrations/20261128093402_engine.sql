@@ -999,6 +999,49 @@ comment on function dispatch.approved_mechanic_of(uuid) is
 revoke all on function dispatch.approved_mechanic_of(uuid)
 from public, anon, authenticated, service_role;
 
+create or replace function dispatch.ask_deferred()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as $$
+declare
+    v_names text := 'all';
+begin
+    -- What is asked here runs as the owner. A session may have a temporary table with a trigger of its
+    -- own making; then only those of the tables that everybody knows are asked.
+    if pg_my_temp_schema() <> 0 then
+        select string_agg(distinct format('%I.%I', n.nspname, k.conname), ', ')
+        into v_names
+        from pg_catalog.pg_constraint as k
+        inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
+        where
+            k.condeferrable and n.nspname !~ '^pg_temp_'
+            and has_schema_privilege(n.oid, 'usage');
+        if v_names is null then
+            return;
+        end if;
+    end if;
+    if pg_trigger_depth() = 0 then
+        execute 'set constraints ' || v_names || ' immediate';
+        return;
+    end if;
+    -- Within a statement of theirs: for what comes after it they stay deferred.
+    begin
+        execute 'set constraints ' || v_names || ' immediate';
+        raise sqlstate 'FP000';
+    exception
+        when sqlstate 'FP000' then null;
+    end;
+end;
+$$;
+
+comment on function dispatch.ask_deferred() is
+'Asks now what the marketplace has checked at the commit (deferred constraints and triggers), so '
+'that whoever wrote can catch what it raises. Its names are looked up as where it is written to.';
+revoke all on function dispatch.ask_deferred() from public, anon, authenticated, service_role;
+
 -- Makes what depends on which columns session_requests has: a marketplace that was there first
 -- lacks some of ours, and before the feature the three of the window are in none. Nothing here is a
 -- matter of judgement; what is stands in the binding that the DBA has looked over.
@@ -2881,14 +2924,8 @@ begin
             where
                 id = v_id and status = 'pending' and announced_at is null
                 and (p_mechanic_ids is null or preferred_mechanic_id = any(p_mechanic_ids));
-            -- What the marketplace has checked at the commit raises here, or it would stop whoever
-            -- called this then. Its own statement may have called: for that it stays deferred.
-            begin
-                set constraints all immediate;
-                raise sqlstate 'FP000';
-            exception
-                when sqlstate 'FP000' then null;
-            end;
+            -- Or it would stop whoever called this, at the commit.
+            perform dispatch.ask_deferred();
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
             -- is done to them, does not wait for this one.
@@ -3069,7 +3106,7 @@ begin
             for update skip locked
         ));
     get diagnostics v_count = row_count;
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
     return v_count;
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
@@ -3086,7 +3123,7 @@ exception
         loop
             begin
                 update dispatch.mechanics as m set is_online = false where m.id = v_id;
-                set constraints all immediate;
+                perform dispatch.ask_deferred();
                 v_count := v_count + 1;
             exception
                 when others then
@@ -3306,7 +3343,7 @@ begin
         'mechanic_away',
         array['mechanic:' || p_request.preferred_user_id]
     );
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
     when others then
@@ -4134,7 +4171,7 @@ as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
 exception
     when generated_always then null;  -- theirs to compute
     -- Some trigger of theirs does not let it: the broadcast must not wait for that.
@@ -5705,7 +5742,12 @@ begin
             raise sqlstate 'FP000';
         end if;
         -- What a marketplace has checked at the commit it refuses here, where that has our words.
-        set constraints all immediate;
+        -- (On ours as dispatch.ask_deferred, without the price of a call in every accept.)
+        if dispatch.governs_all() and pg_my_temp_schema() = 0 then
+            set constraints all immediate;
+        else
+            perform dispatch.ask_deferred();
+        end if;
     exception
         when sqlstate 'FP000' then null;
         when others then
@@ -5798,7 +5840,7 @@ begin
     if v_request.announced_at is null then
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5847,7 +5889,7 @@ begin
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5894,7 +5936,7 @@ begin
     if v_request.status = 'accepted' then
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5982,7 +6024,7 @@ begin
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
-                set constraints all immediate;
+                perform dispatch.ask_deferred();
             exception
                 when others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -6988,7 +7030,7 @@ begin
         if v_request.id is null or v_request.status = 'accepted' then
             perform dispatch.raise_error('request_not_pending');
         end if;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -8221,7 +8263,7 @@ begin
                 )
             );
         end if;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
@@ -8847,8 +8889,13 @@ begin
                     do nothing
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
-                -- What they have checked at the commit would take the event along.
-                set constraints all immediate;
+                -- What they have checked at the commit would take the event along. (On ours as
+                -- dispatch.ask_deferred, without the price of a call in every booking.)
+                if dispatch.governs_all() and pg_my_temp_schema() = 0 then
+                    set constraints all immediate;
+                else
+                    perform dispatch.ask_deferred();
+                end if;
                 exit;
             exception
                 when invalid_text_representation then
@@ -8924,7 +8971,7 @@ begin
                     v_error := dispatch.marketplace_error(null, null);
                 end if;
             end if;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
@@ -9171,7 +9218,7 @@ begin
         perform dispatch.note_silences(v_ended, v_mechanics);
     end if;
     -- What is checked at the commit would stop the rest then.
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -9198,7 +9245,7 @@ exception
                     )
                 returning * into v_changed;
                 if found then
-                    set constraints all immediate;
+                    perform dispatch.ask_deferred();
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at
@@ -9263,7 +9310,7 @@ begin
                     );
                 if found then
                     -- What is checked at the commit would stop the rest then.
-                    set constraints all immediate;
+                    perform dispatch.ask_deferred();
                     v_count := v_count + 1;
                 end if;
             exception

@@ -2034,6 +2034,7 @@ def test_a_file_holds_one_function_with_its_comment_and_grants(path: Path) -> No
 # Their triggers run with the search_path of what writes.
 WRITES_TO_THEIRS = {
     "announce_window",
+    "ask_deferred",
     "assign_request",
     "cancel_refunded",
     "cancel_request",
