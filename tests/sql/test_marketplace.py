@@ -347,6 +347,17 @@ def test_a_job_of_theirs_is_not_replaced(cluster: Cluster, engine_db: Database) 
         try:
             (line,) = refusal(db, ENGINE)
             assert line.startswith("cron job dispatch-retention is the marketplace's own: schedule")
+            # Nor that of another database, which would keep running there.
+            db.sql("select cron.unschedule('dispatch-retention')")
+            db.sql(
+                "select cron.schedule_in_database('dispatch-retention', '0 0 * * *',"
+                " 'select dispatch.sweep()', %s)",
+                engine_db.name,
+            )
+            (line,) = refusal(db, ENGINE)
+            assert line.startswith(
+                "cron job dispatch-retention of postgres runs in database test_"
+            ), line
         finally:
             db.sql("select cron.unschedule('dispatch-retention')")
             install(db.dsn(), ENGINE)
