@@ -123,7 +123,7 @@ from (
     ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),
     ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
-    ('dispatch.unsettled_requests', '743b24d7131970f7ce7d098fa14a18b2', '{}'),
+    ('dispatch.unsettled_requests', 'bf0f1adadef57dca5f8fe8ef5600eb7a', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),
     ('dispatch.booking_error', '7b89e725f84ae853e28e90e5d2cb403a', '{}'),
     ('dispatch.cancel_refunded', '3b5edab0cd4b4ddfdb1e13ad0ae285cb', '{}'),
