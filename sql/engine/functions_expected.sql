@@ -219,7 +219,7 @@ from (
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', '199d856993cfd89d09b07f928adc3f46', '{}'),
+    ('dispatch.announce_fallbacks', '85c5f9899589edc6b7b1a6e7a27f987c', '{}'),
     (
         'dispatch.expire_requests', '801a7037a2ef930c360a606e8e26800e',
         '{enable_sort=off}'

@@ -9187,6 +9187,8 @@ begin
     if v_due = '{}' then
         return 0;
     end if;
+    -- From here on nothing is deferred: each row that is moved on asks for all that waits.
+    perform dispatch.ask_deferred();
     if v_is_batch then
         perform set_config('dispatch.batch', (pg_trigger_depth() + 1)::text, true);
     end if;

@@ -1281,6 +1281,20 @@ def test_what_their_table_refuses_at_the_commit_is_refused_before(theirs: Theirs
     assert db.log(request) == ["priority_request", "request_accepted"]
 
 
+def test_what_their_table_asks_at_the_commit_is_asked_of_each_row_alone(theirs: Theirs) -> None:
+    """Not of all that one sweep has moved on already, for each that follows."""
+    theirs.db.sql(
+        "create sequence asked;"
+        "create function ask() returns trigger language plpgsql security definer"
+        " as $$ begin perform nextval('asked'); return null; end $$;"
+        "create constraint trigger ask after update on session_requests"
+        " deferrable initially deferred for each row execute function ask()"
+    )
+    requests = [theirs.book() for _ in range(20)]
+    assert theirs.sweep(11) == len(requests)
+    assert theirs.db.value("select last_value from asked") <= 2 * len(requests)
+
+
 def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
     customer, favourite = theirs.db.connect(theirs.customer), theirs.favourite
     given = {"customer": theirs.customer, "id": favourite.id, "user": favourite.user}
