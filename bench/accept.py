@@ -34,7 +34,9 @@ def fill(db: Database, pending: int, favourite: str = "null::uuid") -> None:
             " preferred_mechanic_id, priority_window_minutes, priority_notified_at)"
             " select bench.request_id(n), %s, 'chat', 'quick-chat',"
             " case when f.id is null then now() end, f.id,"
-            " case when f.id is not null then 60 end, case when f.id is not null then now() end"
+            " case when f.id is not null then 60 end,"
+            # Each has an end of its own, as in life.
+            " case when f.id is not null then clock_timestamp() end"
             " from generate_series(1000001, 1000000 + %s) as n"
             f" cross join lateral (select {favourite} as id) as f",
             CUSTOMER,

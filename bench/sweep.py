@@ -93,7 +93,7 @@ def timed(db: Database, table: str, statement: str, due: int, *, is_chain: bool 
 
 
 def fill(db: Database, table: str, due: int) -> None:
-    """So many windows that are over, and nothing else."""
+    """So many windows that are over, and nothing else. Each has an end of its own, as in life."""
     db.run(f"truncate {table}, dispatch.request_events, dispatch.steps")
     add(db, table, due)
     db.run(f"vacuum analyze {table}, dispatch.request_events")
@@ -103,7 +103,7 @@ def add(db: Database, table: str, due: int) -> None:
     db.fill(
         f"insert into {table} (customer_id, session_type, plan_code, preferred_mechanic_id,"
         " priority_window_minutes, priority_notified_at)"
-        " select %s, 'chat', 'quick-chat', %s, 10, now() - interval '11 minutes'"
+        " select %s, 'chat', 'quick-chat', %s, 10, clock_timestamp() - interval '11 minutes'"
         " from generate_series(1, %s)",
         CUSTOMER,
         MECHANIC,

@@ -78,7 +78,8 @@ begin
             'stripe_checkout_session_id', 'cs_' || p_request_id,
             'stripe_payment_intent', 'pi_' || p_request_id
         ),
-        p_preferred, 10, now()
+        -- Each has an end of its own, as in life.
+        p_preferred, 10, clock_timestamp()
     )
     on conflict ((metadata ->> 'stripe_checkout_session_id'))
     where (metadata ->> 'stripe_checkout_session_id') is not null

@@ -13,6 +13,7 @@ declare
     v_new dispatch.requests;
     v_is_out boolean;
     v_is_told boolean;
+    v_is_moved boolean;
     v_refusal text;
     v_window record;
 begin
@@ -240,13 +241,21 @@ begin
         if old.notification_sent_at is not null then
             v_old := dispatch.as_request(old);
         end if;
-        v_new := dispatch.as_request(new);
-        -- The columns are named only where they must be there, as they are when they change.
-        if
-            (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+        -- The columns are named only where they must be there: where one was filled, or they change.
+        -- (Not as dispatch.as_request has all of the row, for which each favourite's accept would pay.)
+        if v_old.window_began_at is not null then
+            v_is_moved
+            := (new.preferred_mechanic_id, new.priority_window_minutes, new.priority_notified_at)
             is distinct from
-            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
-        then
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at);
+        else
+            v_new := dispatch.as_request(new);
+            v_is_moved
+            := (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+            is distinct from
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at);
+        end if;
+        if v_is_moved then
             -- The foreign key sets null.
             if
                 exists (

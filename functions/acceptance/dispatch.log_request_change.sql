@@ -20,6 +20,7 @@ declare
     v_told text := 'session_requests_feed';
     v_taken_by uuid;
     v_window record;
+    v_answered_by uuid;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
     v_reason text;
@@ -110,18 +111,33 @@ begin
         if tg_op = 'DELETE' and v_old.window_ends_at <= now() then
             v_old := dispatch.take_steps(v_old, now(), false);
         end if;
-        v_window := dispatch.priority_window(v_old);
+        -- As dispatch.priority_window, without the price of a call in every accept by the favourite,
+        -- of whom the guard has seen that it is theirs.
+        if
+            new.status = 'accepted' and v_taken_by = v_old.preferred_user_id
+            and v_old.window_ends_at > now()
+            and dispatch.governs_all() and dispatch.favorites_priority_enabled()
+        then
+            v_answered_by := v_old.preferred_mechanic_id;
+            v_window_minutes := v_old.window_minutes;
+            v_window_ends_at := v_old.window_ends_at;
+        else
+            v_window := dispatch.priority_window(v_old);
+            if new.status = 'accepted' and v_taken_by = v_window.user_id then
+                v_answered_by := v_window.mechanic_id;
+            end if;
+            v_window_minutes := v_window.window_minutes;
+            v_window_ends_at := v_window.ends_at;
+        end if;
         -- Nobody has a turn in another of this id.
         if tg_op = 'DELETE' then
             perform dispatch.remove_steps(old.id);
         end if;
-        v_window_minutes := v_window.window_minutes;
-        v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then
             v_told := 'mechanic:' || v_old.preferred_user_id;
         end if;
-        if new.status = 'accepted' and v_taken_by = v_window.user_id then
-            perform dispatch.note_answer(v_window.mechanic_id, old.id);
+        if v_answered_by is not null then
+            perform dispatch.note_answer(v_answered_by, old.id);
         -- Nobody has told them that it is over.
         elsif v_old.window_ends_at <= now() and v_window_ends_at = v_old.window_ends_at then
             perform dispatch.note_silence(v_old);

@@ -6171,6 +6171,7 @@ declare
     v_new dispatch.requests;
     v_is_out boolean;
     v_is_told boolean;
+    v_is_moved boolean;
     v_refusal text;
     v_window record;
 begin
@@ -6398,13 +6399,21 @@ begin
         if old.notification_sent_at is not null then
             v_old := dispatch.as_request(old);
         end if;
-        v_new := dispatch.as_request(new);
-        -- The columns are named only where they must be there, as they are when they change.
-        if
-            (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+        -- The columns are named only where they must be there: where one was filled, or they change.
+        -- (Not as dispatch.as_request has all of the row, for which each favourite's accept would pay.)
+        if v_old.window_began_at is not null then
+            v_is_moved
+            := (new.preferred_mechanic_id, new.priority_window_minutes, new.priority_notified_at)
             is distinct from
-            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at)
-        then
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at);
+        else
+            v_new := dispatch.as_request(new);
+            v_is_moved
+            := (v_new.preferred_mechanic_id, v_new.window_minutes, v_new.window_began_at)
+            is distinct from
+            (v_old.preferred_mechanic_id, v_old.window_minutes, v_old.window_began_at);
+        end if;
+        if v_is_moved then
             -- The foreign key sets null.
             if
                 exists (
@@ -6784,6 +6793,7 @@ declare
     v_told text := 'session_requests_feed';
     v_taken_by uuid;
     v_window record;
+    v_answered_by uuid;
     v_window_minutes integer;
     v_window_ends_at timestamptz;
     v_reason text;
@@ -6874,18 +6884,33 @@ begin
         if tg_op = 'DELETE' and v_old.window_ends_at <= now() then
             v_old := dispatch.take_steps(v_old, now(), false);
         end if;
-        v_window := dispatch.priority_window(v_old);
+        -- As dispatch.priority_window, without the price of a call in every accept by the favourite,
+        -- of whom the guard has seen that it is theirs.
+        if
+            new.status = 'accepted' and v_taken_by = v_old.preferred_user_id
+            and v_old.window_ends_at > now()
+            and dispatch.governs_all() and dispatch.favorites_priority_enabled()
+        then
+            v_answered_by := v_old.preferred_mechanic_id;
+            v_window_minutes := v_old.window_minutes;
+            v_window_ends_at := v_old.window_ends_at;
+        else
+            v_window := dispatch.priority_window(v_old);
+            if new.status = 'accepted' and v_taken_by = v_window.user_id then
+                v_answered_by := v_window.mechanic_id;
+            end if;
+            v_window_minutes := v_window.window_minutes;
+            v_window_ends_at := v_window.ends_at;
+        end if;
         -- Nobody has a turn in another of this id.
         if tg_op = 'DELETE' then
             perform dispatch.remove_steps(old.id);
         end if;
-        v_window_minutes := v_window.window_minutes;
-        v_window_ends_at := v_window.ends_at;
         if v_window_ends_at > now() then
             v_told := 'mechanic:' || v_old.preferred_user_id;
         end if;
-        if new.status = 'accepted' and v_taken_by = v_window.user_id then
-            perform dispatch.note_answer(v_window.mechanic_id, old.id);
+        if v_answered_by is not null then
+            perform dispatch.note_answer(v_answered_by, old.id);
         -- Nobody has told them that it is over.
         elsif v_old.window_ends_at <= now() and v_window_ends_at = v_old.window_ends_at then
             perform dispatch.note_silence(v_old);
