@@ -1711,14 +1711,20 @@ begin
             'price', case
                 when v_it is null then 'null::integer'
                 when v_is_minor and v_it ->> 'type' = 'integer' then format('p.%I', v_it ->> 'name')
-                when v_is_minor and v_it ->> 'kind' = 'integer'
-                    then format('p.%I::integer', v_it ->> 'name')
-                when v_is_minor then format('round(p.%I::numeric)::integer', v_it ->> 'name')
-                when v_it ->> 'kind' = 'integer'
-                    then format('(p.%I * %s)::integer', v_it ->> 'name', v_units)
-                when v_it ->> 'base_type' = 'numeric'
-                    then format('round(p.%I * %s)::integer', v_it ->> 'name', v_units)
-                else format('round(p.%I::numeric * %s)::integer', v_it ->> 'name', v_units)
+                else
+                    -- Of a price that is too high nothing is said: an error would be one for
+                    -- everybody who reads the plans.
+                    format(
+                        'nullif(least(%s, 2147483648), 2147483648)::integer',
+                        case
+                            when v_is_minor and v_it ->> 'kind' = 'integer'
+                                then format('p.%I', v_it ->> 'name')
+                            when v_is_minor then format('round(p.%I::numeric)', v_it ->> 'name')
+                            when v_it ->> 'base_type' = 'numeric'
+                                then format('round(p.%I * %s)', v_it ->> 'name', v_units)
+                            else format('round(p.%I::numeric * %s)', v_it ->> 'name', v_units)
+                        end
+                    )
             end
         );
         if v_it is not null then

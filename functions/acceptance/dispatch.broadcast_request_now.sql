@@ -22,7 +22,7 @@ begin
     if v_request.announced_at is null then
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');

@@ -29,7 +29,7 @@ begin
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');

@@ -17,7 +17,7 @@ begin
     if v_request.status = 'accepted' then
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');

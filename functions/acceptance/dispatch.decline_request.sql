@@ -51,7 +51,7 @@ begin
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
-                set constraints all immediate;
+                perform dispatch.ask_deferred();
             exception
                 when others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');

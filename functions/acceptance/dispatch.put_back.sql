@@ -56,7 +56,7 @@ begin
         if v_request.id is null or v_request.status = 'accepted' then
             perform dispatch.raise_error('request_not_pending');
         end if;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');

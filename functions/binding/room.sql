@@ -1,6 +1,7 @@
 -- What the marketplace looks like. reference.sql is run by sql/engine/up.sql, unless it is given
 -- another's binding.
 \ir dispatch.approved_mechanic_of.sql
+\ir dispatch.ask_deferred.sql
 \ir dispatch.bind_requests.sql
 \ir dispatch.favorites_priority_enabled.sql
 \ir dispatch.is_approved_mechanic.sql

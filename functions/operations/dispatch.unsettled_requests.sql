@@ -68,6 +68,18 @@ begin
             and (
                 e.outcome = 'disputed' or not (p.is_expired or p.is_cancelled or p.is_refunded)
             )
+            -- A part that was refunded again, and is. (Stripe sends the sum of all that were.)
+            and not exists (
+                select from dispatch.stripe_events as r
+                where
+                    e.outcome = 'refund_failed' and r.outcome = 'ignored'
+                    and r.subject = e.subject and r.payload -> 'created' > e.payload -> 'created'
+                    and r.payload #> '{data,object,amount_refunded}'
+                    >= coalesce(
+                        e.payload #> '{data,object,amount_refunded}',
+                        e.payload #> '{data,object,amount}'
+                    )
+            )
         group by e.outcome, p.request_id, p.payment_intent, p.amount_total, p.currency
         order by 2
         limit p_limit
@@ -113,7 +125,20 @@ begin
                 e.outcome = 'disputed'
                 or not exists (
                     select from dispatch.stripe_events as r
-                    where r.outcome in ('refunded', 'dispute_lost') and r.subject = e.subject
+                    where
+                        (
+                            r.outcome in ('refunded', 'dispute_lost')
+                            or (
+                                r.outcome = 'ignored'
+                                and r.payload -> 'created' > e.payload -> 'created'
+                                and r.payload #> '{data,object,amount_refunded}'
+                                >= coalesce(
+                                    e.payload #> '{data,object,amount_refunded}',
+                                    e.payload #> '{data,object,amount}'
+                                )
+                            )
+                        )
+                        and r.subject = e.subject
                 )
             )
         group by e.outcome, e.subject

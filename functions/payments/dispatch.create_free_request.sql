@@ -83,7 +83,7 @@ begin
                 )
             );
         end if;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');

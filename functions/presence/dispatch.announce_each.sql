@@ -22,14 +22,8 @@ begin
             where
                 id = v_id and status = 'pending' and announced_at is null
                 and (p_mechanic_ids is null or preferred_mechanic_id = any(p_mechanic_ids));
-            -- What the marketplace has checked at the commit raises here, or it would stop whoever
-            -- called this then. Its own statement may have called: for that it stays deferred.
-            begin
-                set constraints all immediate;
-                raise sqlstate 'FP000';
-            exception
-                when sqlstate 'FP000' then null;
-            end;
+            -- Or it would stop whoever called this, at the commit.
+            perform dispatch.ask_deferred();
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
             -- is done to them, does not wait for this one.

@@ -42,7 +42,7 @@ begin
             for update skip locked
         ));
     get diagnostics v_count = row_count;
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
     return v_count;
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
@@ -59,7 +59,7 @@ exception
         loop
             begin
                 update dispatch.mechanics as m set is_online = false where m.id = v_id;
-                set constraints all immediate;
+                perform dispatch.ask_deferred();
                 v_count := v_count + 1;
             exception
                 when others then

@@ -41,7 +41,7 @@ begin
         'mechanic_away',
         array['mechanic:' || p_request.preferred_user_id]
     );
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
     when others then

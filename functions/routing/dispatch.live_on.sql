@@ -10,7 +10,7 @@ as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
 exception
     when generated_always then null;  -- theirs to compute
     -- Some trigger of theirs does not let it: the broadcast must not wait for that.

@@ -24,6 +24,8 @@ begin
     if v_due = '{}' then
         return 0;
     end if;
+    -- From here on nothing is deferred: each row that is moved on asks for all that waits.
+    perform dispatch.ask_deferred();
     if v_is_batch then
         perform set_config('dispatch.batch', (pg_trigger_depth() + 1)::text, true);
     end if;
@@ -67,7 +69,7 @@ begin
         perform dispatch.note_silences(v_ended, v_mechanics);
     end if;
     -- What is checked at the commit would stop the rest then.
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -94,7 +96,7 @@ exception
                     )
                 returning * into v_changed;
                 if found then
-                    set constraints all immediate;
+                    perform dispatch.ask_deferred();
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at

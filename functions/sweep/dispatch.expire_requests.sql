@@ -37,7 +37,7 @@ begin
                     );
                 if found then
                     -- What is checked at the commit would stop the rest then.
-                    set constraints all immediate;
+                    perform dispatch.ask_deferred();
                     v_count := v_count + 1;
                 end if;
             exception

@@ -973,9 +973,9 @@ from (
                     replace(c.setting, '"', '') = 'search_path=' || case
                         when
                             p.proname in (
-                                'announce_window', 'assign_request', 'cancel_refunded',
-                                'cancel_request', 'complete_request', 'insert_request', 'live_on',
-                                'put_back', 'unassign_request'
+                                'announce_window', 'ask_deferred', 'assign_request',
+                                'cancel_refunded', 'cancel_request', 'complete_request',
+                                'insert_request', 'live_on', 'put_back', 'unassign_request'
                             ) then 'pg_catalog, public, extensions, pg_temp'
                         else 'pg_catalog, pg_temp'
                     end

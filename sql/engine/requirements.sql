@@ -183,6 +183,18 @@ begin
                 j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
                 and j.database = current_database() and j.username = current_user
                 and j.command !~ '\mdispatch\.'
+            union all
+            -- Of one name pg_cron keeps one job for a role, wherever that runs.
+            select
+                format('cron job %s of %s runs in database %s', j.jobname, j.username, j.database),
+                'schedule that by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database <> current_database() and j.username = current_user
+                and exists (
+                    select from pg_catalog.pg_database as d where d.datname = j.database
+                )
         $q$;
     end if;
 end;

@@ -3,6 +3,7 @@
 do $$
 declare
     v_found text[];
+    v_noted text[];
     v_columns text[];
 begin
     begin
@@ -16,12 +17,31 @@ begin
     begin
         select array_agg(b.what) into v_found
         from dispatch.found_before as b;
+        -- As up.sql left it in a comment.
+        v_noted := substring(
+            col_description('dispatch.found_before'::regclass, 1) from '\{.*\}$'
+        )::text[];
     exception
         -- Told by a check of the engine's.
         when undefined_table or undefined_column or invalid_schema_name then null;
     end;
     perform set_config(
-        'favorites_priority.found_before', coalesce(v_found, '{}')::text, true
+        'favorites_priority.found_before', coalesce(v_found, v_noted, '{}')::text, true
+    );
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'what was here before',
+                'ok', v_found is not null or (cardinality(v_noted) > 1) is not true,
+                'detail', case
+                    when v_found is null and cardinality(v_noted) > 1
+                        then 'not known to the triggers, as in a copy of the schema alone: run up.sql'
+                    else array_to_string(coalesce(v_found, v_noted, '{}'), ', ')
+                end
+            )
+        )::text,
+        true
     );
 end;
 $$;

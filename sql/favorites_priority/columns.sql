@@ -1,5 +1,6 @@
 -- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once,
 -- as whatever stops up.sql, it is run again.
+\ir remember_found.sql
 insert into dispatch.found_before (what)
 select f.what
 from (
@@ -21,6 +22,15 @@ from (
         )
 ) as f
 where not exists (select from dispatch.found_before);
+do $$
+begin
+    execute format(
+        'comment on column dispatch.found_before.what is %L',
+        'Rows when up.sql was last run: '
+        || array(select b.what from dispatch.found_before as b order by b.what)::text
+    );
+end;
+$$;
 
 -- One of an earlier up.sql, of another expression: indexes_ours.sql builds it anew.
 do $$

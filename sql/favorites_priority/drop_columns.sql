@@ -20,5 +20,6 @@ begin
         end if;
     end loop;
     delete from dispatch.found_before;
+    comment on column dispatch.found_before.what is null;
 end;
 $$;

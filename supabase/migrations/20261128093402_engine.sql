@@ -190,6 +190,18 @@ begin
                 j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
                 and j.database = current_database() and j.username = current_user
                 and j.command !~ '\mdispatch\.'
+            union all
+            -- Of one name pg_cron keeps one job for a role, wherever that runs.
+            select
+                format('cron job %s of %s runs in database %s', j.jobname, j.username, j.database),
+                'schedule that by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database <> current_database() and j.username = current_user
+                and exists (
+                    select from pg_catalog.pg_database as d where d.datname = j.database
+                )
         $q$;
     end if;
 end;
@@ -998,6 +1010,49 @@ comment on function dispatch.approved_mechanic_of(uuid) is
 'The approved mechanic that this user is; null: none.';
 revoke all on function dispatch.approved_mechanic_of(uuid)
 from public, anon, authenticated, service_role;
+
+create or replace function dispatch.ask_deferred()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as $$
+declare
+    v_names text := 'all';
+begin
+    -- What is asked here runs as the owner. A session may have a temporary table with a trigger of its
+    -- own making; then only those of the tables that everybody knows are asked.
+    if pg_my_temp_schema() <> 0 then
+        select string_agg(distinct format('%I.%I', n.nspname, k.conname), ', ')
+        into v_names
+        from pg_catalog.pg_constraint as k
+        inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
+        where
+            k.condeferrable and n.nspname !~ '^pg_temp_'
+            and has_schema_privilege(n.oid, 'usage');
+        if v_names is null then
+            return;
+        end if;
+    end if;
+    if pg_trigger_depth() = 0 then
+        execute 'set constraints ' || v_names || ' immediate';
+        return;
+    end if;
+    -- Within a statement of theirs: for what comes after it they stay deferred.
+    begin
+        execute 'set constraints ' || v_names || ' immediate';
+        raise sqlstate 'FP000';
+    exception
+        when sqlstate 'FP000' then null;
+    end;
+end;
+$$;
+
+comment on function dispatch.ask_deferred() is
+'Asks now what the marketplace has checked at the commit (deferred constraints and triggers), so '
+'that whoever wrote can catch what it raises. Its names are looked up as where it is written to.';
+revoke all on function dispatch.ask_deferred() from public, anon, authenticated, service_role;
 
 -- Makes what depends on which columns session_requests has: a marketplace that was there first
 -- lacks some of ours, and before the feature the three of the window are in none. Nothing here is a
@@ -2881,14 +2936,8 @@ begin
             where
                 id = v_id and status = 'pending' and announced_at is null
                 and (p_mechanic_ids is null or preferred_mechanic_id = any(p_mechanic_ids));
-            -- What the marketplace has checked at the commit raises here, or it would stop whoever
-            -- called this then. Its own statement may have called: for that it stays deferred.
-            begin
-                set constraints all immediate;
-                raise sqlstate 'FP000';
-            exception
-                when sqlstate 'FP000' then null;
-            end;
+            -- Or it would stop whoever called this, at the commit.
+            perform dispatch.ask_deferred();
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
             -- is done to them, does not wait for this one.
@@ -3069,7 +3118,7 @@ begin
             for update skip locked
         ));
     get diagnostics v_count = row_count;
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
     return v_count;
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
@@ -3086,7 +3135,7 @@ exception
         loop
             begin
                 update dispatch.mechanics as m set is_online = false where m.id = v_id;
-                set constraints all immediate;
+                perform dispatch.ask_deferred();
                 v_count := v_count + 1;
             exception
                 when others then
@@ -3306,7 +3355,7 @@ begin
         'mechanic_away',
         array['mechanic:' || p_request.preferred_user_id]
     );
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
     when others then
@@ -4134,7 +4183,7 @@ as $$
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
 exception
     when generated_always then null;  -- theirs to compute
     -- Some trigger of theirs does not let it: the broadcast must not wait for that.
@@ -5718,7 +5767,12 @@ begin
             raise sqlstate 'FP000';
         end if;
         -- What a marketplace has checked at the commit it refuses here, where that has our words.
-        set constraints all immediate;
+        -- (On ours as dispatch.ask_deferred, without the price of a call in every accept.)
+        if dispatch.governs_all() and pg_my_temp_schema() = 0 then
+            set constraints all immediate;
+        else
+            perform dispatch.ask_deferred();
+        end if;
     exception
         when sqlstate 'FP000' then null;
         when others then
@@ -5811,7 +5865,7 @@ begin
     if v_request.announced_at is null then
         begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5860,7 +5914,7 @@ begin
     begin
         update public.session_requests set status = 'cancelled' where id = p_request_id
         returning * into v_cancelled;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5907,7 +5961,7 @@ begin
     if v_request.status = 'accepted' then
         begin
             update public.session_requests set status = 'completed' where id = p_request_id;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -5995,7 +6049,7 @@ begin
             perform dispatch.note_answer(v_mechanic_id, p_request_id);
             begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
-                set constraints all immediate;
+                perform dispatch.ask_deferred();
             exception
                 when others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -7028,7 +7082,7 @@ begin
         if v_request.id is null or v_request.status = 'accepted' then
             perform dispatch.raise_error('request_not_pending');
         end if;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
@@ -8261,7 +8315,7 @@ begin
                 )
             );
         end if;
-        set constraints all immediate;
+        perform dispatch.ask_deferred();
     exception
         when others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
@@ -8887,8 +8941,13 @@ begin
                     do nothing
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
-                -- What they have checked at the commit would take the event along.
-                set constraints all immediate;
+                -- What they have checked at the commit would take the event along. (On ours as
+                -- dispatch.ask_deferred, without the price of a call in every booking.)
+                if dispatch.governs_all() and pg_my_temp_schema() = 0 then
+                    set constraints all immediate;
+                else
+                    perform dispatch.ask_deferred();
+                end if;
                 exit;
             exception
                 when invalid_text_representation then
@@ -8964,7 +9023,7 @@ begin
                     v_error := dispatch.marketplace_error(null, null);
                 end if;
             end if;
-            set constraints all immediate;
+            perform dispatch.ask_deferred();
         exception
             when others then
                 v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
@@ -9168,6 +9227,8 @@ begin
     if v_due = '{}' then
         return 0;
     end if;
+    -- From here on nothing is deferred: each row that is moved on asks for all that waits.
+    perform dispatch.ask_deferred();
     if v_is_batch then
         perform set_config('dispatch.batch', (pg_trigger_depth() + 1)::text, true);
     end if;
@@ -9211,7 +9272,7 @@ begin
         perform dispatch.note_silences(v_ended, v_mechanics);
     end if;
     -- What is checked at the commit would stop the rest then.
-    set constraints all immediate;
+    perform dispatch.ask_deferred();
     return v_count;
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
@@ -9238,7 +9299,7 @@ exception
                     )
                 returning * into v_changed;
                 if found then
-                    set constraints all immediate;
+                    perform dispatch.ask_deferred();
                     v_count := v_count + 1;
                     if
                         v_changed.announced_at >= v_changed.window_ends_at
@@ -9303,7 +9364,7 @@ begin
                     );
                 if found then
                     -- What is checked at the commit would stop the rest then.
-                    set constraints all immediate;
+                    perform dispatch.ask_deferred();
                     v_count := v_count + 1;
                 end if;
             exception
@@ -11312,6 +11373,18 @@ begin
             and (
                 e.outcome = 'disputed' or not (p.is_expired or p.is_cancelled or p.is_refunded)
             )
+            -- A part that was refunded again, and is. (Stripe sends the sum of all that were.)
+            and not exists (
+                select from dispatch.stripe_events as r
+                where
+                    e.outcome = 'refund_failed' and r.outcome = 'ignored'
+                    and r.subject = e.subject and r.payload -> 'created' > e.payload -> 'created'
+                    and r.payload #> '{data,object,amount_refunded}'
+                    >= coalesce(
+                        e.payload #> '{data,object,amount_refunded}',
+                        e.payload #> '{data,object,amount}'
+                    )
+            )
         group by e.outcome, p.request_id, p.payment_intent, p.amount_total, p.currency
         order by 2
         limit p_limit
@@ -11357,7 +11430,20 @@ begin
                 e.outcome = 'disputed'
                 or not exists (
                     select from dispatch.stripe_events as r
-                    where r.outcome in ('refunded', 'dispute_lost') and r.subject = e.subject
+                    where
+                        (
+                            r.outcome in ('refunded', 'dispute_lost')
+                            or (
+                                r.outcome = 'ignored'
+                                and r.payload -> 'created' > e.payload -> 'created'
+                                and r.payload #> '{data,object,amount_refunded}'
+                                >= coalesce(
+                                    e.payload #> '{data,object,amount_refunded}',
+                                    e.payload #> '{data,object,amount}'
+                                )
+                            )
+                        )
+                        and r.subject = e.subject
                 )
             )
         group by e.outcome, e.subject

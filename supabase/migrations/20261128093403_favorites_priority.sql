@@ -188,6 +188,18 @@ begin
                 j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
                 and j.database = current_database() and j.username = current_user
                 and j.command !~ '\mdispatch\.'
+            union all
+            -- Of one name pg_cron keeps one job for a role, wherever that runs.
+            select
+                format('cron job %s of %s runs in database %s', j.jobname, j.username, j.database),
+                'schedule that by another name, then: select cron.unschedule(' || j.jobid || ')'
+            from cron.job as j
+            where
+                j.jobname in ('dispatch-sweep', 'dispatch-start', 'dispatch-retention')
+                and j.database <> current_database() and j.username = current_user
+                and exists (
+                    select from pg_catalog.pg_database as d where d.datname = j.database
+                )
         $q$;
     end if;
 end;
@@ -432,6 +444,24 @@ $$;
 
 -- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once,
 -- as whatever stops up.sql, it is run again.
+-- In a copy of the schema alone no row says what was the marketplace's own; up.sql left it in a
+-- comment, too.
+do $$
+begin
+    insert into dispatch.found_before (what)
+    select
+        unnest(
+            substring(
+                col_description('dispatch.found_before'::regclass, 1) from '\{.*\}$'
+            )::text[]
+        )
+    where not exists (select from dispatch.found_before);
+exception
+    -- Not installed: confirm_down.sql says so.
+    when undefined_table or invalid_schema_name then null;
+end;
+$$;
+
 insert into dispatch.found_before (what)
 select f.what
 from (
@@ -453,6 +483,15 @@ from (
         )
 ) as f
 where not exists (select from dispatch.found_before);
+do $$
+begin
+    execute format(
+        'comment on column dispatch.found_before.what is %L',
+        'Rows when up.sql was last run: '
+        || array(select b.what from dispatch.found_before as b order by b.what)::text
+    );
+end;
+$$;
 
 -- One of an earlier up.sql, of another expression: indexes_ours.sql builds it anew.
 do $$

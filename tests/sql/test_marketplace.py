@@ -23,6 +23,7 @@ from stack.install import (
 from stack.postgres import SUPERUSER, Cluster, run_psql
 from tests.database import Database, Row, dump, eventually, fresh_database, refused, rows, rpc
 
+VERIFY = "sql/favorites_priority/verify.sql"
 GARAGE = (ROOT / "examples/marketplaces/garage/schema.sql").read_text()
 HISTORY = """
 insert into auth.users (email) values ('old@mail.example'), ('mona@mail.example');
@@ -346,6 +347,17 @@ def test_a_job_of_theirs_is_not_replaced(cluster: Cluster, engine_db: Database) 
         try:
             (line,) = refusal(db, ENGINE)
             assert line.startswith("cron job dispatch-retention is the marketplace's own: schedule")
+            # Nor that of another database, which would keep running there.
+            db.sql("select cron.unschedule('dispatch-retention')")
+            db.sql(
+                "select cron.schedule_in_database('dispatch-retention', '0 0 * * *',"
+                " 'select dispatch.sweep()', %s)",
+                engine_db.name,
+            )
+            (line,) = refusal(db, ENGINE)
+            assert line.startswith(
+                "cron job dispatch-retention of postgres runs in database test_"
+            ), line
         finally:
             db.sql("select cron.unschedule('dispatch-retention')")
             install(db.dsn(), ENGINE)
@@ -801,6 +813,20 @@ def test_a_window_opens_by_their_columns_too(of_their_own: Database) -> None:
     assert db.log(row["id"]) == ["priority_request"]
     (row,) = db.sql(BOOK.format("status", "'pending'"), customer)
     assert row["priority_window_minutes"] == 45 and not db.log(row["id"])
+
+
+@pytest.mark.parametrize("of_their_own", [COLUMNS_OF_THEIRS], ids=[""], indirect=True)
+def test_a_copy_of_the_schema_alone_knows_what_was_theirs(of_their_own: Database) -> None:
+    db = of_their_own
+    before = dump(db)
+    install(db.dsn(), FEATURE)
+    db.sql("delete from dispatch.found_before")
+    with pytest.raises(RuntimeError, match="verify failed: what was here before\n"):
+        install(db.dsn(), VERIFY)
+    install(db.dsn(), FEATURE, VERIFY)
+    db.sql("delete from dispatch.found_before")
+    install(db.dsn(), DOWN)
+    assert dump(db) == before
 
 
 def test_a_column_that_came_after_up_is_not_taken_for_theirs(theirs: Database) -> None:

@@ -270,6 +270,29 @@ def test_a_refund_that_failed_is_due_again(
     assert unsettled(shared) == [] and unwell(shared) == {}
 
 
+@pytest.mark.parametrize("is_gone", [False, True], ids=["", "gone"])
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "the later comes first"])
+def test_a_part_that_failed_to_be_refunded_is_due_until_it_is(
+    shared: Database, late: bool, is_gone: bool
+) -> None:
+    request = paid(shared, state="completed")
+    again = part(at(4, refund("pi_1", full=False)), 999, amount_refunded=500)
+    events = [
+        part(at(1, refund("pi_1", full=False)), 999, amount_refunded=500),
+        part(at(2, failed_refund("pi_1")), 300),
+        # Of that part less: what failed is still to come.
+        part(at(3, refund("pi_1", full=False)), 999, amount_refunded=250),
+    ]
+    for event in reversed(events) if late else events:
+        process(shared, event)
+    if is_gone:
+        shared.sql("delete from session_requests where id = %s", request)
+        shared.sql("select dispatch.scrub_stripe_events('180 days')")
+    assert unsettled(shared) == [("refund_failed", "pi_1")]
+    assert outcome(shared, again) == "ignored"
+    assert unsettled(shared) == []
+
+
 def test_what_was_read_before_a_refund_does_not_take_it_back(shared: Database) -> None:
     """Or the request would go out again, and somebody work for what was paid back."""
     mechanic = shared.make_mechanic()

@@ -132,6 +132,43 @@ def test_the_webhooks_role(victim: Database, arm: Arm, sprung: set[str]) -> None
     assert sprung <= {"webhook_app"}
 
 
+@pytest.mark.parametrize("role", ATTACKERS)
+def test_what_a_session_defers_is_run_as_nobody_else(
+    victim: Database, sprung: set[str], role: str
+) -> None:
+    """A trigger on a table of its own that waits for the commit, while ours asks what waits."""
+    customer, mechanic = victim.make_customer(), victim.make_mechanic()
+    accepted, declined, _ = (victim.make_request(customer, mechanic) for _ in range(3))
+    connection = attack(victim, shadow, sprung, role, mechanic)
+    connection.execute(
+        "create temporary table mine ();"
+        "create function pg_temp.mine() returns trigger language plpgsql"
+        " as $$ begin perform pg_temp.spring(1); return null; end $$;"
+        "create constraint trigger mine after insert on mine deferrable initially deferred"
+        " for each row execute function pg_temp.mine()"
+    )
+    paid = checkout(customer, mechanic, payment="pi_1")
+    calls: list[tuple[str, dict[str, object]]] = [
+        ("process_stripe_event", {"event": paid}),
+        ("process_stripe_event", {"event": refund("pi_1")}),
+    ]
+    if role == "authenticated":
+        calls = [
+            ("set_presence", {"status": "online"}),
+            ("accept_session_request", {"request_id": accepted}),
+            ("complete_session_request", {"request_id": accepted}),
+            ("decline_session_request", {"request_id": declined}),
+            ("block_customer", {"request_id": accepted}),
+        ]
+    for function, arguments in calls:
+        with connection.transaction():
+            connection.execute("insert into mine default values")
+            rpc(connection, function, **arguments)
+            assert sprung == set()
+        assert sprung == {role}
+        sprung.clear()
+
+
 @arms
 def test_signed_in_with_sql_of_their_own(victim: Database, arm: Arm, sprung: set[str]) -> None:
     customer, mechanic = victim.make_customer(), victim.make_mechanic()

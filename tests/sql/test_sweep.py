@@ -378,6 +378,17 @@ def test_what_a_statement_of_theirs_defers_stays_deferred(db: Database) -> None:
         db.sql("insert into skills values (1), (2)")
     db.sql("select dispatch.follow_sessions()")
     assert db.log(request)[1:] == ["new_request:mechanic_gone"]
+    # It ends the second window in a row that nobody answered.
+    silent = db.make_mechanic()
+    windows = [db.make_request(preferred=silent) for _ in range(2)]
+    for window in windows:
+        db.end_window(window)
+    with db.owner.transaction():
+        for window in windows:
+            db.sql("update session_requests set notification_sent_at = now() where id = %s", window)
+        db.sql("insert into learnt values (3)")
+        db.sql("insert into skills values (3)")
+    assert db.log(windows[1])[1:] == ["new_request:window_ended", "mechanic_away"]
 
 
 @pytest.mark.parametrize("poison", [POISON, POISON_AT_COMMIT], ids=["at once", "at the commit"])

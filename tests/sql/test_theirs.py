@@ -378,15 +378,16 @@ def test_their_routes_find_no_row_and_the_rpc_says_why(theirs: Theirs) -> None:
     assert theirs.db.log(request) == ["priority_request", "request_accepted"]
 
 
-def test_a_trigger_that_names_no_schema(theirs: Theirs) -> None:
+@pytest.mark.parametrize("deferred", ["", "deferrable initially deferred"])
+def test_a_trigger_that_names_no_schema(theirs: Theirs, deferred: str) -> None:
     """As most are written: its names are looked up where the marketplace's own statements do."""
     db = theirs.db
     db.sql(
         "create table seen (request_id uuid, status text);"
         "create function see() returns trigger language plpgsql security definer"
         " as $$ begin insert into seen values (new.id, new.status); return null; end $$;"
-        "create trigger see after insert or update on session_requests"
-        " for each row execute function see()"
+        f"create {'constraint' if deferred else ''} trigger see after insert or update"
+        f" on session_requests {deferred} for each row execute function see()"
     )
     one, two = theirs.as_(theirs.favourite), theirs.as_(theirs.other)
     customer = db.connect(theirs.customer)
@@ -1263,6 +1264,8 @@ def test_what_their_table_refuses_at_the_commit_is_refused_before(theirs: Theirs
         assert rpc(theirs.backend, "process_stripe_event", event=event)["outcome"] == "error"
         entry = db.sql("select error from dispatch.stripe_events where id = %s", event["id"])
         assert f"P0001 of {theirs.customer}" in entry[0]["error"]
+        # A session with tables of its own is no other.
+        theirs.backend.execute("create temporary table if not exists mine ()")
     with refused("PT409", "booking_refused"):
         rpc(customer, "request_free_session", plan_code="free")
     with refused("PT409", "request_not_pending"):
@@ -1276,6 +1279,20 @@ def test_what_their_table_refuses_at_the_commit_is_refused_before(theirs: Theirs
         with refused("PT409", "request_not_pending"):
             rpc(theirs.as_(favourite), call, request_id=request)
     assert db.log(request) == ["priority_request", "request_accepted"]
+
+
+def test_what_their_table_asks_at_the_commit_is_asked_of_each_row_alone(theirs: Theirs) -> None:
+    """Not of all that one sweep has moved on already, for each that follows."""
+    theirs.db.sql(
+        "create sequence asked;"
+        "create function ask() returns trigger language plpgsql security definer"
+        " as $$ begin perform nextval('asked'); return null; end $$;"
+        "create constraint trigger ask after update on session_requests"
+        " deferrable initially deferred for each row execute function ask()"
+    )
+    requests = [theirs.book() for _ in range(20)]
+    assert theirs.sweep(11) == len(requests)
+    assert theirs.db.value("select last_value from asked") <= 2 * len(requests)
 
 
 def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:

@@ -1,0 +1,42 @@
+create or replace function dispatch.ask_deferred()
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as $$
+declare
+    v_names text := 'all';
+begin
+    -- What is asked here runs as the owner. A session may have a temporary table with a trigger of its
+    -- own making; then only those of the tables that everybody knows are asked.
+    if pg_my_temp_schema() <> 0 then
+        select string_agg(distinct format('%I.%I', n.nspname, k.conname), ', ')
+        into v_names
+        from pg_catalog.pg_constraint as k
+        inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
+        where
+            k.condeferrable and n.nspname !~ '^pg_temp_'
+            and has_schema_privilege(n.oid, 'usage');
+        if v_names is null then
+            return;
+        end if;
+    end if;
+    if pg_trigger_depth() = 0 then
+        execute 'set constraints ' || v_names || ' immediate';
+        return;
+    end if;
+    -- Within a statement of theirs: for what comes after it they stay deferred.
+    begin
+        execute 'set constraints ' || v_names || ' immediate';
+        raise sqlstate 'FP000';
+    exception
+        when sqlstate 'FP000' then null;
+    end;
+end;
+$$;
+
+comment on function dispatch.ask_deferred() is
+'Asks now what the marketplace has checked at the commit (deferred constraints and triggers), so '
+'that whoever wrote can catch what it raises. Its names are looked up as where it is written to.';
+revoke all on function dispatch.ask_deferred() from public, anon, authenticated, service_role;
