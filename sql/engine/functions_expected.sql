@@ -4,7 +4,7 @@
 select set_config('favorites_priority.functions', jsonb_agg(w)::text, true) as kept
 from (
     values
-    ('dispatch.accept_request', '6e2c3b6ad34373593bd0ab41b73c1d7e', '{}'),
+    ('dispatch.accept_request', '6a18a6c6992c5fe78401eec12831296a', '{}'),
     ('dispatch.accepted_before', '9215d9ea823dca590f3ef9d29a2973c5', '{}'),
     ('dispatch.broadcast_request_now', '347a8249f2865a57f9ce5756944b36ba', '{}'),
     ('dispatch.cancel_request', '38b7f65dee0f0afca5f3b71ff94c3c0e', '{}'),
@@ -62,7 +62,7 @@ from (
     ('dispatch.payment_keys', 'e1faeccc9196f8ed2c568e4acb298e76', '{}'),
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
-    ('dispatch.shown_request', '116b1a0ffde1491147688dc2835e7a5c', '{}'),
+    ('dispatch.shown_request', '52f52015ded7186b703296a796311d03', '{}'),
     (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
         '{quote_all_identifiers=off}'
