@@ -305,6 +305,25 @@ def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Thei
     assert told["margin"] == "the margin" and told["figures"] == {"of": "it"}
 
 
+def test_the_runbook_says_that_money_went_back_another_way(theirs: Theirs) -> None:
+    """Where the request has no place for it, a refund of the ledger's own does."""
+    page = (ROOT / "docs/runbook.md").read_text()
+    (say_so,) = re.findall(r"^select dispatch.process_stripe_event\(.*?^}'\);", page, re.M | re.S)
+    event = checkout(theirs.customer, payment="pi_3", plan="chat10")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    theirs.update(request, "status = 'cancelled'")
+    # It was tried in Stripe, and the bank sent it back.
+    rpc(theirs.backend, "process_stripe_event", event=refund("pi_3"))
+    failed = stripe_event("refund.failed", id="re_3", payment_intent="pi_3", status="failed")
+    rpc(theirs.backend, "process_stripe_event", event=failed)
+    due = "select reason from dispatch.unsettled_requests()"
+    assert theirs.db.sql(due) == [{"reason": "refund_failed"}]
+    theirs.db.sql("select dispatch.expect_stripe(true)")
+    theirs.db.sql(say_so)
+    assert theirs.db.sql(due) == []
+    theirs.db.sql("select dispatch.expect_stripe(null)")
+
+
 def test_the_list_says_what_the_marketplace_keeps(theirs: Theirs) -> None:
     theirs.db.sql("alter table session_requests add if not exists requested_brand text")
     theirs.db.sql("select dispatch.bind_requests(true)")
