@@ -273,7 +273,7 @@ def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Thei
         "alter table session_requests alter margin set default 'the margin',"
         " alter figures set default '{\"of\": \"it\"}', alter shown set default 'for all'"
     )
-    # A domain of theirs that wants a value has it. (No such column comes where rows are kept whole.)
+    # A domain of theirs that wants a value has it. (None comes where rows are kept whole.)
     has_domain = theirs.shape.name != "grown"
     if has_domain:
         theirs.db.sql("create domain word as text default 'a word' not null")
