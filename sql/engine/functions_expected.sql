@@ -124,7 +124,7 @@ from (
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', '743b24d7131970f7ce7d098fa14a18b2', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),
-    ('dispatch.booking_error', '7b89e725f84ae853e28e90e5d2cb403a', '{}'),
+    ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
     ('dispatch.cancel_refunded', '3b5edab0cd4b4ddfdb1e13ad0ae285cb', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', '8667558639c505990993f5c0ae0f40ce', '{}'),
