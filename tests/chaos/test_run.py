@@ -267,7 +267,7 @@ BROKEN = {
     "a suspension that forgets its windows": Broken(
         "each_window_is_announced",
         "dispatch.release_windows",
-        "preferred_mechanic_id = old.id",
+        "r.preferred_mechanic_id = old.id",
         "false",
         fault=faults.suspend_a_mechanic,
     ),
