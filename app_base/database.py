@@ -1,8 +1,26 @@
 """The connections of an app that waits for the database's notices."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
+import psycopg
 from psycopg_pool import AsyncConnectionPool
+
+# Whatever is asked takes milliseconds. What stands between (a pooler that has lost its own server)
+# may answer for TCP, and never for the database.
+ANSWER_SECONDS = 10
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """What is asked inside is answered in time, or the connection counts as lost."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise psycopg.OperationalError(f"no answer in {ANSWER_SECONDS} s") from error
 
 
 class Pooled:
@@ -39,3 +57,16 @@ class Pooled:
 
     async def __aexit__(self, *_: object) -> None:
         await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """One of the pool's, for one question."""
+        async with self._pool.connection() as connection:
+            try:
+                async with answering():
+                    yield connection
+            except psycopg.errors.ReadOnlySqlTransaction:
+                # It stays so for as long as it lives, though the disk has room again or another
+                # server is the primary by now.
+                await connection.close()
+                raise

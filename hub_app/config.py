@@ -40,7 +40,8 @@ class Config:
 
         origins = frozenset((text("HUB_ORIGINS") or "*").replace(",", " ").split())
         for origin in sorted(origins - {"*"}):
-            if not re.fullmatch(r"https?://[^/\s]+", origin):
+            # A phone's app in a web view has a scheme of its own, as capacitor://localhost.
+            if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
                 problems.append(f"HUB_ORIGINS: {origin} is no origin, as https://app.example.com.")
         port = given.whole_number("HUB_PORT", cls.port, 65_535)
         most_clients = given.whole_number("HUB_MAX_CLIENTS", cls.most_clients, 100_000)

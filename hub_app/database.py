@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
-from app_base.database import Pooled
+from app_base.database import Pooled, answering
 
 CHANNEL = "dispatch_events"
 # How long it waits for a notice before it looks by itself.
@@ -40,7 +40,7 @@ class Database(Pooled):
 
     async def admit(self, claims: str, role: str | None) -> str:
         """The user of these claims, who may listen."""
-        async with self._pool.connection() as connection:
+        async with self.connection() as connection:
             cursor = await connection.execute(
                 "select dispatch.admit_listener(%s, %s)::text", [claims, role]
             )
@@ -51,7 +51,7 @@ class Database(Pooled):
         self, claims: str, role: str | None, after: int | None, most: int
     ) -> list[Event]:
         """What the user of these claims has not seen; after None: the last event alone."""
-        async with self._pool.connection() as connection:
+        async with self.connection() as connection:
             cursor = connection.cursor(row_factory=class_row(Event))
             await cursor.execute(
                 "select * from dispatch.list_missed_events(%s, %s, %s, %s)",
@@ -62,7 +62,8 @@ class Database(Pooled):
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["Log"]:
         async with await psycopg.AsyncConnection.connect(self._url, **self._connect) as connection:
-            await connection.execute(f"listen {CHANNEL}")
+            async with answering():
+                await connection.execute(f"listen {CHANNEL}")
             yield Log(connection)
 
 
@@ -75,21 +76,24 @@ class Log:
     async def read(self, after: int | None) -> list[Heard]:
         """What came after this; after None: the last alone."""
         cursor = self._connection.cursor(row_factory=class_row(Heard))
-        await cursor.execute(
-            "select event_id, event, payload, array_to_string(user_ids, ' ') as user_ids,"
-            "  is_on_feed, array_to_string(hidden_from, ' ') as hidden_from"
-            " from dispatch.hear_events(%s, %s)",
-            [after, PAGE],
-        )
-        return await cursor.fetchall()
+        async with answering():
+            await cursor.execute(
+                "select event_id, event, payload, array_to_string(user_ids, ' ') as user_ids,"
+                "  is_on_feed, array_to_string(hidden_from, ' ') as hidden_from"
+                " from dispatch.hear_events(%s, %s)",
+                [after, PAGE],
+            )
+            return await cursor.fetchall()
 
     async def on_feed(self, users: list[str]) -> list[str]:
         """Those of these users who hear of what is on the feed."""
         # As text: thousands, which no driver has to make an array of.
-        cursor = await self._connection.execute(
-            "select array_to_string(dispatch.hear_feed(%s), ' ')", ["{" + ",".join(users) + "}"]
-        )
-        (positions,) = await cursor.fetchone() or ("",)
+        async with answering():
+            cursor = await self._connection.execute(
+                "select array_to_string(dispatch.hear_feed(%s), ' ')",
+                ["{" + ",".join(users) + "}"],
+            )
+            (positions,) = await cursor.fetchone() or ("",)
         return [users[int(position) - 1] for position in positions.split()]
 
     async def wait(self) -> None:

@@ -120,7 +120,7 @@ class Hub:
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[refuse])
-        app.router.add_get("/events", self.events)
+        app.router.add_get("/events", self.events, allow_head=False)
         app.router.add_options("/events", self.preflight)
         app.router.add_get("/healthz", self.health)
         app.on_response_prepare.append(self.allow_origin)

@@ -40,13 +40,13 @@ class Database(Pooled):
 
     async def claim(self, most: int) -> list[Push]:
         """What is due, for this sender alone for 30 seconds."""
-        async with self._pool.connection() as connection:
+        async with self.connection() as connection:
             cursor = connection.cursor(row_factory=class_row(Push))
             await cursor.execute("select * from public.claim_pushes(%s)", [most])
             return await cursor.fetchall()
 
     async def finish(self, answers: list[Answer]) -> None:
-        async with self._pool.connection() as connection:
+        async with self.connection() as connection:
             await connection.execute(
                 "select public.finish_pushes(%s)", [json.dumps([vars(each) for each in answers])]
             )

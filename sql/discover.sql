@@ -1782,6 +1782,24 @@ begin
             );
         end if;
 
+        if
+            not v_ours
+            and exists (
+                select from jsonb_array_elements_text(
+                    case jsonb_typeof(v_it -> 'vals') when 'array' then v_it -> 'vals' else '[]' end
+                ) as w
+                where w.value !~ '[1-9]'
+            )
+        then
+            v_questions := v_questions || format(
+                'May everyone who is signed in book what costs nothing, as often as they like? '
+                '%s.%s is 0 in some row, request_free_session() books such a plan, and no policy on '
+                'session_requests is asked. Taken: they may. If not (it is for subscribers, or once '
+                'for each customer), let is_active in dispatch.plans be false for it.',
+                v_it ->> 'relation', v_it ->> 'name'
+            );
+        end if;
+
         v_it := v_readings #> '{currency,0}';
         if v_it is null then
             v_x := v_x || '{"currency": "''usd''::text"}';

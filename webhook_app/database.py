@@ -7,13 +7,16 @@ from typing import Any
 import psycopg
 from psycopg import generators
 from psycopg.abc import PQGen
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg_pool import ConnectionPool
 
 from .config import Config
 
 PING_TIMEOUT = 2
+# The server ends a statement at its timeout. A pooler that has lost its own server, or waits for
+# one, may never say so.
+GRACE = 3
 
 
 class Database:
@@ -59,6 +62,10 @@ class Database:
         with self._pool.connection(timeout) as connection:
             try:
                 return _run(connection, query, params, timeout)
+            except psycopg.errors.ReadOnlySqlTransaction:
+                # It stays so for as long as it lives, though the disk has room again or another
+                # server is the primary by now.
+                connection.close()
             except psycopg.OperationalError:
                 if not connection.closed:
                     raise
@@ -95,7 +102,12 @@ def _run(
     # A parameter, not a literal: PostgreSQL logs the text of a statement that fails.
     server.send_query_params(query, params)
     server.pipeline_sync()
-    results = connection.wait(_results(server))
+    try:
+        results = connection.wait(_results(server), timeout=timeout + GRACE)
+    finally:
+        # No answer in time (or the interpreter's end): what comes of it is nobody's.
+        if server.transaction_status == TransactionStatus.ACTIVE:
+            connection.close()
     if server.status == ConnStatus.OK:
         server.exit_pipeline_mode()
     for result in results:

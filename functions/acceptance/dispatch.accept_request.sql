@@ -86,14 +86,15 @@ begin
         return dispatch.accepted_before(p_request_id, dispatch.require_mechanic());
     end if;
 
-    -- As dispatch.shown_request, without the price of a call.
-    if dispatch.governs_all() then
-        v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
-            when 'object'
-                then v_accepted.metadata - dispatch.payment_keys()
-            else '{}'
-        end;
+    if not dispatch.governs_all() then
+        return dispatch.shown_request(v_accepted);
     end if;
+    -- As that, without the price of a call.
+    v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
+        when 'object'
+            then v_accepted.metadata - dispatch.payment_keys()
+        else '{}'
+    end;
     return v_accepted;
 end;
 $$;

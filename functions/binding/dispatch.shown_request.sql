@@ -1,10 +1,20 @@
 create or replace function dispatch.shown_request(p_request public.session_requests)
 returns public.session_requests
 language plpgsql
-immutable
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- Whoever calls, be this a definer's or not.
+    v_role constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    -- What the apps are told of a request in any case.
+    v_shown constant text[] := array[
+        'id', 'created_at', 'customer_id', 'mechanic_id', 'session_type', 'plan_code', 'status',
+        'accepted_at', 'notification_sent_at', 'expires_at', 'preferred_mechanic_id',
+        'priority_window_minutes', 'priority_notified_at', 'requested_brand', 'customer_city',
+        'customer_country', 'is_urgent', 'customer_name', 'customer_email', 'notes'
+    ];
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between
     -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
@@ -14,12 +24,29 @@ begin
                 then p_request.metadata - dispatch.payment_keys()
             else '{}'::jsonb
         end;
+    elsif not has_table_privilege(v_role, 'public.session_requests', 'select') then
+        -- A column of its own that it keeps from its clients is not theirs to see in an answer of
+        -- ours either. (Where a domain wants a value, there is no null to put in its place.)
+        p_request := (
+            select
+                jsonb_populate_record(
+                    p_request, coalesce(jsonb_object_agg(a.attname, null), '{}')
+                )
+            from pg_catalog.pg_attribute as a
+            inner join pg_catalog.pg_type as t on t.oid = a.atttypid
+            where
+                a.attrelid = 'public.session_requests'::regclass
+                and a.attnum > 0 and not a.attisdropped and not t.typnotnull
+                and a.attname <> all(v_shown)
+                and not has_column_privilege(v_role, a.attrelid, a.attnum, 'select')
+        );
     end if;
     return p_request;
 end;
 $$;
 
 comment on function dispatch.shown_request(public.session_requests) is
-'A request as its customer and its mechanic may see it: without the payment.';
+'A request as its customer and its mechanic may see it: without the payment, nor (on a marketplace '
+'that was there first) columns of its own that the calling role may not select.';
 revoke all on function dispatch.shown_request(public.session_requests)
 from public, anon, authenticated, service_role;

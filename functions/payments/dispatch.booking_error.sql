@@ -11,8 +11,8 @@ begin
             || coalesce(quote_literal(left(p_plan_code, 100)), 'is missing')
             || '; add the plan, then dispatch.replay_stripe_event(id)';
     elsif not exists (select from auth.users as u where u.id = p_customer_id) then
-        return 'missing_customer: neither metadata.customer_id nor client_reference_id is the id '
-            'of a user; mend the payload or refund, then dispatch.replay_stripe_event(id)';
+        return 'missing_customer: metadata.customer_id (client_reference_id, if that is no id) is not '
+            'a user''s; put one there or refund, then dispatch.replay_stripe_event(id)';
     end if;
     return null;
 end;

@@ -1243,7 +1243,7 @@ from (
                 'push_payload', 'raise_error',
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'silent_since', 'spread_feed', 'tidy_notes',
+                'score_match', 'shown_request', 'silent_since', 'spread_feed', 'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
                 'watched_columns', 'why_not_asked'
             ]
@@ -1255,8 +1255,7 @@ from (
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
                 'max_open_sessions', 'mechanic_words', 'not_pending', 'payment_keys',
-                'push_services', 'scrubbed_event', 'shown_request', 'taken_off', 'to_uuid',
-                'ways_to_match',
+                'push_services', 'scrubbed_event', 'taken_off', 'to_uuid', 'ways_to_match',
                 'wished_mechanics', 'with_window_of'
             ]
         )

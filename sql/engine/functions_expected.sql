@@ -4,7 +4,7 @@
 select set_config('favorites_priority.functions', jsonb_agg(w)::text, true) as kept
 from (
     values
-    ('dispatch.accept_request', '008796452b8fe0e4f58f59e21969560c', '{}'),
+    ('dispatch.accept_request', '64dcbf61c5402ca991e5106b3673c6f5', '{}'),
     ('dispatch.accepted_before', '9215d9ea823dca590f3ef9d29a2973c5', '{}'),
     ('dispatch.broadcast_request_now', '6f77375de7a721f901eca25707a984d4', '{}'),
     ('dispatch.cancel_request', '64e31ef57a8da32ea1b0c715d77c58cc', '{}'),
@@ -63,7 +63,7 @@ from (
     ('dispatch.payment_keys', 'e1faeccc9196f8ed2c568e4acb298e76', '{}'),
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
-    ('dispatch.shown_request', '116b1a0ffde1491147688dc2835e7a5c', '{}'),
+    ('dispatch.shown_request', '52f52015ded7186b703296a796311d03', '{}'),
     (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
         '{quote_all_identifiers=off}'
@@ -125,7 +125,7 @@ from (
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', 'bf0f1adadef57dca5f8fe8ef5600eb7a', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),
-    ('dispatch.booking_error', '7b89e725f84ae853e28e90e5d2cb403a', '{}'),
+    ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
     ('dispatch.cancel_refunded', '3b5edab0cd4b4ddfdb1e13ad0ae285cb', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', '8667558639c505990993f5c0ae0f40ce', '{}'),

@@ -1668,10 +1668,20 @@ revoke all on function dispatch.require_mechanic() from public, anon, authentica
 create or replace function dispatch.shown_request(p_request public.session_requests)
 returns public.session_requests
 language plpgsql
-immutable
+stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- Whoever calls, be this a definer's or not.
+    v_role constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    -- What the apps are told of a request in any case.
+    v_shown constant text[] := array[
+        'id', 'created_at', 'customer_id', 'mechanic_id', 'session_type', 'plan_code', 'status',
+        'accepted_at', 'notification_sent_at', 'expires_at', 'preferred_mechanic_id',
+        'priority_window_minutes', 'priority_notified_at', 'requested_brand', 'customer_city',
+        'customer_country', 'is_urgent', 'customer_name', 'customer_email', 'notes'
+    ];
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between
     -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
@@ -1681,13 +1691,30 @@ begin
                 then p_request.metadata - dispatch.payment_keys()
             else '{}'::jsonb
         end;
+    elsif not has_table_privilege(v_role, 'public.session_requests', 'select') then
+        -- A column of its own that it keeps from its clients is not theirs to see in an answer of
+        -- ours either. (Where a domain wants a value, there is no null to put in its place.)
+        p_request := (
+            select
+                jsonb_populate_record(
+                    p_request, coalesce(jsonb_object_agg(a.attname, null), '{}')
+                )
+            from pg_catalog.pg_attribute as a
+            inner join pg_catalog.pg_type as t on t.oid = a.atttypid
+            where
+                a.attrelid = 'public.session_requests'::regclass
+                and a.attnum > 0 and not a.attisdropped and not t.typnotnull
+                and a.attname <> all(v_shown)
+                and not has_column_privilege(v_role, a.attrelid, a.attnum, 'select')
+        );
     end if;
     return p_request;
 end;
 $$;
 
 comment on function dispatch.shown_request(public.session_requests) is
-'A request as its customer and its mechanic may see it: without the payment.';
+'A request as its customer and its mechanic may see it: without the payment, nor (on a marketplace '
+'that was there first) columns of its own that the calling role may not select.';
 revoke all on function dispatch.shown_request(public.session_requests)
 from public, anon, authenticated, service_role;
 
@@ -5788,14 +5815,15 @@ begin
         return dispatch.accepted_before(p_request_id, dispatch.require_mechanic());
     end if;
 
-    -- As dispatch.shown_request, without the price of a call.
-    if dispatch.governs_all() then
-        v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
-            when 'object'
-                then v_accepted.metadata - dispatch.payment_keys()
-            else '{}'
-        end;
+    if not dispatch.governs_all() then
+        return dispatch.shown_request(v_accepted);
     end if;
+    -- As that, without the price of a call.
+    v_accepted.metadata := case jsonb_typeof(v_accepted.metadata)
+        when 'object'
+            then v_accepted.metadata - dispatch.payment_keys()
+        else '{}'
+    end;
     return v_accepted;
 end;
 $$;
@@ -8094,8 +8122,8 @@ begin
             || coalesce(quote_literal(left(p_plan_code, 100)), 'is missing')
             || '; add the plan, then dispatch.replay_stripe_event(id)';
     elsif not exists (select from auth.users as u where u.id = p_customer_id) then
-        return 'missing_customer: neither metadata.customer_id nor client_reference_id is the id '
-            'of a user; mend the payload or refund, then dispatch.replay_stripe_event(id)';
+        return 'missing_customer: metadata.customer_id (client_reference_id, if that is no id) is not '
+            'a user''s; put one there or refund, then dispatch.replay_stripe_event(id)';
     end if;
     return null;
 end;

@@ -8,7 +8,7 @@ from typing import Any
 
 from stack import ROOT
 from tests.database import Database, rpc
-from tests.hub.listening import Hub, token
+from tests.hub.listening import Hub, expiring_token, token
 
 PAGE = (ROOT / "docs/hub.md").read_text()
 
@@ -56,4 +56,26 @@ def test_the_python_client(db: Database, hub: Hub) -> None:
     exec(code("python"), names)
     events = names["follow"](f"http://127.0.0.1:{hub.port}/events", lambda: token(customer), 0)
     assert [next(events) for _ in expected] == expected
+    events.close()
+
+
+def test_the_python_client_of_before_a_backup_was_put_back(db: Database, hub: Hub) -> None:
+    """Its cursor lies above the log: it goes on from where its stream began."""
+    customer = db.make_customer()
+    names: dict[str, Any] = {}
+    exec(code("python"), names)
+    began: list[int] = []
+
+    def get_token() -> str:
+        # The stream begins, and ends before anything has come; something comes then.
+        if began:
+            db.make_request(customer)
+            db.sql("select dispatch.deliver_events()")
+        began.append(len(began))
+        assert len(began) <= 2, "what came meanwhile is missed"
+        return expiring_token(customer, 3)
+
+    events = names["follow"](f"http://127.0.0.1:{hub.port}/events", get_token, 10**12)
+    told = next(events)
+    assert len(began) == 2 and told["event"] == "new_request"
     events.close()

@@ -1,14 +1,19 @@
 """What a client of the hub hears, and what not."""
 
+import asyncio
 import json
 import signal
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 
+from hub_app.database import Database as HubDatabase
 from stack.proxy import Proxy
 from tests.database import Database, eventually, rpc
 from tests.hub.listening import Client, Hub, Told, deaf_socket, expiring_token, running, token
@@ -229,6 +234,18 @@ def test_who_hangs_up_is_forgotten(db: Database, hub: Hub) -> None:
     eventually(lambda: streams(db, hub) == before)
 
 
+def test_who_asks_for_the_head_alone_gets_no_stream(db: Database, hub: Hub) -> None:
+    before = streams(db, hub)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{hub.port}/events",
+        headers={"Authorization": f"Bearer {token(db.make_customer())}"},
+        method="HEAD",
+    )
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(request, timeout=10)
+    assert streams(db, hub) == before
+
+
 def test_one_user_has_only_so_many_streams(db: Database, hub: Hub) -> None:
     customer = db.make_customer()
     clients = [hub.listen(customer) for _ in range(16)]
@@ -274,6 +291,30 @@ def test_nothing_is_missed_while_the_database_is_away(db: Database, tmp_path: Pa
         proxy.open()
         assert [client.next().data["request_id"] for _ in requests[1:]] == requests[1:]
         assert [other.next().data["request_id"] for _ in requests] == requests
+
+
+def test_whoever_says_nothing_is_not_waited_for(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pooler does that has lost its own server: it answers for TCP, and for nothing else."""
+    monkeypatch.setattr("app_base.database.ANSWER_SECONDS", 1)
+    proxy = Proxy(int(psycopg.conninfo.conninfo_to_dict(db.dsn())["port"] or 5432))
+    dsn = psycopg.conninfo.make_conninfo(db.dsn("hub_app"), host="127.0.0.1", port=proxy.port)
+
+    async def ask() -> list[object]:
+        async with HubDatabase(dsn) as hub, hub.listening() as log:
+            await log.read(0)
+            proxy.stall()
+            asked = asyncio.gather(log.read(0), hub.admit("{}", None), return_exceptions=True)
+            told = await asyncio.wait_for(asked, 20)
+            proxy.close()
+            proxy.resume()
+            return list(told)
+
+    try:
+        assert [type(each) for each in asyncio.run(ask())] == [psycopg.OperationalError] * 2
+    finally:
+        proxy.close()
 
 
 def test_of_many_events_at_once_each_hears_what_is_theirs(db: Database, tmp_path: Path) -> None:

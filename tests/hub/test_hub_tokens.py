@@ -225,8 +225,10 @@ def test_any_page_may_ask_or_those_that_are_named(db: Database, hub: Hub, tmp_pa
 
     assert allowed(hub.port, "https://any.example") == ("*", "*")
     mine = "https://app.example.com"
-    with running(db, tmp_path, HUB_ORIGINS=f"{mine},http://localhost:3000") as strict:
-        assert allowed(strict.port, mine) == (mine, mine)
+    phones = "capacitor://localhost"
+    with running(db, tmp_path, HUB_ORIGINS=f"{mine},http://localhost:3000,{phones}") as strict:
+        for origin in (mine, phones):
+            assert allowed(strict.port, origin) == (origin, origin)
         assert allowed(strict.port, "https://evil.example") == (None, None)
 
 

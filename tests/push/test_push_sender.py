@@ -266,6 +266,21 @@ def test_it_outlives_the_database(db: Database, service: PushService, start: Sta
         proxy.close()
 
 
+def test_a_session_of_a_time_when_all_was_read_only_is_let_go(
+    db: Database, service: PushService, start: Start
+) -> None:
+    """As when the disk was nearly full: it keeps what it began with, and would send nothing."""
+    setting = f"alter role push_app in database {db.name}"
+    db.sql(f"{setting} set default_transaction_read_only = on")
+    try:
+        request = book(db, favourite_with(db, service.device()))
+        sender = start()
+        eventually(lambda: "database_away" in sender.output.read_text())
+    finally:
+        db.sql(f"{setting} reset default_transaction_read_only")
+    eventually(lambda: outcomes(db, request) == ["sent"])
+
+
 def test_through_a_pooler_in_transaction_mode(
     db: Database, service: PushService, start: Start
 ) -> None:

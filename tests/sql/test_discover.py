@@ -825,6 +825,16 @@ def test_a_price_in_whole_units_of_any_currency(empty_db: Database, tmp_path: Pa
     }
 
 
+@pytest.mark.parametrize("kind", ["numeric(10, 2)", "integer", "money"])
+def test_who_may_book_what_costs_nothing_is_asked(empty_db: Database, kind: str) -> None:
+    make(empty_db, "garage")
+    empty_db.sql(f"alter table service_plans alter price type {kind} using price::numeric")
+    words = ("costs nothing", "public.service_plans.price", "request_free_session()")
+    assert not found_in(empty_db).asks(*words)
+    empty_db.sql("update service_plans set price = 0::numeric where slug = 'quick10'")
+    assert found_in(empty_db).asks(*words)
+
+
 def test_a_price_for_each_currency_is_asked(empty_db: Database) -> None:
     db = empty_db
     make(db, "by_user")

@@ -189,8 +189,8 @@ def stripe_events_in_error(story: Story) -> None:
     events = {
         "evt_plan": checkout(CUSTOMER, plan="gold"),
         "evt_same_plan": checkout(CUSTOMER, plan="gold"),
-        "evt_customer": checkout(None),
-        "evt_nobody": checkout(str(uuid.uuid4())),
+        "evt_customer": checkout(str(uuid.uuid4())),  # whose account is gone
+        "evt_nobody": checkout(CUSTOMER, plan="silver"),
     }
     webhook = db.connect(role="service_role")
     for name, event in events.items():
@@ -203,7 +203,7 @@ def stripe_events_in_error(story: Story) -> None:
 
     with story.cures("stripe_events_processed"):
         found = story.run()
-        assert found.count("unknown_plan") == found.count("missing_customer") == 2
+        assert (found.count("unknown_plan"), found.count("missing_customer")) == (3, 1)
         story.run()
         story.run()
         assert '"created": true' in story.run()
@@ -211,9 +211,12 @@ def stripe_events_in_error(story: Story) -> None:
         story.run()
         assert processed() == {"evt_plan", "evt_same_plan", "evt_customer"}
         story.run()
-    assert (
-        rpc(webhook, "process_stripe_event", event=events["evt_nobody"])["outcome"] == "duplicate"
-    )
+    nobody = events["evt_nobody"]
+    assert rpc(webhook, "process_stripe_event", event=nobody)["outcome"] == "duplicate"
+    # Nor does the page after the Checkout wait any more.
+    session = nobody["data"]["object"]["id"]
+    asked = rpc(db.connect(CUSTOMER), "get_checkout_status", checkout_session_id=session)
+    assert asked == "payment_failed"
     assert db.value("select count(*) from session_requests where customer_id = %s", CUSTOMER) == 3
 
 
@@ -281,14 +284,18 @@ def a_refund_is_due(story: Story) -> None:
         assert "|pi_ours|" in found and "mechanic_gone|" in found
         rpc(webhook, "process_stripe_event", event=refund("pi_other"))
         assert "refunds_due" in story.failing()
-        story.run()
+        blocks = list(story.blocks)
+        story.blocks = iter(blocks)
+        story.run(pi_3="pi_ours")
         assert "refunds_due" not in story.failing()
+        # The same of what went with its customer's account, and of a refund that failed.
         customer = db.make_customer()
-        gone = rpc(webhook, "process_stripe_event", event=checkout(customer))["request_id"]
+        rpc(webhook, "process_stripe_event", event=checkout(customer, payment="pi_left"))
         db.sql("delete from auth.users where id = %s", customer)
         db.sql("select dispatch.scrub_stripe_events('180 days')")
         assert "refunds_due" in story.failing()
-        story.run(**{EXPIRED: gone})
+        story.blocks = iter(blocks)
+        story.run(pi_3="pi_left")
         assert "refunds_due" not in story.failing()
         story.run()
         rpc(webhook, "process_stripe_event", event=refund("pi_gone"))
@@ -302,12 +309,17 @@ def a_payment_to_look_at(story: Story) -> None:
         event = checkout(CUSTOMER) | {"id": name, "livemode": live}
         event["data"]["object"] |= {"amount_total": 1 if name == "evt_price" else 999}
         rpc(webhook, "process_stripe_event", event=event)
+    # The customer complained, and was paid back.
+    paid_back = refund(event["data"]["object"]["payment_intent"]) | {"livemode": True}
+    rpc(webhook, "process_stripe_event", event=paid_back)
     with story.cures("payments_as_priced"):
         assert "evt_price|" in story.run()
         story.run()
     with story.cures("live_payments_booked"):
         story.run()
         assert '"created": true' in story.run()
+    booked = "select request_id from dispatch.stripe_events where id = 'evt_live'"
+    assert db.request(db.value(booked))["status"] == "cancelled"
     db.sql("select dispatch.expect_stripe(null)")
 
 

@@ -1,5 +1,6 @@
 """The Stripe ledger: one request for each Checkout Session, whatever comes, however often."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -149,6 +150,14 @@ def test_what_cannot_be_booked_is_kept_with_its_error_and_tried_again(
         "select * from dispatch.health() where check_name = 'stripe_events_processed'"
     )
     assert not check["ok"]
+
+
+def test_the_error_names_the_id_that_is_nobody_s(shared: Database) -> None:
+    """The metadata's is taken where it is one, though the reference is a user's."""
+    event = checkout(str(uuid.uuid4()), reference=shared.make_customer())
+    assert process(shared, event)["outcome"] == "error"
+    said = "missing_customer: metadata.customer_id (client_reference_id, if that is no id) is not"
+    assert ledger(shared, event)["error"].startswith(said)
 
 
 @pytest.mark.parametrize("by", ["replay", "stripe"])

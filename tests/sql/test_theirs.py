@@ -267,6 +267,63 @@ def test_a_favourite_is_told_first_and_alone(theirs: Theirs) -> None:
     assert theirs.db.log(request)[-1] == "request_completed"
 
 
+def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Theirs) -> None:
+    theirs.db.sql(
+        "alter table session_requests add margin text, add figures jsonb, add shown text;"
+        "alter table session_requests alter margin set default 'the margin',"
+        " alter figures set default '{\"of\": \"it\"}', alter shown set default 'for all'"
+    )
+    # A domain of theirs that wants a value has it. (None comes where rows are kept whole.)
+    has_domain = theirs.shape.name != "grown"
+    if has_domain:
+        theirs.db.sql("create domain word as text default 'a word' not null")
+        theirs.db.sql("alter table session_requests add said word")
+    theirs.db.sql("revoke all on session_requests from authenticated")
+    theirs.db.sql("grant select (id, shown) on session_requests to authenticated")
+    customer = theirs.db.connect(theirs.customer)
+
+    def answer(who: Connection, function: str, **asked: object) -> None:
+        told = rpc(who, function, **asked)
+        assert told["id"] and told["status"] and told["shown"] == "for all"
+        assert told["margin"] is None and told["figures"] is None
+        assert told.get("said") == ("a word" if has_domain else None)
+
+    request = theirs.book()
+    answer(customer, "broadcast_session_request_now", request_id=request)
+    for _ in range(2):
+        answer(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    answer(theirs.as_(theirs.favourite), "complete_session_request", request_id=request)
+    answer(customer, "cancel_session_request", request_id=theirs.book())
+    answer(customer, "request_free_session", plan_code="free")
+    event = checkout(theirs.customer, session="cs_1", plan="chat10")
+    rpc(theirs.backend, "process_stripe_event", event=event)
+    answer(customer, "get_session_request_by_checkout", checkout_session_id="cs_1")
+
+    # Whoever may read all of it is shown all of it.
+    theirs.db.sql("grant select on session_requests to authenticated")
+    told = rpc(customer, "cancel_session_request", request_id=theirs.book())
+    assert told["margin"] == "the margin" and told["figures"] == {"of": "it"}
+
+
+def test_the_runbook_says_that_money_went_back_another_way(theirs: Theirs) -> None:
+    """Where the request has no place for it, a refund of the ledger's own does."""
+    page = (ROOT / "docs/runbook.md").read_text()
+    (say_so,) = re.findall(r"^select dispatch.process_stripe_event\(.*?^}'\);", page, re.M | re.S)
+    event = checkout(theirs.customer, payment="pi_3", plan="chat10")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    theirs.update(request, "status = 'cancelled'")
+    # It was tried in Stripe, and the bank sent it back.
+    rpc(theirs.backend, "process_stripe_event", event=refund("pi_3"))
+    failed = stripe_event("refund.failed", id="re_3", payment_intent="pi_3", status="failed")
+    rpc(theirs.backend, "process_stripe_event", event=failed)
+    due = "select reason from dispatch.unsettled_requests()"
+    assert theirs.db.sql(due) == [{"reason": "refund_failed"}]
+    theirs.db.sql("select dispatch.expect_stripe(true)")
+    theirs.db.sql(say_so)
+    assert theirs.db.sql(due) == []
+    theirs.db.sql("select dispatch.expect_stripe(null)")
+
+
 def test_the_list_says_what_the_marketplace_keeps(theirs: Theirs) -> None:
     theirs.db.sql("alter table session_requests add if not exists requested_brand text")
     theirs.db.sql("select dispatch.bind_requests(true)")

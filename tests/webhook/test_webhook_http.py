@@ -500,6 +500,41 @@ def test_read_only(webhook_dsn: str, metadata: Metadata) -> None:
     refused(post(client, checkout(metadata)), 503, "database_unavailable")
 
 
+def test_read_only_no_more(webhook_dsn: str, metadata: Metadata, sql: Sql) -> None:
+    """A session keeps what it began with: those of a time when the disk was full are let go."""
+    client = client_for(webhook_dsn)
+    sql("alter role webhook_app in database shared set default_transaction_read_only = on")
+    try:
+        for _ in range(2):
+            refused(post(client, checkout(metadata)), 503, "database_unavailable")
+    finally:
+        sql("alter role webhook_app in database shared reset default_transaction_read_only")
+    assert outcome(post(client, checkout(metadata))) == CREATED
+
+
+def test_whoever_says_nothing_is_not_waited_for(
+    proxy: Proxy,
+    webhook_dsn: str,
+    metadata: Metadata,
+    requests_of: Requests,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a pooler does that has lost its own server: it answers for TCP, and for nothing else."""
+    monkeypatch.setattr("webhook_app.database.GRACE", 1)
+    client = client_for(make_conninfo(webhook_dsn, port=proxy.port), db_timeout=1)
+    assert outcome(post(client, checkout(metadata))) == CREATED
+    paid = checkout(metadata)
+    proxy.stall()
+    try:
+        answer = in_thread(lambda: post(client, paid), wait=20)
+        refused(answer(), 503, "database_unavailable")
+    finally:
+        proxy.resume()
+    eventually(lambda: client.get("/healthz").status_code == 200, 30)
+    assert outcome(post(client, paid)) in (CREATED, DUPLICATE)
+    assert len(requests_of(session_id(paid))) == 1
+
+
 def test_not_installed(client: FlaskClient, metadata: Metadata, sql: Sql) -> None:
     sql("alter function public.process_stripe_event(jsonb) rename to set_aside")
     try:
