@@ -1638,11 +1638,12 @@ from (
                                 )
                             )
                         union
-                        -- As a server that was older than 15 has it, for everyone.
+                        -- As a server that was older than 15 has it, for everyone. (On ours, what
+                        -- waits for the commit on a table of theirs would be run as the owner.)
                         select 'create on schema ' || n.nspname
                         from pg_catalog.pg_namespace as n
                         where
-                            n.nspname in ('public', 'dispatch')
+                            n.nspname !~ '^pg_(temp|toast_temp)_'
                             and has_schema_privilege(r.oid, n.oid, 'create')
                         union
                         -- As "grant all on database" gives it.

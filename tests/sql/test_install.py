@@ -1022,9 +1022,12 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "grant select (id) on mechanics to push_app",
         )
     ),
-    (
-        "grant create on schema public to public",
-        {"role webhook_app", "role push_app", "role hub_app"},
+    *(
+        (breakage, {"role webhook_app", "role push_app", "role hub_app"})
+        for breakage in (
+            "grant create on schema public to public",
+            "create schema another; grant create on schema another to public",
+        )
     ),
     *(
         (breakage, {"role hub_app"})

@@ -1338,6 +1338,27 @@ def test_what_their_table_refuses_at_the_commit_is_refused_before(theirs: Theirs
     assert db.log(request) == ["priority_request", "request_accepted"]
 
 
+def test_what_another_role_defers_is_not_run_as_the_owner(theirs: Theirs) -> None:
+    """Of whoever may make a table somewhere: what is asked is what waits on the owner's tables."""
+    theirs.db.sql(
+        "create schema mine; grant usage, create on schema mine to authenticated;"
+        "create table ran (as_role text); grant insert on ran to public"
+    )
+    mechanic = theirs.as_(theirs.favourite)
+    mechanic.execute(
+        "create table mine.own ();"
+        "create function mine.run() returns trigger language plpgsql"
+        " as $$ begin insert into public.ran values (current_user); return null; end $$;"
+        "create constraint trigger run after insert on mine.own deferrable initially deferred"
+        " for each row execute function mine.run()"
+    )
+    request = theirs.book()
+    with mechanic.transaction():
+        mechanic.execute("insert into mine.own default values")
+        rpc(mechanic, "accept_session_request", request_id=request)
+    assert theirs.db.value("select array_agg(as_role) from ran") == ["authenticated"]
+
+
 def test_what_their_table_asks_at_the_commit_is_asked_of_each_row_alone(theirs: Theirs) -> None:
     """Not of all that one sweep has moved on already, for each that follows."""
     theirs.db.sql(
