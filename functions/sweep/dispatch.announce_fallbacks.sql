@@ -24,8 +24,10 @@ begin
     if v_due = '{}' then
         return 0;
     end if;
-    -- From here on nothing is deferred: each row that is moved on asks for all that waits.
-    perform dispatch.ask_deferred();
+    -- From here on nothing is deferred: each row of another's that is moved on asks for all that waits.
+    if not dispatch.governs_all() then
+        perform dispatch.ask_deferred();
+    end if;
     if v_is_batch then
         perform set_config('dispatch.batch', (pg_trigger_depth() + 1)::text, true);
     end if;

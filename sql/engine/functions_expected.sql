@@ -56,7 +56,7 @@ from (
     ('public.unblock_mechanic', '5f268592a6d32182151ef8b2456c7a32', '{}'),
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
-    ('dispatch.ask_deferred', 'b01f7f49528fba9c5c99b310654b7a44', '{}'),
+    ('dispatch.ask_deferred', '2d646f1bba35be914d6526e1e714c473', '{}'),
     ('dispatch.bind_requests', '2604f44462a9751081e3b1685c49ef36', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.note_views', 'caea6670f39a08113afd128f3adc4814', '{}'),
@@ -219,7 +219,7 @@ from (
     ('dispatch.why_not_asked', 'ffff3fa3ff699052442f4f985c06bdfa', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', '85c5f9899589edc6b7b1a6e7a27f987c', '{}'),
+    ('dispatch.announce_fallbacks', 'b1617db9cb06eef42b414cb5bb00a39b', '{}'),
     (
         'dispatch.expire_requests', '801a7037a2ef930c360a606e8e26800e',
         '{enable_sort=off}'

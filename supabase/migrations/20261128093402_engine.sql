@@ -1019,20 +1019,22 @@ security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 declare
+    v_names text := 'all';
+begin
     -- What is asked here runs as the owner. A session may have tables with triggers of its own making,
-    -- as temporary ones: only those of the owner's tables are asked.
-    v_names constant text := (
+    -- as temporary ones: then only those of the owner's tables are asked.
+    if not dispatch.governs_all() or pg_my_temp_schema() <> 0 then
         select string_agg(distinct format('%I.%I', n.nspname, k.conname), ', ')
+        into v_names
         from pg_catalog.pg_constraint as k
         inner join pg_catalog.pg_class as c on c.oid = k.conrelid
         inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
         where
             k.condeferrable and c.relowner = current_user::regrole
-            and n.nspname !~ '^pg_temp_'
-    );
-begin
-    if v_names is null then
-        return;
+            and n.nspname !~ '^pg_temp_';
+        if v_names is null then
+            return;
+        end if;
     end if;
     if pg_trigger_depth() = 0 then
         execute 'set constraints ' || v_names || ' immediate';
@@ -9254,8 +9256,10 @@ begin
     if v_due = '{}' then
         return 0;
     end if;
-    -- From here on nothing is deferred: each row that is moved on asks for all that waits.
-    perform dispatch.ask_deferred();
+    -- From here on nothing is deferred: each row of another's that is moved on asks for all that waits.
+    if not dispatch.governs_all() then
+        perform dispatch.ask_deferred();
+    end if;
     if v_is_batch then
         perform set_config('dispatch.batch', (pg_trigger_depth() + 1)::text, true);
     end if;

@@ -225,7 +225,7 @@ PATHS = [
     Path(
         "a tick with one due",
         "select dispatch.sweep(1, now() + interval '61 minutes')",
-        *("postgres", None, 22, 9, 80, {"session_requests_priority_deadline_idx"}),
+        *("postgres", None, 23, 9, 80, {"session_requests_priority_deadline_idx"}),
         notifying=1,
     ),
     Path(
