@@ -313,7 +313,7 @@ def test_whoever_says_nothing_is_not_waited_for(
             return list(told)
 
     try:
-        # (In a thread of its own: a browser's tests, which may come before, leave a loop that runs.)
+        # (In a thread of its own: a browser's tests, which may come before, leave a loop running.)
         with ThreadPoolExecutor(1) as thread:
             told = thread.submit(asyncio.run, ask()).result()
         assert [type(each) for each in told] == [psycopg.OperationalError] * 2
