@@ -1030,7 +1030,7 @@ begin
         inner join pg_catalog.pg_class as c on c.oid = k.conrelid
         inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
         where
-            k.condeferrable and c.relowner = current_user::regrole
+            k.condeferrable and pg_get_userbyid(c.relowner) = current_user
             and n.nspname !~ '^pg_temp_';
         if v_names is null then
             return;

@@ -1359,6 +1359,34 @@ def test_what_another_role_defers_is_not_run_as_the_owner(theirs: Theirs) -> Non
     assert theirs.db.value("select array_agg(as_role) from ran") == ["authenticated"]
 
 
+def test_an_owner_whose_name_wants_quotes(theirs: Theirs) -> None:
+    """Whose deferred triggers are asked as anybody's."""
+    superuser = theirs.db.superuser()
+    superuser.execute(
+        'create role "Their-Owner";'
+        'grant usage on schema dispatch to "Their-Owner";'
+        "grant execute on function dispatch.ask_deferred(), dispatch.governs_all()"
+        ' to "Their-Owner";'
+        'create schema own authorization "Their-Owner"'
+    )
+    try:
+        superuser.execute(
+            'set role "Their-Owner";'
+            "create table own.rows ();"
+            "create function own.refuse() returns trigger language plpgsql"
+            " as $$ begin raise exception using errcode = 'P0042', message = 'no'; end $$;"
+            "create constraint trigger refuse after insert on own.rows"
+            " deferrable initially deferred for each row execute function own.refuse()"
+        )
+        with refused("P0042"), superuser.transaction():
+            superuser.execute("insert into own.rows default values")
+            superuser.execute("select dispatch.ask_deferred()")
+            raise AssertionError("not asked")
+    finally:
+        superuser.execute("reset role")
+        superuser.execute('drop owned by "Their-Owner" cascade; drop role "Their-Owner"')
+
+
 def test_what_their_table_asks_at_the_commit_is_asked_of_each_row_alone(theirs: Theirs) -> None:
     """Not of all that one sweep has moved on already, for each that follows."""
     theirs.db.sql(
