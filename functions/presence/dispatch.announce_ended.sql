@@ -14,16 +14,13 @@ begin
     -- While the sweep runs, nothing is left: to ask costs less than to begin an UPDATE, and reads
     -- none of the requests that this mechanic was asked for before.
     if
-        coalesce(
-            (
-                select r.window_ends_at from dispatch.requests as r
-                where r.is_pending and r.announced_at is null
-                -- As dispatch.pending_windows: without an order a plan reads them all.
-                order by r.window_ends_at
-                limit 1
-            ),
-            'infinity'
-        ) > now()
+        (
+            select r.id from dispatch.requests as r
+            where r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            -- As dispatch.pending_windows: without an order a plan reads them all.
+            order by r.window_ends_at
+            limit 1
+        ) is null
     then
         return;
     end if;

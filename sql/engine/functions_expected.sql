@@ -143,7 +143,7 @@ from (
     ('dispatch.weigh_disputes', '4724ec50da639392ca7dece3d551dbc1', '{}'),
     ('dispatch.announce_each', 'f313586da26e6b65af57b2baf5a8aec1', '{}'),
     (
-        'dispatch.announce_ended', '7f70dc0f378df5849e5698b044efcf99',
+        'dispatch.announce_ended', '5eccbcd425fa17962e572b44dba1a7a8',
         '{enable_sort=off}'
     ),
     ('dispatch.is_online', '86599dc62f5b70d7a247d79d2d1afdfe', '{}'),
