@@ -9,7 +9,8 @@ declare
     v_names text := 'all';
 begin
     -- What is asked here runs as the owner. A session may have tables with triggers of its own making,
-    -- as temporary ones: then only those of the owner's tables are asked.
+    -- as temporary ones: then only those of the owner's tables are asked. (By name, also where they are
+    -- all: at REPEATABLE READ no query sees what another session has just made.)
     if not dispatch.governs_all() or pg_my_temp_schema() <> 0 then
         select string_agg(distinct format('%I.%I', n.nspname, k.conname), ', ')
         into v_names
