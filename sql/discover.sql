@@ -1077,6 +1077,7 @@ declare
     v_gone jsonb;  -- relation: what takes a row out of service, as an expression
     v_gone_names text[];
     v_taken_off text;  -- the same of a request
+    v_open_to text;  -- what policies ask of who may take one
     v_it jsonb;
     v_word text;
     v_words text[];
@@ -1414,6 +1415,111 @@ begin
         v_questions := v_questions || format(
             'Does %s take a request off that nobody has completed? Only its name says so. Taken: a '
             'pending or accepted one is then cancelled. If not, change dispatch.taken_off().',
+            v_word
+        );
+    end if;
+
+    -- Policies that read more of a request than whose it is, what became of it and when show it to
+    -- some mechanics alone. (One that compares its customer or its mechanic with the caller, and has
+    -- nothing in its place, is theirs.) All of their command are copied, as they are asked together: any of the permissive
+    -- ones, each of the restrictive ones.
+    with policies as (
+        select
+            p.polname,
+            p.polpermissive,
+            c.command,
+            pg_get_expr(p.polqual, p.polrelid) as condition,
+            array(
+                select a.attname::text
+                from pg_catalog.pg_depend as d
+                inner join pg_catalog.pg_attribute as a
+                    on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+                where
+                    d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = p.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid = p.polrelid
+                    and a.attname not in (
+                        'customer_id', 'mechanic_id', 'status', 'preferred_mechanic_id',
+                        'priority_window_minutes'
+                    )
+                    and a.atttypid not in ('timestamptz'::regtype, 'timestamp'::regtype)
+                    and not exists (
+                        select
+                        from jsonb_array_elements(current_setting('discover.gone')::jsonb) as e
+                        where
+                            e.value ->> 'relation' = 'public.session_requests'
+                            and e.value ->> 'name' = a.attname
+                    )
+                order by a.attname
+            ) as names
+        from pg_catalog.pg_policy as p
+        inner join pg_catalog.pg_class as t on t.oid = p.polrelid and t.relrowsecurity
+        inner join (values (1, 'r'), (2, 'w')) as c (command, letter)
+            on p.polcmd::text in (c.letter, '*')
+        where
+            p.polrelid = to_regclass('public.session_requests')
+            and p.polqual is not null
+            and p.polname <> 'dispatch_reserved'
+            and exists (
+                select from unnest(p.polroles) as o (role)
+                where
+                    o.role = 0
+                    or pg_has_role(to_regrole('authenticated')::oid, o.role, 'usage')
+            )
+    ),
+
+    narrow as (
+        select p.*
+        from policies as p
+        where
+            p.names <> '{}'
+            and (
+                p.condition
+                !~ '\m(customer_id|mechanic_id) = (auth\.uid\(\)|\( SELECT auth\.uid\(\))'
+                or p.condition ~ '\mOR\M'
+            )
+    ),
+
+    conditions as (
+        select
+            concat_ws(
+                ' and ',
+                '('
+                || string_agg(p.condition, ' or ' order by p.polname) filter (where p.polpermissive)
+                || ')',
+                string_agg(p.condition, ' and ' order by p.polname)
+                filter (where not p.polpermissive)
+            ) as condition
+        from policies as p
+        where p.command in (select n.command from narrow as n)
+        group by p.command
+        order by p.command
+    )
+
+    select
+        (select string_agg(c.condition, ' and ') from conditions as c),
+        (
+            select
+                format(
+                    '%s, which %s',
+                    string_agg(distinct n.polname, ', '),
+                    'read '
+                    || (
+                        select string_agg(distinct r.name, ', ')
+                        from narrow as m
+                        cross join unnest(m.names) as r (name)
+                    )
+                )
+            from narrow as n
+        )
+    into v_open_to, v_word;
+    if v_open_to is not null then
+        v_says := v_says || jsonb_build_object('open_to', 'by policies: ' || v_word);
+        v_questions := v_questions || format(
+            'Whom are requests for that nobody is preferred for any more? Policies show them to '
+            'some mechanics alone: %s. Taken: as these say, also what the RPCs list and let a '
+            'mechanic accept. If mechanics come by requests past the policies (a server that '
+            'reads with the service role), let dispatch.open_to() be ''true''.',
             v_word
         );
     end if;
@@ -2089,6 +2195,7 @@ begin
             array_remove(array[v_readings #>> '{approval,0,name}'], null) || v_gone_names,
             'assigns_user', v_assigns_user,
             'taken_off', v_taken_off,
+            'open_to', v_open_to,
             'favorites', v_places #>> '{favorites,0}',
             -- An inner join leaves a null out by itself.
             'favorites_where', nullif(
@@ -2233,8 +2340,9 @@ begin
             (53, '  status        ' || (b.says ->> 'status')),
             (54, '  session_type  ' || (b.says ->> 'session_types')),
             (55, '  taken off     where ' || (b.bound ->> 'taken_off') || ': by its name'),
+            (56, '  open to       some mechanics alone, ' || (b.says ->> 'open_to')),
             (
-                56,
+                57,
                 (
                     select '  also read     ' || string_agg(c.name, ', ' order by c.name)
                     from columns as c
@@ -2356,8 +2464,10 @@ begin
                     'create or replace function dispatch.%s() returns %s\n'
                     'language sql immutable security invoker '
                     'set search_path = pg_catalog, pg_temp\n'
-                    'as $$ select %s $$;',
-                    translate(w.comment, E'\n\r', '  '), w.name, w.type, w.value
+                    'as %s select %s %4$s;',
+                    translate(w.comment, E'\n\r', '  '), w.name, w.type,
+                    -- What a policy holds may be anything.
+                    case when strpos(w.value, '$$') > 0 then '$policies$' else '$$' end, w.value
                 ),
                 E'\n\n' order by w.number
             ) as text
@@ -2401,6 +2511,16 @@ begin
                 || case
                     when b.bound ->> 'taken_off' is null then 'No column says so: never'
                     else 'By the name of its column'
+                end
+            ),
+            (
+                6, 'open_to', 'text',
+                quote_literal(coalesce(b.bound ->> 'open_to', 'true')),
+                'When an approved mechanic, who is auth.uid(), may take a row of session_requests '
+                'that is pending and not reserved. '
+                || case
+                    when b.bound ->> 'open_to' is null then 'No policy says other than: always'
+                    else 'As the policies have it'
                 end
             )
         ) as w (number, name, type, value, comment)

@@ -194,6 +194,46 @@ as %L
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
 
+    -- A policy asks for the caller. Of another user (whom a push goes to) it is asked as that one,
+    -- and what they were told to be is put back.
+    execute format(
+        $f$
+create or replace function dispatch.is_open_to(p_request_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as %L
+        $f$,
+        format(
+            E'\ndeclare\n'
+            '    v_claims constant text := current_setting(''request.jwt.claims'', true);\n'
+            '    v_sub constant text := current_setting(''request.jwt.claim.sub'', true);\n'
+            '    v_is_open boolean;\nbegin\n'
+            '    if auth.uid() is distinct from p_user_id then\n'
+            '        perform dispatch.claim_to_be(\n'
+            '            jsonb_build_object(''sub'', p_user_id, ''role'', ''authenticated'')::text,\n'
+            '            p_user_id::text\n'
+            '        );\n'
+            '    end if;\n'
+            '    v_is_open := exists (\n'
+            '        select from public.session_requests\n'
+            '        where session_requests.id = p_request_id and (%s) is true\n'
+            '    );\n'
+            '    perform dispatch.claim_to_be(v_claims, v_sub);\n'
+            '    return v_is_open;\n'
+            'exception\n'
+            '    -- Whoever a policy fails for is shown nothing by it.\n'
+            '    when others then return false;\n'
+            'end;\n',
+            dispatch.open_to()
+        )
+    );
+    comment on function dispatch.is_open_to(uuid, uuid) is
+    'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a '
+    'request that is pending and not reserved.';
+
     -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
     -- and most name no schema: so public and extensions are in it wherever the engine writes.)
     select
@@ -407,7 +447,9 @@ as %L
         from pg_catalog.pg_proc as p
         where
             p.pronamespace = 'dispatch'::regnamespace
-            and p.proname in ('as_request', 'insert_request', 'assign_request', 'unassign_request')
+            and p.proname in (
+                'as_request', 'is_open_to', 'insert_request', 'assign_request', 'unassign_request'
+            )
     loop
         execute format(
             'comment on function %s is %L',
@@ -421,6 +463,8 @@ as %L
     from public, anon, authenticated, service_role;
     revoke all on function dispatch.as_request(public.session_requests)
     from public, anon, authenticated, service_role;
+    revoke all on function dispatch.is_open_to(uuid, uuid)
+    from public, anon, authenticated, service_role;
     revoke all on function dispatch.assign_request(uuid, uuid)
     from public, anon, authenticated, service_role;
     revoke all on function dispatch.unassign_request(uuid)
@@ -433,8 +477,8 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
-'that session_requests has; those of the priority window only if p_with_windows. up.sql and '
-'down.sql call it.';
+'dispatch.is_open_to, dispatch.insert_request, dispatch.assign_request and '
+'dispatch.unassign_request for the columns that session_requests has; those of the priority '
+'window only if p_with_windows. up.sql and down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;

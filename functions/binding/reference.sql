@@ -53,3 +53,8 @@ as $$ select true $$;
 create or replace function dispatch.taken_off() returns text
 language sql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$ select 'false' $$;
+
+-- To every approved mechanic.
+create or replace function dispatch.open_to() returns text
+language sql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$ select 'true' $$;

@@ -3,6 +3,7 @@
 \ir dispatch.approved_mechanic_of.sql
 \ir dispatch.ask_deferred.sql
 \ir dispatch.bind_requests.sql
+\ir dispatch.claim_to_be.sql
 \ir dispatch.favorites_priority_enabled.sql
 \ir dispatch.is_approved_mechanic.sql
 \ir dispatch.note_views.sql

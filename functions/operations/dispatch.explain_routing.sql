@@ -85,8 +85,10 @@ begin
                 when f.refusal = 'at_capacity'
                     then 'has ' || dispatch.max_open_sessions() || ' open sessions, as many as allowed'
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
-                when f.refusal is not null
+                when f.refusal is not null and v_window.ends_at > p_now
                     then 'reserved for another mechanic until ' || v_window.ends_at
+                when f.refusal is not null
+                    then 'not open to this one by the marketplace''s rule (dispatch.open_to)'
                 when v_window.ends_at > p_now
                     then 'preferred, it is theirs alone until ' || v_window.ends_at
                 when v_window.mechanic_id is not null

@@ -29,8 +29,11 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id;
 
     -- What is closed to somebody who has nothing to do with it is open to the preferred mechanic
-    -- at most.
-    if dispatch.refusal(v_request, v_nobody, v_nobody, p_now) is not null then
+    -- at most; but where the marketplace has a rule of its own nobody says nothing of the others.
+    if
+        dispatch.open_to() = 'true'
+        and dispatch.refusal(v_request, v_nobody, v_nobody, p_now) is not null
+    then
         v_only := (dispatch.priority_window(v_request, p_now)).mechanic_id;
         return query
         select m.id, s.score, s.reasons

@@ -70,6 +70,10 @@ begin
             and p.id not in (
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
             )
+            and case
+                when dispatch.open_to() = 'true' or p.ends_at > now() then true
+                else dispatch.is_open_to(p.id, v_user_id)
+            end
     ),
 
     -- Many requests seek the same.

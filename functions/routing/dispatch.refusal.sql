@@ -56,6 +56,16 @@ begin
             return 'request_not_found';
         end if;
     end if;
+    -- Whoever it is reserved for was chosen by the customer.
+    if
+        dispatch.open_to() <> 'true'
+        and p_request.status = 'pending'
+        and (v_mechanic_id = p_mechanic_id and v_ends_at > v_at) is not true
+    then
+        if not dispatch.is_open_to(p_request.id, p_user_id) then
+            return 'request_not_found';
+        end if;
+    end if;
 
     return coalesce(
         dispatch.broadcast_refusal(

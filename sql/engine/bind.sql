@@ -17,7 +17,10 @@ declare
     v_function text;
 begin
     foreach v_function in array
-        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private', 'taken_off']
+        array[
+            'governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private', 'taken_off',
+            'open_to'
+        ]
     loop
         execute format(
             'revoke all on function dispatch.%I() from public, anon, authenticated, service_role',
@@ -36,6 +39,9 @@ begin
     comment on function dispatch.taken_off() is
     'Binding: the condition on which a row r of session_requests was taken off, whatever its status '
     'says: a pending or accepted one is then cancelled.';
+    comment on function dispatch.open_to() is
+    'Binding: the condition on which an approved mechanic, who is auth.uid(), may take a row of '
+    'session_requests that is pending and not reserved; as the marketplace''s policies have it.';
 
     perform dispatch.bind_requests(
         exists (

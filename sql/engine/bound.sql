@@ -1,3 +1,17 @@
+-- A binding of before this was asked says nothing of it.
+do $$
+begin
+    if
+        to_regprocedure('dispatch.open_to()') is null
+        and to_regprocedure('dispatch.governs_all()') is not null
+    then
+        create function dispatch.open_to() returns text
+        language sql immutable security invoker set search_path = pg_catalog, pg_temp
+        as $f$ select 'true' $f$;
+    end if;
+end;
+$$;
+
 -- The binding must be whole, and of the right types: everything else is built on it.
 insert into pg_temp.missing (what, remedy)
 select
@@ -44,7 +58,8 @@ from (
     ('assigns_user_id', 'boolean'),
     ('approval_columns', 'text[]'),
     ('feed_is_private', 'boolean'),
-    ('taken_off', 'text')
+    ('taken_off', 'text'),
+    ('open_to', 'text')
 ) as w (name, type)
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
@@ -98,6 +113,21 @@ exception
         insert into pg_temp.missing (what, remedy)
         values (
             'dispatch.taken_off() is no condition on a row r of session_requests: ' || sqlerrm,
+            'mend it in the binding'
+        );
+end;
+$$;
+do $$
+begin
+    if to_regprocedure('dispatch.open_to()') is not null then
+        execute 'select from public.session_requests where (' || dispatch.open_to()
+            || ') is true limit 0';
+    end if;
+exception
+    when others then
+        insert into pg_temp.missing (what, remedy)
+        values (
+            'dispatch.open_to() is no condition on a row of session_requests: ' || sqlerrm,
             'mend it in the binding'
         );
 end;

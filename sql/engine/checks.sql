@@ -78,7 +78,8 @@ from (
         ('assigns_user_id', 'boolean'),
         ('approval_columns', 'text[]'),
         ('feed_is_private', 'boolean'),
-        ('taken_off', 'text')
+        ('taken_off', 'text'),
+        ('open_to', 'text')
     ) as w (name, type)
     left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
     -- Without the texts in it.
@@ -110,16 +111,22 @@ begin
     end loop;
     if v_booking is not null then
         execute 'explain ' || v_booking;
+        execute 'explain select from public.session_requests where (' || dispatch.open_to()
+            || ') is true';
         select
             case
                 when strpos(p.prosrc, '(' || dispatch.taken_off() || ') is true') = 0
                     then 'dispatch.taken_off() was changed, and is not read yet'
                 when (p.prosrc like '%m.id = r.mechanic\_id)%') = dispatch.assigns_user_id()
                     then 'dispatch.assigns_user_id() was changed, and is not read yet'
+                when strpos(o.prosrc, '(' || dispatch.open_to() || ') is true') = 0
+                    then 'dispatch.open_to() was changed, and is not read yet'
                 else ''
             end
         into v_fault
         from pg_catalog.pg_proc as p
+        left join pg_catalog.pg_proc as o
+            on o.pronamespace = p.pronamespace and o.proname = 'is_open_to'
         where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request';
     end if;
     perform set_config('favorites_priority.row_fault', coalesce(v_fault, ''), true);
@@ -975,7 +982,8 @@ from (
                             p.proname in (
                                 'announce_window', 'ask_deferred', 'assign_request',
                                 'cancel_refunded', 'cancel_request', 'complete_request',
-                                'insert_request', 'live_on', 'put_back', 'unassign_request'
+                                'insert_request', 'is_open_to', 'live_on', 'put_back',
+                                'unassign_request'
                             ) then 'pg_catalog, public, extensions, pg_temp'
                         else 'pg_catalog, pg_temp'
                     end
@@ -1034,12 +1042,14 @@ from (
         ('dispatch.insert_request', 'noted', null, '{}'),
         ('dispatch.assign_request', 'noted', null, '{}'),
         ('dispatch.unassign_request', 'noted', null, '{}'),
+        ('dispatch.is_open_to', 'noted', null, '{}'),
         -- The binding, which another marketplace has its own of.
         ('dispatch.governs_all', null, 'select true', '{}'),
         ('dispatch.assigns_user_id', null, 'select true', '{}'),
         ('dispatch.approval_columns', null, 'select array[[]''status''[]]', '{}'),
         ('dispatch.feed_is_private', null, 'select true', '{}'),
-        ('dispatch.taken_off', null, 'select ''false''', '{}')
+        ('dispatch.taken_off', null, 'select ''false''', '{}'),
+        ('dispatch.open_to', null, 'select ''true''', '{}')
     ) as w (name, body, pattern, settings)
     left join
         lateral (
@@ -1230,11 +1240,12 @@ from (
             array[
                 'accepted_before', 'approved_mechanic_of', 'as_request', 'blocked_users',
                 'booking_error',
-                'caller_id', 'checkout_status', 'choose_recipients', 'cron_waits_for_each_job',
+                'caller_id', 'checkout_status', 'choose_recipients', 'claim_to_be',
+                'cron_waits_for_each_job',
                 'due_steps', 'explain_routing', 'fallback_reason', 'first_event_id_since',
                 'get_request_by_checkout', 'get_request_timeline', 'has_blocked', 'hear_feed',
                 'hidden_from_caller', 'is_approved_mechanic', 'is_at_capacity', 'is_blocked',
-                'is_online', 'is_reserved_for_another', 'is_spread', 'keep_payment',
+                'is_online', 'is_open_to', 'is_reserved_for_another', 'is_spread', 'keep_payment',
                 'list_favorites', 'list_open_requests', 'list_payments',
                 'list_request_mechanics', 'make_checkout', 'may_hear_of',
                 'may_see_request', 'may_use_topic',
@@ -1254,7 +1265,7 @@ from (
                 'approval_columns', 'assigns_user_id', 'broadcast_refusal', 'checkout_customer',
                 'expected_stripe_event', 'favorites_priority_enabled', 'feed_is_private',
                 'governs_all', 'is_push_endpoint', 'marketplace_error', 'match_points',
-                'max_open_sessions', 'mechanic_words', 'not_pending', 'payment_keys',
+                'max_open_sessions', 'mechanic_words', 'not_pending', 'open_to', 'payment_keys',
                 'push_services', 'scrubbed_event', 'taken_off', 'to_uuid', 'ways_to_match',
                 'wished_mechanics', 'with_window_of'
             ]

@@ -57,7 +57,8 @@ from (
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.ask_deferred', '4a90f8fbc3db4d9193b117d2343d8df0', '{}'),
-    ('dispatch.bind_requests', '2604f44462a9751081e3b1685c49ef36', '{}'),
+    ('dispatch.bind_requests', '253790dd6bf53652f50d71317b958651', '{}'),
+    ('dispatch.claim_to_be', '17bfcd54652b0cf428d59c83e0f11369', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.note_views', 'caea6670f39a08113afd128f3adc4814', '{}'),
     ('dispatch.payment_keys', 'e1faeccc9196f8ed2c568e4acb298e76', '{}'),
@@ -102,7 +103,7 @@ from (
     ('dispatch.cron_checks', '9f5490388d860a69f6288961687c3e8d', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '510a5afbdf67ede36ac752455e19f40a', '{}'),
-    ('dispatch.explain_routing', 'b754d49966b7780bdd389840d9f3c492', '{}'),
+    ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
     ('dispatch.health', '0a1fa4196384b3a66d40d6e75861bcf2', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
     ('dispatch.payment_checks', 'ee5fb6bd0d3b345b2712d26f812396c7', '{}'),
@@ -175,7 +176,7 @@ from (
     ('dispatch.announce_window', '1db31f7c84e57b53cfb15c315b5d6b55', '{}'),
     ('dispatch.broadcast_refusal', 'fad35657ac7898bbaef67f2c8de246d1', '{}'),
     (
-        'dispatch.choose_recipients', 'e4e0e55052de54199798ed1893f89d8d',
+        'dispatch.choose_recipients', 'dccbbf113f911e76c6406ec39d9cf5b8',
         '{plan_cache_mode=force_generic_plan}'
     ),
     ('dispatch.due_steps', '233cab6bacd6293b34b00988c7035793', '{}'),
@@ -186,7 +187,7 @@ from (
     ('dispatch.is_at_capacity', '15ebc439bf3ef7e3df2507f968a4576c', '{}'),
     ('dispatch.is_reserved_for_another', '693b1385ab479cdf5feab6067107a014', '{}'),
     (
-        'dispatch.list_open_requests', '14ad7d7a1af9283367f7c2338ad1767c',
+        'dispatch.list_open_requests', '9c1e5adcec8e700c10bb9c69b09f9543',
         '{enable_nestloop=off,jit=off}'
     ),
     ('dispatch.live_on', '6a4f3801e324bf11611ef993e2a47a52', '{}'),
@@ -206,7 +207,7 @@ from (
         '{enable_sort=off}'
     ),
     ('dispatch.priority_window', '983c20bfe422163539a08afc1426af08', '{}'),
-    ('dispatch.refusal', '0aceb2f149238d1af736c7d5cdbec7c7', '{}'),
+    ('dispatch.refusal', '79c3391afe66edaa8ba02c26b9df2372', '{}'),
     ('dispatch.release_windows', '6b256ac31692ab619e657f1aec4c7028', '{}'),
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
     ('dispatch.route_request', '576a7c0c679062543c82b19bcd50efe6', '{}'),

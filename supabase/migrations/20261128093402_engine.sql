@@ -663,6 +663,25 @@ create or replace function dispatch.taken_off() returns text
 language sql immutable security invoker set search_path = pg_catalog, pg_temp
 as $$ select 'false' $$;
 
+-- To every approved mechanic.
+create or replace function dispatch.open_to() returns text
+language sql immutable security invoker set search_path = pg_catalog, pg_temp
+as $$ select 'true' $$;
+
+-- A binding of before this was asked says nothing of it.
+do $$
+begin
+    if
+        to_regprocedure('dispatch.open_to()') is null
+        and to_regprocedure('dispatch.governs_all()') is not null
+    then
+        create function dispatch.open_to() returns text
+        language sql immutable security invoker set search_path = pg_catalog, pg_temp
+        as $f$ select 'true' $f$;
+    end if;
+end;
+$$;
+
 -- The binding must be whole, and of the right types: everything else is built on it.
 insert into pg_temp.missing (what, remedy)
 select
@@ -709,7 +728,8 @@ from (
     ('assigns_user_id', 'boolean'),
     ('approval_columns', 'text[]'),
     ('feed_is_private', 'boolean'),
-    ('taken_off', 'text')
+    ('taken_off', 'text'),
+    ('open_to', 'text')
 ) as w (name, type)
 left join pg_catalog.pg_proc as p on p.oid = to_regprocedure(format('dispatch.%I()', w.name))
 where p.oid is null or p.prorettype <> to_regtype(w.type);
@@ -763,6 +783,21 @@ exception
         insert into pg_temp.missing (what, remedy)
         values (
             'dispatch.taken_off() is no condition on a row r of session_requests: ' || sqlerrm,
+            'mend it in the binding'
+        );
+end;
+$$;
+do $$
+begin
+    if to_regprocedure('dispatch.open_to()') is not null then
+        execute 'select from public.session_requests where (' || dispatch.open_to()
+            || ') is true limit 0';
+    end if;
+exception
+    when others then
+        insert into pg_temp.missing (what, remedy)
+        values (
+            'dispatch.open_to() is no condition on a row of session_requests: ' || sqlerrm,
             'mend it in the binding'
         );
 end;
@@ -1252,6 +1287,46 @@ as %L
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
 
+    -- A policy asks for the caller. Of another user (whom a push goes to) it is asked as that one,
+    -- and what they were told to be is put back.
+    execute format(
+        $f$
+create or replace function dispatch.is_open_to(p_request_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as %L
+        $f$,
+        format(
+            E'\ndeclare\n'
+            '    v_claims constant text := current_setting(''request.jwt.claims'', true);\n'
+            '    v_sub constant text := current_setting(''request.jwt.claim.sub'', true);\n'
+            '    v_is_open boolean;\nbegin\n'
+            '    if auth.uid() is distinct from p_user_id then\n'
+            '        perform dispatch.claim_to_be(\n'
+            '            jsonb_build_object(''sub'', p_user_id, ''role'', ''authenticated'')::text,\n'
+            '            p_user_id::text\n'
+            '        );\n'
+            '    end if;\n'
+            '    v_is_open := exists (\n'
+            '        select from public.session_requests\n'
+            '        where session_requests.id = p_request_id and (%s) is true\n'
+            '    );\n'
+            '    perform dispatch.claim_to_be(v_claims, v_sub);\n'
+            '    return v_is_open;\n'
+            'exception\n'
+            '    -- Whoever a policy fails for is shown nothing by it.\n'
+            '    when others then return false;\n'
+            'end;\n',
+            dispatch.open_to()
+        )
+    );
+    comment on function dispatch.is_open_to(uuid, uuid) is
+    'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a '
+    'request that is pending and not reserved.';
+
     -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
     -- and most name no schema: so public and extensions are in it wherever the engine writes.)
     select
@@ -1465,7 +1540,9 @@ as %L
         from pg_catalog.pg_proc as p
         where
             p.pronamespace = 'dispatch'::regnamespace
-            and p.proname in ('as_request', 'insert_request', 'assign_request', 'unassign_request')
+            and p.proname in (
+                'as_request', 'is_open_to', 'insert_request', 'assign_request', 'unassign_request'
+            )
     loop
         execute format(
             'comment on function %s is %L',
@@ -1479,6 +1556,8 @@ as %L
     from public, anon, authenticated, service_role;
     revoke all on function dispatch.as_request(public.session_requests)
     from public, anon, authenticated, service_role;
+    revoke all on function dispatch.is_open_to(uuid, uuid)
+    from public, anon, authenticated, service_role;
     revoke all on function dispatch.assign_request(uuid, uuid)
     from public, anon, authenticated, service_role;
     revoke all on function dispatch.unassign_request(uuid)
@@ -1491,10 +1570,29 @@ $$;
 
 comment on function dispatch.bind_requests(boolean) is
 'Makes the views dispatch.requests and dispatch.payments and the functions dispatch.as_request, '
-'dispatch.insert_request, dispatch.assign_request and dispatch.unassign_request for the columns '
-'that session_requests has; those of the priority window only if p_with_windows. up.sql and '
-'down.sql call it.';
+'dispatch.is_open_to, dispatch.insert_request, dispatch.assign_request and '
+'dispatch.unassign_request for the columns that session_requests has; those of the priority '
+'window only if p_with_windows. up.sql and down.sql call it.';
 revoke all on function dispatch.bind_requests(boolean)
+from public, anon, authenticated, service_role;
+
+-- Stable, though set_config is not: dispatch.is_open_to, for which it is, sets them back.
+create or replace function dispatch.claim_to_be(p_claims text, p_sub text)
+returns void
+language sql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    select
+        set_config('request.jwt.claims', p_claims, true),
+        set_config('request.jwt.claim.sub', p_sub, true)
+$$;
+
+comment on function dispatch.claim_to_be(text, text) is
+'Makes auth.uid() and auth.jwt() answer as for a token with these claims, of the user p_sub, for '
+'the rest of the transaction. Null: none.';
+revoke all on function dispatch.claim_to_be(text, text)
 from public, anon, authenticated, service_role;
 
 -- Off until the feature's setter replaces it, which then stays as it was turned; off again if what
@@ -1822,7 +1920,10 @@ declare
     v_function text;
 begin
     foreach v_function in array
-        array['governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private', 'taken_off']
+        array[
+            'governs_all', 'assigns_user_id', 'approval_columns', 'feed_is_private', 'taken_off',
+            'open_to'
+        ]
     loop
         execute format(
             'revoke all on function dispatch.%I() from public, anon, authenticated, service_role',
@@ -1841,6 +1942,9 @@ begin
     comment on function dispatch.taken_off() is
     'Binding: the condition on which a row r of session_requests was taken off, whatever its status '
     'says: a pending or accepted one is then cancelled.';
+    comment on function dispatch.open_to() is
+    'Binding: the condition on which an approved mechanic, who is auth.uid(), may take a row of '
+    'session_requests that is pending and not reserved; as the marketplace''s policies have it.';
 
     perform dispatch.bind_requests(
         exists (
@@ -3651,8 +3755,11 @@ begin
     select * into v_request from dispatch.requests as r where r.id = p_request_id;
 
     -- What is closed to somebody who has nothing to do with it is open to the preferred mechanic
-    -- at most.
-    if dispatch.refusal(v_request, v_nobody, v_nobody, p_now) is not null then
+    -- at most; but where the marketplace has a rule of its own nobody says nothing of the others.
+    if
+        dispatch.open_to() = 'true'
+        and dispatch.refusal(v_request, v_nobody, v_nobody, p_now) is not null
+    then
         v_only := (dispatch.priority_window(v_request, p_now)).mechanic_id;
         return query
         select m.id, s.score, s.reasons
@@ -4139,6 +4246,10 @@ begin
             and p.id not in (
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
             )
+            and case
+                when dispatch.open_to() = 'true' or p.ends_at > now() then true
+                else dispatch.is_open_to(p.id, v_user_id)
+            end
     ),
 
     -- Many requests seek the same.
@@ -5002,6 +5113,16 @@ begin
             );
         end if;
         if v_mechanic_id is distinct from p_mechanic_id and v_ends_at > v_at then
+            return 'request_not_found';
+        end if;
+    end if;
+    -- Whoever it is reserved for was chosen by the customer.
+    if
+        dispatch.open_to() <> 'true'
+        and p_request.status = 'pending'
+        and (v_mechanic_id = p_mechanic_id and v_ends_at > v_at) is not true
+    then
+        if not dispatch.is_open_to(p_request.id, p_user_id) then
             return 'request_not_found';
         end if;
     end if;
@@ -9950,8 +10071,10 @@ begin
                 when f.refusal = 'at_capacity'
                     then 'has ' || dispatch.max_open_sessions() || ' open sessions, as many as allowed'
                 when f.refusal = 'request_expired' then 'expired at ' || v_request.expires_at
-                when f.refusal is not null
+                when f.refusal is not null and v_window.ends_at > p_now
                     then 'reserved for another mechanic until ' || v_window.ends_at
+                when f.refusal is not null
+                    then 'not open to this one by the marketplace''s rule (dispatch.open_to)'
                 when v_window.ends_at > p_now
                     then 'preferred, it is theirs alone until ' || v_window.ends_at
                 when v_window.mechanic_id is not null

@@ -183,7 +183,8 @@ def constants(db: Database) -> Row:
     (row,) = db.sql(
         "select dispatch.governs_all() as governs_all, dispatch.assigns_user_id() as"
         " assigns_user_id, dispatch.approval_columns() as approval_columns,"
-        " dispatch.feed_is_private() as feed_is_private, dispatch.taken_off() as taken_off"
+        " dispatch.feed_is_private() as feed_is_private, dispatch.taken_off() as taken_off,"
+        " dispatch.open_to() as open_to"
     )
     return row
 
@@ -295,6 +296,7 @@ def test_garage(empty_db: Database, tmp_path: Path) -> None:
         "approval_columns": ["application_status"],
         "feed_is_private": True,
         "taken_off": "false",
+        "open_to": "true",
     }
 
 
@@ -460,6 +462,44 @@ def test_a_request_is_taken_off_by_what_its_name_says(
     assert found.asks("take a request off") is is_asked
     bind(empty_db, tmp_path, found.text)
     assert constants(empty_db)["taken_off"] == condition
+
+
+@pytest.mark.parametrize(
+    ("policies", "condition"),
+    [
+        ("for select using (status = 'pending' and created_at > now() - interval '1 h')", None),
+        ("for select using (customer_id = auth.uid() and customer_country is not null)", None),
+        ("for select using (mechanic_id = (select auth.uid()) and customer_country = '')", None),
+        (
+            "for select using (customer_id = auth.uid() or plan_code = 'chat10')",
+            "OR (plan_code = 'chat10'::text)",
+        ),
+        ("for select to postgres using (customer_country = 'DE')", None),
+        ("for delete using (customer_country = 'DE')", None),
+        ("for insert with check (customer_country = 'DE')", None),
+        (
+            "as restrictive for select using (status <> 'accepted' or mechanic_id = auth.uid())",
+            None,
+        ),
+        ("as restrictive for update using (plan_code <> '$$')", "(plan_code <> '$$'::text)"),
+        ("as restrictive for all using (plan_code is null)", "(plan_code IS NULL)"),
+    ],
+)
+def test_a_request_is_open_to_whom_policies_show_it(
+    empty_db: Database, tmp_path: Path, policies: str, condition: str | None
+) -> None:
+    """What goes by its customer, its mechanic or its time chooses no mechanic."""
+    make(empty_db, "garage")
+    empty_db.sql(f"create policy its on session_requests {policies}")
+    found = found_in(empty_db)
+    assert found.asks("some mechanics alone: its") is (condition is not None)
+    assert ("open to       some mechanics alone" in found.report) is (condition is not None)
+    bind(empty_db, tmp_path, found.text)
+    open_to = constants(empty_db)["open_to"]
+    assert (condition in open_to) if condition else open_to == "true"
+    empty_db.sql(f"select from session_requests where ({open_to}) is true")
+    empty_db.sql("alter table session_requests disable row level security")
+    assert not found_in(empty_db).asks("some mechanics alone")
 
 
 def test_two_readings_are_asked(empty_db: Database, tmp_path: Path) -> None:

@@ -1601,6 +1601,91 @@ def test_each_flow_of_the_garage_answers_as_before(cluster: Cluster) -> None:
     assert found["off"] == found["before"] and found["on"] == found["before"]
 
 
+NARROW = {
+    # Theirs name the policy that showed requests to each mechanic.
+    "permissive": "drop policy mechanics_read_what_is_pending on session_requests;"
+    " create policy shops on session_requests for select to authenticated using (status = 'pending'"
+    " and shop in (select s.shop from staff as s where s.user_id = auth.uid()))",
+    "restrictive": "create policy shops on session_requests as restrictive for select using"
+    " (customer_id = auth.uid() or mechanic_id = auth.uid() or works_for(shop))",
+    "update": "drop policy mechanics_take_what_is_pending on session_requests;"
+    " create policy shops on session_requests for update to authenticated"
+    " using (status = 'pending' and works_for(shop)) with check (mechanic_id = auth.uid())",
+    "all": "drop policy mechanics_read_what_is_pending on session_requests;"
+    " create policy shops on session_requests for all to authenticated using (works_for(shop))",
+}
+
+
+@pytest.mark.parametrize("policy", NARROW.values(), ids=NARROW)
+def test_what_their_policies_show_to_some_mechanics_alone(cluster: Cluster, policy: str) -> None:
+    garage = SHAPES[0]
+    with fresh_database(cluster, "template1") as db:
+        db.sql(garage.schema())
+        db.sql(garage.plans)
+        db.sql("create table staff (user_id uuid, shop text)")
+        db.sql("grant select on staff to authenticated")
+        # As most do it: no schema is named.
+        db.sql(
+            "create function works_for(shop text) returns boolean language plpgsql stable as $$"
+            " begin return exists (select from staff as s where s.user_id = auth.uid()"
+            " and s.shop = works_for.shop); end $$"
+        )
+        db.sql("alter table session_requests add shop text")
+        db.sql(policy)
+        install_on_theirs(db.dsn())
+        db.sql("select dispatch.set_favorites_priority(true)")
+        theirs = Theirs(db, garage)
+        staff = theirs.mechanic()
+        db.sql("insert into staff values (%s, 'north')", staff.user)
+        request = theirs.book(shop="north")
+
+        def recipients(minutes: int) -> set[str]:
+            chosen = db.sql(
+                "select mechanic_id from dispatch.choose_recipients("
+                "%s, null, now() + make_interval(mins => %s))",
+                request,
+                minutes,
+            )
+            return {str(row["mechanic_id"]) for row in chosen}
+
+        # The customer's favourite is theirs whatever the policies say of them.
+        assert theirs.listed(theirs.favourite) == [request] and theirs.listed(staff) == []
+        assert recipients(0) == {theirs.favourite.id} and recipients(11) == {staff.id}
+        other = theirs.book(shop="north")
+        assert rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=other)
+
+        assert theirs.sweep(11) == 1
+        assert recipients(0) == {staff.id}
+        for outsider in (theirs.favourite, theirs.other):
+            assert theirs.listed(outsider) == []
+            for function in ("accept_session_request", "decline_session_request"):
+                with refused("PT404", "request_not_found"):
+                    rpc(theirs.as_(outsider), function, request_id=request)
+        explained = db.sql("select * from dispatch.explain_routing(%s)", request)
+        assert {str(row["mechanic_id"]) for row in explained if row["may_accept"]} == {staff.id}
+        assert {row["why"] for row in explained if "not open to this one" not in row["why"]} == {
+            next(row["why"] for row in explained if str(row["mechanic_id"]) == staff.id)
+        }
+        # Who asks for others has claims of their own, which stay.
+        asking = theirs.as_(theirs.other)
+        assert str(value(asking, "select auth.uid()")) == theirs.other.user
+        assert theirs.listed(staff) == [request]
+        assert rpc(theirs.as_(staff), "accept_session_request", request_id=request)
+        with refused("PT409", "request_taken"):
+            rpc(theirs.as_(theirs.other), "accept_session_request", request_id=request)
+
+        # Where the rule fails nobody is shown anything; verify says why.
+        request = theirs.book(shop="north")
+        assert theirs.sweep(11) == 1
+        assert theirs.listed(staff) == [request]
+        db.sql("alter table session_requests rename shop to workshop")
+        assert theirs.listed(staff) == []
+        # A binding of before has no such rule, and is one.
+        db.sql("drop function dispatch.open_to()")
+        install(db.dsn(), ENGINE)
+        assert set(theirs.listed(theirs.other)) == {request}
+
+
 def test_a_booking_that_a_key_of_theirs_keeps_out_leaves_no_more_than_is_said(
     theirs: Theirs,
 ) -> None:
