@@ -19,6 +19,7 @@ declare
     v_mechanic_id uuid := dispatch.require_mechanic();
     v_user_id uuid := auth.uid();
     v_blocked uuid[] := dispatch.blocked_users(v_user_id);
+    v_is_everyones constant boolean := dispatch.open_to() = 'true';
 begin
     if dispatch.max_open_sessions() is not null then
         if dispatch.is_at_capacity(v_mechanic_id, v_user_id) then
@@ -71,7 +72,7 @@ begin
                 select x.request_id from dispatch.exclusions as x where x.user_id = v_user_id
             )
             and case
-                when dispatch.open_to() = 'true' or p.ends_at > now() then true
+                when v_is_everyones or p.ends_at > now() then true
                 else dispatch.is_open_to(p.id, v_user_id)
             end
     ),

@@ -187,7 +187,7 @@ from (
     ('dispatch.is_at_capacity', '15ebc439bf3ef7e3df2507f968a4576c', '{}'),
     ('dispatch.is_reserved_for_another', '693b1385ab479cdf5feab6067107a014', '{}'),
     (
-        'dispatch.list_open_requests', '9c1e5adcec8e700c10bb9c69b09f9543',
+        'dispatch.list_open_requests', '32cb9815fac9af0ac70c85cd09582672',
         '{enable_nestloop=off,jit=off}'
     ),
     ('dispatch.live_on', '6a4f3801e324bf11611ef993e2a47a52', '{}'),
