@@ -830,7 +830,8 @@ def test_the_customer_hears_of_a_payment_in_another_mode_than_expected(
     again = db.value("select dispatch.replay_stripe_event(%s)", sent["id"])
     if again["created"]:
         assert rpc(db.connect(customer), "get_checkout_status", **asked) == "booked"
-        assert db.value("select subject from dispatch.stripe_events where id = %s", sent["id"]) is None
+        subject = "select subject from dispatch.stripe_events where id = %s"
+        assert db.value(subject, sent["id"]) is None
     assert again["created"] is (status is not None)
     assert unwell(db) == {}
 
