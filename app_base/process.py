@@ -18,16 +18,31 @@ CANNOT_START = 3
 Config = TypeVar("Config")
 
 
+class _AsLine(logging.Formatter):
+    """What a library says, as a line like the app's own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _line(record.name, error=record.getMessage().partition("\n")[0])
+
+
 def log_to_output(app: str) -> None:
-    logger = logging.getLogger(app)
-    logger.addHandler(logging.StreamHandler(sys.stdout))
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    own, pool = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stdout)
+    # Of connections that fail the pool alone knows why.
+    pool.setFormatter(_AsLine())
+    for name, handler, level in ((app, own, logging.INFO), ("psycopg", pool, logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = False
 
 
 def log(app: str, what: str, **fields: object) -> None:
-    line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "what": what, **fields}
-    logging.getLogger(app).info(json.dumps(line))
+    logging.getLogger(app).info(_line(what, **fields))
+
+
+def _line(what: str, **fields: object) -> str:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"at": at, "what": what, **fields})
 
 
 def run(

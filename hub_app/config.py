@@ -40,9 +40,15 @@ class Config:
 
         origins = frozenset((text("HUB_ORIGINS") or "*").replace(",", " ").split())
         for origin in sorted(origins - {"*"}):
-            # A phone's app in a web view has a scheme of its own, as capacitor://localhost.
-            if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
-                problems.append(f"HUB_ORIGINS: {origin} is no origin, as https://app.example.com.")
+            # As browsers send it, or it is never let in. (A phone's app in a web view has a scheme
+            # of its own, as capacitor://localhost.)
+            if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+", origin) or re.fullmatch(
+                r"http:.*:80|https:.*:443", origin
+            ):
+                problems.append(
+                    f"HUB_ORIGINS: {origin} is no origin as browsers send it, in small letters and"
+                    " without the usual port: https://app.example.com."
+                )
         port = given.whole_number("HUB_PORT", cls.port, 65_535)
         most_clients = given.whole_number("HUB_MAX_CLIENTS", cls.most_clients, 100_000)
         if problems or tokens is None:

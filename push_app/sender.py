@@ -27,6 +27,9 @@ LOOK_EVERY = 1
 # Full, it waits for more room than that of the first that is done: to ask for each one alone would
 # be a query for each.
 LINGER = 0.01
+# Told to stop, it waits so long for a database that is away. What it cannot tell of, another sends
+# again.
+LAST_WORD_SECONDS = 5
 # A token is good for 24 hours at most (RFC 8292).
 TOKEN_SECONDS = 12 * 3600
 TOKEN_REUSED = 3600
@@ -67,7 +70,10 @@ class Sender:
             listening.cancel()
             if self._sending:
                 await asyncio.wait(self._sending)
-            await self._answers.join()
+            try:
+                await asyncio.wait_for(self._answers.join(), LAST_WORD_SECONDS)
+            except TimeoutError:
+                _log("answers_not_told")
             finishing.cancel()
 
     async def _take(self) -> None:

@@ -72,6 +72,18 @@ def test_each_target_that_a_page_names_is_in_the_makefile() -> None:
         assert set(named) <= targets, page
 
 
+@pytest.mark.parametrize("page", LISTED)
+def test_an_app_is_started_where_its_packages_are(page: str) -> None:
+    """By whatever is in the PATH it is not: the pages say how .venv is made."""
+    blocks = "".join(CODE.findall((ROOT / page).read_text()))
+    started = re.findall(
+        r"^(?:\$ )?([\w./]*(?:gunicorn|python)) (?:-c webhook_app|-m \w+)", blocks, re.M
+    )
+    assert {name.rpartition("/")[0] for name in started} <= {".venv/bin"}
+    made = "python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.lock\n"
+    assert page not in ("README.md", "docs/installing.md") or (started and made in blocks)
+
+
 def test_the_readme_is_short_and_each_file_that_it_names_is_there() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.split()) <= 2000

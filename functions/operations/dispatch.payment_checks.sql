@@ -78,7 +78,9 @@ begin
                     and e.payload ->> 'account' <> dispatch.expected_stripe_event() ->> 'account'
                 )
             )
-            and e.payload @> '{"livemode": true, "data": {"object": {"payment_status": "paid"}}}'
+            and e.payload @> '{"livemode": true}'
+            and e.payload #>> '{data,object,payment_status}' in ('paid', 'no_payment_required')
+            and coalesce(e.payload #>> '{data,object,mode}', 'payment') = 'payment'
             and e.payload #> '{data,object,metadata}' ?| array['plan_code', 'customer_id']
         union all
         select

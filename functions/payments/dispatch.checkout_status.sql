@@ -23,9 +23,16 @@ begin
     -- Events come in no order: that a payment failed is the last word of it. (The words' order is
     -- that of the alphabet.)
     return (
-        select e.outcome from dispatch.stripe_events as e
+        select
+            case
+                when e.outcome <> 'ignored' then e.outcome
+                -- Of another mode or account than expected: nobody paid, or somebody did.
+                when e.payload @> '{"livemode": false}' then 'payment_failed'
+                else 'error'
+            end
+        from dispatch.stripe_events as e
         where
-            e.outcome in ('error', 'payment_failed', 'waiting_for_payment')
+            e.outcome in ('error', 'ignored', 'payment_failed', 'waiting_for_payment')
             and e.subject = p_checkout_session_id
             and dispatch.checkout_customer(e.payload #> '{data,object}') = v_customer_id
         order by e.outcome

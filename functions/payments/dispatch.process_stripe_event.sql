@@ -71,6 +71,18 @@ begin
         )
     then
         v_outcome := 'ignored';
+        -- Of one that would have been booked, whoever paid is told (dispatch.checkout_status).
+        if
+            (
+                v_type = 'checkout.session.async_payment_succeeded'
+                or v_type = 'checkout.session.completed'
+                and v_object ->> 'payment_status' in ('paid', 'no_payment_required')
+            )
+            and coalesce(v_object ->> 'mode', 'payment') = 'payment'
+            and concat(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') <> ''
+        then
+            v_subject := v_object ->> 'id';
+        end if;
     elsif v_type = 'checkout.session.completed' then
         if v_object ->> 'payment_status' in ('paid', 'no_payment_required') then
             v_outcome := 'request_created';
@@ -284,7 +296,7 @@ begin
         end if;
     elsif
         v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate')
-        or (v_outcome = 'ignored' and v_subject is not null)
+        or (v_outcome = 'ignored' and v_subject = v_payment)
     then
         begin
             -- Of one tried again the ledger says "error" until now; it is read there what became of the

@@ -106,7 +106,7 @@ from (
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
     ('dispatch.health', '0a1fa4196384b3a66d40d6e75861bcf2', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
-    ('dispatch.payment_checks', 'ee5fb6bd0d3b345b2712d26f812396c7', '{}'),
+    ('dispatch.payment_checks', '3e71aae1b1d2f1acfd2cc3f3b66c7f87', '{}'),
     (
         'dispatch.policy_fingerprints', '81d9e124a7e3bca161d00426c9724832',
         '{quote_all_identifiers=off}'
@@ -129,7 +129,7 @@ from (
     ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
     ('dispatch.cancel_refunded', '3b5edab0cd4b4ddfdb1e13ad0ae285cb', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
-    ('dispatch.checkout_status', '8667558639c505990993f5c0ae0f40ce', '{}'),
+    ('dispatch.checkout_status', 'e2a7c14e78bb0e1cf26519c8a1dd3620', '{}'),
     ('dispatch.create_free_request', '39e71e15afdcb23382f6a3f9cb49a3bf', '{}'),
     ('dispatch.follow_payment', '7d3b3bacf97306d952a005d9cb16cc85', '{}'),
     ('dispatch.get_request_by_checkout', 'c9593a1314fb3b960c8e1a5529a644ba', '{}'),
@@ -137,7 +137,7 @@ from (
     ('dispatch.make_checkout', 'f81324a509574525d4672873511bc603', '{}'),
     ('dispatch.marketplace_error', '9ce61079dee72a7d2db757ce742de49d', '{}'),
     ('dispatch.price_difference', 'e094c5bc4ebb7a3710eb03726fd6852e', '{}'),
-    ('dispatch.process_stripe_event', '3f0de61b9bde66e5433206cac5f5ae61', '{}'),
+    ('dispatch.process_stripe_event', '15fd547d12e8e69eaa1df1640e3bee76', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),

@@ -187,7 +187,8 @@ comment on column dispatch.stripe_events.scrubbed_at is
 'When what is personal was taken out of the payload; null: it is as Stripe sent it.';
 comment on column dispatch.stripe_events.subject is
 'What this event says something about, other than that it was booked: the id of the Checkout '
-'Session, or of the payment that was refunded or disputed. Null: nothing to look at.';
+'Session (of one that is ignored: it was paid, in another mode or account than expected), or of '
+'the payment that was refunded or disputed. Null: nothing to look at.';
 comment on column dispatch.stripe_events.request_id is
 'The request that this event booked, found booked, or cancelled.';
 

@@ -450,7 +450,8 @@ comment on column dispatch.stripe_events.scrubbed_at is
 'When what is personal was taken out of the payload; null: it is as Stripe sent it.';
 comment on column dispatch.stripe_events.subject is
 'What this event says something about, other than that it was booked: the id of the Checkout '
-'Session, or of the payment that was refunded or disputed. Null: nothing to look at.';
+'Session (of one that is ignored: it was paid, in another mode or account than expected), or of '
+'the payment that was refunded or disputed. Null: nothing to look at.';
 comment on column dispatch.stripe_events.request_id is
 'The request that this event booked, found booked, or cancelled.';
 
@@ -8363,9 +8364,16 @@ begin
     -- Events come in no order: that a payment failed is the last word of it. (The words' order is
     -- that of the alphabet.)
     return (
-        select e.outcome from dispatch.stripe_events as e
+        select
+            case
+                when e.outcome <> 'ignored' then e.outcome
+                -- Of another mode or account than expected: nobody paid, or somebody did.
+                when e.payload @> '{"livemode": false}' then 'payment_failed'
+                else 'error'
+            end
+        from dispatch.stripe_events as e
         where
-            e.outcome in ('error', 'payment_failed', 'waiting_for_payment')
+            e.outcome in ('error', 'ignored', 'payment_failed', 'waiting_for_payment')
             and e.subject = p_checkout_session_id
             and dispatch.checkout_customer(e.payload #> '{data,object}') = v_customer_id
         order by e.outcome
@@ -8928,6 +8936,18 @@ begin
         )
     then
         v_outcome := 'ignored';
+        -- Of one that would have been booked, whoever paid is told (dispatch.checkout_status).
+        if
+            (
+                v_type = 'checkout.session.async_payment_succeeded'
+                or v_type = 'checkout.session.completed'
+                and v_object ->> 'payment_status' in ('paid', 'no_payment_required')
+            )
+            and coalesce(v_object ->> 'mode', 'payment') = 'payment'
+            and concat(v_metadata ->> 'plan_code', v_metadata ->> 'customer_id') <> ''
+        then
+            v_subject := v_object ->> 'id';
+        end if;
     elsif v_type = 'checkout.session.completed' then
         if v_object ->> 'payment_status' in ('paid', 'no_payment_required') then
             v_outcome := 'request_created';
@@ -9141,7 +9161,7 @@ begin
         end if;
     elsif
         v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate')
-        or (v_outcome = 'ignored' and v_subject is not null)
+        or (v_outcome = 'ignored' and v_subject = v_payment)
     then
         begin
             -- Of one tried again the ledger says "error" until now; it is read there what became of the
@@ -10506,7 +10526,9 @@ begin
                     and e.payload ->> 'account' <> dispatch.expected_stripe_event() ->> 'account'
                 )
             )
-            and e.payload @> '{"livemode": true, "data": {"object": {"payment_status": "paid"}}}'
+            and e.payload @> '{"livemode": true}'
+            and e.payload #>> '{data,object,payment_status}' in ('paid', 'no_payment_required')
+            and coalesce(e.payload #>> '{data,object,mode}', 'payment') = 'payment'
             and e.payload #> '{data,object,metadata}' ?| array['plan_code', 'customer_id']
         union all
         select
@@ -11867,7 +11889,9 @@ $$;
 
 comment on function public.get_checkout_status(text) is
 'What became of the caller''s Stripe Checkout Session: booked, waiting_for_payment (a bank takes '
-'days), payment_failed, or error (paid, and it could not be booked: the owner sees it). Null: '
+'days), payment_failed, or error (paid, and it could not be booked: the owner sees it). Paid in '
+'another mode or account than dispatch.expect_stripe says it is error, or in test mode '
+'payment_failed. Null: '
 'nothing was heard of it yet, or it is not theirs. Raises PT401 not_signed_in.';
 revoke all on function public.get_checkout_status(text)
 from public, anon, authenticated, service_role;

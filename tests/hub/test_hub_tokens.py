@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from app_base.settings import ConfigError
+from hub_app.config import Config as HubConfig
 from hub_app.tokens import KeyFault, TokenFault, Tokens
 from stack.network import free_ports
 from stack.services import postgrest
@@ -301,6 +304,25 @@ def test_a_wrong_environment_is_told_at_once(tmp_path: Path) -> None:
         assert "secret" not in done.stderr and "short" not in done.stderr
         for name in wrong if given is wrong else ("DATABASE_URL", "PGRST_JWT_SECRET"):
             assert name in done.stderr
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://App.example.com",
+        "https://app.example.com:443",
+        "http://app.example.com:80",
+        "https://app.example.com/",
+        "https://*.example.com",
+        "https://münchen.example",
+    ],
+)
+def test_an_origin_that_no_browser_sends_so_is_told(origin: str) -> None:
+    environ = {"DATABASE_URL": "postgresql://hub_app@db/postgres", "PGRST_JWT_SECRET": SECRET}
+    for named in ("https://app.example.com", "http://[::1]:8080", "https://a.example:80", "*"):
+        assert named in HubConfig.from_environ(environ | {"HUB_ORIGINS": named}).origins
+    with pytest.raises(ConfigError, match=re.escape(f"HUB_ORIGINS: {origin} ")):
+        HubConfig.from_environ(environ | {"HUB_ORIGINS": f"https://app.example.com,{origin}"})
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "127.0.0.1"])

@@ -266,6 +266,28 @@ def test_it_outlives_the_database(db: Database, service: PushService, start: Sta
         proxy.close()
 
 
+def test_told_to_stop_it_ends_without_the_database(
+    db: Database, service: PushService, start: Start
+) -> None:
+    """Which cannot be told what came of the last push, and has it sent once more."""
+    mechanic = favourite_with(db, service.device())
+    proxy = Proxy(int(psycopg.conninfo.conninfo_to_dict(db.dsn())["port"] or 5432))
+
+    def answer(_: str) -> Any:
+        proxy.close()
+        return (201, {})
+
+    service.answer = answer
+    sender = start(psycopg.conninfo.make_conninfo(db.dsn("push_app"), port=proxy.port))
+    request = book(db, mechanic)
+    eventually(lambda: len(service.received) == 1)
+    eventually(lambda: "database_away" in sender.output.read_text(), 20)
+    assert sender.end() == 0
+    assert outcomes(db, request) == [None]
+    said = {line["what"] for line in sender.log()}
+    assert said == {"push", "database_away", "psycopg.pool", "answers_not_told"}
+
+
 def test_a_session_of_a_time_when_all_was_read_only_is_let_go(
     db: Database, service: PushService, start: Start
 ) -> None:

@@ -762,6 +762,9 @@ def test_real_money_that_is_taken_for_a_test_is_seen(db: Database) -> None:
     db.sql("select dispatch.expect_stripe(false)")
     live = checkout(db.make_customer()) | {"livemode": True}
     assert outcome(db, live) == "ignored"
+    other = checkout(db.make_customer(), session="cs_2") | {"livemode": True}
+    other["data"]["object"]["mode"] = "subscription"  # another product's
+    assert outcome(db, other) == "ignored"
     found = unwell(db)
     assert set(found) == {"live_payments_booked"}
     assert found["live_payments_booked"].startswith("1 paid sessions")
@@ -769,6 +772,11 @@ def test_real_money_that_is_taken_for_a_test_is_seen(db: Database) -> None:
     assert unwell(db) == {}
     db.sql("update dispatch.stripe_events set processed_at = null where id = %s", live["id"])
     assert db.value("select dispatch.replay_stripe_event(%s)", live["id"])["created"]
+
+    db.sql("select dispatch.expect_stripe(false)")
+    given = checkout(db.make_customer(), payment_status="no_payment_required", session="cs_3")
+    assert outcome(db, given | {"livemode": True}) == "ignored"
+    assert unwell(db)["live_payments_booked"].startswith("1 paid sessions")
 
 
 def test_that_another_account_is_expected_than_pays_is_seen(db: Database) -> None:
@@ -782,6 +790,54 @@ def test_that_another_account_is_expected_than_pays_is_seen(db: Database) -> Non
     assert outcome(db, ours | {"id": "evt_again"}) == "request_created"
     # What others, of a Connect platform's, put in their own sessions is no alarm.
     assert outcome(db, checkout(customer) | {"livemode": True, "account": "acct_2"}) == "ignored"
+    assert unwell(db) == {}
+
+
+@pytest.mark.parametrize(
+    ("expected", "event", "fields", "status"),
+    [
+        ((False, None), {"livemode": True}, {}, "error"),
+        ((True, "acct_1"), {"livemode": True, "account": "acct_2"}, {}, "error"),
+        ((None, "acct_1"), {"account": "acct_2"}, {"mode": None}, "error"),
+        ((False, None), {"livemode": True}, {"payment_status": "no_payment_required"}, "error"),
+        # Nobody paid.
+        ((True, None), {"livemode": False}, {}, "payment_failed"),
+        ((False, None), {"livemode": True}, {"payment_status": "unpaid"}, None),
+        # Another product's.
+        ((False, None), {"livemode": True}, {"mode": "subscription"}, None),
+        ((False, None), {"livemode": True, "type": "checkout.session.expired"}, {}, None),
+    ],
+    ids=str,
+)
+def test_the_customer_hears_of_a_payment_in_another_mode_than_expected(
+    db: Database,
+    expected: tuple[bool | None, str | None],
+    event: Row,
+    fields: Row,
+    status: str | None,
+) -> None:
+    customer = db.make_customer()
+    db.sql("select dispatch.expect_stripe(%s, %s)", *expected)
+    sent = checkout(customer, session="cs_1", payment="pi_1") | event
+    sent["data"]["object"] |= fields
+    assert outcome(db, sent) == "ignored"
+    asked = {"checkout_session_id": "cs_1"}
+    assert rpc(db.connect(customer), "get_checkout_status", **asked) == status
+    assert rpc(db.connect(db.make_customer()), "get_checkout_status", **asked) is None
+    if status == "error":  # refunded, and closed as the runbook has it
+        close = "update dispatch.stripe_events set outcome = %s where id = %s"
+        db.sql(close, "payment_failed", sent["id"])
+        assert rpc(db.connect(customer), "get_checkout_status", **asked) == "payment_failed"
+        db.sql(close, "ignored", sent["id"])
+    # As ever: it is booked once the owner has put it right, and what is refunded is none of these.
+    db.sql("select dispatch.expect_stripe(null)")
+    db.sql("update dispatch.stripe_events set processed_at = null where id = %s", sent["id"])
+    again = db.value("select dispatch.replay_stripe_event(%s)", sent["id"])
+    if again["created"]:
+        assert rpc(db.connect(customer), "get_checkout_status", **asked) == "booked"
+        subject = "select subject from dispatch.stripe_events where id = %s"
+        assert db.value(subject, sent["id"]) is None
+    assert again["created"] is (status is not None)
     assert unwell(db) == {}
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -421,6 +421,27 @@ def test_cron_jobs_cannot_be_touched_by_clients(cluster: Cluster, role: str) -> 
         ):
             with refused("42501"):
                 rows(connection, statement)
+
+
+@pytest.mark.parametrize(
+    ("role", "install_role"), [("webhook_app", install_webhook_role), ("hub_app", install_hub_role)]
+)
+def test_what_a_slow_call_is_given_is_in_no_log(
+    cluster: Cluster, role: str, install_role: Callable[[str], None]
+) -> None:
+    """The server logs what is slow: here everything. Who may not set it installs all the same."""
+    log = Path(cluster.base_dir) / "Cluster.log"
+    install_role(cluster.dsn())
+    with psycopg.connect(cluster.dsn(SUPERUSER), autocommit=True) as superuser:
+        superuser.execute(f"alter role {role} set log_min_duration_statement = 0".encode())
+        try:
+            install_role(cluster.dsn(SUPERUSER))
+            with psycopg.connect(cluster.dsn(role)) as connection:
+                connection.execute(b"select %s::text as of_" + role.encode(), ["zoe@slow.example"])
+        finally:
+            superuser.execute(f"alter role {role} reset all".encode())
+    assert f"as of_{role}" in log.read_text()
+    assert "zoe@slow.example" not in log.read_text()
 
 
 def test_a_password_given_by_psql_is_in_no_log(cluster: Cluster) -> None:

@@ -316,6 +316,7 @@ def a_payment_to_look_at(story: Story) -> None:
         assert "evt_price|" in story.run()
         story.run()
     with story.cures("live_payments_booked"):
+        assert "evt_live|" in story.run()
         story.run()
         assert '"created": true' in story.run()
     booked = "select request_id from dispatch.stripe_events where id = 'evt_live'"
