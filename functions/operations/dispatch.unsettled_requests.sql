@@ -17,6 +17,24 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
+    with claims as (
+        select e.* from dispatch.stripe_events as e
+        where
+            e.outcome in ('disputed', 'refund_failed') and e.subject is not null
+            -- A part that was refunded again, and is. (Stripe sends the sum of all that were.)
+            and not exists (
+                select from dispatch.stripe_events as r
+                where
+                    e.outcome = 'refund_failed' and r.outcome = 'ignored'
+                    and r.subject = e.subject and r.payload -> 'created' > e.payload -> 'created'
+                    and r.payload #> '{data,object,amount_refunded}'
+                    >= coalesce(
+                        e.payload #> '{data,object,amount_refunded}',
+                        e.payload #> '{data,object,amount}'
+                    )
+            )
+    )
+
     (
         select
             case
@@ -61,25 +79,9 @@ begin
         select
             e.outcome, min(e.received_at), p.request_id, p.payment_intent, p.amount_total,
             p.currency
-        from dispatch.stripe_events as e
+        from claims as e
         inner join dispatch.payments as p on p.payment_intent = e.subject
-        where
-            e.outcome in ('disputed', 'refund_failed') and e.subject is not null
-            and (
-                e.outcome = 'disputed' or not (p.is_expired or p.is_cancelled or p.is_refunded)
-            )
-            -- A part that was refunded again, and is. (Stripe sends the sum of all that were.)
-            and not exists (
-                select from dispatch.stripe_events as r
-                where
-                    e.outcome = 'refund_failed' and r.outcome = 'ignored'
-                    and r.subject = e.subject and r.payload -> 'created' > e.payload -> 'created'
-                    and r.payload #> '{data,object,amount_refunded}'
-                    >= coalesce(
-                        e.payload #> '{data,object,amount_refunded}',
-                        e.payload #> '{data,object,amount}'
-                    )
-            )
+        where e.outcome = 'disputed' or not (p.is_expired or p.is_cancelled or p.is_refunded)
         group by e.outcome, p.request_id, p.payment_intent, p.amount_total, p.currency
         order by 2
         limit p_limit
@@ -114,10 +116,9 @@ begin
             e.outcome, min(e.received_at), null::uuid, e.subject,
             (array_agg(e.payload #> '{data,object,amount}' order by e.received_at desc))[1],
             min(e.payload #>> '{data,object,currency}')
-        from dispatch.stripe_events as e
+        from claims as e
         where
-            e.outcome in ('disputed', 'refund_failed') and e.subject is not null
-            and e.error like 'customer_gone:%'
+            e.error like 'customer_gone:%'
             and not exists (
                 select from dispatch.payments as p where p.payment_intent = e.subject
             )
@@ -125,20 +126,7 @@ begin
                 e.outcome = 'disputed'
                 or not exists (
                     select from dispatch.stripe_events as r
-                    where
-                        (
-                            r.outcome in ('refunded', 'dispute_lost')
-                            or (
-                                r.outcome = 'ignored'
-                                and r.payload -> 'created' > e.payload -> 'created'
-                                and r.payload #> '{data,object,amount_refunded}'
-                                >= coalesce(
-                                    e.payload #> '{data,object,amount_refunded}',
-                                    e.payload #> '{data,object,amount}'
-                                )
-                            )
-                        )
-                        and r.subject = e.subject
+                    where r.outcome in ('refunded', 'dispute_lost') and r.subject = e.subject
                 )
             )
         group by e.outcome, e.subject

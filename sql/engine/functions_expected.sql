@@ -124,7 +124,7 @@ from (
     ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),
     ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
-    ('dispatch.unsettled_requests', 'bf0f1adadef57dca5f8fe8ef5600eb7a', '{}'),
+    ('dispatch.unsettled_requests', '31e1a481d8a4ff34f675a72f44d96f3b', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),
     ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
     ('dispatch.cancel_refunded', '3b5edab0cd4b4ddfdb1e13ad0ae285cb', '{}'),
