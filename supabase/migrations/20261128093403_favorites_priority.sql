@@ -587,6 +587,9 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_left bigint;
+    v_done integer;
 begin
     if enabled is null then
         raise null_value_not_allowed using
@@ -615,9 +618,14 @@ begin
         );
     end if;
     if not enabled then
-        -- Every open window is over now; say so to everyone.
-        while dispatch.sweep(10000) > 0 loop
-            null;
+        -- Every open window is over now; say so to everyone. As many as there are at this moment: for
+        -- the others the flag is on until the commit, and while they book there would be no end. What
+        -- they book meanwhile the next sweep finds.
+        select count(*) into v_left from dispatch.pending_windows('infinity', null);
+        while v_left > 0 loop
+            v_done := dispatch.sweep(least(v_left, 10000)::integer);
+            exit when v_done = 0;
+            v_left := v_left - v_done;
         end loop;
     end if;
     return enabled;
