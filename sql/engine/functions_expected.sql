@@ -63,7 +63,7 @@ from (
     ('dispatch.payment_keys', 'e1faeccc9196f8ed2c568e4acb298e76', '{}'),
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
-    ('dispatch.shown_request', '52f52015ded7186b703296a796311d03', '{}'),
+    ('dispatch.shown_request', 'a76b6f2b218fdd4252b7c78da70fd7fb', '{}'),
     (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
         '{quote_all_identifiers=off}'

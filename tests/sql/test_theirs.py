@@ -276,8 +276,14 @@ def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Thei
     # A domain of theirs that wants a value has it. (None comes where rows are kept whole.)
     has_domain = theirs.shape.name != "grown"
     if has_domain:
-        theirs.db.sql("create domain word as text default 'a word' not null")
-        theirs.db.sql("alter table session_requests add said word")
+        theirs.db.sql(
+            "create domain word as text default 'a word' not null;"
+            "create domain of_word as word default 'a word';"
+            "create domain checked as text default 'a word' check (value is not null);"
+            "create domain any_word as text default 'a word';"
+            "alter table session_requests add said word, add of_said of_word, add checked checked,"
+            " add any_said any_word"
+        )
     theirs.db.sql("revoke all on session_requests from authenticated")
     theirs.db.sql("grant select (id, shown) on session_requests to authenticated")
     customer = theirs.db.connect(theirs.customer)
@@ -286,7 +292,9 @@ def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Thei
         told = rpc(who, function, **asked)
         assert told["id"] and told["status"] and told["shown"] == "for all"
         assert told["margin"] is None and told["figures"] is None
-        assert told.get("said") == ("a word" if has_domain else None)
+        for name in ("said", "of_said", "checked"):
+            assert told.get(name) == ("a word" if has_domain else None)
+        assert told.get("any_said") is None
 
     request = theirs.book()
     answer(customer, "broadcast_session_request_now", request_id=request)
