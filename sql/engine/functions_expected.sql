@@ -56,7 +56,7 @@ from (
     ('public.unblock_mechanic', '5f268592a6d32182151ef8b2456c7a32', '{}'),
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
-    ('dispatch.ask_deferred', '4a90f8fbc3db4d9193b117d2343d8df0', '{}'),
+    ('dispatch.ask_deferred', 'adec0ad5af7d6b1e6e88194dfa497f26', '{}'),
     ('dispatch.bind_requests', '2604f44462a9751081e3b1685c49ef36', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.note_views', 'caea6670f39a08113afd128f3adc4814', '{}'),

@@ -1352,6 +1352,8 @@ def test_what_another_role_defers_is_not_run_as_the_owner(theirs: Theirs) -> Non
         "create schema mine; grant usage, create on schema mine to authenticated;"
         "create table ran (as_role text); grant insert on ran to public"
     )
+    # Nor if it has the name of what is asked.
+    theirs.db.sql("create table mine.owners (id integer constraint run unique deferrable)")
     mechanic = theirs.as_(theirs.favourite)
     mechanic.execute(
         "create table mine.own ();"
@@ -1367,6 +1369,33 @@ def test_what_another_role_defers_is_not_run_as_the_owner(theirs: Theirs) -> Non
     assert theirs.db.value("select array_agg(as_role) from ran") == ["authenticated"]
 
 
+def test_what_waits_is_asked_where_the_tables_are_a_groups(theirs: Theirs) -> None:
+    """Of which whoever installed is a member."""
+    superuser = theirs.db.superuser()
+    superuser.execute("create role their_group; grant their_group to postgres")
+    try:
+        superuser.execute(
+            "grant all on schema public to their_group;"
+            "alter table session_requests owner to their_group;"
+            "create function refuse() returns trigger language plpgsql"
+            " as $$ begin raise exception 'of %', new.customer_id; end $$"
+        )
+        request, other = theirs.book(), theirs.book()
+        superuser.execute(
+            "create constraint trigger refuse after insert or update on session_requests"
+            " deferrable initially deferred for each row execute function refuse()"
+        )
+        event = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
+        assert rpc(theirs.backend, "process_stripe_event", event=event)["outcome"] == "error"
+        with refused("PT409", "request_not_pending"):
+            rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+        theirs.sweep(11)
+        assert theirs.db.log(other)[:2] == ["priority_request", "new_request:window_ended"]
+    finally:
+        superuser.execute("reassign owned by their_group to postgres; drop owned by their_group")
+        superuser.execute("drop role their_group")
+
+
 def test_an_owner_whose_name_wants_quotes(theirs: Theirs) -> None:
     """Whose deferred triggers are asked as anybody's."""
     superuser = theirs.db.superuser()
@@ -1375,7 +1404,10 @@ def test_an_owner_whose_name_wants_quotes(theirs: Theirs) -> None:
         'grant usage on schema dispatch to "Their-Owner";'
         "grant execute on function dispatch.ask_deferred(), dispatch.governs_all()"
         ' to "Their-Owner";'
-        'create schema own authorization "Their-Owner"'
+        'create schema own authorization "Their-Owner";'
+        # What stands where its owner may not look is not asked.
+        "create schema hidden; create table hidden.rows (id integer primary key deferrable);"
+        'alter table hidden.rows owner to "Their-Owner"'
     )
     try:
         superuser.execute(
