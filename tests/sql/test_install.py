@@ -1889,6 +1889,12 @@ def test_verify_says_which_view_is_another(theirs: str) -> None:
     assert "views as they were made" in passed(found) and "NOTE: not compared" in found.stdout
 
 
+def test_verify_says_what_is_wrong_to_an_owner_whose_name_wants_quotes(theirs: str) -> None:
+    renamed = 'create role "Shop-\"\"Owner"; alter schema dispatch owner to "Shop-\"\"Owner"'
+    found = verify(theirs, renamed)
+    assert failed(found) and 'to "Shop-""Owner"' in found.stdout
+
+
 def test_verify_passes_without_realtime(cluster: Cluster) -> None:
     without = "drop schema realtime cascade; drop publication supabase_realtime"
     result = verify(cluster.dsn(SUPERUSER), without)
