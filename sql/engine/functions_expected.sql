@@ -121,7 +121,7 @@ from (
     ('dispatch.scrub_stripe_events', 'a10d9028028e0475ce81ec9a9e34327f', '{}'),
     ('dispatch.scrubbed_event', '6dcafec2209cd555d00efbfc6def5ad6', '{}'),
     ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),
-    ('dispatch.set_favorites_priority', '683f8ccd8a0babd88c9d2067ff808c86', '{}'),
+    ('dispatch.set_favorites_priority', 'e5fc8e876ab0c7ab7ec847512c9ead11', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', 'bf0f1adadef57dca5f8fe8ef5600eb7a', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),

@@ -588,8 +588,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_left bigint;
-    v_done integer;
+    v_rounds integer;
 begin
     if enabled is null then
         raise null_value_not_allowed using
@@ -621,11 +620,10 @@ begin
         -- Every open window is over now; say so to everyone. As many as there are at this moment: for
         -- the others the flag is on until the commit, and while they book there would be no end. What
         -- they book meanwhile the next sweep finds.
-        select count(*) into v_left from dispatch.pending_windows('infinity', null);
-        while v_left > 0 loop
-            v_done := dispatch.sweep(least(v_left, 10000)::integer);
-            exit when v_done = 0;
-            v_left := v_left - v_done;
+        select ceil(count(*) / 10000.0)::integer into v_rounds
+        from dispatch.pending_windows('infinity', null);
+        for v_round in 1 .. v_rounds loop
+            exit when dispatch.sweep(10000) = 0;
         end loop;
     end if;
     return enabled;
