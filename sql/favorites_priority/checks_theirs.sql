@@ -102,8 +102,8 @@ from (
 
 -- Triggers of one moment run in the order of their names: the guard must be the first before an
 -- update, and the last, the window be opened by the last before an insert, and what is logged be
--- logged before theirs write the row again. One that only audits may come first; what a function that
--- it calls may write nobody can say by its text.
+-- logged before theirs write the row again. One that only audits may come first; what a function
+-- that it calls may write nobody can say by its text.
 select
     set_config(
         'favorites_priority.checks',
@@ -126,7 +126,7 @@ from (
                     'rename to …',
                     g.tgname, g.place, g.tgname
                 ),
-                '; ' order by g.is_between desc, g.tgname
+                '; ' order by not g.is_between asc, g.tgname asc
             ),
             'ours are the first and the last'
         ) as detail
@@ -136,7 +136,8 @@ from (
             case when t.tgname < '00_dispatch_log' then 'before' else 'after' end as place,
             t.tgtype & 2 = 2
             or translate(p.prosrc, '"', '')
-            ~* '\m(update|into|delete\s+from)\s+(only\s+)?(public\.)?session_requests\M' as is_between
+            ~* '\m(update|into|delete\s+from)\s+(only\s+)?(public\.)?session_requests\M'
+                as is_between
         from pg_catalog.pg_trigger as t
         inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
         where

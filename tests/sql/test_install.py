@@ -1906,7 +1906,7 @@ def test_verify_tells_of_a_trigger_that_only_audits(theirs: str) -> None:
 
 
 def test_verify_says_what_is_wrong_to_an_owner_whose_name_wants_quotes(theirs: str) -> None:
-    renamed = 'create role "Shop-\"\"Owner"; alter schema dispatch owner to "Shop-\"\"Owner"'
+    renamed = 'create role "Shop-""Owner"; alter schema dispatch owner to "Shop-""Owner"'
     found = verify(theirs, renamed)
     assert failed(found) and 'to "Shop-""Owner"' in found.stdout
 
