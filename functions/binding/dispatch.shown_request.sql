@@ -15,6 +15,7 @@ declare
         'priority_window_minutes', 'priority_notified_at', 'requested_brand', 'customer_city',
         'customer_country', 'is_urgent', 'customer_name', 'customer_email', 'notes'
     ];
+    v_hidden jsonb;
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between
     -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
@@ -27,19 +28,24 @@ begin
     elsif not has_table_privilege(v_role, 'public.session_requests', 'select') then
         -- A column of its own that it keeps from its clients is not theirs to see in an answer of
         -- ours either. (Where a domain wants a value, there is no null to put in its place.)
-        p_request := (
-            select
-                jsonb_populate_record(
-                    p_request, coalesce(jsonb_object_agg(a.attname, null), '{}')
-                )
+        for v_hidden in
+            select jsonb_object_agg(a.attname, null)
             from pg_catalog.pg_attribute as a
             inner join pg_catalog.pg_type as t on t.oid = a.atttypid
             where
                 a.attrelid = 'public.session_requests'::regclass
-                and a.attnum > 0 and not a.attisdropped and not t.typnotnull
+                and a.attnum > 0 and not a.attisdropped
                 and a.attname <> all(v_shown)
                 and not has_column_privilege(v_role, a.attrelid, a.attnum, 'select')
-        );
+            group by case when t.typtype = 'd' then a.attnum end
+        loop
+            begin
+                p_request := jsonb_populate_record(p_request, v_hidden);
+            exception
+                -- Also by a CHECK, or by the domain that it is made of.
+                when others then null;
+            end;
+        end loop;
     end if;
     return p_request;
 end;

@@ -5,6 +5,8 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_rounds integer;
 begin
     if enabled is null then
         raise null_value_not_allowed using
@@ -33,9 +35,13 @@ begin
         );
     end if;
     if not enabled then
-        -- Every open window is over now; say so to everyone.
-        while dispatch.sweep(10000) > 0 loop
-            null;
+        -- Every open window is over now; say so to everyone. As many as there are at this moment: for
+        -- the others the flag is on until the commit, and while they book there would be no end. What
+        -- they book meanwhile the next sweep finds.
+        select ceil(count(*) / 10000.0)::integer into v_rounds
+        from dispatch.pending_windows('infinity', null);
+        for v_round in 1 .. v_rounds loop
+            exit when dispatch.sweep(10000) = 0;
         end loop;
     end if;
     return enabled;

@@ -1316,7 +1316,7 @@ from (
         bool_and(coalesce(has_schema_privilege(w.role, n.oid, 'usage'), false)) as ok,
         coalesce(
             string_agg(
-                format('grant usage on schema %s to %s', w.schema, w.role), '; '
+                format('grant usage on schema %s to %I', w.schema, w.role), '; '
                 order by w.schema, w.role
             )
             filter (where has_schema_privilege(w.role, n.oid, 'usage') is not true),
@@ -1330,7 +1330,7 @@ from (
         (
             'auth',
             (
-                select d.nspowner::regrole::text from pg_catalog.pg_namespace as d
+                select pg_get_userbyid(d.nspowner) from pg_catalog.pg_namespace as d
                 where d.nspname = 'dispatch'
             )
         )

@@ -56,7 +56,7 @@ from (
     ('public.unblock_mechanic', '5f268592a6d32182151ef8b2456c7a32', '{}'),
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
-    ('dispatch.ask_deferred', '4a90f8fbc3db4d9193b117d2343d8df0', '{}'),
+    ('dispatch.ask_deferred', 'adec0ad5af7d6b1e6e88194dfa497f26', '{}'),
     ('dispatch.bind_requests', '253790dd6bf53652f50d71317b958651', '{}'),
     ('dispatch.claim_to_be', '17bfcd54652b0cf428d59c83e0f11369', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
@@ -64,7 +64,7 @@ from (
     ('dispatch.payment_keys', 'e1faeccc9196f8ed2c568e4acb298e76', '{}'),
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
-    ('dispatch.shown_request', '52f52015ded7186b703296a796311d03', '{}'),
+    ('dispatch.shown_request', 'a76b6f2b218fdd4252b7c78da70fd7fb', '{}'),
     (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
         '{quote_all_identifiers=off}'
@@ -122,7 +122,7 @@ from (
     ('dispatch.scrub_stripe_events', 'a10d9028028e0475ce81ec9a9e34327f', '{}'),
     ('dispatch.scrubbed_event', '6dcafec2209cd555d00efbfc6def5ad6', '{}'),
     ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),
-    ('dispatch.set_favorites_priority', '6292eea9389c0c99666420e87445e775', '{}'),
+    ('dispatch.set_favorites_priority', 'e5fc8e876ab0c7ab7ec847512c9ead11', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', '31e1a481d8a4ff34f675a72f44d96f3b', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),

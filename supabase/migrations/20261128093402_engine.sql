@@ -1058,17 +1058,33 @@ declare
     v_names text := 'all';
 begin
     -- What is asked here runs as the owner. A session may have tables with triggers of its own making,
-    -- as temporary ones: then only those of the owner's tables are asked. (By name, also where they are
-    -- all: at REPEATABLE READ no query sees what another session has just made.)
+    -- as temporary ones: then only what is the owner's is asked, or the marketplace's, whose triggers
+    -- run as the owner anyway; and no name that another's table in that schema has too, as both would
+    -- be asked. (By name, also where they are all: at REPEATABLE READ no query sees what another
+    -- session has just made.)
     if not dispatch.governs_all() or pg_my_temp_schema() <> 0 then
-        select string_agg(distinct format('%I.%I', n.nspname, k.conname), ', ')
-        into v_names
-        from pg_catalog.pg_constraint as k
-        inner join pg_catalog.pg_class as c on c.oid = k.conrelid
-        inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
-        where
-            k.condeferrable and pg_get_userbyid(c.relowner) = current_user
-            and n.nspname !~ '^pg_temp_';
+        select string_agg(d.name, ', ') into v_names
+        from (
+            select format('%I.%I', n.nspname, k.conname) as name
+            from pg_catalog.pg_constraint as k
+            inner join pg_catalog.pg_class as c on c.oid = k.conrelid
+            inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
+            where
+                k.condeferrable and n.nspname !~ '^pg_temp_'
+                and has_schema_privilege(n.oid, 'usage')
+            group by n.nspname, k.conname
+            having
+                bool_and(
+                    pg_get_userbyid(c.relowner) = current_user
+                    or c.relowner in (
+                        select t.relowner from pg_catalog.pg_class as t
+                        where
+                            t.oid in (
+                                'public.session_requests'::regclass, 'public.mechanics'::regclass
+                            )
+                    )
+                )
+        ) as d;
         if v_names is null then
             return;
         end if;
@@ -1783,6 +1799,7 @@ declare
         'priority_window_minutes', 'priority_notified_at', 'requested_brand', 'customer_city',
         'customer_country', 'is_urgent', 'customer_name', 'customer_email', 'notes'
     ];
+    v_hidden jsonb;
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between
     -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
@@ -1795,19 +1812,24 @@ begin
     elsif not has_table_privilege(v_role, 'public.session_requests', 'select') then
         -- A column of its own that it keeps from its clients is not theirs to see in an answer of
         -- ours either. (Where a domain wants a value, there is no null to put in its place.)
-        p_request := (
-            select
-                jsonb_populate_record(
-                    p_request, coalesce(jsonb_object_agg(a.attname, null), '{}')
-                )
+        for v_hidden in
+            select jsonb_object_agg(a.attname, null)
             from pg_catalog.pg_attribute as a
             inner join pg_catalog.pg_type as t on t.oid = a.atttypid
             where
                 a.attrelid = 'public.session_requests'::regclass
-                and a.attnum > 0 and not a.attisdropped and not t.typnotnull
+                and a.attnum > 0 and not a.attisdropped
                 and a.attname <> all(v_shown)
                 and not has_column_privilege(v_role, a.attrelid, a.attnum, 'select')
-        );
+            group by case when t.typtype = 'd' then a.attnum end
+        loop
+            begin
+                p_request := jsonb_populate_record(p_request, v_hidden);
+            exception
+                -- Also by a CHECK, or by the domain that it is made of.
+                when others then null;
+            end;
+        end loop;
     end if;
     return p_request;
 end;

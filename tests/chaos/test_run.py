@@ -281,8 +281,8 @@ BROKEN = {
     "a flag that forgets the open windows": Broken(
         "each_window_is_announced",
         "dispatch.set_favorites_priority",
-        "while dispatch.sweep(10000) > 0",
-        "while false",
+        "exit when dispatch.sweep(10000) = 0;",
+        "exit;",
         also=NO_LOOP,
         fault=turn_the_flag_on_many,
     ),

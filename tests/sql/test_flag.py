@@ -1,5 +1,6 @@
 """The flag: off is the platform's behaviour, event by event; turning it reaches all at once."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -197,3 +198,37 @@ def test_what_was_open_to_all_is_not_reserved_again(db: Database) -> None:
             db.wait_until_blocked(operator)
         turned.result()
     assert db.log(request) == ["priority_request", "new_request:flag_off"]
+
+
+def test_it_is_turned_off_however_fast_they_book(db: Database) -> None:
+    """Until that is committed the others' bookings have windows, which it does not wait for."""
+    customer, favourite = db.make_customer(), db.make_mechanic()
+    db.sql(
+        "create function public.slowly() returns trigger language plpgsql"
+        " as $$ begin perform pg_sleep(0.05); return null; end $$;"
+        "create trigger slowly after update on public.session_requests"
+        " for each row execute function public.slowly()"
+    )
+    backend = db.connect(role="service_role")
+    over = threading.Event()
+
+    def book() -> None:
+        while not over.is_set():
+            rpc(backend, "process_stripe_event", event=checkout(customer, favourite))
+
+    with ThreadPoolExecutor() as pool:
+        booking = pool.submit(book)
+        try:
+            while not db.sql("select id from session_requests limit 1"):
+                pass
+            db.sql("set statement_timeout = '4s'")
+            db.sql(SET, False)
+        finally:
+            over.set()
+        booking.result()
+    # What came meanwhile is open to all, and told by the next sweep.
+    db.sql("drop trigger slowly on public.session_requests")
+    db.sweep()
+    requests = [str(row["id"]) for row in db.sql("select id from session_requests")]
+    for request in requests:
+        assert db.log(request)[-1] in ("new_request", "new_request:flag_off")

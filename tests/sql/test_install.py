@@ -1476,18 +1476,24 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             (LATE.format("insert"), {"order of the triggers"}),
             (LATE.format("insert or update of status"), {"order of the triggers"}),
             (LATE.format("update").replace("zzzz", '"00_cancel"'), {"order of the triggers"}),
-            *(
-                (
-                    LATE.format(moment).replace("zzzz before", '"00_assign" after'),
-                    {"order of the triggers"},
-                )
-                for moment in ("insert", "update", "delete")
-            ),
-            # These do not come between.
+            # These do not come between, by what they do or by when.
+            (LATE.format("insert").replace("zzzz before", '"00_audit" after'), set[str]()),
             (LATE.format("delete"), set[str]()),
             (LATE.format("insert").replace("before", "after"), set[str]()),
             (LATE.format("insert").replace("zzzz", '"00_cancel"'), set[str]()),
             (LATE.format("update").replace("zzzz", "zzz"), set[str]()),
+        )
+    ),
+    *(
+        (
+            f"{THEIRS.replace('begin', f'begin {write};')};"
+            f""" {LATE.format(moment).replace("zzzz before", '"00_assign" after')}""",
+            {"order of the triggers"},
+        )
+        for moment, write in (
+            ("insert", "update session_requests set status = status where id = new.id"),
+            ("update", 'insert into "public"."session_requests" default values'),
+            ("delete", "delete\n from only public.session_requests"),
         )
     ),
     *(
@@ -1897,6 +1903,22 @@ def test_verify_says_which_view_is_another(theirs: str) -> None:
     elsewhere = 'comment on view dispatch.exclusions is \'No. {"body": "0", "server": 14}\''
     found = verify(theirs, elsewhere)
     assert "views as they were made" in passed(found) and "NOTE: not compared" in found.stdout
+
+
+def test_verify_tells_of_a_trigger_that_only_audits(theirs: str) -> None:
+    """It may come before ours, unless what it calls writes the request again."""
+    audit = THEIRS.replace("begin", "begin insert into session_requests_audit values (new.id);")
+    found = verify(
+        theirs, audit + "; " + LATE.format("insert").replace("zzzz before", '"00_audit" after')
+    )
+    assert "order of the triggers" in passed(found)
+    assert "NOTE: if what it calls writes to session_requests, rename 00_audit" in found.stdout
+
+
+def test_verify_says_what_is_wrong_to_an_owner_whose_name_wants_quotes(theirs: str) -> None:
+    renamed = 'create role "Shop-""Owner"; alter schema dispatch owner to "Shop-""Owner"'
+    found = verify(theirs, renamed)
+    assert failed(found) and 'to "Shop-""Owner"' in found.stdout
 
 
 def test_verify_passes_without_realtime(cluster: Cluster) -> None:

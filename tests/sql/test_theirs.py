@@ -276,8 +276,14 @@ def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Thei
     # A domain of theirs that wants a value has it. (None comes where rows are kept whole.)
     has_domain = theirs.shape.name != "grown"
     if has_domain:
-        theirs.db.sql("create domain word as text default 'a word' not null")
-        theirs.db.sql("alter table session_requests add said word")
+        theirs.db.sql(
+            "create domain word as text default 'a word' not null;"
+            "create domain of_word as word default 'a word';"
+            "create domain checked as text default 'a word' check (value is not null);"
+            "create domain any_word as text default 'a word';"
+            "alter table session_requests add said word, add of_said of_word, add checked checked,"
+            " add any_said any_word"
+        )
     theirs.db.sql("revoke all on session_requests from authenticated")
     theirs.db.sql("grant select (id, shown) on session_requests to authenticated")
     customer = theirs.db.connect(theirs.customer)
@@ -286,7 +292,9 @@ def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Thei
         told = rpc(who, function, **asked)
         assert told["id"] and told["status"] and told["shown"] == "for all"
         assert told["margin"] is None and told["figures"] is None
-        assert told.get("said") == ("a word" if has_domain else None)
+        for name in ("said", "of_said", "checked"):
+            assert told.get(name) == ("a word" if has_domain else None)
+        assert told.get("any_said") is None
 
     request = theirs.book()
     answer(customer, "broadcast_session_request_now", request_id=request)
@@ -1344,6 +1352,8 @@ def test_what_another_role_defers_is_not_run_as_the_owner(theirs: Theirs) -> Non
         "create schema mine; grant usage, create on schema mine to authenticated;"
         "create table ran (as_role text); grant insert on ran to public"
     )
+    # Nor if it has the name of what is asked.
+    theirs.db.sql("create table mine.owners (id integer constraint run unique deferrable)")
     mechanic = theirs.as_(theirs.favourite)
     mechanic.execute(
         "create table mine.own ();"
@@ -1359,6 +1369,33 @@ def test_what_another_role_defers_is_not_run_as_the_owner(theirs: Theirs) -> Non
     assert theirs.db.value("select array_agg(as_role) from ran") == ["authenticated"]
 
 
+def test_what_waits_is_asked_where_the_tables_are_a_groups(theirs: Theirs) -> None:
+    """Of which whoever installed is a member."""
+    superuser = theirs.db.superuser()
+    superuser.execute("create role their_group; grant their_group to postgres")
+    try:
+        superuser.execute(
+            "grant all on schema public to their_group;"
+            "alter table session_requests owner to their_group;"
+            "create function refuse() returns trigger language plpgsql"
+            " as $$ begin raise exception 'of %', new.customer_id; end $$"
+        )
+        request, other = theirs.book(), theirs.book()
+        superuser.execute(
+            "create constraint trigger refuse after insert or update on session_requests"
+            " deferrable initially deferred for each row execute function refuse()"
+        )
+        event = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
+        assert rpc(theirs.backend, "process_stripe_event", event=event)["outcome"] == "error"
+        with refused("PT409", "request_not_pending"):
+            rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+        theirs.sweep(11)
+        assert theirs.db.log(other)[:2] == ["priority_request", "new_request:window_ended"]
+    finally:
+        superuser.execute("reassign owned by their_group to postgres; drop owned by their_group")
+        superuser.execute("drop role their_group")
+
+
 def test_an_owner_whose_name_wants_quotes(theirs: Theirs) -> None:
     """Whose deferred triggers are asked as anybody's."""
     superuser = theirs.db.superuser()
@@ -1367,7 +1404,10 @@ def test_an_owner_whose_name_wants_quotes(theirs: Theirs) -> None:
         'grant usage on schema dispatch to "Their-Owner";'
         "grant execute on function dispatch.ask_deferred(), dispatch.governs_all()"
         ' to "Their-Owner";'
-        'create schema own authorization "Their-Owner"'
+        'create schema own authorization "Their-Owner";'
+        # What stands where its owner may not look is not asked.
+        "create schema hidden; create table hidden.rows (id integer primary key deferrable);"
+        'alter table hidden.rows owner to "Their-Owner"'
     )
     try:
         superuser.execute(
