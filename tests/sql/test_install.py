@@ -1124,7 +1124,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             without("dispatch.as_request(session_requests)", "window_minutes"),
             without("dispatch.assign_request(uuid, uuid)", "pending"),
             without("dispatch.unassign_request(uuid)", "mechanic_id"),
-            without("dispatch.is_open_to(uuid, uuid)", "p_request_id"),
+            without("dispatch.is_open_to(uuid, uuid)", "claim_to_be"),
             "comment on function dispatch.assign_request is null",
             "alter function dispatch.next_event_id strict",
             "alter function dispatch.deliver_events set role = 'anon'",
