@@ -1516,10 +1516,10 @@ begin
     if v_open_to is not null then
         v_says := v_says || jsonb_build_object('open_to', 'by policies: ' || v_word);
         v_questions := v_questions || format(
-            'Whom are requests for that nobody is preferred for any more? Policies show them to '
-            'some mechanics alone: %s. Taken: as these say, also what the RPCs list and let a '
-            'mechanic accept. If mechanics come by requests past the policies (a server that '
-            'reads with the service role), let dispatch.open_to() be ''true''.',
+            'Who may take a request that is not reserved any more? Policies show such requests to '
+            'some mechanics alone: %s. Taken: the RPCs, too, list them and give them to these '
+            'alone. If mechanics come by requests past the policies (a server that reads with the '
+            'service role), let dispatch.open_to() be ''true''.',
             v_word
         );
     end if;
