@@ -1421,10 +1421,11 @@ begin
 
     -- Policies that read more of a request than whose it is, what became of it and when show it to
     -- some mechanics alone. (One that compares its customer or its mechanic with the caller, and has
-    -- nothing in its place, is theirs.) All of their command are copied, as they are asked together: any of the permissive
-    -- ones, each of the restrictive ones.
+    -- nothing in its place, is theirs.) All of their command are copied, as they are asked together:
+    -- any of the permissive ones, each of the restrictive ones.
     with policies as (
         select
+            p.oid,
             p.polname,
             p.polpermissive,
             c.command,
@@ -1511,16 +1512,30 @@ begin
                     )
                 )
             from narrow as n
+        ),
+        -- As what runs the RPCs sees them. (What a function looks up its text may not say.)
+        (
+            select string_agg(distinct r.oid::regclass::text, ', ')
+            from policies as p
+            inner join pg_catalog.pg_depend as d
+                on d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = p.oid
+            inner join pg_catalog.pg_class as r
+                on
+                    d.refclassid = 'pg_catalog.pg_class'::regclass and r.oid = d.refobjid
+                    and r.relrowsecurity and r.oid <> to_regclass('public.session_requests')
+            where p.command in (select n.command from narrow as n)
         )
-    into v_open_to, v_word;
+    into v_open_to, v_word, v_by;
     if v_open_to is not null then
         v_says := v_says || jsonb_build_object('open_to', 'by policies: ' || v_word);
         v_questions := v_questions || format(
             'Who may take a request that is not reserved any more? Policies show such requests to '
             'some mechanics alone: %s. Taken: the RPCs, too, list them and give them to these '
             'alone. If mechanics come by requests past the policies (a server that reads with the '
-            'service role), let dispatch.open_to() be ''true''.',
-            v_word
+            'service role), let dispatch.open_to() be ''true''.%s',
+            v_word,
+            ' What they look up in ' || v_by || ' is looked up past the policies of that: if these '
+            'decide, say it in dispatch.open_to().'
         );
     end if;
 

@@ -498,6 +498,12 @@ def test_a_request_is_open_to_whom_policies_show_it(
     open_to = constants(empty_db)["open_to"]
     assert (condition in open_to) if condition else open_to == "true"
     empty_db.sql(f"select from session_requests where ({open_to}) is true")
+    assert not found.asks("is looked up past")
+    empty_db.sql(
+        "create policy looks on session_requests as restrictive for select using (plan_code in"
+        " (select p.slug from service_plans as p))"
+    )
+    assert found_in(empty_db).asks("looks, which read", "in public.service_plans is looked up past")
     empty_db.sql("alter table session_requests disable row level security")
     assert not found_in(empty_db).asks("some mechanics alone")
 
