@@ -1356,9 +1356,39 @@ begin
         'country', coalesce(v_x ->> 'country', 'null::text')
     );
     if v_x ->> 'display_name' = 'null::text' then
-        v_questions := v_questions || 'What is a mechanic called? No column was found that says '
-            'it. Taken: nothing, so that a banner has no name. Change display_name in '
-            'dispatch.mechanics.'::text;
+        -- Not taken: its policies may hide from customers what a banner would show.
+        select
+            format(
+                '(select p.%I from %s as p where p.%I = m.%I)',
+                (array_agg(n.attname order by w.number))[1], f.confrelid::regclass, y.attname, a.attname
+            )
+        into v_word
+        from pg_catalog.pg_constraint as f
+        inner join pg_catalog.pg_attribute as a
+            on a.attrelid = f.conrelid and array[a.attnum] = f.conkey
+        inner join pg_catalog.pg_attribute as y
+            on y.attrelid = f.confrelid and array[y.attnum] = f.confkey
+        inner join pg_catalog.pg_attribute as n on n.attrelid = f.confrelid and not n.attisdropped
+        inner join (
+            values (1, 'display_name'), (2, 'full_name'), (3, 'name'), (4, 'username'),
+            (5, 'first_name')
+        ) as w (number, name) on w.name = n.attname
+        where
+            f.contype = 'f' and f.conrelid = to_regclass('public.mechanics')
+            -- A person's, by the key of a user; not their workshop's.
+            and exists (
+                select from pg_catalog.pg_constraint as u
+                where
+                    u.contype = 'f' and u.conrelid = f.confrelid and u.conkey = f.confkey
+                    and u.confrelid = to_regclass('auth.users')
+            )
+        group by f.confrelid, y.attname, a.attname
+        limit 1;
+        v_questions := v_questions || concat(
+            'What is a mechanic called? No column was found that says it. Taken: nothing, so that '
+            'a banner has no name. Change display_name in dispatch.mechanics',
+            ', if customers may see this to ' || v_word, '.'
+        );
     end if;
 
     -- Who books. (That it can be a user's id is judged already.)

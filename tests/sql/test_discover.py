@@ -508,6 +508,26 @@ def test_a_request_is_open_to_whom_policies_show_it(
     assert not found_in(empty_db).asks("some mechanics alone")
 
 
+def test_a_name_that_a_profile_has_is_asked_and_not_taken(
+    empty_db: Database, tmp_path: Path
+) -> None:
+    """Its policies may hide it from customers."""
+    db = empty_db
+    db.sql(
+        'create table profiles (id uuid primary key references auth.users, "full_name" text);'
+        "create table workshops (id uuid primary key, name text)"
+    )
+    make(db, "garage", with_rows=False)
+    db.sql("alter table mechanics drop name cascade, add profile uuid references profiles")
+    db.sql("alter table mechanics add workshop uuid references workshops")
+    found = found_in(db)
+    name = "(select p.full_name from public.profiles as p where p.id = m.profile)"
+    assert found.asks("What is a mechanic called?", "if customers may see this to " + name)
+    assert "null::text as display_name" in found.text
+    bind(db, tmp_path, found.text.replace("null::text as display_name", f"{name} as display_name"))
+    assert db.sql("select display_name from dispatch.mechanics for share") == []
+
+
 def test_two_readings_are_asked(empty_db: Database, tmp_path: Path) -> None:
     db = empty_db
     make(db, "half_known", with_rows=False)
