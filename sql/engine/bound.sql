@@ -103,33 +103,35 @@ $$;
 
 -- What is SQL in a text is read when the engine is bound to it.
 do $$
+declare
+    v_text record;
+    v_condition text;
 begin
-    if to_regprocedure('dispatch.taken_off()') is not null then
-        execute 'select from public.session_requests as r where (' || dispatch.taken_off()
-            || ') is true limit 0';
-    end if;
-exception
-    when others then
-        insert into pg_temp.missing (what, remedy)
-        values (
-            'dispatch.taken_off() is no condition on a row r of session_requests: ' || sqlerrm,
-            'mend it in the binding'
-        );
-end;
-$$;
-do $$
-begin
-    if to_regprocedure('dispatch.open_to()') is not null then
-        execute 'select from public.session_requests where (' || dispatch.open_to()
-            || ') is true limit 0';
-    end if;
-exception
-    when others then
-        insert into pg_temp.missing (what, remedy)
-        values (
-            'dispatch.open_to() is no condition on a row of session_requests: ' || sqlerrm,
-            'mend it in the binding'
-        );
+    for v_text in
+        select *
+        from (
+            values ('taken_off', 'r', 'a row r of'), ('open_to', 'session_requests', 'a row of')
+        ) as w (name, alias, said)
+    loop
+        begin
+            execute format('select dispatch.%I()', v_text.name) into v_condition;
+            execute format(
+                'select from public.session_requests as %I where (%s) is true limit 0',
+                v_text.alias, v_condition
+            );
+        exception
+            when others then
+                -- (That there is no such function is told above.)
+                insert into pg_temp.missing (what, remedy)
+                select
+                    format(
+                        'dispatch.%s() is no condition on %s session_requests: %s',
+                        v_text.name, v_text.said, sqlerrm
+                    ),
+                    'mend it in the binding'
+                where to_regprocedure(format('dispatch.%I()', v_text.name)) is not null;
+        end;
+    end loop;
 end;
 $$;
 

@@ -471,6 +471,10 @@ UNBOUND = {
         "dispatch.taken_off() is no condition on a row r of session_requests: column r.gone_at does"
         " not exist: mend it in the binding"
     ),
+    "create or replace function dispatch.open_to() returns text language sql immutable"
+    " as 'select ''shop = 1''::text'": (
+        "dispatch.open_to() is no condition on a row of session_requests: column"
+    ),
     "create or replace function dispatch.approval_columns() returns text[] language sql immutable"
     " as 'select array[''application_status'', ''suspended_on'']'": (
         "dispatch.approval_columns() names suspended_on, which mechanics has not: mend it in the"
