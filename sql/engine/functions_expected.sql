@@ -122,7 +122,7 @@ from (
     ('dispatch.scrub_stripe_events', 'a10d9028028e0475ce81ec9a9e34327f', '{}'),
     ('dispatch.scrubbed_event', '6dcafec2209cd555d00efbfc6def5ad6', '{}'),
     ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),
-    ('dispatch.set_favorites_priority', 'e5fc8e876ab0c7ab7ec847512c9ead11', '{}'),
+    ('dispatch.set_favorites_priority', 'a9956efee7a6daa3079be3266a48fb77', '{}'),
     ('dispatch.set_max_open_sessions', 'afab1491e98056cf1344a9813dc5f698', '{}'),
     ('dispatch.unsettled_requests', '31e1a481d8a4ff34f675a72f44d96f3b', '{}'),
     ('dispatch.book_theirs', '1f44b22554dc4ceb4db1b7e512859b05', '{}'),

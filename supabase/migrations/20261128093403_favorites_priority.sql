@@ -619,8 +619,8 @@ begin
     if not enabled then
         -- Every open window is over now; say so to everyone. As many as there are at this moment: for
         -- the others the flag is on until the commit, and while they book there would be no end. What
-        -- they book meanwhile the next sweep finds.
-        select ceil(count(*) / 10000.0)::integer into v_rounds
+        -- they book meanwhile the next sweep finds. (Without any, what is due besides is done.)
+        select greatest(ceil(count(*) / 10000.0), 1)::integer into v_rounds
         from dispatch.pending_windows('infinity', null);
         for v_round in 1 .. v_rounds loop
             exit when dispatch.sweep(10000) = 0;

@@ -98,8 +98,13 @@ class Model:
         if self.is_blocked(mechanic, request.customer):
             return "request_not_found"
         self.settle()
-        is_shut = not self.is_over(request) if request.status == "pending" else request.ended_inside
-        if self.reserved_for(request) not in (None, mechanic) and is_shut:
+        if request.status == "pending":
+            is_shut = not self.is_over(request)
+            is_shut &= self.reserved_for(request) not in (None, mechanic)
+        else:
+            # What ended inside its window stays hidden, whatever became of flag and favourite.
+            is_shut = request.ended_inside and request.favourite != mechanic
+        if is_shut:
             return "request_not_found"
         if request.status in ("cancelled", "expired"):
             return f"request_{request.status}"

@@ -200,6 +200,13 @@ def test_what_was_open_to_all_is_not_reserved_again(db: Database) -> None:
     assert db.log(request) == ["priority_request", "new_request:flag_off"]
 
 
+def test_turned_off_without_a_window_it_does_what_is_due_besides(shared: Database) -> None:
+    request = shared.make_request(expires_at="2020-01-01Z")
+    shared.sql(SET, False)
+    assert shared.request(request)["status"] == "expired"
+    shared.sql(SET, True)
+
+
 def test_it_is_turned_off_however_fast_they_book(db: Database) -> None:
     """Until that is committed the others' bookings have windows, which it does not wait for."""
     customer, favourite = db.make_customer(), db.make_mechanic()
