@@ -1429,6 +1429,50 @@ begin
         );
     end if;
 
+    -- What a clock of theirs writes without a zone is the zone's that the database has.
+    if
+        timestamptz '2026-01-01Z' <> timestamptz '2026-01-01'
+        or timestamptz '2026-07-01Z' <> timestamptz '2026-07-01'
+    then
+        select string_agg(e.value ->> 'relation' || '.' || (e.value ->> 'name'), ', ')
+        into v_word
+        from jsonb_array_elements(v_columns) as e
+        where
+            e.value ->> 'base_type' = 'timestamp without time zone'
+            and (
+                (
+                    e.value ->> 'role' = 'requests'
+                    and e.value ->> 'name' in ('created_at', 'accepted_at', 'expires_at')
+                )
+                or (e.value ->> 'relation', e.value ->> 'name') in (
+                    (
+                        v_readings #>> '{last_seen_at,0,relation}',
+                        v_readings #>> '{last_seen_at,0,name}'
+                    ),
+                    (
+                        v_readings #>> '{favorited_at,0,relation}',
+                        v_readings #>> '{favorited_at,0,name}'
+                    )
+                )
+            )
+            and not exists (
+                select from pg_catalog.pg_attrdef as d
+                where
+                    d.adrelid = to_regclass(e.value ->> 'relation')
+                    and d.adnum = (e.value ->> 'attnum')::integer
+                    and pg_get_expr(d.adbin, d.adrelid) ~* '''utc'''
+            );
+        if v_word is not null then
+            v_questions := v_questions || format(
+                'Are the times in %s UTC''s? They have no time zone, and here now() writes those of '
+                '%s. Taken: they are UTC''s. If not, a request is taken to end hours too early or '
+                'too late, and perhaps nobody can accept one: let these columns be timestamptz '
+                'before you install.',
+                v_word, current_setting('timezone')
+            );
+        end if;
+    end if;
+
     select
         string_agg(
             format(
@@ -1450,16 +1494,61 @@ begin
     end if;
 
     -- Policies that read more of a request than whose it is, what became of it and when show it to
-    -- some mechanics alone. (One that compares its customer or its mechanic with the caller, and has
-    -- nothing in its place, is theirs.) All of their command are copied, as they are asked together:
-    -- any of the permissive ones, each of the restrictive ones.
-    with policies as (
+    -- some mechanics alone; and so do those that ask more of the caller than whether they are an
+    -- approved mechanic: a tier, a table of subscriptions, a claim of their token. (One that compares
+    -- its customer or its mechanic with the caller, and has nothing in its place, is theirs; and what
+    -- says nothing of the status is an administrator's.) All of their command are copied, as they are
+    -- asked together: any of the permissive ones, each of the restrictive ones. The reference
+    -- marketplace has a rule of its own.
+    with known as (
+        select
+            array_remove(
+                array[
+                    'id', v_readings #>> '{user_id,0,name}', v_readings #>> '{approval,0,name}',
+                    v_readings #>> '{is_online,0,name}', v_readings #>> '{last_seen_at,0,name}'
+                ],
+                null
+            ) || v_gone_names as names
+    ),
+
+    -- What the text of a function names besides: tables, columns of mechanics, other functions.
+    further as (
+        select c.relname::text as word
+        from pg_catalog.pg_class as c
+        where
+            c.relkind in ('r', 'p', 'v', 'm', 'f')
+            and c.oid <> to_regclass('public.mechanics')
+            and c.relnamespace::regnamespace::text
+            not in ('pg_catalog', 'information_schema', 'dispatch')
+        union
+        select a.attname::text
+        from pg_catalog.pg_attribute as a
+        cross join known as k
+        where
+            a.attrelid = to_regclass('public.mechanics') and a.attnum > 0
+            and a.attname::text <> all(k.names)
+        union
+        select f.proname::text
+        from pg_catalog.pg_proc as f
+        where
+            f.pronamespace::regnamespace::text
+            not in ('pg_catalog', 'information_schema', 'dispatch')
+            and (f.pronamespace::regnamespace::text, f.proname::text) not in (
+                ('auth', 'uid'), ('auth', 'role')
+            )
+    ),
+
+    policies as (
         select
             p.oid,
             p.polname,
             p.polpermissive,
             c.command,
-            pg_get_expr(p.polqual, p.polrelid) as condition,
+            -- Of whoever runs the RPCs it would say nothing of their callers.
+            regexp_replace(
+                pg_get_expr(p.polqual, p.polrelid),
+                '(^|[( ])CURRENT_(USER|ROLE)(?=$|[) ])', '\1''authenticated''::name', 'g'
+            ) as condition,
             array(
                 select a.attname::text
                 from pg_catalog.pg_depend as d
@@ -1481,8 +1570,58 @@ begin
                             e.value ->> 'relation' = 'public.session_requests'
                             and e.value ->> 'name' = a.attname
                     )
-                order by a.attname
-            ) as names
+                union
+                -- Of which no column is noted.
+                select 'the whole row'
+                where pg_get_expr(p.polqual, p.polrelid) ~ '\msession_requests\.\*'
+                order by 1
+            ) as names,
+            array(
+                select d.refobjid::regclass::text || '.' || a.attname
+                from pg_catalog.pg_depend as d
+                inner join pg_catalog.pg_attribute as a
+                    on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+                cross join known as k
+                where
+                    d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = p.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid <> p.polrelid
+                    and not (
+                        d.refobjid = to_regclass('public.mechanics')
+                        and a.attname::text = any(k.names)
+                    )
+                union
+                select d.refobjid::regproc::text
+                from pg_catalog.pg_depend as d
+                inner join pg_catalog.pg_proc as f on f.oid = d.refobjid
+                where
+                    d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = p.oid
+                    and d.refclassid = 'pg_catalog.pg_proc'::regclass
+                    and d.refobjid::regproc::text not in ('auth.uid', 'auth.role')
+                    and (
+                        f.pronamespace = to_regnamespace('auth')
+                        or exists (
+                            select
+                            from
+                                regexp_split_to_table(
+                                    lower(coalesce(pg_get_function_sqlbody(f.oid), f.prosrc)),
+                                    '\W+'
+                                ) as t (word)
+                            inner join further as r on lower(r.word) = t.word
+                            where r.word <> f.proname
+                        )
+                    )
+                order by 1
+            ) as looks,
+            exists (
+                select from pg_catalog.pg_depend as d
+                inner join pg_catalog.pg_attribute as a
+                    on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+                where
+                    d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = p.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid = p.polrelid and a.attname = 'status'
+            ) as is_of_status
         from pg_catalog.pg_policy as p
         inner join pg_catalog.pg_class as t on t.oid = p.polrelid and t.relrowsecurity
         inner join (values (1, 'r'), (2, 'w')) as c (command, letter)
@@ -1491,6 +1630,7 @@ begin
             p.polrelid = to_regclass('public.session_requests')
             and p.polqual is not null
             and p.polname <> 'dispatch_reserved'
+            and not v_ours
             and exists (
                 select from unnest(p.polroles) as o (role)
                 where
@@ -1503,11 +1643,23 @@ begin
         select p.*
         from policies as p
         where
-            p.names <> '{}'
+            (
+                p.names <> '{}'
+                or (
+                    p.looks <> '{}'
+                    and (p.is_of_status or not p.polpermissive)
+                    and exists (
+                        select from policies as o
+                        where o.command = p.command and o.polpermissive and o.is_of_status
+                    )
+                )
+            )
+            -- (A column of another table has that before its name.)
             and (
                 p.condition
-                !~ '\m(customer_id|mechanic_id) = (auth\.uid\(\)|\( SELECT auth\.uid\(\))'
-                or p.condition ~ '\mOR\M'
+                !~ ('(^|[( ])(customer_id =|mechanic_id (=|IN \())'
+                    '|auth\.uid\(\)( AS uid\))? = (customer_id|mechanic_id)\M')
+                or p.condition ~ '\m(OR|CASE)\M|\(NOT '
             )
     ),
 
@@ -1538,7 +1690,7 @@ begin
                     || (
                         select string_agg(distinct r.name, ', ')
                         from narrow as m
-                        cross join unnest(m.names) as r (name)
+                        cross join unnest(m.names || m.looks) as r (name)
                     )
                 )
             from narrow as n
