@@ -241,6 +241,10 @@ FAULTS = {
     " rename to zzz_dispatch_guard": (
         "trigger zzz_dispatch_guard is the marketplace's own: alter trigger"
     ),
+    "create rule done as on update to session_requests where old.status = 'completed'"
+    " do instead nothing": (
+        'cannot perform UPDATE RETURNING on relation "session_requests": by its rule done: make'
+    ),
     "create schema dispatch; create table dispatch.vans ()": (
         "schema dispatch is somebody else's: rename it"
     ),
