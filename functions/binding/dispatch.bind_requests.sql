@@ -167,73 +167,6 @@ begin
     into v_of_row, v_of_view
     from columns as c;
 
-    execute 'create or replace view dispatch.requests as select ' || v_of_view
-        || ' from public.session_requests as r'
-        || case
-            when v_is_ours then ''
-            else ' inner join dispatch.windows as w on w.request_id = r.id'
-        end;
-    comment on view dispatch.requests is
-    'The requests that the engine governs, whatever columns the marketplace''s table has: all of '
-    'ours; of another''s those for which a priority window was opened. status and session_type '
-    'are text, mechanic_user_id is who took it, preferred_user_id the favourite, announced_at '
-    'when it was broadcast to everyone.';
-
-    execute format(
-        $f$
-create or replace function dispatch.as_request(r public.session_requests)
-returns dispatch.requests
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as %L
-        $f$,
-        format(E'\nbegin\n    return row(\n        %s\n    );\nend;\n', v_of_row)
-    );
-    comment on function dispatch.as_request(public.session_requests) is
-    'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
-
-    -- A policy asks for the caller. Of another user (whom a push goes to) it is asked as that one,
-    -- and what they were told to be is put back.
-    execute format(
-        $f$
-create or replace function dispatch.is_open_to(p_request_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, public, extensions, pg_temp
-as %L
-        $f$,
-        format(
-            E'\ndeclare\n'
-            '    v_claims constant text := current_setting(''request.jwt.claims'', true);\n'
-            '    v_sub constant text := current_setting(''request.jwt.claim.sub'', true);\n'
-            '    v_is_open boolean;\nbegin\n'
-            '    if auth.uid() is distinct from p_user_id then\n'
-            '        perform dispatch.claim_to_be(\n'
-            '            jsonb_build_object(''sub'', p_user_id, ''role'', ''authenticated'')::text,\n'
-            '            p_user_id::text\n'
-            '        );\n'
-            '    end if;\n'
-            '    v_is_open := exists (\n'
-            '        select from public.session_requests\n'
-            '        where session_requests.id = p_request_id and (%s) is true\n'
-            '    );\n'
-            '    perform dispatch.claim_to_be(v_claims, v_sub);\n'
-            '    return v_is_open;\n'
-            'exception\n'
-            '    -- Whoever a policy fails for is shown nothing by it.\n'
-            '    when others then return false;\n'
-            'end;\n',
-            dispatch.open_to()
-        )
-    );
-    comment on function dispatch.is_open_to(uuid, uuid) is
-    'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a '
-    'request that is pending and not reserved.';
-
     -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
     -- and most name no schema: so public and extensions are in it wherever the engine writes.)
     select
@@ -274,6 +207,76 @@ as %L
             and a.attgenerated = ''
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
+
+    -- What is made from here on an event trigger of theirs may log. (Types are named by the path that
+    -- there is, so those above are told with their schema.)
+    perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+    execute 'create or replace view dispatch.requests as select ' || v_of_view
+        || ' from public.session_requests as r'
+        || case
+            when v_is_ours then ''
+            else ' inner join dispatch.windows as w on w.request_id = r.id'
+        end;
+    comment on view dispatch.requests is
+    'The requests that the engine governs, whatever columns the marketplace''s table has: all of '
+    'ours; of another''s those for which a priority window was opened. status and session_type '
+    'are text, mechanic_user_id is who took it, preferred_user_id the favourite, announced_at '
+    'when it was broadcast to everyone.';
+
+    execute format(
+        $f$
+create or replace function dispatch.as_request(r public.session_requests)
+returns dispatch.requests
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(E'\nbegin\n    return row(\n        %s\n    );\nend;\n', v_of_row)
+    );
+    comment on function dispatch.as_request(public.session_requests) is
+    'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
+
+    -- A policy asks for the caller. Of another user (whom a push goes to) it is asked as that one,
+    -- and going back puts back whoever the caller claimed to be.
+    execute format(
+        $f$
+create or replace function dispatch.is_open_to(p_request_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as %L
+        $f$,
+        format(
+            E'\n#variable_conflict use_column\n'
+            'declare\n'
+            '    v_is_other constant boolean := dispatch.caller_id() is distinct from p_user_id;\n'
+            '    v_is_open boolean;\nbegin\n'
+            '    if v_is_other then\n'
+            '        perform dispatch.claim_to_be(is_open_to.p_user_id);\n'
+            '    end if;\n'
+            '    v_is_open := exists (\n'
+            '        select from public.session_requests\n'
+            '        where session_requests.id = is_open_to.p_request_id and (%s) is true\n'
+            '    );\n'
+            '    if v_is_other then\n'
+            '        raise sqlstate ''FP000'';\n'
+            '    end if;\n'
+            '    return v_is_open;\n'
+            'exception\n'
+            '    when sqlstate ''FP000'' then return v_is_open;\n'
+            '    -- Whoever a policy fails for is shown nothing by it.\n'
+            '    when others then return false;\n'
+            'end;\n',
+            dispatch.open_to()
+        )
+    );
+    comment on function dispatch.is_open_to(uuid, uuid) is
+    'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a '
+    'request that is pending and not reserved.';
 
     execute format(
         $f$
@@ -327,7 +330,14 @@ as %L
 
     v_accepted := coalesce(
         (
-            select ', accepted_at = %s'
+            select
+                ', accepted_at = %s'
+                -- As it is read.
+                || case
+                    when coalesce(nullif(x.typbasetype, 0), x.oid) = 'timestamp'::regtype
+                        then '::timestamptz at time zone ''UTC'''
+                    else ''
+                end
             from pg_catalog.pg_attribute as a
             inner join pg_catalog.pg_type as x on x.oid = a.atttypid
             where

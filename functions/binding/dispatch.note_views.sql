@@ -16,14 +16,16 @@ begin
         where c.relnamespace = 'dispatch'::regnamespace and c.relkind = 'v'
     loop
         if v_view.description !~ '\{"body": ' then
-            execute format(
-                'comment on view %s is %L',
-                v_view.oid::regclass,
+            perform dispatch.make_anew(
                 format(
-                    '%s {"body": "%s", "server": %s}',
-                    v_view.description,
-                    dispatch.view_fingerprint(v_view.oid),
-                    current_setting('server_version_num')::integer / 10000
+                    'comment on view %s is %L',
+                    v_view.oid::regclass,
+                    format(
+                        '%s {"body": "%s", "server": %s}',
+                        v_view.description,
+                        dispatch.view_fingerprint(v_view.oid),
+                        current_setting('server_version_num')::integer / 10000
+                    )
                 )
             );
         end if;

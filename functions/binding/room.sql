@@ -6,6 +6,7 @@
 \ir dispatch.claim_to_be.sql
 \ir dispatch.favorites_priority_enabled.sql
 \ir dispatch.is_approved_mechanic.sql
+\ir dispatch.make_anew.sql
 \ir dispatch.note_views.sql
 \ir dispatch.payment_keys.sql
 \ir dispatch.remember_presence.sql

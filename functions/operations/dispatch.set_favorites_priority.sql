@@ -28,10 +28,13 @@ begin
         -- The predicate is the setting: replacing it reaches every client's next statement. Immutable,
         -- so that it is folded into the plans of those that ask it, and none need call it: replaced,
         -- they are made anew in every session.
-        execute format(
-            'create or replace function dispatch.favorites_priority_enabled() returns boolean '
-            'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
-            format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
+        perform dispatch.make_anew(
+            format(
+                'create or replace function dispatch.favorites_priority_enabled() returns boolean '
+                'language plpgsql immutable security invoker '
+                'set search_path = pg_catalog, pg_temp as %L',
+                format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
+            )
         );
     end if;
     if not enabled then

@@ -23,10 +23,13 @@ begin
             '(https://push.example.com:8443).';
     end if;
     -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-    execute format(
-        'create or replace function dispatch.push_services() returns text[] '
-        'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
-        format(E'\nbegin\n    return %L::text[];\nend;\n', services)
+    perform dispatch.make_anew(
+        format(
+            'create or replace function dispatch.push_services() returns text[] '
+            'language plpgsql immutable security invoker '
+            'set search_path = pg_catalog, pg_temp as %L',
+            format(E'\nbegin\n    return %L::text[];\nend;\n', services)
+        )
     );
     return services;
 end;

@@ -97,6 +97,7 @@ declare
     v_booking text;
     v_argument record;
     v_fault text := '';
+    v_stopped text := 'no booking can be written';
 begin
     for v_argument in
         select p.prosrc, a.name, format_type(a.type, null) as type
@@ -111,6 +112,9 @@ begin
     end loop;
     if v_booking is not null then
         execute 'explain ' || v_booking;
+        v_stopped := 'no accept can be written';
+        execute 'explain update public.session_requests set status = status where false returning id';
+        v_stopped := 'no request is open to anybody, by dispatch.open_to()';
         execute 'explain select from public.session_requests where (' || dispatch.open_to()
             || ') is true';
         select
@@ -135,7 +139,7 @@ exception
     when undefined_function then perform set_config('favorites_priority.row_fault', '', true);
     when others then
         perform set_config(
-            'favorites_priority.row_fault', 'no booking can be written: ' || sqlerrm, true
+            'favorites_priority.row_fault', v_stopped || ': ' || sqlerrm, true
         );
 end;
 $$;
@@ -968,7 +972,7 @@ from (
         count(*) filter (where x.is_open) = 0,
         coalesce(
             'not pg_catalog, pg_temp: ' || string_agg(x.signature, ', ') filter (where x.is_open),
-            'pg_catalog, pg_temp, and in what writes to another''s table public and extensions '
+            'pg_catalog, pg_temp, and in what runs another''s triggers public and extensions '
             'between them'
         )
     from (
@@ -982,8 +986,8 @@ from (
                             p.proname in (
                                 'announce_window', 'ask_deferred', 'assign_request',
                                 'cancel_refunded', 'cancel_request', 'complete_request',
-                                'insert_request', 'is_open_to', 'live_on', 'put_back',
-                                'unassign_request'
+                                'insert_request', 'is_open_to', 'live_on', 'make_anew',
+                                'put_back', 'unassign_request'
                             ) then 'pg_catalog, public, extensions, pg_temp'
                         else 'pg_catalog, pg_temp'
                     end

@@ -28,3 +28,4 @@ $$;
 drop function if exists dispatch.wants_priority(text, uuid);
 drop function if exists dispatch.hear_events(bigint, uuid[], integer);
 drop function if exists dispatch.log_broadcast(dispatch.requests, text, timestamptz);
+drop function if exists dispatch.claim_to_be(text, text);

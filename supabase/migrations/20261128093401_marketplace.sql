@@ -224,6 +224,25 @@ where
         )
     );
 
+-- An accept needs the row that it wrote. A rule on UPDATE may keep it.
+do $$
+begin
+    execute 'explain update public.session_requests set status = status where false returning id';
+exception
+    when feature_not_supported then
+        insert into pg_temp.missing (what, remedy)
+        select
+            format('%s: by its rule %I', sqlerrm, r.rulename),
+            'make a trigger of it'
+        from pg_catalog.pg_rewrite as r
+        where
+            r.ev_class = 'public.session_requests'::regclass
+            and r.ev_type = '2' and r.is_instead;
+    -- What else is wrong with it is told above.
+    when others then null;
+end;
+$$;
+
 -- All at once, so that nobody mends one thing to be told of the next.
 do $$
 declare

@@ -227,6 +227,25 @@ where
         )
     );
 
+-- An accept needs the row that it wrote. A rule on UPDATE may keep it.
+do $$
+begin
+    execute 'explain update public.session_requests set status = status where false returning id';
+exception
+    when feature_not_supported then
+        insert into pg_temp.missing (what, remedy)
+        select
+            format('%s: by its rule %I', sqlerrm, r.rulename),
+            'make a trigger of it'
+        from pg_catalog.pg_rewrite as r
+        where
+            r.ev_class = 'public.session_requests'::regclass
+            and r.ev_type = '2' and r.is_instead;
+    -- What else is wrong with it is told above.
+    when others then null;
+end;
+$$;
+
 -- All at once, so that nobody mends one thing to be told of the next.
 do $$
 declare
@@ -1279,73 +1298,6 @@ begin
     into v_of_row, v_of_view
     from columns as c;
 
-    execute 'create or replace view dispatch.requests as select ' || v_of_view
-        || ' from public.session_requests as r'
-        || case
-            when v_is_ours then ''
-            else ' inner join dispatch.windows as w on w.request_id = r.id'
-        end;
-    comment on view dispatch.requests is
-    'The requests that the engine governs, whatever columns the marketplace''s table has: all of '
-    'ours; of another''s those for which a priority window was opened. status and session_type '
-    'are text, mechanic_user_id is who took it, preferred_user_id the favourite, announced_at '
-    'when it was broadcast to everyone.';
-
-    execute format(
-        $f$
-create or replace function dispatch.as_request(r public.session_requests)
-returns dispatch.requests
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, pg_temp
-as %L
-        $f$,
-        format(E'\nbegin\n    return row(\n        %s\n    );\nend;\n', v_of_row)
-    );
-    comment on function dispatch.as_request(public.session_requests) is
-    'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
-
-    -- A policy asks for the caller. Of another user (whom a push goes to) it is asked as that one,
-    -- and what they were told to be is put back.
-    execute format(
-        $f$
-create or replace function dispatch.is_open_to(p_request_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql
-stable
-security invoker
-set search_path = pg_catalog, public, extensions, pg_temp
-as %L
-        $f$,
-        format(
-            E'\ndeclare\n'
-            '    v_claims constant text := current_setting(''request.jwt.claims'', true);\n'
-            '    v_sub constant text := current_setting(''request.jwt.claim.sub'', true);\n'
-            '    v_is_open boolean;\nbegin\n'
-            '    if auth.uid() is distinct from p_user_id then\n'
-            '        perform dispatch.claim_to_be(\n'
-            '            jsonb_build_object(''sub'', p_user_id, ''role'', ''authenticated'')::text,\n'
-            '            p_user_id::text\n'
-            '        );\n'
-            '    end if;\n'
-            '    v_is_open := exists (\n'
-            '        select from public.session_requests\n'
-            '        where session_requests.id = p_request_id and (%s) is true\n'
-            '    );\n'
-            '    perform dispatch.claim_to_be(v_claims, v_sub);\n'
-            '    return v_is_open;\n'
-            'exception\n'
-            '    -- Whoever a policy fails for is shown nothing by it.\n'
-            '    when others then return false;\n'
-            'end;\n',
-            dispatch.open_to()
-        )
-    );
-    comment on function dispatch.is_open_to(uuid, uuid) is
-    'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a '
-    'request that is pending and not reserved.';
-
     -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
     -- and most name no schema: so public and extensions are in it wherever the engine writes.)
     select
@@ -1386,6 +1338,76 @@ as %L
             and a.attgenerated = ''
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
+
+    -- What is made from here on an event trigger of theirs may log. (Types are named by the path that
+    -- there is, so those above are told with their schema.)
+    perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+    execute 'create or replace view dispatch.requests as select ' || v_of_view
+        || ' from public.session_requests as r'
+        || case
+            when v_is_ours then ''
+            else ' inner join dispatch.windows as w on w.request_id = r.id'
+        end;
+    comment on view dispatch.requests is
+    'The requests that the engine governs, whatever columns the marketplace''s table has: all of '
+    'ours; of another''s those for which a priority window was opened. status and session_type '
+    'are text, mechanic_user_id is who took it, preferred_user_id the favourite, announced_at '
+    'when it was broadcast to everyone.';
+
+    execute format(
+        $f$
+create or replace function dispatch.as_request(r public.session_requests)
+returns dispatch.requests
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as %L
+        $f$,
+        format(E'\nbegin\n    return row(\n        %s\n    );\nend;\n', v_of_row)
+    );
+    comment on function dispatch.as_request(public.session_requests) is
+    'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
+
+    -- A policy asks for the caller. Of another user (whom a push goes to) it is asked as that one,
+    -- and going back puts back whoever the caller claimed to be.
+    execute format(
+        $f$
+create or replace function dispatch.is_open_to(p_request_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as %L
+        $f$,
+        format(
+            E'\n#variable_conflict use_column\n'
+            'declare\n'
+            '    v_is_other constant boolean := dispatch.caller_id() is distinct from p_user_id;\n'
+            '    v_is_open boolean;\nbegin\n'
+            '    if v_is_other then\n'
+            '        perform dispatch.claim_to_be(is_open_to.p_user_id);\n'
+            '    end if;\n'
+            '    v_is_open := exists (\n'
+            '        select from public.session_requests\n'
+            '        where session_requests.id = is_open_to.p_request_id and (%s) is true\n'
+            '    );\n'
+            '    if v_is_other then\n'
+            '        raise sqlstate ''FP000'';\n'
+            '    end if;\n'
+            '    return v_is_open;\n'
+            'exception\n'
+            '    when sqlstate ''FP000'' then return v_is_open;\n'
+            '    -- Whoever a policy fails for is shown nothing by it.\n'
+            '    when others then return false;\n'
+            'end;\n',
+            dispatch.open_to()
+        )
+    );
+    comment on function dispatch.is_open_to(uuid, uuid) is
+    'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a '
+    'request that is pending and not reserved.';
 
     execute format(
         $f$
@@ -1439,7 +1461,14 @@ as %L
 
     v_accepted := coalesce(
         (
-            select ', accepted_at = %s'
+            select
+                ', accepted_at = %s'
+                -- As it is read.
+                || case
+                    when coalesce(nullif(x.typbasetype, 0), x.oid) = 'timestamp'::regtype
+                        then '::timestamptz at time zone ''UTC'''
+                    else ''
+                end
             from pg_catalog.pg_attribute as a
             inner join pg_catalog.pg_type as x on x.oid = a.atttypid
             where
@@ -1595,23 +1624,52 @@ comment on function dispatch.bind_requests(boolean) is
 revoke all on function dispatch.bind_requests(boolean)
 from public, anon, authenticated, service_role;
 
--- Stable, though set_config is not: dispatch.is_open_to, for which it is, sets them back.
-create or replace function dispatch.claim_to_be(p_claims text, p_sub text)
+-- Stable, though set_config is not: dispatch.is_open_to, for which it is, goes back.
+create or replace function dispatch.claim_to_be(p_user_id uuid)
 returns void
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-    select
-        set_config('request.jwt.claims', p_claims, true),
-        set_config('request.jwt.claim.sub', p_sub, true)
+declare
+    -- Which columns there are is the platform's to say.
+    v_user jsonb;
+begin
+    select to_jsonb(u) into v_user from auth.users as u where u.id = p_user_id;
+    perform set_config('request.jwt.' || c.name, c.value, true)
+    from (
+        values
+        (
+            'claims',
+            jsonb_strip_nulls(
+                jsonb_build_object(
+                    'sub', p_user_id,
+                    'role', 'authenticated',
+                    'aud', 'authenticated',
+                    'email', v_user -> 'email',
+                    'phone', v_user -> 'phone',
+                    'app_metadata', v_user -> 'raw_app_meta_data',
+                    'user_metadata', v_user -> 'raw_user_meta_data',
+                    'is_anonymous', coalesce(v_user -> 'is_anonymous', 'false'),
+                    -- Whether they will have signed in with a second factor nobody knows.
+                    'aal', 'aal2'
+                )
+            )::text
+        ),
+        -- As older ones have it.
+        ('claim', null),
+        ('claim.sub', p_user_id::text),
+        ('claim.role', 'authenticated'),
+        ('claim.email', v_user ->> 'email')
+    ) as c (name, value);
+end;
 $$;
 
-comment on function dispatch.claim_to_be(text, text) is
-'Makes auth.uid() and auth.jwt() answer as for a token with these claims, of the user p_sub, for '
-'the rest of the transaction. Null: none.';
-revoke all on function dispatch.claim_to_be(text, text)
+comment on function dispatch.claim_to_be(uuid) is
+'Makes auth.uid(), auth.jwt() and the like answer as for a token of this user, as far as the '
+'account says what is in it, for the rest of the transaction.';
+revoke all on function dispatch.claim_to_be(uuid)
 from public, anon, authenticated, service_role;
 
 -- Off until the feature's setter replaces it, which then stays as it was turned; off again if what
@@ -1682,6 +1740,25 @@ comment on function dispatch.is_approved_mechanic(uuid) is
 revoke all on function dispatch.is_approved_mechanic(uuid)
 from public, anon, authenticated, service_role;
 
+-- Apart from what writes the statement, whose own names are looked up in pg_catalog alone.
+create or replace function dispatch.make_anew(p_statement text)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, public, extensions, pg_temp
+as $$
+begin
+    execute p_statement;
+end;
+$$;
+
+comment on function dispatch.make_anew(text) is
+'Runs a statement of the engine''s that makes a function or view of its own anew. An event trigger '
+'of the marketplace''s looks its names up as for a statement of theirs.';
+revoke all on function dispatch.make_anew(text)
+from public, anon, authenticated, service_role;
+
 -- Whatever makes a view of dispatch comments on it too, which takes the note of the one before off:
 -- what bears none was made just now.
 create or replace function dispatch.note_views()
@@ -1700,14 +1777,16 @@ begin
         where c.relnamespace = 'dispatch'::regnamespace and c.relkind = 'v'
     loop
         if v_view.description !~ '\{"body": ' then
-            execute format(
-                'comment on view %s is %L',
-                v_view.oid::regclass,
+            perform dispatch.make_anew(
                 format(
-                    '%s {"body": "%s", "server": %s}',
-                    v_view.description,
-                    dispatch.view_fingerprint(v_view.oid),
-                    current_setting('server_version_num')::integer / 10000
+                    'comment on view %s is %L',
+                    v_view.oid::regclass,
+                    format(
+                        '%s {"body": "%s", "server": %s}',
+                        v_view.description,
+                        dispatch.view_fingerprint(v_view.oid),
+                        current_setting('server_version_num')::integer / 10000
+                    )
                 )
             );
         end if;
@@ -7634,10 +7713,13 @@ begin
             '(https://push.example.com:8443).';
     end if;
     -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-    execute format(
-        'create or replace function dispatch.push_services() returns text[] '
-        'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
-        format(E'\nbegin\n    return %L::text[];\nend;\n', services)
+    perform dispatch.make_anew(
+        format(
+            'create or replace function dispatch.push_services() returns text[] '
+            'language plpgsql immutable security invoker '
+            'set search_path = pg_catalog, pg_temp as %L',
+            format(E'\nbegin\n    return %L::text[];\nend;\n', services)
+        )
     );
     return services;
 end;
@@ -10013,10 +10095,13 @@ begin
             hint = 'Pass its id, acct_..., or null for any.';
     end if;
     -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-    execute format(
-        'create or replace function dispatch.expected_stripe_event() returns jsonb '
-        'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
-        format(E'\nbegin\n    return %L::jsonb;\nend;\n', v_expected)
+    perform dispatch.make_anew(
+        format(
+            'create or replace function dispatch.expected_stripe_event() returns jsonb '
+            'language plpgsql immutable security invoker '
+            'set search_path = pg_catalog, pg_temp as %L',
+            format(E'\nbegin\n    return %L::jsonb;\nend;\n', v_expected)
+        )
     );
     return v_expected;
 end;
@@ -11477,11 +11562,13 @@ begin
         foreach v_is_set in array '{false,true}'::boolean[] loop
             if v_is_set then
                 -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-                execute format(
-                    'create or replace function dispatch.max_open_sessions() returns integer '
-                    'language plpgsql immutable security invoker '
-                    'set search_path = pg_catalog, pg_temp as %L',
-                    format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
+                perform dispatch.make_anew(
+                    format(
+                        'create or replace function dispatch.max_open_sessions() returns integer '
+                        'language plpgsql immutable security invoker '
+                        'set search_path = pg_catalog, pg_temp as %L',
+                        format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
+                    )
                 );
             else
                 -- Whose turn came until now was so by the limit that there was.
@@ -11677,6 +11764,7 @@ $$;
 drop function if exists dispatch.wants_priority(text, uuid);
 drop function if exists dispatch.hear_events(bigint, uuid[], integer);
 drop function if exists dispatch.log_broadcast(dispatch.requests, text, timestamptz);
+drop function if exists dispatch.claim_to_be(text, text);
 
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)

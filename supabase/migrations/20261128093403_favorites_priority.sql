@@ -225,6 +225,25 @@ where
         )
     );
 
+-- An accept needs the row that it wrote. A rule on UPDATE may keep it.
+do $$
+begin
+    execute 'explain update public.session_requests set status = status where false returning id';
+exception
+    when feature_not_supported then
+        insert into pg_temp.missing (what, remedy)
+        select
+            format('%s: by its rule %I', sqlerrm, r.rulename),
+            'make a trigger of it'
+        from pg_catalog.pg_rewrite as r
+        where
+            r.ev_class = 'public.session_requests'::regclass
+            and r.ev_type = '2' and r.is_instead;
+    -- What else is wrong with it is told above.
+    when others then null;
+end;
+$$;
+
 -- What the feature needs of the engine, and that columns of its names will do.
 insert into pg_temp.missing (what, remedy)
 select 'the engine is not installed', 'run sql/engine/up.sql, or push its migration'
@@ -610,10 +629,13 @@ begin
         -- The predicate is the setting: replacing it reaches every client's next statement. Immutable,
         -- so that it is folded into the plans of those that ask it, and none need call it: replaced,
         -- they are made anew in every session.
-        execute format(
-            'create or replace function dispatch.favorites_priority_enabled() returns boolean '
-            'language plpgsql immutable security invoker set search_path = pg_catalog, pg_temp as %L',
-            format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
+        perform dispatch.make_anew(
+            format(
+                'create or replace function dispatch.favorites_priority_enabled() returns boolean '
+                'language plpgsql immutable security invoker '
+                'set search_path = pg_catalog, pg_temp as %L',
+                format(E'\nbegin\n    return %s;\nend;\n', enabled::text)
+            )
         );
     end if;
     if not enabled then

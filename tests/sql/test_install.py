@@ -2073,7 +2073,8 @@ def test_a_file_holds_one_function_with_its_comment_and_grants(path: Path) -> No
     )
 
 
-# Their triggers run with the search_path of what writes.
+# Their triggers run with the search_path of what writes, and event triggers with that of what makes
+# a function anew.
 WRITES_TO_THEIRS = {
     "announce_window",
     "ask_deferred",
@@ -2084,6 +2085,7 @@ WRITES_TO_THEIRS = {
     "insert_request",
     "is_open_to",
     "live_on",
+    "make_anew",
     "put_back",
     "unassign_request",
 }

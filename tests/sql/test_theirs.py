@@ -1080,6 +1080,13 @@ def test_a_rule_of_theirs_is_no_obstacle(theirs: Theirs) -> None:
     other = theirs.book()
     assert theirs.sweep(11) == 1
     assert theirs.db.log(other) == ["priority_request", "new_request:window_ended"]
+    # But one by which no row that was written can be returned.
+    theirs.db.sql(
+        "create rule done as on update to session_requests where old.status = 'completed'"
+        " do instead nothing"
+    )
+    with pytest.raises(RuntimeError, match="verify failed: columns of session_requests"):
+        run_psql(theirs.db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
 
 
 def test_a_booking_that_is_given_another_id_is_none(theirs: Theirs) -> None:
@@ -1720,10 +1727,89 @@ def test_what_their_policies_show_to_some_mechanics_alone(cluster: Cluster, poli
         assert theirs.listed(staff) == [request]
         db.sql("alter table session_requests rename shop to workshop")
         assert theirs.listed(staff) == []
+        with pytest.raises(RuntimeError, match="verify failed: columns of session_requests"):
+            run_psql(db.dsn(), "-f", str(ROOT / "sql/favorites_priority/verify.sql"))
         # A binding of before has no such rule, and is one.
         db.sql("drop function dispatch.open_to()")
         install(db.dsn(), ENGINE)
         assert set(theirs.listed(theirs.other)) == {request}
+
+
+def test_what_a_policy_reads_of_a_token_their_account_says(cluster: Cluster) -> None:
+    """For whoever is not the caller, as a push is addressed to them."""
+    garage = SHAPES[0]
+    with fresh_database(cluster, "template1") as db:
+        db.sql(garage.schema())
+        db.sql(garage.plans)
+        db.sql(
+            "alter table session_requests add shop text, alter accepted_at type timestamp;"
+            "drop policy mechanics_read_what_is_pending on session_requests;"
+            "create policy shops on session_requests for select using (status = 'pending'"
+            " and shop = auth.jwt() -> 'app_metadata' ->> 'shop' and auth.email() like '%@shop'"
+            " and auth.role() = 'authenticated');"
+            "create policy mfa on session_requests as restrictive to authenticated"
+            " using (auth.jwt() ->> 'aal' = 'aal2')"
+        )
+        install_on_theirs(db.dsn())
+        db.sql("select dispatch.set_favorites_priority(true)")
+        theirs = Theirs(db, garage)
+        staff = theirs.mechanic()
+        db.sql(
+            """update auth.users set email = 'mia@shop', raw_app_meta_data = '{"shop": "north"}'"""
+            " where id = %s",
+            staff.user,
+        )
+        request = theirs.book(shop="north")
+        assert theirs.sweep(11) == 1
+        query = "select mechanic_id::text from dispatch.choose_recipients(%s)"
+        assert rows(db.owner, query, request) == [{"mechanic_id": staff.id}]
+        # Whoever asks may be anybody, in the older form too, and stays so.
+        claimed = {"claims": "none", "claim": "{}", "claim.sub": "f", "claim.role": "service_role"}
+        with db.owner.transaction():
+            for name, text in claimed.items():
+                value(db.owner, "select set_config(%s, %s, true)", f"request.jwt.{name}", text)
+            assert rows(db.owner, query, request) == [{"mechanic_id": staff.id}]
+            for name, text in claimed.items():
+                assert value(db.owner, "select current_setting(%s)", f"request.jwt.{name}") == text
+        claims: dict[str, Any] = {"app_metadata": {"shop": "north"}, "email": "mia@shop"}
+        without, with_both = (db.connect(staff.user, aal=aal, **claims) for aal in ("aal1", "aal2"))
+        assert rpc(without, "list_open_session_requests") == []
+        (listed,) = rpc(with_both, "list_open_session_requests")
+        assert listed["request_id"] == request
+        # A time without a zone is UTC's, wherever it is written.
+        with_both.execute("set timezone = 'Asia/Tokyo'")
+        assert rpc(with_both, "accept_session_request", request_id=request)
+        lately = "select now() at time zone 'UTC' - accepted_at < '1 minute' from session_requests"
+        assert db.value(lately)
+        assert rpc(with_both, "release_session_request", request_id=request)
+        assert db.value("select accepted_at is null from session_requests")
+
+
+def test_an_event_trigger_that_names_no_schema(cluster: Cluster) -> None:
+    """As most are written: what the engine's own settings make anew is logged as anything else."""
+    garage = SHAPES[0]
+    with fresh_database(cluster, "template1") as db:
+        db.sql(garage.schema())
+        db.superuser().execute(
+            "create table made (what text); create function note_made() returns event_trigger"
+            " language plpgsql security definer as $$ begin insert into made"
+            " select object_identity from pg_event_trigger_ddl_commands(); end $$;"
+            "create event trigger note_made on ddl_command_end execute function note_made();"
+            "grant select, delete on made to postgres"
+        )
+        before = dump(db)
+        install_on_theirs(db.dsn())
+        for setting, made in {
+            "set_favorites_priority(true)": "favorites_priority_enabled()",
+            "set_max_open_sessions(3)": "max_open_sessions()",
+            "expect_stripe(true)": "expected_stripe_event()",
+            "set_push_services('{push.example.com}')": "push_services()",
+        }.items():
+            db.sql("delete from made")
+            db.sql(f"select dispatch.{setting}")
+            assert db.value("select what from made") == f"dispatch.{made}"
+        install(db.dsn(), DOWN, ENGINE_DOWN)
+        assert dump(db) == before
 
 
 def test_a_booking_that_a_key_of_theirs_keeps_out_leaves_no_more_than_is_said(
