@@ -13,6 +13,7 @@ from tests.dashboard.conftest import KEEP_SENT, Stage, in_firefox_too, sent, wai
 from tests.database import eventually
 
 WAITING = "Waiting for Frank Öberg"
+LEFT_OF_TEN = r"\b(10:00|[5-9]:\d\d)"  # soon after the booking, on a slow machine too
 # The list may be read a moment before the event that says why.
 LEFT = re.compile("no longer open|Another mechanic has taken|has been withdrawn")
 
@@ -155,7 +156,7 @@ def test_paid_booking_from_the_favourite_s_card_to_the_end_of_the_session(
     expect(headline(page)).to_have_text(WAITING)
     expect(steps(page)).to_contain_text(["Told first: Frank Öberg"])
     expect(page.get_by_role("timer", name="left for Frank Öberg")).to_contain_text(
-        re.compile(r"(10:00|9:\d\d)")
+        re.compile(LEFT_OF_TEN)
     )
     assert paid_metadata(stage, page) == stage.world.metadata(stage.carla, stage.frank)
     expect(offer(frank)).to_contain_text("You first, for ")

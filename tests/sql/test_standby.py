@@ -47,7 +47,7 @@ def replica(shared: Database, standby: Cluster) -> Iterator[Database]:
 
 def catch_up(shared: Database, replica: Database) -> None:
     written = shared.value("select pg_current_wal_lsn()")
-    eventually(lambda: replica.value("select pg_last_wal_replay_lsn() >= %s", written), 60)
+    eventually(lambda: replica.value("select pg_last_wal_replay_lsn() >= %s", written))
 
 
 def test_every_rpc(shared: Database, replica: Database) -> None:

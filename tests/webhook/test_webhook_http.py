@@ -382,25 +382,26 @@ def test_away_and_back(
         refused(post(proxied, "[]"), 400, "invalid_event")
         assert not requests_of(session_id(paid))
         proxy.open()
-        eventually(lambda: proxied.get("/healthz").status_code == 200, 30)
+        eventually(lambda: proxied.get("/healthz").status_code == 200)
         assert proxied.get("/healthz").json == {"status": "ok"}
         assert outcome(post(proxied, paid)) == CREATED
         paid = checkout(metadata)
 
 
 def test_restart_costs_no_event(
-    proxy: Proxy, proxied: FlaskClient, metadata: Metadata, blocked: Blocked
+    proxy: Proxy, webhook_dsn: str, metadata: Metadata, blocked: Blocked
 ) -> None:
-    """Every connection of a full pool is dead, and the next event is still taken at once."""
+    """Every connection of a full pool is dead, and the next event waits for none of them."""
+    client = client_for(make_conninfo(webhook_dsn, port=proxy.port), db_timeout=30)
     with blocked() as waiting:
-        answers = [in_thread(lambda: post(proxied, checkout(metadata))) for _ in range(4)]
-        eventually(lambda: waiting() == 4, 30)
+        answers = [in_thread(lambda: post(client, checkout(metadata))) for _ in range(4)]
+        eventually(lambda: waiting() == 4)
     assert [outcome(answer()) for answer in answers] == [CREATED] * 4
     for _ in range(3):
         proxy.cut()
         started = time.monotonic()
-        assert outcome(post(proxied, checkout(metadata))) == CREATED
-        assert time.monotonic() - started < 2
+        assert outcome(post(client, checkout(metadata))) == CREATED
+        assert time.monotonic() - started < 20
 
 
 def test_lost_midway(
@@ -414,9 +415,9 @@ def test_lost_midway(
     paid = checkout(metadata)
     with blocked() as waiting:
         answer = in_thread(lambda: post(proxied, paid))
-        eventually(lambda: waiting() == 1, 30)
+        eventually(lambda: waiting() == 1)
         proxy.cut()
-        eventually(lambda: waiting() == 2, 30)
+        eventually(lambda: waiting() == 2)
     assert outcome(answer()) in (CREATED, DUPLICATE)
     assert len(requests_of(session_id(paid))) == 1
 
@@ -433,10 +434,10 @@ def test_ended_midway(
     """
     with blocked() as waiting:
         answer = in_thread(lambda: post(client, paid))
-        eventually(lambda: waiting() == 1, 30)
+        eventually(lambda: waiting() == 1)
         first = sql(waits)
         sql("select pg_terminate_backend(%s)", first[0]["pid"])
-        eventually(lambda: waiting() == 1 and sql(waits) != first, 30)
+        eventually(lambda: waiting() == 1 and sql(waits) != first)
     assert outcome(answer()) == CREATED
     assert len(requests_of(session_id(paid))) == 1
 
@@ -530,7 +531,7 @@ def test_whoever_says_nothing_is_not_waited_for(
         refused(answer(), 503, "database_unavailable")
     finally:
         proxy.resume()
-    eventually(lambda: client.get("/healthz").status_code == 200, 30)
+    eventually(lambda: client.get("/healthz").status_code == 200)
     assert outcome(post(client, paid)) in (CREATED, DUPLICATE)
     assert len(requests_of(session_id(paid))) == 1
 
