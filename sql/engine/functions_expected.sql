@@ -57,7 +57,7 @@ from (
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.ask_deferred', 'adec0ad5af7d6b1e6e88194dfa497f26', '{}'),
-    ('dispatch.bind_requests', '253790dd6bf53652f50d71317b958651', '{}'),
+    ('dispatch.bind_requests', '18c4741d6f215f194a1d76cf358169ac', '{}'),
     ('dispatch.claim_to_be', '17bfcd54652b0cf428d59c83e0f11369', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.note_views', 'caea6670f39a08113afd128f3adc4814', '{}'),
@@ -151,7 +151,10 @@ from (
     ('dispatch.list_favorites', '9a2742dd44e21d6e76588e7c05abe6bc', '{}'),
     ('dispatch.mark_silent_mechanics_offline', '40527edd1519b727ad7d6ba61a5b77e3', '{}'),
     ('dispatch.mechanic_status', 'b961912fa5c1360154e4818c0fd69dfd', '{}'),
-    ('dispatch.note_answer', '70103fc94db71eee63eb451c7b159ccd', '{}'),
+    (
+        'dispatch.note_answer', 'ab0ac0a010403a4140105a3eb6f490e2',
+        '{enable_sort=off}'
+    ),
     ('dispatch.note_silence', '80d06c9b2932d19e788e003369a835db', '{}'),
     ('dispatch.note_silences', '523a67c7c241247094209f0ab13f10d5', '{}'),
     ('dispatch.set_away', '432950cdf968b016f7486c72ee401308', '{}'),
