@@ -498,6 +498,7 @@ def test_a_commit_that_fails(
 def test_read_only(webhook_dsn: str, metadata: Metadata) -> None:
     """A standby, or a failover under way."""
     client = client_for(make_conninfo(webhook_dsn, options="-c default_transaction_read_only=on"))
+    refused(client.get("/healthz"), 503, "database_unavailable")
     refused(post(client, checkout(metadata)), 503, "database_unavailable")
 
 
@@ -508,8 +509,10 @@ def test_read_only_no_more(webhook_dsn: str, metadata: Metadata, sql: Sql) -> No
     try:
         for _ in range(2):
             refused(post(client, checkout(metadata)), 503, "database_unavailable")
+            refused(client.get("/healthz"), 503, "database_unavailable")
     finally:
         sql("alter role webhook_app in database shared reset default_transaction_read_only")
+    assert client.get("/healthz").status_code == 200
     assert outcome(post(client, checkout(metadata))) == CREATED
 
 
