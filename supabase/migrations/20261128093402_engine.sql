@@ -8770,6 +8770,10 @@ declare
     v_is_priority boolean;
     v_name text;
 begin
+    -- A token may outlive its account, for which no payment could be booked.
+    if not exists (select from auth.users as u where u.id = v_customer_id) then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
     select * into v_plan from dispatch.plans as p where p.code = p_plan_code and p.is_active;
     if v_plan.code is null then
         perform dispatch.raise_error('invalid_plan');
@@ -9174,7 +9178,6 @@ begin
         if v_booked_id is null then
             -- Booked by the session's other event, or not to be booked at all.
             v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-            v_outcome := case when v_booked_id is null then 'error' else 'duplicate' end;
             v_error := case
                 when v_booked_id is null
                     then
@@ -9184,6 +9187,15 @@ begin
                             dispatch.marketplace_error(null, null)
                         )
             end;
+            v_outcome := case
+                when v_booked_id is not null then 'duplicate'
+                -- Paid back, and nobody's: there is nothing to book, and nobody to tell.
+                when v_refunded_at is not null and v_error like 'missing_customer:%' then 'refunded'
+                else 'error'
+            end;
+            if v_outcome = 'refunded' then
+                v_error := null;
+            end if;
         else
             v_error := null;
             if v_is_other_price then
