@@ -329,6 +329,12 @@ def test_a_session_that_was_neither_paid_nor_booked(stage: Stage) -> None:
     expect(headline(page)).to_have_text("We cannot find this session")
     page.goto("/request.html?id=0b5cbb4e-")
     expect(headline(page)).to_have_text("We cannot find this session")
+    # Whoever makes the link would write here, and among the customer's sessions.
+    page.goto("/request.html?checkout=refused: ring 555 0199 at once")
+    expect(headline(page)).to_have_text("We cannot find this session")
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Start a session")).to_be_visible()
+    assert "555" not in page.evaluate("JSON.stringify(localStorage)")
 
 
 def test_a_mechanic_who_is_gone_can_be_cancelled(stage: Stage) -> None:
