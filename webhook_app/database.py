@@ -3,6 +3,7 @@
 import atexit
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,8 @@ from psycopg.abc import PQGen
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg_pool import ConnectionPool
+
+from app_base.database import END_READ_ONLY
 
 from .config import Config
 
@@ -71,8 +74,8 @@ class Database:
             try:
                 return question(connection, timeout)
             except psycopg.errors.ReadOnlySqlTransaction:
-                # It stays so for as long as it lives, though the disk has room again or another
-                # server is the primary by now.
+                with suppress(psycopg.Error):
+                    _run(END_READ_ONLY.encode(), [], connection, PING_TIMEOUT)
                 connection.close()
             except psycopg.OperationalError:
                 if not connection.closed:

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from werkzeug.test import TestResponse
 
 from stack.proxy import Proxy
 from tests.database import Connection, eventually
+from tests.pooler import pooled
 
 MIB = 1024 * 1024
 
@@ -502,18 +504,28 @@ def test_read_only(webhook_dsn: str, metadata: Metadata) -> None:
     refused(post(client, checkout(metadata)), 503, "database_unavailable")
 
 
-def test_read_only_no_more(webhook_dsn: str, metadata: Metadata, sql: Sql) -> None:
-    """A session keeps what it began with: those of a time when the disk was full are let go."""
-    client = client_for(webhook_dsn)
+@pytest.mark.parametrize("way", [nullcontext, pooled], ids=["direct", "pooler"])
+def test_read_only_no_more(
+    webhook_dsn: str,
+    metadata: Metadata,
+    sql: Sql,
+    way: Callable[[str], AbstractContextManager[str]],
+) -> None:
+    """A session keeps what it began with: those of a time when the disk was full are let go, by a
+    pooler too, which would keep its own for an hour."""
     sql("alter role webhook_app in database shared set default_transaction_read_only = on")
     try:
-        for _ in range(2):
-            refused(post(client, checkout(metadata)), 503, "database_unavailable")
-            refused(client.get("/healthz"), 503, "database_unavailable")
+        with way(webhook_dsn) as dsn:
+            client = client_for(dsn)
+            for _ in range(2):
+                refused(post(client, checkout(metadata)), 503, "database_unavailable")
+                refused(client.get("/healthz"), 503, "database_unavailable")
+            sql("alter role webhook_app in database shared reset default_transaction_read_only")
+            # Each try ends one of the pooler's sessions, of which there are two.
+            eventually(lambda: client.get("/healthz").status_code == 200)
+            assert outcome(post(client, checkout(metadata))) == CREATED
     finally:
         sql("alter role webhook_app in database shared reset default_transaction_read_only")
-    assert client.get("/healthz").status_code == 200
-    assert outcome(post(client, checkout(metadata))) == CREATED
 
 
 def test_whoever_says_nothing_is_not_waited_for(
