@@ -1,5 +1,6 @@
 """What a hot standby answers: which RPCs it may be asked, and that nobody can listen there."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,11 @@ def replica(shared: Database, standby: Cluster) -> Iterator[Database]:
     """The shared database, on the standby."""
     with Database(standby, shared.name) as database:
         yield database
+
+
+def test_the_page_names_those_that_read() -> None:
+    (row,) = re.findall(r"^\| (.*) \| the same answer", (ROOT / "docs/scaling.md").read_text(), re.M)
+    assert set(re.findall(r"`(\w+)`", row)) == READS
 
 
 def catch_up(shared: Database, replica: Database) -> None:
