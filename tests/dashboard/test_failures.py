@@ -219,3 +219,13 @@ def test_offline_with_an_expired_token_nobody_is_signed_out(stage: Stage) -> Non
     page.reload()
     expect(page.get_by_text("Nothing at the moment")).to_be_visible()
     expect(banner(page)).to_be_hidden()
+
+
+@pytest.mark.parametrize("button", ["Start now", "Continue to payment"])
+def test_whose_account_is_gone_is_told_so_and_pays_nothing(stage: Stage, button: str) -> None:
+    page = stage.open(stage.carla)
+    press = page.get_by_role("button", name=button).first
+    expect(press).to_be_visible()
+    stage.world.sql("delete from auth.users where id = %s", stage.carla.id)
+    press.click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
