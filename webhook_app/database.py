@@ -62,7 +62,7 @@ class Database:
         return result
 
     def ping(self) -> None:
-        """Raise what an event would meet: a server that only reads (a standby, a full disk), too."""
+        """Raise what an event would meet, be it a server that only reads (a full disk)."""
         self._ask(_ping, PING_TIMEOUT)
 
     def close(self) -> None:
