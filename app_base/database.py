@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import psycopg
@@ -11,6 +11,15 @@ from psycopg_pool import AsyncConnectionPool
 # Whatever is asked takes milliseconds. What stands between (a pooler that has lost its own server)
 # may answer for TCP, and never for the database.
 ANSWER_SECONDS = 10
+
+# A session that only reads stays so for as long as it lives, though the disk has room again or
+# another server is the primary by now. So it is ended where it is: a pooler would else keep it, and
+# lend it for an hour more. (It may lend another for this, which is left alone.)
+END_READ_ONLY = """
+select case pg_catalog.current_setting('transaction_read_only')
+    when 'on' then pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())
+end
+"""
 
 
 @asynccontextmanager
@@ -66,7 +75,8 @@ class Pooled:
                 async with answering():
                     yield connection
             except psycopg.errors.ReadOnlySqlTransaction:
-                # It stays so for as long as it lives, though the disk has room again or another
-                # server is the primary by now.
+                with suppress(psycopg.Error):
+                    async with answering():
+                        await connection.execute(END_READ_ONLY)
                 await connection.close()
                 raise

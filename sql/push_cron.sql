@@ -41,7 +41,9 @@ begin
         $command$
 select net.http_post(
     url := (
-        select s.decrypted_secret from vault.decrypted_secrets as s where s.name = 'project_url'
+        select rtrim(s.decrypted_secret, '/')
+        from vault.decrypted_secrets as s
+        where s.name = 'project_url'
     ) || '/functions/v1/send-pushes',
     headers := jsonb_build_object(
         'Content-Type', 'application/json',

@@ -245,6 +245,16 @@ class Database:
                 what = meanwhile()
             return swept.result(), what
 
+    def stop_jobs(self) -> None:
+        """pg_cron begins none from now on, and what it has begun is over."""
+        self.sql("select cron.alter_job(jobid, active := false) from cron.job")
+        end = (
+            "select count(pg_terminate_backend(pid)) = 0 from pg_stat_activity"
+            " where application_name = 'pg_cron'"
+        )
+        superuser = self.superuser()
+        eventually(lambda: value(superuser, end))
+
     def stuck_listener(self) -> Connection:
         """Its socket is full of notices that it does not read."""
         listener = self.open()
@@ -505,14 +515,14 @@ def listen(db: Database, *topics: str) -> Connection:
 def heard(connection: Connection, expected: int) -> list[tuple[str, Any]]:
     found = [
         (each.channel, json.loads(each.payload))
-        for each in connection.notifies(timeout=5, stop_after=expected)
+        for each in connection.notifies(timeout=60, stop_after=expected)
     ]
     found += [(e.channel, json.loads(e.payload)) for e in connection.notifies(timeout=0)]
     assert len(found) == expected, found
     return found
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """The first truthy answer of the condition."""
     began = now = time.monotonic()
     while now < began + seconds:

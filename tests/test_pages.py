@@ -104,6 +104,14 @@ def test_each_rpc_and_each_error_is_there(page: str) -> None:
         assert re.search(rf"^\| {status} \|.*`{word}`", text, re.MULTILINE), word
 
 
+def test_the_endpoint_gets_each_of_stripe_s_events_that_is_acted_on() -> None:
+    text = (ROOT / "functions/payments/dispatch.process_stripe_event.sql").read_text()
+    acted_on = set(re.findall(r"'((?:checkout|charge|refund)(?:\.\w+)+)'", text))
+    page = (ROOT / "docs/installing.md").read_text()
+    missing = {event for event in acted_on if f"`{event}`" not in page}
+    assert len(acted_on) > 7 and missing <= {"charge.refund.updated"}  # its older name
+
+
 def test_the_readme_names_each_event() -> None:
     def events(page: str) -> set[str]:
         table = (ROOT / page).read_text().partition("\n| event |")[2].partition("\n\n")[0]

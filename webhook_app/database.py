@@ -2,6 +2,9 @@
 
 import atexit
 import json
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -11,12 +14,18 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg_pool import ConnectionPool
 
+from app_base.database import END_READ_ONLY
+
 from .config import Config
 
 PING_TIMEOUT = 2
 # The server ends a statement at its timeout. A pooler that has lost its own server, or waits for
 # one, may never say so.
 GRACE = 3
+
+Connection = psycopg.Connection[Any]
+# Asked of a connection, to be answered in so many seconds.
+Question = Callable[[Connection, int], bytes]
 
 
 class Database:
@@ -48,23 +57,25 @@ class Database:
     def process_event(self, event: str) -> dict[str, Any]:
         """Hand over one event. What comes back is committed."""
         query = b"select public.process_stripe_event($1::jsonb)"
-        result: dict[str, Any] = json.loads(self._value(query, [event.encode()], self._timeout))
+        answer = self._ask(partial(_run, query, [event.encode()]), self._timeout)
+        result: dict[str, Any] = json.loads(answer)
         return result
 
     def ping(self) -> None:
-        self._value(b"select 1", [], PING_TIMEOUT)
+        """Raise what an event would meet, be it a server that only reads (a full disk)."""
+        self._ask(_ping, PING_TIMEOUT)
 
     def close(self) -> None:
         self._pool.close()
 
-    def _value(self, query: bytes, params: list[bytes], timeout: int) -> bytes:
+    def _ask(self, question: Question, timeout: int) -> bytes:
         self._open()
         with self._pool.connection(timeout) as connection:
             try:
-                return _run(connection, query, params, timeout)
+                return question(connection, timeout)
             except psycopg.errors.ReadOnlySqlTransaction:
-                # It stays so for as long as it lives, though the disk has room again or another
-                # server is the primary by now.
+                with suppress(psycopg.Error):
+                    _run(END_READ_ONLY.encode(), [], connection, PING_TIMEOUT)
                 connection.close()
             except psycopg.OperationalError:
                 if not connection.closed:
@@ -73,7 +84,7 @@ class Database:
         # one: safe even if the lost call was committed, because the function deduplicates.
         self._pool.drain()
         with self._pool.connection(timeout) as connection:
-            return _run(connection, query, params, timeout)
+            return question(connection, timeout)
 
     def _open(self) -> None:
         # At the first call, not at import: the pool's threads would not survive gunicorn's fork.
@@ -82,9 +93,14 @@ class Database:
             atexit.register(self.close)
 
 
-def _run(
-    connection: psycopg.Connection[Any], query: bytes, params: list[bytes], timeout: int
-) -> bytes:
+def _ping(connection: Connection, timeout: int) -> bytes:
+    answer = _run(b"show transaction_read_only", [], connection, timeout)
+    if answer != b"off":
+        raise psycopg.errors.ReadOnlySqlTransaction
+    return answer
+
+
+def _run(query: bytes, params: list[bytes], connection: Connection, timeout: int) -> bytes:
     """The query's one value, as text. The timeout and the query are one transaction.
 
     Both are sent at once, and libpq's pipeline makes what is sent at once a transaction: it ends

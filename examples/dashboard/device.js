@@ -4,6 +4,8 @@ import { SUPABASE_ANON_KEY, SUPABASE_URL } from "./config.js";
 import { Failure } from "./favorites_priority.js";
 
 const LIMIT = 10_000;
+// As supabase-js takes it, with a slash at its end or without.
+const PROJECT = SUPABASE_URL.replace(/\/+$/, "");
 const NAME = "device";
 const PATH = "session";
 
@@ -30,7 +32,7 @@ export async function dropDevice(registration) {
 // --- Calls ---
 
 export const send = (name, args, token, options) =>
-  fetch(`${SUPABASE_URL}/rest/v1/rpc/${name}`, {
+  fetch(`${PROJECT}/rest/v1/rpc/${name}`, {
     method: "POST",
     headers: {
       "Content-Type": "application/json",
@@ -49,7 +51,7 @@ export async function post(name, args, token) {
 }
 
 export async function renew({ refresh_token }) {
-  const answer = await fetch(`${SUPABASE_URL}/auth/v1/token?grant_type=refresh_token`, {
+  const answer = await fetch(`${PROJECT}/auth/v1/token?grant_type=refresh_token`, {
     method: "POST",
     headers: { "Content-Type": "application/json", apikey: SUPABASE_ANON_KEY },
     body: JSON.stringify({ refresh_token }),

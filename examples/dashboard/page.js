@@ -106,12 +106,13 @@ export function tell(text, kind = "news") {
 }
 
 // Whoever is signed in as far as this device knows has no token only because it could not be
-// renewed: that is no reason to send them away.
+// renewed: that is no reason to send them away. Unless one was sent that does not hold, or whose
+// account is gone (PT401).
 function wordFor(error) {
   const word = wordOf(error);
   if (!navigator.onLine) return "away";
   if (word !== "not_signed_in" || !keptSession()) return word;
-  const isRefused = /^PGRST30/.test((error.cause ?? error).code);
+  const isRefused = /^(PGRST30|PT401)/.test((error.cause ?? error).code);
   return isRefused ? word : "away";
 }
 

@@ -20,6 +20,8 @@ import { serverNow } from "./server_clock.js";
 const address = new URLSearchParams(location.search);
 // A link that was cut off leads to no session; the database would call it a syntax error.
 let requestId = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.exec(address.get("id"))?.[0] ?? null;
+// What is no Checkout's is not shown as one: whoever makes the link would write on this page.
+const checkoutId = /^cs_\w{1,250}$/.exec(address.get("checkout"))?.[0] ?? null;
 let known;
 let catchUp;
 let asking;
@@ -320,7 +322,6 @@ function drawConfirming(checkoutId, status) {
 }
 
 async function draw() {
-  const checkoutId = address.get("checkout");
   if (!requestId && checkoutId) {
     // Nobody tells of a request that is not there yet.
     clearTimeout(asking);

@@ -233,7 +233,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as %L
         $f$,
-        format(E'\nbegin\n    return row(\n        %s\n    );\nend;\n', v_of_row)
+        format(
+            -- (With the cast, as without one each call would fit the row to the type anew.)
+            E'\nbegin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n', v_of_row
+        )
     );
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';

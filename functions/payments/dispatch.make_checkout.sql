@@ -24,6 +24,10 @@ declare
     v_is_priority boolean;
     v_name text;
 begin
+    -- A token may outlive its account, for which no payment could be booked.
+    if not exists (select from auth.users as u where u.id = v_customer_id) then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
     select * into v_plan from dispatch.plans as p where p.code = p_plan_code and p.is_active;
     if v_plan.code is null then
         perform dispatch.raise_error('invalid_plan');

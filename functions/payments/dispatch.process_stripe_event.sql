@@ -269,7 +269,6 @@ begin
         if v_booked_id is null then
             -- Booked by the session's other event, or not to be booked at all.
             v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-            v_outcome := case when v_booked_id is null then 'error' else 'duplicate' end;
             v_error := case
                 when v_booked_id is null
                     then
@@ -279,6 +278,15 @@ begin
                             dispatch.marketplace_error(null, null)
                         )
             end;
+            v_outcome := case
+                when v_booked_id is not null then 'duplicate'
+                -- Paid back, and nobody's: there is nothing to book, and nobody to tell.
+                when v_refunded_at is not null and v_error like 'missing_customer:%' then 'refunded'
+                else 'error'
+            end;
+            if v_outcome = 'refunded' then
+                v_error := null;
+            end if;
         else
             v_error := null;
             if v_is_other_price then

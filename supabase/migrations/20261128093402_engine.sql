@@ -1364,7 +1364,10 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as %L
         $f$,
-        format(E'\nbegin\n    return row(\n        %s\n    );\nend;\n', v_of_row)
+        format(
+            -- (With the cast, as without one each call would fit the row to the type anew.)
+            E'\nbegin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n', v_of_row
+        )
     );
     comment on function dispatch.as_request(public.session_requests) is
     'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
@@ -3424,17 +3427,30 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, pg_temp
+set enable_sort = off
 as $$
 begin
-    perform dispatch.announce_ended(p_mechanic_id, p_request_id);
-    -- Of what somebody is just counting it is open whether it came before.
-    delete from dispatch.unanswered
-    where
-        mechanic_id = (
-            select u.mechanic_id from dispatch.unanswered as u
-            where u.mechanic_id = p_mechanic_id
-            for update skip locked
-        );
+    -- Most left nothing unanswered: one question costs each accept by a favourite half of what the two
+    -- statements do. (The second half is what dispatch.announce_ended asks, and why it does nothing.)
+    if
+        exists (select from dispatch.unanswered as u where u.mechanic_id = p_mechanic_id)
+        or (
+            select r.id from dispatch.requests as r
+            where r.is_pending and r.announced_at is null and r.window_ends_at <= now()
+            order by r.window_ends_at
+            limit 1
+        ) is not null
+    then
+        perform dispatch.announce_ended(p_mechanic_id, p_request_id);
+        -- Of what somebody is just counting it is open whether it came before.
+        delete from dispatch.unanswered
+        where
+            mechanic_id = (
+                select u.mechanic_id from dispatch.unanswered as u
+                where u.mechanic_id = p_mechanic_id
+                for update skip locked
+            );
+    end if;
 end;
 $$;
 
@@ -8836,6 +8852,10 @@ declare
     v_is_priority boolean;
     v_name text;
 begin
+    -- A token may outlive its account, for which no payment could be booked.
+    if not exists (select from auth.users as u where u.id = v_customer_id) then
+        perform dispatch.raise_error('not_signed_in');
+    end if;
     select * into v_plan from dispatch.plans as p where p.code = p_plan_code and p.is_active;
     if v_plan.code is null then
         perform dispatch.raise_error('invalid_plan');
@@ -9240,7 +9260,6 @@ begin
         if v_booked_id is null then
             -- Booked by the session's other event, or not to be booked at all.
             v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-            v_outcome := case when v_booked_id is null then 'error' else 'duplicate' end;
             v_error := case
                 when v_booked_id is null
                     then
@@ -9250,6 +9269,15 @@ begin
                             dispatch.marketplace_error(null, null)
                         )
             end;
+            v_outcome := case
+                when v_booked_id is not null then 'duplicate'
+                -- Paid back, and nobody's: there is nothing to book, and nobody to tell.
+                when v_refunded_at is not null and v_error like 'missing_customer:%' then 'refunded'
+                else 'error'
+            end;
+            if v_outcome = 'refunded' then
+                v_error := null;
+            end if;
         else
             v_error := null;
             if v_is_other_price then

@@ -61,13 +61,13 @@ def test_killed_postgres() -> None:
             time.sleep(0.7)
             os.kill(backend.info.backend_pid, signal.SIGKILL)
             time.sleep(0.2)
-            eventually(back, 60)
+            eventually(back)
             time.sleep(0.7)
             server = cluster.server_pid
             assert server
             os.kill(server, signal.SIGKILL)
             time.sleep(0.2)
-            eventually(back, 60)
+            eventually(back)
             time.sleep(0.7)
 
         tending = threading.Thread(target=tend)

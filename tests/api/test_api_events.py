@@ -114,7 +114,7 @@ def test_reconnecting_misses_nothing(world: World) -> None:
     with ThreadPoolExecutor(9) as pool:
         following, *paying = [pool.submit(each) for each in (follow, *[pay] * 8)]
         for times in range(1, 6):
-            eventually(partial(has_followed, times), 60)
+            eventually(partial(has_followed, times))
             world.sql("select pg_terminate_backend(%s)", frank_connections[-1])
         paid.set()
         for each in paying:

@@ -355,7 +355,7 @@ def test_pg_cron_calls_it_while_something_is_due(
     with pytest.raises(RuntimeError, match="not in Vault: project_url, send_pushes_key"):
         hosted()
     url = "https://example.supabase.co"
-    world.sql("insert into vault.decrypted_secrets values ('project_url', %s)", url)
+    world.sql("insert into vault.decrypted_secrets values ('project_url', %s)", f"{url}/")
     world.sql("insert into vault.decrypted_secrets values ('send_pushes_key', %s)", KEY)
     for _ in range(2):
         hosted()

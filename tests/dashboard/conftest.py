@@ -65,7 +65,7 @@ in_firefox_too = pytest.mark.parametrize(
     "browser", [None, "firefox"], ids=["here", "firefox"], indirect=True
 )
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")

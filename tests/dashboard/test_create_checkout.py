@@ -73,6 +73,10 @@ def test_favourites_in_turn(world: World, carla: Person, frank: Person) -> None:
     assert one["metadata"] == world.metadata(carla, frank)
     answer = ask(carla, preferred_mechanic_ids=[frank.id, frank.id])
     assert (answer.status_code, answer.json()["details"]) == (422, "invalid_mechanics")
+    # What names nobody books nothing, for everyone, without a word.
+    for odd in (5, True, {"id": frank.id}):
+        answer = ask(carla, preferred_mechanic_ids=odd)
+        assert answer.status_code == 400 and answer.json()["message"], odd
 
 
 def test_offline_favourites_may_be_skipped(world: World, carla: Person, frank: Person) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.api.world import Person
 from tests.dashboard.conftest import SESSION_KEY, Stage
-from tests.dashboard.test_dashboard import headline, offer
+from tests.dashboard.test_dashboard import LEFT_OF_TEN, headline, offer
 from tests.dashboard.test_mechanic import read_now
 
 PAGES = ["index.html", "request.html", "mechanic.html"]
@@ -116,7 +116,7 @@ def test_no_countdown_runs_on_what_may_be_old(stage: Stage) -> None:
     booked = stage.world.book(stage.carla, stage.frank)
     page = stage.open(stage.frank, "mechanic.html")
     customer = stage.open(stage.carla, f"request.html?id={booked}")
-    expect(offer(page)).to_contain_text(re.compile(r"You first, for (10:00|9:\d\d)"))
+    expect(offer(page)).to_contain_text(re.compile("You first, for " + LEFT_OF_TEN))
     expect(customer.get_by_role("timer")).to_be_visible()
     for each in (page, customer):
         each.route(READS, lambda route: route.abort())
@@ -127,7 +127,7 @@ def test_no_countdown_runs_on_what_may_be_old(stage: Stage) -> None:
     for each in (page, customer):
         each.unroute(READS)
         read_now(each)
-    expect(offer(page)).to_contain_text(re.compile(r"You first, for (10:00|9:\d\d)"))
+    expect(offer(page)).to_contain_text(re.compile("You first, for " + LEFT_OF_TEN))
     expect(customer.get_by_role("timer")).to_be_visible()
 
 
@@ -219,3 +219,13 @@ def test_offline_with_an_expired_token_nobody_is_signed_out(stage: Stage) -> Non
     page.reload()
     expect(page.get_by_text("Nothing at the moment")).to_be_visible()
     expect(banner(page)).to_be_hidden()
+
+
+@pytest.mark.parametrize("button", ["Start now", "Continue to payment"])
+def test_whose_account_is_gone_is_told_so_and_pays_nothing(stage: Stage, button: str) -> None:
+    page = stage.open(stage.carla)
+    press = page.get_by_role("button", name=button).first
+    expect(press).to_be_visible()
+    stage.world.sql("delete from auth.users where id = %s", stage.carla.id)
+    press.click()
+    expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()

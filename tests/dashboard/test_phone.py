@@ -20,7 +20,7 @@ from push_app.keys import new_keys
 from stack.push_service import Device, base64url
 from stack.tokens import sign
 from tests.api.world import Person
-from tests.dashboard.conftest import SESSION_KEY, Stage
+from tests.dashboard.conftest import SESSION_KEY, Stage, configure
 from tests.dashboard.test_dashboard import offer
 from tests.dashboard.test_mechanic import read_now
 from tests.database import eventually
@@ -540,3 +540,14 @@ def test_can_be_installed(stage: Stage) -> None:
                 icon["src"],
             )
             assert icon["sizes"] in (size, "any")
+
+
+@pytest.mark.parametrize("call", ["post('list_favorite_mechanics', {}, 'x')", "renew({})"])
+def test_a_slash_at_the_project_s_end_is_no_part_of_its_addresses(stage: Stage, call: str) -> None:
+    page = stage.device().new_page()
+    project = stage.env["SUPABASE_URL"]
+    configure(page, stage, SUPABASE_URL=f"{project}/")
+    page.goto("/sign-in/")
+    with page.expect_request(re.compile("/v1/")) as asked:
+        page.evaluate(f"import('/device.js').then(({{ post, renew }}) => {call}).catch(() => null)")
+    assert re.match(f"{project}/(rest|auth)/v1/", asked.value.url)

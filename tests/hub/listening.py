@@ -32,7 +32,7 @@ class Client:
     """One stream."""
 
     def __init__(self, port: int, token: str | None, after: object = None, **headers: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         given = dict(headers)
         if token is not None:
             given["Authorization"] = f"Bearer {token}"
@@ -100,7 +100,7 @@ class Hub:
             )
 
     def wait_ready(self) -> None:
-        eventually(lambda: self.health().get("listening"), 30)
+        eventually(lambda: self.health().get("listening"))
 
     def health(self) -> dict[str, Any]:
         try:

@@ -243,7 +243,7 @@ def test_who_asks_for_the_head_alone_gets_no_stream(db: Database, hub: Hub) -> N
         method="HEAD",
     )
     with pytest.raises(urllib.error.HTTPError, match="405"):
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=60)
     assert streams(db, hub) == before
 
 

@@ -166,7 +166,7 @@ def test_what_is_no_text_is_refused(hub: Hub) -> None:
     # PostgREST cannot be asked: it would never get a claim like this to the database.
     odd = signed(sub=str(uuid.uuid4()), note="\0")
     for given, refused in ((b"\xff.a.b", 401), (odd.encode(), 400)):
-        with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", hub.port), timeout=60) as client:
             client.sendall(
                 b"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + given + b"\r\n\r\n"
             )
@@ -187,7 +187,7 @@ def test_a_token_in_what_is_no_request_is_in_no_log(
     hub: Hub, request_of: Callable[[bytes], bytes]
 ) -> None:
     token = signed(sub=str(uuid.uuid4())).encode()
-    with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=60) as client:
         client.sendall(request_of(token))
         assert client.recv(65536).split()[1] == b"400"
     assert token.decode() not in hub.output.read_text()

@@ -298,7 +298,7 @@ def book_and_hear(db: Database) -> None:
     rpc(db.connect(mechanic), "accept_session_request", request_id=request)
     eventually(lambda: db.value("select dispatch.deliver_events()") == 0)
     assert db.log(request) == ["priority_request", "request_accepted"]
-    assert len(list(ears.notifies(timeout=5, stop_after=2))) == 2
+    assert len(list(ears.notifies(timeout=60, stop_after=2))) == 2
 
 
 @ailments

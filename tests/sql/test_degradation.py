@@ -113,7 +113,7 @@ def test_with_a_full_queue_bookings_and_the_event_log_go_on(
     fill_the_queue(db, 0)
     db.value("select dispatch.deliver_events()")
     assert undelivered(db) == 0
-    assert len(list(ears.notifies(timeout=5, stop_after=2))) == 2
+    assert len(list(ears.notifies(timeout=60, stop_after=2))) == 2
 
 
 # With the event log locked, as by a DBA.

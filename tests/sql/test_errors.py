@@ -396,6 +396,14 @@ def test_an_assigned_but_pending_request_cannot_be_completed(shared: Database) -
         rpc(shared.connect(mechanic), "complete_session_request", request_id=request)
 
 
-def test_a_token_that_outlives_its_account_books_nothing(shared: Database) -> None:
+@pytest.mark.parametrize(
+    ("function", "plan"),
+    [("prepare_checkout", CHECKOUT), ("request_free_session", FREE)],
+    ids=["prepare_checkout", "request_free_session"],
+)
+def test_a_token_that_outlives_its_account_books_nothing(
+    shared: Database, function: str, plan: dict[str, object]
+) -> None:
+    """Nor is anything to be paid for which nobody could be booked."""
     with shared.unchanged(), refused(*NOT_SIGNED_IN):
-        rpc(shared.connect(UNKNOWN), "request_free_session", plan_code="free-diagnostic")
+        rpc(shared.connect(UNKNOWN), function, **plan)

@@ -105,7 +105,7 @@ def test_a_follower_of_eight_writers_misses_nothing(shared: Database) -> None:
         return len(seen) > 500
 
     try:
-        eventually(keeps_up, 30)
+        eventually(keeps_up)
     finally:
         stop.set()
     for writer in writers:

@@ -409,12 +409,7 @@ def test_a_pg_cron_that_keeps_no_runs() -> None:
         ThreadPoolExecutor(1) as pool,
     ):
         install(cluster.dsn())
-        # It begins none while this looks.
-        db.sql("select cron.alter_job(jobid, active := false) from cron.job")
-        db.superuser().execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where application_name = 'pg_cron'"
-        )
+        db.stop_jobs()
         late = db.value("select now() + interval '1 day'")
         running = pool.submit(db.run_sweep, 3, db.open())
         eventually(lambda: "sweep_runs" not in failing(db.owner, late))

@@ -345,6 +345,20 @@ def test_a_second_session_installs_and_takes_off_nothing_meanwhile(empty_db: Dat
     assert run_psql(db.dsn(), "-At", "-f", str(ROOT / FEATURE), "-c", held) == "0\n"
 
 
+def test_through_a_pooler_that_changes_connections_it_says_which_lock_is_left(db: Database) -> None:
+    """As to the script's end: the connection that it now has is not the one that it began with."""
+    first = db.open()
+    first.execute("select pg_advisory_lock(1178687058, -3)")
+    files = [str(ROOT / f"sql/engine/{each}.sql") for each in ("quiet_begin", "alone_end")]
+    command = ["psql", "-X", "-d", db.dsn(), "-v", "word=done", "-f", files[0], "-f", files[1]]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stdout == "done\n"
+    (cure,) = re.findall(r"select pg_terminate_backend[^;]*;", ended.stderr)
+    db.superuser().execute(cure.encode())
+    with pytest.raises(psycopg.OperationalError):
+        first.execute("select 1")
+
+
 def test_customers_book_while_it_comes_and_goes(engine_db: Database) -> None:
     """None gets an error, none is lost, and none is left waiting for a favourite."""
     db, stop = engine_db, threading.Event()

@@ -87,7 +87,7 @@ def is_it_well(story: Story) -> None:
 
 def windows_are_not_announced(story: Story) -> None:
     db = story.db
-    db.sql("select cron.alter_job(jobid, active := false) from cron.job")
+    db.stop_jobs()
     request = db.make_request(preferred=db.make_mechanic())
     db.end_window(request, -10)
     db.sql("update dispatch.request_events set delivered_at = now()")
@@ -120,7 +120,7 @@ def notices_do_not_arrive(story: Story) -> None:
     stuck.execute("begin")
     pid = str(stuck.info.backend_pid)
     assert f"{pid}|postgres|f|" in story.run()
-    story.db.sql("select cron.alter_job(jobid, active := false) from cron.job")
+    story.db.stop_jobs()
     story.db.sql(
         "insert into dispatch.request_events (request_id, event, payload, created_at)"
         " values (gen_random_uuid(), 'x', '{}', now() - interval '1 minute')"

@@ -1,5 +1,6 @@
 """What a hot standby answers: which RPCs it may be asked, and that nobody can listen there."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,9 +46,15 @@ def replica(shared: Database, standby: Cluster) -> Iterator[Database]:
         yield database
 
 
+def test_the_page_names_those_that_read() -> None:
+    page = (ROOT / "docs/scaling.md").read_text()
+    (row,) = re.findall(r"^\| (.*) \| the same answer", page, re.M)
+    assert set(re.findall(r"`(\w+)`", row)) == READS
+
+
 def catch_up(shared: Database, replica: Database) -> None:
     written = shared.value("select pg_current_wal_lsn()")
-    eventually(lambda: replica.value("select pg_last_wal_replay_lsn() >= %s", written), 60)
+    eventually(lambda: replica.value("select pg_last_wal_replay_lsn() >= %s", written))
 
 
 def test_every_rpc(shared: Database, replica: Database) -> None:

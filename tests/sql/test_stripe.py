@@ -160,6 +160,30 @@ def test_the_error_names_the_id_that_is_nobody_s(shared: Database) -> None:
     assert ledger(shared, event)["error"].startswith(said)
 
 
+@pytest.mark.parametrize("is_refunded_first", [True, False])
+def test_what_is_nobody_s_is_over_once_it_is_refunded(
+    shared: Database, is_refunded_first: bool
+) -> None:
+    """As its error says. Of an unknown plan it is not: its customer's session is to be recorded."""
+    events = {
+        "nobody": checkout(str(uuid.uuid4()), payment="pi_1"),
+        "gold": checkout(shared.make_customer(), payment="pi_2", plan="gold"),
+        "in part": checkout(str(uuid.uuid4()), payment="pi_3"),
+    }
+    money = [refund("pi_1"), refund("pi_2"), refund("pi_3", full=False)]
+    first = money if is_refunded_first else list(events.values())
+    for event in first:
+        process(shared, event)
+    for event in money:
+        process(shared, event)
+    for _ in range(2):
+        found = {name: process(shared, event)["outcome"] for name, event in events.items()}
+    assert found == {"nobody": "duplicate", "gold": "error", "in part": "error"}
+    over = ledger(shared, events["nobody"])
+    assert (over["outcome"], over["error"]) == ("refunded", None) and over["processed_at"]
+    assert shared.sql("select 1 from session_requests") == [] and shared.events() == []
+
+
 @pytest.mark.parametrize("by", ["replay", "stripe"])
 def test_once_mended_it_is_booked_with_its_favourite(shared: Database, by: str) -> None:
     event = checkout(shared.make_customer(), shared.make_mechanic(), plan="gold")

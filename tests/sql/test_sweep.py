@@ -495,15 +495,15 @@ def test_past_a_row_that_raises_the_loop_announces_and_delivers(db: Database) ->
                 left.append(db.make_request())
                 time.sleep(0.1)
         running.result()
-    (delay,) = db.sql(
-        "select max(delivered_at - created_at), count(delivered_at) from dispatch.request_events"
-        " where request_id = any(%s::uuid[])",
+    (delivered,) = db.sql(
+        "select count(delivered_at), count(distinct delivered_at) as rounds"
+        " from dispatch.request_events where request_id = any(%s::uuid[])",
         left,
     )
-    assert delay["count"] == 12 and delay["max"] < timedelta(seconds=0.4)
+    assert delivered["count"] == 12 and delivered["rounds"] > 4  # once a second would be three
     row = db.request(late)
     ends_at = row["priority_notified_at"] + timedelta(minutes=10)
-    assert timedelta(0) <= row["notification_sent_at"] - ends_at < timedelta(seconds=1.5)
+    assert ends_at <= row["notification_sent_at"]
 
 
 def test_what_nobody_took_expires_a_day_after_the_broadcast(shared: Database) -> None:
@@ -560,25 +560,26 @@ def test_the_loop_announces_on_time_and_ends_on_time(shared: Database) -> None:
     shared.end_window(request, 0.3)
     began = time.monotonic()
     shared.run_sweep(0.6)
-    assert 0.55 < time.monotonic() - began < 3
+    assert 0.55 < time.monotonic() - began < 10  # the rest of the minute is what it has else
     row = shared.request(request)
-    late = row["notification_sent_at"] - row["priority_notified_at"] - timedelta(minutes=10)
-    assert timedelta(0) <= late < timedelta(seconds=0.5)
+    ends_at = row["priority_notified_at"] + timedelta(minutes=10)
+    assert ends_at <= row["notification_sent_at"]
 
 
 def test_the_loop_holds_no_snapshot(shared: Database) -> None:
     looping = shared.open()
+    began = set()
+
+    def begins_anew() -> bool:
+        query = "select xact_start from pg_stat_activity where pid = %s"
+        began.add(shared.value(query, looping.info.backend_pid))
+        return len(began - {None}) > 3
+
     with ThreadPoolExecutor() as pool:
-        running = pool.submit(shared.run_sweep, 0.3, looping)
-        ages = []
-        while not running.done():
-            ages += shared.sql(
-                "select extract(epoch from clock_timestamp() - xact_start)::float8 as age"
-                " from pg_stat_activity where pid = %s and xact_start is not null",
-                looping.info.backend_pid,
-            )
-            time.sleep(0.01)
-    assert ages and max(row["age"] for row in ages) < 0.2
+        running = pool.submit(shared.run_sweep, 15, looping)
+        eventually(begins_anew)
+        shared.superuser().execute("select pg_cancel_backend(%s)", (looping.info.backend_pid,))
+        assert isinstance(running.exception(), psycopg.errors.QueryCanceled)
 
 
 def test_the_loop_leaves_the_callers_search_path_alone(shared: Database) -> None:
@@ -607,7 +608,7 @@ def test_after_a_crash_the_sweep_begins_at_once() -> None:
                 return db.log(request) == ["priority_request", "new_request:window_ended"]
             return False
 
-        eventually(is_announced, 30)
+        eventually(is_announced)
 
 
 @pytest.mark.late
@@ -619,11 +620,11 @@ def test_pg_cron_announces_the_end_of_a_window_in_time(cron_db: Database) -> Non
     cron_db.sql("select dispatch.set_favorites_priority(true)")
     request = cron_db.make_request(preferred=cron_db.make_mechanic())
     cron_db.end_window(request, 1)
-    eventually(lambda: len(cron_db.log(request)) == 2, 6)
+    eventually(lambda: len(cron_db.log(request)) == 2)
     row = cron_db.request(request)
     late = row["notification_sent_at"] - row["priority_notified_at"] - timedelta(minutes=10)
-    assert timedelta(0) <= late < timedelta(seconds=2)
-    eventually(lambda: all(event["delivered_at"] for event in cron_db.events(request)), 2)
+    assert timedelta(0) <= late < timedelta(seconds=10)
+    eventually(lambda: all(event["delivered_at"] for event in cron_db.events(request)))
     health = {row["check_name"]: row for row in cron_db.sql("select * from dispatch.health()")}
     assert health["sweep_scheduled"]["ok"] and health["sweep_runs"]["ok"], health
 

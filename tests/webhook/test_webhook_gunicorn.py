@@ -89,7 +89,7 @@ def serving(directory: Path, dsn: str, preload: bool) -> Iterator[Served]:
     environ = {"DATABASE_URL": dsn, "STRIPE_WEBHOOK_SECRET": SECRET}
     served = Served(directory / "output", settings, **environ)
     try:
-        eventually(served.healthy, 60)
+        eventually(served.healthy)
         yield served
     finally:
         served.process.terminate()
@@ -150,9 +150,9 @@ def test_sigterm_finishes_what_was_begun(
     with blocked() as waiting:
         thread = threading.Thread(target=lambda: answers.append(doomed.post(checkout(metadata))))
         thread.start()
-        eventually(lambda: waiting() == 1, 30)
+        eventually(lambda: waiting() == 1)
         doomed.process.send_signal(signal.SIGTERM)
-        eventually(lambda: "Handling signal: term" in doomed.output.read_text(), 30)
+        eventually(lambda: "Handling signal: term" in doomed.output.read_text())
     thread.join(60)
     assert answers[0][0] == 200
     assert doomed.process.wait(60) == 0
@@ -175,7 +175,7 @@ def test_workers_told_to_stop_while_they_start_stop(tmp_path: Path) -> None:
     away = "postgresql://app@127.0.0.1:1/none"
     served = Served(tmp_path / "output", settings, DATABASE_URL=away, STRIPE_WEBHOOK_SECRET=SECRET)
     try:
-        eventually(starting.exists, 60)
+        eventually(starting.exists)
         served.process.terminate()
         assert served.process.wait(60) == 0
     finally:
@@ -186,10 +186,10 @@ def test_workers_told_to_stop_while_they_start_stop(tmp_path: Path) -> None:
 
 
 def test_killed_worker_is_replaced(doomed: Served, metadata: Metadata) -> None:
-    eventually(lambda: len(doomed.workers()) == 2, 30)
+    eventually(lambda: len(doomed.workers()) == 2)
     victim = doomed.workers().pop()
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: victim not in doomed.workers() and len(doomed.workers()) == 2, 30)
+    eventually(lambda: victim not in doomed.workers() and len(doomed.workers()) == 2)
     assert doomed.post(checkout(metadata))[0] == 200
 
 

@@ -74,7 +74,7 @@ def nginx(directory: Path, app: Served) -> Iterator[int]:
             [program, "-e", "stderr", "-p", f"{directory}/", "-c", str(config)], stderr=log
         )
     try:
-        eventually(lambda: listens(port), 30)
+        eventually(lambda: listens(port))
         yield port
     finally:
         process.terminate()
@@ -138,7 +138,7 @@ def test_without_a_database_it_keeps_its_word(tmp_path: Path) -> None:
         WEBHOOK_DB_TIMEOUT="1",
     )
     try:
-        eventually(lambda: listens(app.port), 60)
+        eventually(lambda: listens(app.port))
         with nginx(tmp_path, app) as port:
             for each in (app.port, port):
                 keeps_its_word(each, ASKED_AGAIN, 503)

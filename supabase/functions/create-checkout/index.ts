@@ -45,7 +45,7 @@ Deno.serve(async (request) => {
   const supabase = createClient(SUPABASE_URL, API_KEY, {
     global: { headers: { Authorization } },
   });
-  const favourites = wish.preferred_mechanic_ids ?? [wish.preferred_mechanic_id ?? []].flat();
+  const favourites = [wish.preferred_mechanic_ids ?? wish.preferred_mechanic_id ?? []].flat();
   const { data: checkout, error, status } = await supabase.rpc("prepare_checkout", {
     plan_code: wish.plan_code,
     skip_if_offline: wish.skip_if_offline ?? false,
