@@ -519,6 +519,28 @@ def test_a_request_is_taken_off_by_what_its_name_says(
             "for select using (current_user = 'authenticated' and is_urgent)",
             "('authenticated'::name =",
         ),
+        (
+            "for select using (is_urgent and pg_has_role(current_user, 'pg_monitor', 'member'))",
+            "pg_has_role('authenticated'::name, 'pg_monitor'",
+        ),
+        (
+            "for select using (status = 'pending' and"
+            " current_setting('request.jwt.claims', true)::jsonb ->> 'tier' = 'gold')",
+            "'gold'::text",
+        ),
+        # pgTAP's is() is not asked by "is not null", nor Realtime's by a cast.
+        ("for select using (status = 'pending' and is_known())", None),
+        # Not the mechanics' own.
+        ("for update using (status <> 'completed' and is_admin())", None),
+        ("for update using (status = 'pending' and is_admin(mechanic_id))", None),
+        ("for update using (status = 'accepted' and is_paying())", None),
+        ("for update using (status in ('accepted', 'completed') and is_urgent)", None),
+        (
+            "for update using (status = 'pending' and exists (select from service_plans p"
+            " where p.slug = plan_code and session_requests.customer_id = auth.uid()))",
+            None,
+        ),
+        ("for update using (status = 'pending' and (is_admin() or is_urgent))", "is_urgent"),
     ],
 )
 def test_a_request_is_open_to_whom_policies_show_it(
@@ -529,7 +551,14 @@ def test_a_request_is_open_to_whom_policies_show_it(
     empty_db.sql(
         "create function knows(session_requests) returns boolean language sql as 'select true';"
         "create function is_paying() returns boolean language sql as"
-        " 'select exists (select from SERVICE_PLANS)'"
+        " 'select exists (select from SERVICE_PLANS)';"
+        "create function is_admin(uuid default null) returns boolean language sql as"
+        " 'select exists (select from service_plans)';"
+        "create schema elsewhere;"
+        "create function elsewhere.cast(text) returns text language sql as 'select $1';"
+        "create function is_known() returns boolean language plpgsql as 'begin return exists ("
+        "select from mechanics where user_id = cast(auth.uid() as uuid) and user_id is not null);"
+        " end'"
     )
     empty_db.sql(f"create policy its on session_requests {policies}")
     found = found_in(empty_db)
@@ -547,6 +576,38 @@ def test_a_request_is_open_to_whom_policies_show_it(
     assert found_in(empty_db).asks("looks, which read", "public.service_plans is looked up past")
     empty_db.sql("alter table session_requests disable row level security")
     assert not found_in(empty_db).asks("some mechanics alone")
+
+
+@pytest.mark.parametrize(
+    ("policies", "condition"),
+    [
+        ("as restrictive using ((select auth.jwt() ->> 'aal') = 'aal2')", "'aal2'"),
+        ("as restrictive using (plan_code <> 'x')", "(plan_code <> 'x'::text)"),
+        ("for all using (status <> 'completed' and is_admin())", None),
+    ],
+)
+def test_who_takes_requests_past_the_policies_is_not_kept_from_them(
+    empty_db: Database, tmp_path: Path, policies: str, condition: str | None
+) -> None:
+    """Where by policies customers alone may write: they cancel, a server accepts."""
+    make(empty_db, "garage")
+    empty_db.sql(
+        "drop policy mechanics_take_what_is_pending on session_requests;"
+        "create policy customers_cancel on session_requests for update"
+        " using (customer_id = auth.uid() and status = 'pending');"
+        "create function is_admin() returns boolean language sql as"
+        " 'select exists (select from service_plans)'"
+    )
+    empty_db.sql(f"create policy its on session_requests {policies}")
+    found = found_in(empty_db)
+    assert found.asks("some mechanics alone: its") is (condition is not None)
+    bind(empty_db, tmp_path, found.text)
+    open_to = constants(empty_db)["open_to"]
+    if condition is None:
+        assert open_to == "true"
+    else:
+        # As they are read, and no more.
+        assert open_to.count(condition) == 1 and "get_authenticated_mechanic_id" in open_to
 
 
 def test_times_without_a_zone_are_asked_where_the_database_has_another(
