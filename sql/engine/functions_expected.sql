@@ -132,7 +132,7 @@ from (
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', 'e2a7c14e78bb0e1cf26519c8a1dd3620', '{}'),
     ('dispatch.create_free_request', '39e71e15afdcb23382f6a3f9cb49a3bf', '{}'),
-    ('dispatch.follow_payment', '7d3b3bacf97306d952a005d9cb16cc85', '{}'),
+    ('dispatch.follow_payment', 'e06d363eadcf97aca708f39e3b4f8c90', '{}'),
     ('dispatch.get_request_by_checkout', 'c9593a1314fb3b960c8e1a5529a644ba', '{}'),
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
     ('dispatch.make_checkout', '829bc497140308efc81386c692aec2e1', '{}'),

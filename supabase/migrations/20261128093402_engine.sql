@@ -8735,15 +8735,29 @@ begin
     where p.payment_intent = v_payment;
     -- What one way gave back may have been given back by another too.
     if
-        v_is_taken_back and dispatch.governs_all()
+        v_is_taken_back
         and not exists (
             select from dispatch.stripe_events as e
             where e.outcome in ('refunded', 'dispute_lost') and e.subject = v_payment
         )
     then
-        update public.session_requests as r
-        set metadata = r.metadata - 'refunded_at' || '{"refund_taken_back": true}'
-        where (r.metadata ->> 'stripe_payment_intent') = v_payment;
+        if dispatch.governs_all() then
+            update public.session_requests as r
+            set metadata = r.metadata - 'refunded_at' || '{"refund_taken_back": true}'
+            where (r.metadata ->> 'stripe_payment_intent') = v_payment;
+        end if;
+        -- Of a payment of nobody's, which was over with its refund, nothing else would tell.
+        update dispatch.stripe_events as e
+        set
+            outcome = 'error',
+            processed_at = null,
+            error = dispatch.booking_error(
+                e.payload #>> '{data,object,metadata,plan_code}', null
+            ),
+            subject = e.payload #>> '{data,object,id}'
+        where
+            e.outcome = 'refunded' and e.type like 'checkout.session.%'
+            and (e.payload #>> '{data,object,payment_intent}') = v_payment;
     end if;
     return (select e.outcome from dispatch.stripe_events as e where e.id = p_event ->> 'id');
 end;

@@ -184,6 +184,35 @@ def test_what_is_nobody_s_is_over_once_it_is_refunded(
     assert shared.sql("select 1 from session_requests") == [] and shared.events() == []
 
 
+@pytest.mark.parametrize("way", ["refund", "dispute"])
+def test_of_what_is_nobody_s_it_is_told_that_its_refund_failed(shared: Database, way: str) -> None:
+    """Or that the bank took back what it had decided: nothing else would say so."""
+    event, payment = checkout(str(uuid.uuid4()), payment="pi_1"), {"payment_intent": "pi_1"}
+
+    def closed(status: str, created: int) -> Row:
+        dispute = {"id": "dp_1", "status": status, "amount": 999, "currency": "eur"}
+        told = stripe_event("charge.dispute.closed", **dispute, **payment)
+        return told | {"created": created}
+
+    if way == "refund":
+        back = refund("pi_1") | {"created": 1}
+        failed = stripe_event("refund.failed", id="re_1", status="failed", **payment)
+        taken_back = failed | {"created": 2}
+    else:
+        back, taken_back = closed("lost", 1), closed("won", 2)
+        event["data"]["object"] |= {"amount_total": 999, "currency": "eur"}
+    process(shared, back)
+    assert process(shared, event)["outcome"] == "refunded"
+    process(shared, taken_back)
+    for _ in range(2):
+        assert ledger(shared, event)["error"].startswith("missing_customer: ")
+        assert process(shared, event)["outcome"] == "error"
+    # Sent again it is over again.
+    process(shared, refund("pi_1") | {"created": 3})
+    replayed = shared.value("select dispatch.replay_stripe_event(%s)", event["id"])
+    assert replayed["outcome"] == "refunded" and ledger(shared, event)["processed_at"]
+
+
 @pytest.mark.parametrize("by", ["replay", "stripe"])
 def test_once_mended_it_is_booked_with_its_favourite(shared: Database, by: str) -> None:
     event = checkout(shared.make_customer(), shared.make_mechanic(), plan="gold")
