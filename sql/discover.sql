@@ -1673,7 +1673,10 @@ begin
                     and p.condition !~* 'mechanic'
                 )
                 or (
-                    p.polpermissive and p.condition ~* 'admin|moderator|service_role'
+                    p.polpermissive
+                    -- (Not by an administrative area.)
+                    and p.condition
+                    ~* '(admin|moderator|administrator)s?\M|\madmin_(user|role|member)|service_role'
                     and replace(p.condition, 'mechanic_id', '') !~* 'mechanic'
                 )
                 or (

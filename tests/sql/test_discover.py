@@ -534,6 +534,7 @@ def test_a_request_is_taken_off_by_what_its_name_says(
         ("for update using (status <> 'completed' and is_admin())", None),
         ("for update using (status = 'pending' and is_admin(mechanic_id))", None),
         ("for update using (status = 'accepted' and is_paying())", None),
+        ("for update using (status = 'pending' and admin_area() = 'north')", "admin_area"),
         ("for update using (status in ('accepted', 'completed') and is_urgent)", None),
         (
             "for update using (status = 'pending' and exists (select from service_plans p"
@@ -554,6 +555,8 @@ def test_a_request_is_open_to_whom_policies_show_it(
         " 'select exists (select from SERVICE_PLANS)';"
         "create function is_admin(uuid default null) returns boolean language sql as"
         " 'select exists (select from service_plans)';"
+        "create function admin_area() returns text language sql as"
+        " 'select p.slug from service_plans as p';"
         "create schema elsewhere;"
         "create function elsewhere.cast(text) returns text language sql as 'select $1';"
         "create function is_known() returns boolean language plpgsql as 'begin return exists ("
