@@ -1753,8 +1753,15 @@ begin
             'Who may take a request that is not reserved any more? Policies show such requests to '
             'some mechanics alone: %s. Taken: the RPCs, too, list them and give them to these '
             'alone. If mechanics come by requests past the policies (a server that reads with the '
-            'service role), let dispatch.open_to() be ''true''.%s',
+            'service role), let dispatch.open_to() be ''true''.%s%s',
             v_word,
+            case
+                when v_open_to ~ '\mjwt\M'
+                    then
+                        ' Of a token''s claims only what the account says (app_metadata, e-mail) is '
+                        'known of a mechanic to whom a push would go: where a hook adds others, read '
+                        'them from their table in dispatch.open_to(), or nobody is pushed to.'
+            end,
             ' What they look up in ' || v_by || ' is looked up past the policies of that: if these '
             'decide, say it in dispatch.open_to().'
         );

@@ -572,6 +572,7 @@ def test_a_request_is_open_to_whom_policies_show_it(
     assert (condition in open_to) if condition else open_to == "true"
     empty_db.sql(f"select from session_requests where ({open_to}) is true")
     assert found.asks("is looked up past") is (condition is not None and " from " in policies)
+    assert found.asks("only what the account says") is ("jwt" in open_to)
     empty_db.sql(
         "create policy looks on session_requests as restrictive for select using (plan_code in"
         " (select p.slug from service_plans as p))"
