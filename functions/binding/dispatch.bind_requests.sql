@@ -1,6 +1,5 @@
 -- Makes what depends on which columns session_requests has: a marketplace that was there first
--- lacks some of ours, and before the feature the three of the window are in none. Nothing here is a
--- matter of judgement; what is stands in the binding that the DBA has looked over.
+-- lacks some of ours, and before the feature the three of the window are in none.
 create or replace function dispatch.bind_requests(p_with_windows boolean)
 returns void
 language plpgsql
@@ -10,162 +9,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_ours constant boolean := dispatch.governs_all();
-    -- As the sweep's index has it. A trigger asks before there is anything to refuse, and a call of
-    -- what was written long ago: no column makes it raise.
-    v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
-    'between ''2000-01-01'' and ''9999-12-31'' then '
-    '((r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
-    'else r.priority_notified_at end';
-    -- One that has not ended and that the binding says is taken off is a cancelled one.
-    v_is_taken_off constant text := '(r.status in (''pending'', ''accepted'') and ('
-    || dispatch.taken_off() || ') is true)';
-    v_is_pending constant text := 'r.status = ''pending'' and not ' || v_is_taken_off;
     v_of_row text;
     v_of_view text;
+    v_column jsonb;
     v_inserted text;
     v_values text;
     -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
     v_accepted text;
     v_function record;
 begin
-    -- Each column of dispatch.requests: of one row as a trigger has it, and in the view, where it
-    -- may be another expression. Null where the marketplace has no such column, or one of the name
-    -- that holds something else (minutes to live, a list of brands).
-    with columns as (
-        select
-            w.number,
-            w.name,
-            case
-                when
-                    bool_and(
-                        a.attnum is not null
-                        and case
-                            when n.name in ('accepted_at', 'expires_at')
-                                then y.oid in ('timestamptz'::regtype, 'timestamp'::regtype)
-                            when w.number between 12 and 14 then y.typcategory in ('S', 'E')
-                            else true
-                        end
-                    )
-                    and (p_with_windows or not w.needs && array[
-                        'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
-                    ])
-                    then coalesce(
-                        w.expression,
-                        'r.' || w.needs[1]
-                        || case
-                            when bool_and(a.atttypid = w.type::regtype) then ''
-                            when w.type = 'timestamptz' and bool_and(a.atttypid = 'timestamp'::regtype)
-                                then ' at time zone ''UTC'''
-                            else '::' || w.type
-                        end
-                    )
-                else 'null::' || w.type
-            end as of_row,
-            w.of_view
-        from (
-            values
-            (1, 'id', 'uuid', '{id}'::text[], null, null),
-            (2, 'created_at', 'timestamptz', '{created_at}', null, null),
-            (3, 'customer_id', 'uuid', '{customer_id}', null, null),
-            (
-                4, 'mechanic_user_id', 'uuid', '{mechanic_id}',
-                case
-                    when not dispatch.assigns_user_id()
-                        then
-                            '(select m.user_id from dispatch.mechanics as m '
-                            'where m.id = r.mechanic_id)'
-                end,
-                null
-            ),
-            (5, 'session_type', 'text', '{session_type}', null, null),
-            (6, 'plan_code', 'text', '{plan_code}', null, null),
-            (
-                7, 'status', 'text', '{status}',
-                'case when ' || v_is_taken_off || ' then ''cancelled'' else r.status::text end',
-                null
-            ),
-            (
-                8, 'is_pending', 'boolean', '{status}',
-                v_is_pending,
-                case when not v_is_ours then '(w.closed_at is null and ' || v_is_pending || ')' end
-            ),
-            (9, 'accepted_at', 'timestamptz', '{accepted_at}', null, null),
-            (
-                10, 'ended_at', 'timestamptz',
-                case when v_is_ours then '{accepted_at,updated_at}' else '{id}' end::text[],
-                case
-                    when v_is_ours then 'coalesce(r.accepted_at, r.updated_at)'
-                    else '(select w.closed_at from dispatch.windows as w where w.request_id = r.id)'
-                end,
-                case when not v_is_ours then 'w.closed_at' end
-            ),
-            (11, 'expires_at', 'timestamptz', '{expires_at}', null, null),
-            -- What is too long for a brand or a place matches nobody (dispatch.mechanic_words), and
-            -- is in no list.
-            (
-                12, 'requested_brand', 'text', '{requested_brand}',
-                'case when length(r.requested_brand::text) <= 100 then r.requested_brand::text end',
-                null
-            ),
-            (
-                13, 'customer_city', 'text', '{customer_city}',
-                'case when length(r.customer_city::text) <= 100 then r.customer_city::text end', null
-            ),
-            (
-                14, 'customer_country', 'text', '{customer_country}',
-                'case when length(r.customer_country::text) <= 100 then r.customer_country::text end',
-                null
-            ),
-            (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
-            (
-                16, 'preferred_user_id', 'uuid', '{preferred_mechanic_id}',
-                case
-                    when not v_is_ours
-                        then
-                            '(select m.user_id from dispatch.mechanics as m '
-                            'where m.id = r.preferred_mechanic_id)'
-                end,
-                null
-            ),
-            (17, 'window_minutes', 'integer', '{priority_window_minutes}', null, null),
-            (18, 'window_began_at', 'timestamptz', '{priority_notified_at}', null, null),
-            (
-                19, 'window_ends_at', 'timestamptz',
-                '{priority_notified_at,priority_window_minutes}',
-                v_window_end,
-                case when not v_is_ours then 'w.ends_at' end
-            ),
-            (
-                20, 'announced_at', 'timestamptz',
-                case when v_is_ours then '{notification_sent_at}' else '{id}' end::text[],
-                case
-                    when not v_is_ours
-                        then
-                            '(select w.announced_at from dispatch.windows as w '
-                            'where w.request_id = r.id)'
-                end,
-                case when not v_is_ours then 'w.announced_at' end
-            ),
-            (21, 'is_urgent', 'boolean', '{is_urgent}', null, null)
-        ) as w (number, name, type, needs, expression, of_view)
-        cross join unnest(w.needs) as n (name)
-        left join pg_catalog.pg_attribute as a
-            on
-                a.attrelid = 'public.session_requests'::regclass
-                and a.attname = n.name and not a.attisdropped
-                -- No cast makes a yes or no of another's 'high' or 3.
-                and (n.name <> 'is_urgent' or a.atttypid = 'boolean'::regtype)
-        left join pg_catalog.pg_type as x on x.oid = a.atttypid
-        left join pg_catalog.pg_type as y on y.oid = coalesce(nullif(x.typbasetype, 0), x.oid)
-        group by w.number, w.name, w.type, w.needs, w.expression, w.of_view
-    )
-
     select
         string_agg(c.of_row, E',\n        ' order by c.number),
-        string_agg(coalesce(c.of_view, c.of_row) || ' as ' || c.name, E',\n    ' order by c.number)
-    into v_of_row, v_of_view
-    from columns as c;
+        string_agg(coalesce(c.of_view, c.of_row) || ' as ' || c.name, E',\n    ' order by c.number),
+        jsonb_object_agg(c.name, c.of_row)
+    into v_of_row, v_of_view, v_column
+    from dispatch.request_columns(p_with_windows) as c;
 
     -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
     -- and most name no schema: so public and extensions are in it wherever the engine writes.)
@@ -208,81 +66,94 @@ begin
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
-    -- What is made from here on an event trigger of theirs may log. (Types are named by the path that
-    -- there is, so those above are told with their schema.)
-    perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
-    execute 'create or replace view dispatch.requests as select ' || v_of_view
-        || ' from public.session_requests as r'
-        || case
-            when v_is_ours then ''
-            else ' inner join dispatch.windows as w on w.request_id = r.id'
-        end;
-    comment on view dispatch.requests is
-    'The requests that the engine governs, whatever columns the marketplace''s table has: all of '
-    'ours; of another''s those for which a priority window was opened. status and session_type '
-    'are text, mechanic_user_id is who took it, preferred_user_id the favourite, announced_at '
-    'when it was broadcast to everyone.';
+    perform dispatch.make_anew(
+        format(
+            $f$
+create or replace view dispatch.requests as select %s from public.session_requests as r%s;
+comment on view dispatch.requests is
+'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
+'of another''s those for which a priority window was opened. status and session_type are text, '
+'mechanic_user_id is who took it, preferred_user_id the favourite, announced_at when it was '
+'broadcast to everyone.';
+revoke all on dispatch.requests from public, anon, authenticated, service_role;
+            $f$,
+            v_of_view,
+            case
+                when v_is_ours then ''
+                else ' inner join dispatch.windows as w on w.request_id = r.id'
+            end
+        )
+    );
 
-    execute format(
-        $f$
+    perform dispatch.make_anew(
+        format(
+            $f$
 create or replace function dispatch.as_request(r public.session_requests)
 returns dispatch.requests
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
-as %L
-        $f$,
-        format(
-            -- (With the cast, as without one each call would fit the row to the type anew.)
-            E'\nbegin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n', v_of_row
+as %L;
+comment on function dispatch.as_request(public.session_requests) is
+'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
+revoke all on function dispatch.as_request(public.session_requests)
+from public, anon, authenticated, service_role;
+            $f$,
+            format(
+                -- (With the cast, as without one each call would fit the row to the type anew.)
+                E'\nbegin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n', v_of_row
+            )
         )
     );
-    comment on function dispatch.as_request(public.session_requests) is
-    'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
 
     -- A policy asks for the caller. Of another user (whom a push goes to) it is asked as that one,
     -- and going back puts back whoever the caller claimed to be.
-    execute format(
-        $f$
+    perform dispatch.make_anew(
+        format(
+            $f$
 create or replace function dispatch.is_open_to(p_request_id uuid, p_user_id uuid)
 returns boolean
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
-as %L
-        $f$,
-        format(
-            E'\n#variable_conflict use_column\n'
-            'declare\n'
-            '    v_is_other constant boolean := dispatch.caller_id() is distinct from p_user_id;\n'
-            '    v_is_open boolean;\nbegin\n'
-            '    if v_is_other then\n'
-            '        perform dispatch.claim_to_be(is_open_to.p_user_id);\n'
-            '    end if;\n'
-            '    v_is_open := exists (\n'
-            '        select from public.session_requests\n'
-            '        where session_requests.id = is_open_to.p_request_id and (%s) is true\n'
-            '    );\n'
-            '    if v_is_other then\n'
-            '        raise sqlstate ''FP000'';\n'
-            '    end if;\n'
-            '    return v_is_open;\n'
-            'exception\n'
-            '    when sqlstate ''FP000'' then return v_is_open;\n'
-            '    -- Whoever a policy fails for is shown nothing by it.\n'
-            '    when others then return false;\n'
-            'end;\n',
-            dispatch.open_to()
+as %L;
+comment on function dispatch.is_open_to(uuid, uuid) is
+'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a request '
+'that is pending and not reserved.';
+revoke all on function dispatch.is_open_to(uuid, uuid)
+from public, anon, authenticated, service_role;
+            $f$,
+            format(
+                E'\n#variable_conflict use_column\n'
+                'declare\n'
+                '    v_is_other constant boolean := dispatch.caller_id() is distinct from p_user_id;\n'
+                '    v_is_open boolean;\nbegin\n'
+                '    if v_is_other then\n'
+                '        perform dispatch.claim_to_be(is_open_to.p_user_id);\n'
+                '    end if;\n'
+                '    v_is_open := exists (\n'
+                '        select from public.session_requests\n'
+                '        where session_requests.id = is_open_to.p_request_id and (%s) is true\n'
+                '    );\n'
+                '    if v_is_other then\n'
+                '        raise sqlstate ''FP000'';\n'
+                '    end if;\n'
+                '    return v_is_open;\n'
+                'exception\n'
+                '    when sqlstate ''FP000'' then return v_is_open;\n'
+                '    -- Whoever a policy fails for is shown nothing by it.\n'
+                '    when others then return false;\n'
+                'end;\n',
+                dispatch.open_to()
+            )
         )
     );
-    comment on function dispatch.is_open_to(uuid, uuid) is
-    'Whether the marketplace''s own rule (dispatch.open_to) lets this approved mechanic take a '
-    'request that is pending and not reserved.';
 
-    execute format(
-        $f$
+    perform dispatch.make_anew(
+        format(
+            $f$
 create or replace function dispatch.insert_request(
     p_id uuid,
     p_customer_id uuid,
@@ -304,32 +175,36 @@ language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
-as %L
-        $f$,
-        format(
-            E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
-            '    return found;\nend;\n',
-            v_inserted,
-            v_values,
-            -- Whoever paid is told by the id, and Stripe's next events find the request by it.
-            case
-                when not v_is_ours
-                    then
-                        E'    if found and not exists (\n'
-                        '        select from public.session_requests as r where r.id = p_id\n'
-                        '    ) then\n'
-                        '        raise integrity_constraint_violation using\n'
-                        '            message = ''a trigger gave the booking another id'';\n'
-                        '    end if;\n'
-                else ''
-            end
+as %L;
+comment on function dispatch.insert_request(
+    uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
+) is
+'Books: inserts a request, as far as the marketplace has columns for it. Returns whether it is '
+'there; the marketplace may refuse it, with an error or (a trigger) without.';
+revoke all on function dispatch.insert_request(
+    uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
+) from public, anon, authenticated, service_role;
+            $f$,
+            format(
+                E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
+                '    return found;\nend;\n',
+                v_inserted,
+                v_values,
+                -- Whoever paid is told by the id, and Stripe's next events find the request by it.
+                case
+                    when not v_is_ours
+                        then
+                            E'    if found and not exists (\n'
+                            '        select from public.session_requests as r where r.id = p_id\n'
+                            '    ) then\n'
+                            '        raise integrity_constraint_violation using\n'
+                            '            message = ''a trigger gave the booking another id'';\n'
+                            '    end if;\n'
+                    else ''
+                end
+            )
         )
     );
-    comment on function dispatch.insert_request(
-        uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
-    ) is
-    'Books: inserts a request, as far as the marketplace has columns for it. Returns whether it is '
-    'there; the marketplace may refuse it, with an error or (a trigger) without.';
 
     v_accepted := coalesce(
         (
@@ -351,58 +226,74 @@ as %L
         ),
         ''
     );
-    execute format(
-        $f$
+    perform dispatch.make_anew(
+        format(
+            $f$
 create or replace function dispatch.assign_request(p_id uuid, p_mechanic_id uuid)
 returns public.session_requests
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
-as %L
-        $f$,
-        format(
-            E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
-            '    update public.session_requests\n'
-            '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
-            '    where id = p_id and status = ''pending''\n'
-            '    returning * into v_request;\n'
-            '    return v_request;\nend;\n',
-            format(v_accepted, 'now()')
+as %L;
+comment on function dispatch.assign_request(uuid, uuid) is
+'On a marketplace that was there first: accepts a pending request for this mechanic (the id that '
+'the marketplace keeps). Returns the row; nulls: there was none to write.';
+revoke all on function dispatch.assign_request(uuid, uuid)
+from public, anon, authenticated, service_role;
+            $f$,
+            format(
+                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                '    update public.session_requests\n'
+                '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
+                '    where id = p_id and status = ''pending''\n'
+                '    returning * into v_request;\n'
+                '    return v_request;\nend;\n',
+                format(v_accepted, 'now()')
+            )
         )
     );
-    comment on function dispatch.assign_request(uuid, uuid) is
-    'On a marketplace that was there first: accepts a pending request for this mechanic (the id '
-    'that the marketplace keeps). Returns the row; nulls: there was none to write.';
 
-    execute format(
-        $f$
+    perform dispatch.make_anew(
+        format(
+            $f$
 create or replace function dispatch.unassign_request(p_id uuid)
 returns public.session_requests
 language plpgsql
 volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
-as %L
-        $f$,
-        format(
-            E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
-            '    update public.session_requests\n'
-            '    set status = ''pending'', mechanic_id = null%s\n'
-            '    where id = p_id and status = ''accepted''\n'
-            '    returning * into v_request;\n'
-            '    return v_request;\nend;\n',
-            format(v_accepted, 'null')
+as %L;
+comment on function dispatch.unassign_request(uuid) is
+'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was none '
+'to write.';
+revoke all on function dispatch.unassign_request(uuid)
+from public, anon, authenticated, service_role;
+            $f$,
+            format(
+                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                '    update public.session_requests\n'
+                '    set status = ''pending'', mechanic_id = null%s\n'
+                '    where id = p_id and status = ''accepted''\n'
+                '    returning * into v_request;\n'
+                '    return v_request;\nend;\n',
+                format(v_accepted, 'null')
+            )
         )
     );
-    comment on function dispatch.unassign_request(uuid) is
-    'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was '
-    'none to write.';
 
     -- Ours keeps the payment with the request; for another's the ledger does.
-    execute 'create or replace view dispatch.payments as ' || case
-        when v_is_ours
-            then $v$
+    perform dispatch.make_anew(
+        format(
+            $f$
+create or replace view dispatch.payments as %s;
+comment on view dispatch.payments is
+'The Stripe payment of each request that was paid by one, and what was paid.';
+revoke all on dispatch.payments from public, anon, authenticated, service_role;
+            $f$,
+            case
+                when v_is_ours
+                    then $v$
             select
                 r.id as request_id,
                 r.metadata ->> 'stripe_checkout_session_id' as checkout_session_id,
@@ -418,9 +309,9 @@ as %L
                 r.metadata -> 'amount_total' as amount_total,
                 r.metadata ->> 'currency' as currency
             from public.session_requests as r
-            $v$
-        else format(
-            $v$
+                    $v$
+                else format(
+                    $v$
             select
                 e.request_id,
                 e.payload #>> '{data,object,id}' as checkout_session_id,
@@ -431,10 +322,10 @@ as %L
                         f.outcome in ('refunded', 'dispute_lost') and f.subject is not null
                         and f.subject = (e.payload #>> '{data,object,payment_intent}')
                 ) as is_refunded,
-                r.status = 'expired' as is_expired,
-                %1$s as expires_at,
-                r.status = 'cancelled' or %2$s as is_cancelled,
-                r.status = 'accepted' and not %2$s as is_accepted,
+                %1$s = 'expired' as is_expired,
+                %2$s as expires_at,
+                %1$s = 'cancelled' as is_cancelled,
+                %1$s = 'accepted' as is_accepted,
                 r.mechanic_id::uuid as mechanic_id,
                 %3$s as customer_id,
                 coalesce(%4$s, e.received_at) as changed_at,
@@ -443,15 +334,15 @@ as %L
             from dispatch.stripe_events as e
             inner join public.session_requests as r on r.id = e.request_id
             where e.outcome = 'request_created'
-            $v$,
-            (regexp_match(v_of_view, '([^,]+) as expires_at'))[1],
-            v_is_taken_off,
-            (regexp_match(v_of_view, '([^,]+) as customer_id'))[1],
-            (regexp_match(v_of_view, '([^,]+) as accepted_at'))[1]
+                    $v$,
+                    v_column ->> 'status',
+                    v_column ->> 'expires_at',
+                    v_column ->> 'customer_id',
+                    v_column ->> 'accepted_at'
+                )
+            end
         )
-    end;
-    comment on view dispatch.payments is
-    'The Stripe payment of each request that was paid by one, and what was paid.';
+    );
 
     -- So that verify sees it if another body stands there some day.
     for v_function in
@@ -464,27 +355,15 @@ as %L
                 'as_request', 'is_open_to', 'insert_request', 'assign_request', 'unassign_request'
             )
     loop
-        execute format(
-            'comment on function %s is %L',
-            v_function.signature,
-            format('%s {"body": "%s"}', v_function.description, v_function.body)
+        perform dispatch.make_anew(
+            format(
+                'comment on function %s is %L',
+                v_function.signature,
+                format('%s {"body": "%s"}', v_function.description, v_function.body)
+            )
         );
     end loop;
     perform dispatch.note_views();
-
-    revoke all on dispatch.requests, dispatch.payments
-    from public, anon, authenticated, service_role;
-    revoke all on function dispatch.as_request(public.session_requests)
-    from public, anon, authenticated, service_role;
-    revoke all on function dispatch.is_open_to(uuid, uuid)
-    from public, anon, authenticated, service_role;
-    revoke all on function dispatch.assign_request(uuid, uuid)
-    from public, anon, authenticated, service_role;
-    revoke all on function dispatch.unassign_request(uuid)
-    from public, anon, authenticated, service_role;
-    revoke all on function dispatch.insert_request(
-        uuid, uuid, text, text, text, text, text, text, text, text, text, jsonb, uuid, integer
-    ) from public, anon, authenticated, service_role;
 end;
 $$;
 

@@ -7,9 +7,11 @@
 \ir dispatch.favorites_priority_enabled.sql
 \ir dispatch.is_approved_mechanic.sql
 \ir dispatch.make_anew.sql
+\ir dispatch.make_setting.sql
 \ir dispatch.note_views.sql
 \ir dispatch.payment_keys.sql
 \ir dispatch.remember_presence.sql
+\ir dispatch.request_columns.sql
 \ir dispatch.require_mechanic.sql
 \ir dispatch.shown_request.sql
 \ir dispatch.view_fingerprint.sql

@@ -15,15 +15,7 @@ begin
             message = format('no account of Stripe''s: %s', account),
             hint = 'Pass its id, acct_..., or null for any.';
     end if;
-    -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-    perform dispatch.make_anew(
-        format(
-            'create or replace function dispatch.expected_stripe_event() returns jsonb '
-            'language plpgsql immutable security invoker '
-            'set search_path = pg_catalog, pg_temp as %L',
-            format(E'\nbegin\n    return %L::jsonb;\nend;\n', v_expected)
-        )
-    );
+    perform dispatch.make_setting('dispatch.expected_stripe_event()', format('%L::jsonb', v_expected));
     return v_expected;
 end;
 $$;

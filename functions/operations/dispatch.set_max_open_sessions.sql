@@ -18,14 +18,8 @@ begin
     if p_count is distinct from dispatch.max_open_sessions() then
         foreach v_is_set in array '{false,true}'::boolean[] loop
             if v_is_set then
-                -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-                perform dispatch.make_anew(
-                    format(
-                        'create or replace function dispatch.max_open_sessions() returns integer '
-                        'language plpgsql immutable security invoker '
-                        'set search_path = pg_catalog, pg_temp as %L',
-                        format(E'\nbegin\n    return %s;\nend;\n', coalesce(p_count::text, 'null'))
-                    )
+                perform dispatch.make_setting(
+                    'dispatch.max_open_sessions()', coalesce(p_count::text, 'null')
                 );
             else
                 -- Whose turn came until now was so by the limit that there was.

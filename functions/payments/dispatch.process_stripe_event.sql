@@ -269,23 +269,21 @@ begin
         if v_booked_id is null then
             -- Booked by the session's other event, or not to be booked at all.
             v_booked_id := dispatch.request_of_checkout(v_object ->> 'id');
-            v_error := case
-                when v_booked_id is null
-                    then
-                        coalesce(
-                            dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id),
-                            v_error,
-                            dispatch.marketplace_error(null, null)
-                        )
-            end;
-            v_outcome := case
-                when v_booked_id is not null then 'duplicate'
-                -- Paid back, and nobody's: there is nothing to book, and nobody to tell.
-                when v_refunded_at is not null and v_error like 'missing_customer:%' then 'refunded'
-                else 'error'
-            end;
-            if v_outcome = 'refunded' then
+            if v_booked_id is not null then
+                v_outcome := 'duplicate';
                 v_error := null;
+            else
+                v_outcome := 'error';
+                v_error := coalesce(
+                    dispatch.booking_error(v_metadata ->> 'plan_code', v_customer_id),
+                    v_error,
+                    dispatch.marketplace_error(null, null)
+                );
+                -- Paid back, and nobody's: there is nothing to book, and nobody to tell.
+                if v_refunded_at is not null and v_error like 'missing_customer:%' then
+                    v_outcome := 'refunded';
+                    v_error := null;
+                end if;
             end if;
         else
             v_error := null;

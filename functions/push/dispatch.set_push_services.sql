@@ -22,15 +22,7 @@ begin
             hint = 'Pass hosts (fcm.googleapis.com), all below one (.push.apple.com), or origins '
             '(https://push.example.com:8443).';
     end if;
-    -- The function is the setting, as the flag's is (dispatch.set_favorites_priority).
-    perform dispatch.make_anew(
-        format(
-            'create or replace function dispatch.push_services() returns text[] '
-            'language plpgsql immutable security invoker '
-            'set search_path = pg_catalog, pg_temp as %L',
-            format(E'\nbegin\n    return %L::text[];\nend;\n', services)
-        )
-    );
+    perform dispatch.make_setting('dispatch.push_services()', format('%L::text[]', services));
     return services;
 end;
 $$;
