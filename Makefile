@@ -19,9 +19,12 @@ demo: $(READY)  ## Show the whole job on real parts
 	@$(PYTHON) -m stack demo
 
 # Where this is set, each of its processes would compile all tests anew, each time.
-test: export PYTHONDONTWRITEBYTECODE =
-test: $(READY)  ## Run every test
+test testall: export PYTHONDONTWRITEBYTECODE =
+test: $(READY)  ## Run the tests
 	@$(PYTHON) -m pytest -n 4
+
+testall: $(READY)  ## Run all of them: on more marketplaces, in Firefox too, with more inputs
+	@$(PYTHON) -m pytest -n 4 --all
 
 debian13:  ## Run `make $TARGET` (test) in a Debian 13 of its own, in $DEBIAN13 (.local/debian13)
 	@stack/debian13.sh $(DEBIAN13) $(or $(TARGET),test)

@@ -38,6 +38,12 @@ ROOM = 4 * 1024**3
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--all",
+        action="store_true",
+        dest="everything",
+        help="also those that are marked further; so are those of a file or folder that is named",
+    )
+    parser.addoption(
         "--inputs",
         type=int,
         help="how many random inputs tests/fuzz tries in all; else a few, always the same",
@@ -56,6 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # look again
     Cluster.prepared = prepared_data
+    if config.args_source is pytest.Config.ArgsSource.ARGS:
+        config.option.everything = True
+    config.addinivalue_line(
+        "markers",
+        "further: shows once more what others show (of another marketplace, in another browser,"
+        " size or command), or what seldom changes; `make test` leaves it to `make testall`",
+    )
     config.addinivalue_line(
         "markers", "late: runs after its unit's others, so that pg_cron gets going"
     )
@@ -112,7 +125,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units |
     return None if config.getoption("inputs") else Units(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.everything:
+        further = {item for item in items if item.get_closest_marker("further")}
+        config.hook.pytest_deselected(items=list(further))
+        items[:] = [item for item in items if item not in further]
     sizes = Counter(unit(item.nodeid) for item in items)
     places = {name: place for place, name in enumerate(FIRST)}
 

@@ -14,11 +14,15 @@ from stack import ROOT
 from stack.build_module import without_types
 from tests.api.realtime import realtime
 from tests.api.world import World
+from tests.further import further_but
 
 SOURCES = ROOT / "tests/js"
 MODULE = ROOT / "examples/dashboard/favorites_priority.js"  # the page's code
 PAGE = ROOT / "docs/supabase.md"
-FILES = sorted(path.name for path in SOURCES.glob("*.test.mjs"))
+FILES = further_but(
+    ["errors.test.mjs", "privacy.test.mjs", "story.test.mjs"],
+    {name: name for name in sorted(path.name for path in SOURCES.glob("*.test.mjs"))},
+)
 
 
 @pytest.fixture(scope="module")

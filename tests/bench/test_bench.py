@@ -16,6 +16,7 @@ from bench.report import RESULTS, Report
 from bench.subjects import SUBJECTS
 from stack.postgres import Cluster
 from tests.database import fresh_database
+from tests.further import further_but
 
 QUICK = Size(rounds=1, seconds=0, divisor=1000, duration=2)
 # How many lines each subject has, how many of them with a goal, and how many curves.
@@ -41,7 +42,10 @@ def test_all_but_the_peers_are_tried() -> None:
     assert LINES.keys() == SUBJECTS.keys() - {"peers"}
 
 
-@pytest.mark.parametrize("subject", LINES)
+@pytest.mark.parametrize(
+    "subject",
+    further_but(["intake", "accept", "sweep", "growth"], {subject: subject for subject in LINES}),
+)
 def test_subject(subject: str, cluster: Cluster, tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     report = Report(results=[{"subject": "another"}, {"subject": subject, "name": "older"}])

@@ -158,6 +158,7 @@ def test_adopt_and_leave_without_a_terminal(garage: Database, project: Project) 
     assert "Nothing of ours" in project.run("leave", garage.dsn())
 
 
+@pytest.mark.further
 def test_each_step_is_a_line_that_can_be_run_alone(garage: Database, project: Project) -> None:
     before = schema(garage)
     environment = os.environ | {"DATABASE_URL": garage.dsn()}
@@ -201,6 +202,7 @@ def test_it_asks_and_takes_no_for_an_answer(garage: Database, project: Project) 
     assert (project.local / "binding.before.sql").read_text() == "-- mine\n"
 
 
+@pytest.mark.further
 def test_a_binding_that_was_looked_over(garage: Database, project: Project) -> None:
     project.run("adopt", garage.dsn(), status=1)
     path = project.path / "looked over.sql"
@@ -224,6 +226,7 @@ def test_a_binding_that_was_looked_over(garage: Database, project: Project) -> N
     assert "none.sql" in said
 
 
+@pytest.mark.further
 def test_again_with_the_flag_on(garage: Database, project: Project) -> None:
     project.run("adopt", garage.dsn(), YES="1")
     flag(garage, True)
@@ -234,6 +237,7 @@ def test_again_with_the_flag_on(garage: Database, project: Project) -> None:
     assert garage.log(request) == ["priority_request"]
 
 
+@pytest.mark.further
 def test_leaving_with_open_windows_keeps_what_was_logged(
     garage: Database, project: Project
 ) -> None:
@@ -256,6 +260,7 @@ def test_leaving_with_open_windows_keeps_what_was_logged(
     assert garage.request(request)["status"] == "pending"
 
 
+@pytest.mark.further
 def test_what_would_be_lost_is_for_a_person_to_give_up(garage: Database, project: Project) -> None:
     before = schema(garage)
     project.run("adopt", garage.dsn(), YES="1")
@@ -279,6 +284,7 @@ def test_what_would_be_lost_is_for_a_person_to_give_up(garage: Database, project
     assert schema(garage) == before
 
 
+@pytest.mark.further
 def test_a_marketplace_of_ours(hosted: Database, project: Project) -> None:
     install(hosted.dsn(), MARKETPLACE)
     before = schema(hosted)
@@ -290,6 +296,7 @@ def test_a_marketplace_of_ours(hosted: Database, project: Project) -> None:
     assert schema(hosted) == before
 
 
+@pytest.mark.further
 def test_what_is_no_marketplace_is_refused(empty_db: Database, project: Project) -> None:
     before = schema(empty_db)
     said = project.run("adopt", empty_db.dsn(), status=3, YES="1")

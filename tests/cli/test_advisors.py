@@ -75,6 +75,7 @@ def test_no_advisor_has_anything_to_say(hosted: Database) -> None:
         assert "function_search_path_mutable" in advisors(hosted)
 
 
+@pytest.mark.further
 def test_the_linter_has_no_error_and_no_warning(hosted: Database) -> None:
     assert "No schema errors found" in lint(hosted)
     body = "returns integer language plpgsql as 'declare v integer; begin return 1; end'"
@@ -82,6 +83,7 @@ def test_the_linter_has_no_error_and_no_warning(hosted: Database) -> None:
         lint(hosted)
 
 
+@pytest.mark.further
 def test_on_a_marketplace_that_was_there_first() -> None:
     """As docs/installing.md says: nothing but errors in branches that do not run there."""
     with Cluster() as cluster, Database(cluster, "postgres") as theirs:
@@ -126,6 +128,7 @@ def test_graphql_sees_the_tables_that_clients_read(
     assert seen_by_graphql(hosted, role) == tables
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("language", TYPES)
 def test_the_clients_types_are_current(hosted: Database, language: str) -> None:
     assert generate(hosted.dsn(), language) == (ROOT / TYPES[language]).read_text()

@@ -78,6 +78,7 @@ def audit(service: Service, *arguments: str) -> tuple[int, str]:
     return result.returncode, result.stdout
 
 
+@pytest.mark.further
 def test_nothing_is_known(service: Service) -> None:
     clean = "PyPI: 0 known vulnerabilities\nnpm: 0 known vulnerabilities\n"
     assert audit(service) == (0, clean)
@@ -90,6 +91,7 @@ def test_a_known_vulnerability_fails_the_check(service: Service) -> None:
     assert audit(service, "--if-reachable") == (1, found)
 
 
+@pytest.mark.further
 def test_a_service_that_does_not_answer_is_no_clean_audit(service: Service) -> None:
     service.status = 404
     status, output = audit(service)

@@ -57,6 +57,7 @@ def old_db(cluster: Cluster) -> Iterator[Database]:
         yield database
 
 
+@pytest.mark.further
 def test_both_end_with_the_same_privileges(hosted: Database, old_db: Database) -> None:
     run_supabase(old_db.dsn(), "db", "push")
     found = privileges(hosted)
@@ -65,6 +66,7 @@ def test_both_end_with_the_same_privileges(hosted: Database, old_db: Database) -
     assert privileges(old_db) == found
 
 
+@pytest.mark.further
 def test_without_the_revokes_they_would_not(
     hosted: Database, old_db: Database, project: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_an_installation_with_the_flag_on_is_left_as_it_is(db: Database) -> None
     assert db.log(request) == ["priority_request"]
 
 
+@pytest.mark.further
 def test_a_project_with_newer_migrations_of_its_own(empty_db: Database, project: Path) -> None:
     theirs = project / "supabase/migrations/29990101000000_theirs.sql"
     theirs.write_text("create table public.theirs (id integer primary key);")
@@ -71,6 +72,7 @@ def test_a_project_with_newer_migrations_of_its_own(empty_db: Database, project:
     assert versions(empty_db) == sorted([*VERSIONS, "29990101000000"])
 
 
+@pytest.mark.further
 def test_taken_out_by_down_the_feature_is_pushed_again(empty_db: Database) -> None:
     push(empty_db)
     before = dump(empty_db)
@@ -96,6 +98,7 @@ def test_a_demo_customer_has_favourites_to_book(hosted: Database) -> None:
     assert sorted(each["display_name"] for each in favourites) == ["Frank", "Mona"]
 
 
+@pytest.mark.further
 def test_the_webhooks_role_and_the_flag_by_the_cli(empty_db: Database) -> None:
     """As docs/installing.md says."""
     push(empty_db)

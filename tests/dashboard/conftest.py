@@ -61,8 +61,9 @@ KEEP_SENT = """{
 }"""
 
 # A journey that is made in Firefox too, whichever browser the others are made in.
+in_firefox = pytest.param("firefox", id="firefox", marks=pytest.mark.further)
 in_firefox_too = pytest.mark.parametrize(
-    "browser", [None, "firefox"], ids=["here", "firefox"], indirect=True
+    "browser", [pytest.param(None, id="here"), in_firefox], indirect=True
 )
 
 expect.set_options(timeout=60_000)

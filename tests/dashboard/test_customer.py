@@ -159,6 +159,7 @@ def test_the_page_after_a_checkout_waits_for_that_payment(stage: Stage) -> None:
     assert request_id(page) == booked
 
 
+@pytest.mark.further
 def test_paid_in_another_browser(stage: Stage) -> None:
     page = stage.open(stage.carla)
     start(page).click()
@@ -248,8 +249,11 @@ def test_a_checkout_that_failed_is_another_the_next_time(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("hours", "browser"),
-    [(1, None), (-3, None), (-3, "firefox")],
-    ids=["fast", "slow", "firefox"],
+    [
+        pytest.param(1, None, id="fast"),
+        pytest.param(-3, None, id="slow", marks=pytest.mark.further),
+        pytest.param(-3, "firefox", id="firefox", marks=pytest.mark.further),
+    ],
     indirect=["browser"],
 )
 def test_a_device_s_clock_may_be_wrong(stage: Stage, hours: int) -> None:
@@ -304,6 +308,7 @@ def test_favourites_are_found_added_and_removed(stage: Stage) -> None:
     assert len(stage.carla.rpc("list_favorite_mechanics")) == 1
 
 
+@pytest.mark.further
 @in_firefox_too
 def test_fifty_favourites_leave_the_launcher_on_the_screen(stage: Stage) -> None:
     for number in range(48):
@@ -393,6 +398,7 @@ def test_what_one_wrote_is_not_there_for_who_signs_in_next(stage: Stage) -> None
     expect(page.locator("#banner")).to_be_empty()
 
 
+@pytest.mark.further
 def test_notes_and_skipping_an_offline_favourite_reach_the_booking(stage: Stage) -> None:
     page = stage.open(stage.carla)
     page.get_by_role("button", name="Book again: Mona").click()
@@ -429,6 +435,7 @@ def test_notes_and_skipping_an_offline_favourite_reach_the_booking(stage: Stage)
     expect(headline(page)).to_have_text("Asking every mechanic")
 
 
+@pytest.mark.further
 def test_accepted_and_booked_again(stage: Stage) -> None:
     """Who came, since when, the way to the session; and from there to the next one."""
     mia = stage.world.mechanic()
@@ -485,6 +492,7 @@ def primary(page: Page) -> Locator:
     return page.locator("[data-primary]:visible")
 
 
+@pytest.mark.further
 def test_each_past_session_can_be_booked_again_with_one_press(stage: Stage) -> None:
     """Also one that nobody took; and what was booked then is what stands out."""
     chat = book_paid(stage, 999, "usd", stage.mona)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from stack.clients import paid_checkout, post_event, stripe_event
@@ -112,6 +113,7 @@ def test_dialog_says_who_is_there_and_takes_no_for_an_answer(stage: Stage) -> No
     expect(banner(page)).to_have_count(0)
 
 
+@pytest.mark.further
 def test_banner_stands_at_the_launcher_until_it_is_dismissed(stage: Stage) -> None:
     page = stage.open(stage.carla, viewport={"width": 390, "height": 500})
     expect(page.get_by_role("heading", name="Start a session")).not_to_be_in_viewport()
@@ -222,6 +224,7 @@ def test_flag_off_leaves_the_old_launcher(stage: Stage) -> None:
 # --- Waiting ---
 
 
+@pytest.mark.further
 def test_everyone_is_asked_when_the_customer_says_so(stage: Stage) -> None:
     page = stage.open(stage.carla)
     mona = stage.open(stage.mona, "mechanic.html")
@@ -316,6 +319,7 @@ def test_confirming_ends_when_the_bank_says_so(stage: Stage) -> None:
     expect(headline(stranger)).to_have_text("Confirming your payment…")
 
 
+@pytest.mark.further
 def test_confirming_ends_when_it_cannot_be_booked(stage: Stage) -> None:
     session = f"cs_test_{uuid.uuid4().hex}"
     page = stage.open(stage.carla, f"request.html?checkout={session}")
@@ -324,6 +328,7 @@ def test_confirming_ends_when_it_cannot_be_booked(stage: Stage) -> None:
     expect(headline(page)).to_have_text("Your payment is here")
 
 
+@pytest.mark.further
 def test_a_session_that_was_neither_paid_nor_booked(stage: Stage) -> None:
     page = stage.open(stage.carla, "request.html")
     expect(headline(page)).to_have_text("We cannot find this session")
@@ -337,6 +342,7 @@ def test_a_session_that_was_neither_paid_nor_booked(stage: Stage) -> None:
     assert "555" not in page.evaluate("JSON.stringify(localStorage)")
 
 
+@pytest.mark.further
 def test_a_mechanic_who_is_gone_can_be_cancelled(stage: Stage) -> None:
     booked = stage.world.book(stage.carla)
     gone = stage.world.mechanic()
@@ -351,6 +357,7 @@ def test_a_mechanic_who_is_gone_can_be_cancelled(stage: Stage) -> None:
     expect(headline(page)).to_have_text("Request closed")
 
 
+@pytest.mark.further
 def test_a_refund_after_the_accept_is_told(stage: Stage) -> None:
     booked = stage.world.book(stage.carla)
     stage.frank.rpc("accept_session_request", request_id=booked)

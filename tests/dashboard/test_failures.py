@@ -59,7 +59,10 @@ def person_of(stage: Stage, path: str) -> Person:
 
 @pytest.mark.parametrize(
     ("path", "browser"),
-    [*((path, None) for path in PAGES), ("request.html", "firefox")],
+    [
+        *((path, None) for path in PAGES),
+        pytest.param("request.html", "firefox", marks=pytest.mark.further),
+    ],
     indirect=["browser"],
 )
 def test_whatever_the_server_says_is_put_into_words(stage: Stage, path: str) -> None:
@@ -78,6 +81,7 @@ def test_whatever_the_server_says_is_put_into_words(stage: Stage, path: str) -> 
     expect(late(page)).to_be_hidden()
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("missing", ["vendor/supabase.js", "favorites_priority.js", "page script"])
 def test_a_missing_script_leaves_no_skeleton_without_a_word(stage: Stage, missing: str) -> None:
     name = "mechanic.js" if missing == "page script" else missing
@@ -112,6 +116,7 @@ def test_a_mistake_of_the_page_s_own_is_said(stage: Stage) -> None:
     expect(late(page)).to_be_hidden()
 
 
+@pytest.mark.further
 def test_no_countdown_runs_on_what_may_be_old(stage: Stage) -> None:
     booked = stage.world.book(stage.carla, stage.frank)
     page = stage.open(stage.frank, "mechanic.html")
@@ -161,6 +166,7 @@ def keep_session_for_all_tabs(stage: Stage, page: Page, person: Person, **sessio
     page.evaluate(f"localStorage['{SESSION_KEY}'] = {kept}")
 
 
+@pytest.mark.further
 def test_signed_out_in_another_tab_is_said_and_comes_back(stage: Stage) -> None:
     context = stage.device()
     page, other = context.new_page(), context.new_page()

@@ -28,7 +28,11 @@ from tests.dashboard.test_dashboard import (
 )
 
 LOOKS = [
-    pytest.param({"viewport": DESKTOP, "color_scheme": "light"}, id="desktop-light"),
+    pytest.param(
+        {"viewport": DESKTOP, "color_scheme": "light"},
+        id="desktop-light",
+        marks=pytest.mark.further,
+    ),
     pytest.param({"viewport": PHONE, "color_scheme": "dark"}, id="phone-dark"),
 ]
 RUN_AXE = """async () => {

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.dashboard.conftest import PHONE, Stage, configure
@@ -124,6 +125,7 @@ def accepted(stage: Stage) -> tuple[Page, str]:
     return page, booked
 
 
+@pytest.mark.further
 def test_the_mechanic_joins_the_session_too(stage: Stage) -> None:
     page, booked = accepted(stage)
     join = page.get_by_role("link", name="Join the session")
@@ -231,6 +233,7 @@ def test_a_key_held_down_declines_nothing(stage: Stage) -> None:
     assert [each["request_id"] for each in open_now] == [booked]
 
 
+@pytest.mark.further
 def test_two_customers_wait_in_vain_and_the_page_says_that_they_are_away(stage: Stage) -> None:
     page = stage.open(stage.frank, "mechanic.html")
     switch = page.get_by_role("switch", name="Online")

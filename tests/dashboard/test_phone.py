@@ -252,6 +252,7 @@ def test_accepted_on_the_notification(stage: Stage) -> None:
     assert phone.shown() == []
 
 
+@pytest.mark.further
 def test_declined_on_the_notification_and_the_loser_is_told_why(stage: Stage) -> None:
     phone = a_mechanic(stage)
     look_away(phone)
@@ -295,6 +296,7 @@ def test_declined_on_the_notification_and_the_loser_is_told_why(stage: Stage) ->
     expect(phone.page.locator("#news")).to_be_empty()
 
 
+@pytest.mark.further
 def test_a_session_that_expired_meanwhile_is_renewed_for_the_page_too(stage: Stage) -> None:
     phone = a_mechanic(stage)
     session = stage.session(stage.frank)
@@ -383,6 +385,7 @@ def test_who_looks_at_the_page_is_not_rung_and_what_is_over_is_closed(stage: Sta
     eventually(lambda: booked not in [each["tag"] for each in phone.shown()] != [])
 
 
+@pytest.mark.further
 def test_a_customer_is_told_who_took_it(stage: Stage) -> None:
     booked = stage.world.book(stage.carla, stage.frank)
     page = open_page(stage, stage.carla, f"request.html?id={booked}")
@@ -471,6 +474,7 @@ def test_the_customer_reads_that_a_phone_will_ring(stage: Stage) -> None:
         page.keyboard.press("Escape")
 
 
+@pytest.mark.further
 def test_what_cannot_ring_says_why(stage: Stage) -> None:
     """Failing is Chromium's own: it refuses here."""
     denied = "Object.defineProperty(Notification, 'permission', { get: () => 'denied' });"

@@ -183,6 +183,7 @@ def test_the_next_turn_comes_by_the_clock_alone(stage: Stage) -> None:
     expect(page.locator("#session")).to_contain_text("Mona Ricci did not answer in time.")
 
 
+@pytest.mark.further
 def test_a_free_chain_passes_over_who_is_away(stage: Stage, nora: Person) -> None:
     for there in (stage.frank, nora):
         there.rpc("set_presence", status="online")
@@ -218,6 +219,7 @@ def test_a_free_chain_passes_over_who_is_away(stage: Stage, nora: Person) -> Non
     expect(names(page)).to_have_count(0)
 
 
+@pytest.mark.further
 def test_who_cannot_be_booked_any_more_leaves_the_order(stage: Stage, nora: Person) -> None:
     page = stage.open(stage.carla)
     book_again(page, "Frank", "Continue with Frank Öberg")
@@ -345,6 +347,7 @@ def blocks(stage: Stage, *people: Person) -> list[dict[str, Any]]:
     )
 
 
+@pytest.mark.further
 def test_a_customer_does_not_ask_again(stage: Stage) -> None:
     page = stage.open(stage.carla)
     book_again(page, "Mona", "Continue with Mona Ricci")
@@ -376,6 +379,7 @@ def test_a_customer_does_not_ask_again(stage: Stage) -> None:
     assert blocks(stage, stage.carla) == []
 
 
+@pytest.mark.further
 def test_a_past_session_s_mechanic_is_not_asked_again(stage: Stage) -> None:
     booked = accepted(stage)
     page = stage.open(stage.carla, f"request.html?id={booked}")
@@ -395,6 +399,7 @@ def test_a_past_session_s_mechanic_is_not_asked_again(stage: Stage) -> None:
     assert blocks(stage, stage.carla) == []
 
 
+@pytest.mark.further
 def test_a_mechanic_hears_no_more_of_a_customer(stage: Stage) -> None:
     accepted(stage)
     page = stage.open(stage.frank, "mechanic.html")

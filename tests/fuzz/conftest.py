@@ -1,5 +1,5 @@
-"""How many inputs are tried: a few for each test, always the same, or as many random ones in all
-as `--inputs` says, divided by how fast they are."""
+"""How many inputs are tried: a few for each test, always the same (the more of them with `--all`),
+or as many random ones in all as `--inputs` says, divided by how fast they are."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -14,7 +14,15 @@ from stack.services import postgrest
 from tests.database import fresh_database
 from tests.fuzz.callers import ROLES, SECRET, Api, Caller
 
-FEW = 100
+# Of calls, of a sequence's steps, of events (the first hundred are much alike); with `--all`.
+FEW = {
+    "test_any_call": (25, 100),
+    "test_any_query": (25, 100),
+    "test_any_sequence_of_calls": (120, 400),
+    "test_any_event": (200, 200),
+    "test_any_body_and_headers": (100, 100),
+    "test_the_twins_answer_alike": (48, 180),
+}
 # How often a test's inputs are tried beside those of the slowest, so that all take about as long;
 # but of sequences half of all, 100,000 steps of 200,000 inputs, as they are of all rules together.
 SHARES = {
@@ -42,9 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def inputs(request: pytest.FixtureRequest) -> int:
     """How many this test is to try."""
-    total = request.config.getoption("inputs")
+    name, total = request.node.originalname, request.config.getoption("inputs")
+    if not total:
+        return FEW[name][request.config.option.everything]
     shares = [SHARES.get(getattr(item, "originalname", ""), 0) for item in request.session.items]
-    return -(-total * SHARES[request.node.originalname] // sum(shares)) if total else FEW
+    return int(-(-total * SHARES[name] // sum(shares)))
 
 
 @pytest.fixture

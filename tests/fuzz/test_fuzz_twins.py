@@ -7,6 +7,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from stack.postgres import Cluster
+from tests.further import further_but
 from tests.fuzz import twins
 from tests.fuzz.twins import SHAPES, Statements, Step, Twins
 
@@ -93,14 +94,16 @@ def pair(cluster: Cluster, templates: Templates, request: pytest.FixtureRequest)
 
 
 @pytest.mark.parametrize("enabled", [False, True], ids=["off", "on"])
-@pytest.mark.parametrize("pair", SHAPES, indirect=True)
+@pytest.mark.parametrize(
+    "pair", further_but(["ours", "garage"], {name: name for name in SHAPES}), indirect=True
+)
 def test_the_twins_answer_alike(
     pair: Twins, enabled: bool, inputs: int, tried: Callable[[], int]
 ) -> None:
     pair.after.connection.execute("select dispatch.set_favorites_priority(%s)", [enabled])
     done = set[str]()
 
-    @settings(max_examples=max(15, inputs // STEPS))
+    @settings(max_examples=max(1, inputs // STEPS))
     @given(st.lists(Statements(pair.shape).steps(), min_size=1, max_size=STEPS))
     @example(Statements(pair.shape).tour())
     def check(steps: list[Step]) -> None:
@@ -114,6 +117,7 @@ def test_the_twins_answer_alike(
     assert {"42501", "23505", "P0409"} <= done, done
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_difference_is_found(pair: Twins, plant: str) -> None:
     pair.after.connection.execute(PLANTS[plant].encode())

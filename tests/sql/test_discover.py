@@ -12,6 +12,7 @@ from stack import ROOT
 from stack.install import install, install_on_theirs
 from stack.postgres import binary, run_psql
 from tests.database import Database, Row, dump
+from tests.further import further_but
 
 DISCOVER = ROOT / "sql/discover.sql"
 SHAPES = ROOT / "examples/marketplaces"
@@ -228,7 +229,7 @@ def test_the_binding_is_the_contracts(
 
 
 @pytest.mark.parametrize("with_rows", [True, False], ids=["rows", "empty"])
-@pytest.mark.parametrize("shape", BOUND)
+@pytest.mark.parametrize("shape", further_but(["garage"], {shape: shape for shape in BOUND}))
 def test_it_reads_only(empty_db: Database, shape: str, with_rows: bool) -> None:
     make(empty_db, shape, with_rows)
     before = everything(empty_db)

@@ -22,6 +22,7 @@ from stack.install import (
 )
 from stack.postgres import SUPERUSER, Cluster, run_psql
 from tests.database import Database, Row, dump, eventually, fresh_database, refused, rows, rpc
+from tests.further import further_but
 
 VERIFY = "sql/favorites_priority/verify.sql"
 GARAGE = (ROOT / "examples/marketplaces/garage/schema.sql").read_text()
@@ -749,7 +750,11 @@ def make_their_own(theirs: Database, columns: str) -> None:
         theirs.sql(f"update session_requests set {column['name']} = {VALUES[column['name']]}")
 
 
-@pytest.mark.parametrize("of_their_own", OWN.values(), ids=OWN, indirect=True)
+@pytest.mark.parametrize(
+    "of_their_own",
+    further_but(["a column with a foreign key of our name", "all columns"], OWN),
+    indirect=True,
+)
 def test_what_was_theirs_stays_theirs(of_their_own: Database) -> None:
     db = of_their_own
     before, content, places = dump(db), columns_of(db), db.sql(ROWS)
