@@ -572,6 +572,36 @@ AUDIT = (
     "create trigger keep_row before insert or update or delete on session_requests"
     " for each row execute function keep_row()"
 )
+# Of a statement, by its transition tables; in another schema; and by a statement made as it runs.
+KEPT_OTHERWISE = {
+    "by another name": (
+        "insert into audit select tg_op, now(), n.* from rows_after as n; return null;",
+        "referencing new table as rows_after for each statement",
+        "audit",
+    ),
+    "bare": (
+        "insert into audit select 'U', now(), * from rows_after; return null;",
+        "referencing new table as rows_after for each statement",
+        "audit",
+    ),
+    "in a schema": (
+        "insert into archive.audit select 'U', now(), new.*; return new;",
+        "for each row",
+        "archive.audit",
+    ),
+    "the second": (
+        "if tg_op = 'UPDATE' then insert into narrow values (new.id); end if;"
+        " insert into audit values ('U', now(), new.*); return new;",
+        "for each row",
+        "audit",
+    ),
+    "execute": (
+        "execute format('insert into %I select ''U'', now(), ($1).*', 'audit') using new;"
+        " return new;",
+        "for each row",
+        "audit",
+    ),
+}
 NAMES_TAKEN = {
     # What our own hint, to rename the column, leaves behind.
     "alter table session_requests add preferred_mechanic_id text unique,"
@@ -603,6 +633,43 @@ def test_what_the_columns_would_meet_is_told(theirs: Database, fault: str) -> No
     theirs.sql(fault)
     (line,) = refusal(theirs, FEATURE)
     assert line.startswith(NAMES_TAKEN[fault])
+
+
+@pytest.mark.parametrize("kept", KEPT_OTHERWISE.values(), ids=KEPT_OTHERWISE)
+def test_whole_rows_are_kept_in_more_than_one_way(
+    theirs: Database, kept: tuple[str, str, str]
+) -> None:
+    body, each, target = kept
+    theirs.sql(
+        "create schema archive; create table narrow (id uuid);"
+        f"create table {target} (operation text, stamp timestamptz, like session_requests);"
+        f"create function keep_row() returns trigger language plpgsql as $$ begin {body} end $$;"
+        "create trigger keep_row after insert on session_requests"
+        f" {each} execute function keep_row()"
+    )
+    (line,) = refusal(theirs, FEATURE)
+    assert line.startswith("trigger function keep_row() inserts whole rows of session_requests:")
+    assert f" first alter table {target} add preferred_mechanic_id" in line
+    theirs.sql(line.partition("or first ")[2])
+    for _ in range(2):
+        install(theirs.dsn(), FEATURE)
+    booking = "insert into session_requests (customer_id, session_type) values (%s, 'chat')"
+    theirs.sql(booking, theirs.make_customer())
+    assert theirs.value(f"select count(*) from {target}") == 1
+
+
+def test_what_keeps_no_whole_rows_is_not_asked_to_change(theirs: Database) -> None:
+    theirs.sql(
+        "create table audit (like session_requests); create table figures (n bigint, of jsonb);"
+        "create function keep() returns trigger language plpgsql as $$ begin"
+        " insert into figures select count(*), jsonb_agg(to_jsonb(r.*)) from rows_after as r;"
+        " insert into figures (n) select d.* from rows_after as r cross join lateral"
+        " (select 2 * length(r.session_type::text)) as d;"
+        " return null; end $$;"
+        "create trigger keep after insert on session_requests"
+        " referencing new table as rows_after for each statement execute function keep()"
+    )
+    install(theirs.dsn(), FEATURE)
 
 
 def test_a_trigger_that_keeps_whole_rows_goes_on_once_there_is_room(theirs: Database) -> None:
