@@ -289,7 +289,12 @@ begin
     select format_type(a.atttypid, a.atttypmod) into v_type
     from pg_catalog.pg_attribute as a
     where a.attrelid = to_regclass('public.session_requests') and a.attname = 'status';
-    foreach v_word in array array['pending', 'accepted', 'cancelled', 'expired', 'completed'] loop
+    foreach v_word in array
+        case
+            when v_type is null then '{}'
+            else array['pending', 'accepted', 'cancelled', 'expired', 'completed']
+        end
+    loop
         begin
             execute format('select %L::%s', v_word, v_type);
             for v_rule in

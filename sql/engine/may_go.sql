@@ -104,7 +104,9 @@ begin
             d.classid = 'pg_catalog.pg_class'::regclass
             and exists (
                 select from pg_catalog.pg_class as c
-                where c.oid = d.objid and c.relnamespace <> 'dispatch'::regnamespace
+                where
+                    c.oid = d.objid and c.relnamespace <> 'dispatch'::regnamespace
+                    and c.relname <> 'mechanics_matches_idx'
             )
         );
     if v_found is not null then

@@ -5,6 +5,41 @@
 --   psql "$DATABASE_URL" -X -v binding="$PWD/binding.sql" -f sql/engine/up.sql
 -- Again: nothing changes, the binding, the feature and its flag included. Those who book meanwhile
 -- wait for the triggers alone; whatever stops it, run it again.
+-- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
+-- another table, or none, has the name.
+do $$
+declare
+    v_moved text;
+begin
+    select
+        string_agg(
+            format('%s is what public.%s was', m.relation::regclass, m.name), ', ' order by m.name
+        )
+    into v_moved
+    from (
+        select 'session_requests' as name, t.typrelid as relation
+        from pg_catalog.pg_proc as p
+        inner join pg_catalog.pg_type as t on t.oid = p.proargtypes[0]
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request'
+        union
+        select 'mechanics', t.tgrelid
+        from pg_catalog.pg_trigger as t
+        inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+        where
+            p.pronamespace = to_regnamespace('dispatch') and p.proname = 'release_windows'
+            and t.tgname = 'mechanics_release_windows'
+    ) as m
+    where m.relation is distinct from to_regclass('public.' || m.name);
+    if v_moved is not null then
+        raise object_not_in_prerequisite_state using
+            message = format(
+                'a table was renamed since the install, and nothing was changed: %s', v_moved
+            ),
+            hint = 'Give it its name and schema back; or drop it, if another took its place for good.';
+    end if;
+end;
+$$;
+
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
 
@@ -10380,6 +10415,7 @@ declare
     v_is_readable boolean := true;
     v_holder text;
     v_hidden text;
+    v_stopped text;
 begin
     return query select * from dispatch.cron_checks(p_now);
     return query select * from dispatch.session_checks(p_now);
@@ -10464,9 +10500,9 @@ begin
     select string_agg(t.relation::text, ', ' order by t.relation::text) into v_hidden
     from unnest(
         array[
-            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
-            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
-        ]::regclass[]
+            to_regclass('public.session_requests'), 'dispatch.request_events',
+            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
+        ]
     ) as t (relation)
     where row_security_active(t.relation);
     check_name := 'rows_visible';
@@ -10477,6 +10513,48 @@ begin
         'no row is hidden from ' || current_user
     );
     return next;
+
+    -- On a table that took the place of theirs there is none, and no row tells of what is not routed.
+    select string_agg(w.name, ', ' order by w.name)
+    into v_stopped
+    from (
+        select 'public.session_requests' as relation, unnest(
+            case
+                when dispatch.governs_all() then array[
+                    'session_requests_guard', 'session_requests_log_delete',
+                    'session_requests_log_insert', 'session_requests_log_update',
+                    'session_requests_route'
+                ]
+                when to_regprocedure('dispatch.set_favorites_priority(boolean)') is not null then array[
+                    '00_dispatch_guard', '00_dispatch_log_delete', '00_dispatch_log_insert',
+                    '00_dispatch_log_update', 'zzz_dispatch_guard', 'zzz_dispatch_open_window'
+                ]
+            end
+        ) as name
+        union all
+        select 'public.mechanics', n.name
+        from unnest(
+            array['mechanics_note_last_turns', 'mechanics_note_turns', 'mechanics_release_windows']
+        ) as n (name)
+        where to_regprocedure('dispatch.set_favorites_priority(boolean)') is not null
+    ) as w
+    left join pg_catalog.pg_trigger as t
+        on t.tgrelid = to_regclass(w.relation) and t.tgname = w.name
+    where coalesce(t.tgenabled, 'D') not in ('O', 'A');
+    check_name := 'triggers_run';
+    ok := v_stopped is null;
+    detail := case
+        when to_regclass('public.session_requests') is null
+            then 'there is no table session_requests: what follows here is not known'
+        when to_regclass('public.mechanics') is null
+            then 'there is no table mechanics: what follows here is not known'
+        when ok then 'all of the engine''s'
+        else 'missing or disabled, so that what is booked or suspended is not seen: ' || v_stopped
+    end;
+    return next;
+    if to_regclass('public.session_requests') is null or to_regclass('public.mechanics') is null then
+        return;
+    end if;
 
     return query
     select

@@ -138,10 +138,14 @@ STANDS_ON_THE_ENGINE = {
     ),
     "create table vans (id uuid check (dispatch.is_approved_mechanic(id)))": "vans_id_check",
     "create table vans (id bigint default dispatch.next_event_id())": "default value",
+    "create table vans (city text); create index vans_words on vans"
+    " using gin (dispatch.mechanic_words(null, null, null, city, null))": "vans_words",
 }
 
 
-@pytest.mark.parametrize("theirs", STANDS_ON_THE_ENGINE, ids=["key", "function", "check", "value"])
+@pytest.mark.parametrize(
+    "theirs", STANDS_ON_THE_ENGINE, ids=["key", "function", "check", "value", "index"]
+)
 def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str) -> None:
     db = engine_db
     db.sql(theirs)

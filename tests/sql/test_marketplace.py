@@ -694,6 +694,88 @@ def test_a_trigger_that_keeps_whole_rows_goes_on_once_there_is_room(theirs: Data
     install(theirs.dsn(), FEATURE)
 
 
+# A migration of theirs after the install, what is said of it, and how it is taken back.
+RENAMED = {
+    "mechanics": (
+        "alter table mechanics rename to technicians",
+        "technicians is what public.mechanics was",
+        "alter table technicians rename to mechanics",
+    ),
+    "another schema": (
+        "create schema app; alter table session_requests set schema app",
+        "app.session_requests is what public.session_requests was",
+        "alter table app.session_requests set schema public; drop schema app",
+    ),
+    "a view": (
+        "alter table session_requests rename to bookings;"
+        " create view session_requests with (security_invoker = true) as select * from bookings",
+        "bookings is what public.session_requests was",
+        "drop view session_requests; alter table bookings rename to session_requests",
+    ),
+    "a copy": (
+        "create table bookings (like session_requests including all);"
+        " alter table session_requests rename to session_requests_old;"
+        " alter table bookings rename to session_requests",
+        "session_requests_old is what public.session_requests was",
+        "drop table session_requests; alter table session_requests_old rename to session_requests",
+    ),
+}
+
+
+@pytest.mark.parametrize("renamed", RENAMED.values(), ids=RENAMED)
+def test_a_table_that_was_renamed_since(theirs: Database, renamed: tuple[str, str, str]) -> None:
+    migration, said, back = renamed
+    install(theirs.dsn(), FEATURE)
+    theirs.sql("select dispatch.set_favorites_priority(true)")
+    as_it_was = dump(theirs)
+    theirs.sql(migration)
+    before = dump(theirs)
+    for file in (ENGINE, FEATURE, DOWN, ENGINE_DOWN):
+        with pytest.raises(RuntimeError, match="and nothing was changed") as raised:
+            install(theirs.dsn(), file)
+        assert said in str(raised.value)
+    assert dump(theirs) == before
+    with pytest.raises(RuntimeError, match="verify failed: "):
+        install(theirs.dsn(), VERIFY)
+    (found,) = theirs.sql("select * from dispatch.health() where check_name = 'triggers_run'")
+    assert not found["ok"], found
+
+    theirs.sql(back)
+    assert dump(theirs) == as_it_was
+    install(theirs.dsn(), ENGINE, FEATURE, VERIFY)
+
+
+def test_a_copy_that_took_a_table_s_place_for_good(theirs: Database) -> None:
+    install(theirs.dsn(), FEATURE)
+    theirs.sql(
+        "create table bookings (like session_requests including all);"
+        " alter table bookings enable row level security;"
+        " drop table session_requests cascade;"
+        " alter table bookings rename to session_requests;"
+        " alter table session_requests add constraint session_requests_preferred_mechanic_id_fkey"
+        " foreign key (preferred_mechanic_id) references mechanics (id) on delete set null"
+    )
+    install(theirs.dsn(), ENGINE, FEATURE, VERIFY)
+    health = "select ok from dispatch.health() where check_name = 'triggers_run'"
+    assert theirs.value(health)
+
+
+def test_health_knows_a_trigger_that_does_not_run(theirs: Database) -> None:
+    health = "select ok, detail from dispatch.health() where check_name = 'triggers_run'"
+    assert theirs.sql(health)[0]["ok"]
+    install(theirs.dsn(), FEATURE)
+    assert theirs.sql(health)[0]["ok"]
+    theirs.sql("alter table session_requests disable trigger user")
+    theirs.sql("alter table mechanics disable trigger mechanics_release_windows")
+    (found,) = theirs.sql(health)
+    assert not found["ok"]
+    assert "zzz_dispatch_open_window" in found["detail"]
+    assert "mechanics_release_windows" in found["detail"]
+    theirs.sql("alter table session_requests enable trigger user")
+    theirs.sql("alter table mechanics enable always trigger mechanics_release_windows")
+    assert theirs.sql(health)[0]["ok"]
+
+
 def test_a_function_that_returns_whole_rows_goes_on(theirs: Database) -> None:
     for body in (
         "begin atomic select r from session_requests as r; end",
