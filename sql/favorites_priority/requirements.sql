@@ -105,12 +105,13 @@ from (
                 '|', 'old', 'new', t.tgoldtable, t.tgnewtable,
                 (
                     select string_agg(a.found[1], '|')
-                    from regexp_matches(
-                        p.prosrc,
-                        '(?i)\m(?:' || concat_ws('|', t.tgoldtable, t.tgnewtable)
-                        || ')\s+(?:as\s+)?([a-z_]\w*)',
-                        'g'
-                    ) as a (found)
+                    from
+                        regexp_matches(
+                            p.prosrc,
+                            '(?i)\m(?:' || concat_ws('|', t.tgoldtable, t.tgnewtable)
+                            || ')\s+(?:as\s+)?([a-z_]\w*)',
+                            'g'
+                        ) as a (found)
                     where concat_ws('|', t.tgoldtable, t.tgnewtable) <> ''
                 )
             ) as names,

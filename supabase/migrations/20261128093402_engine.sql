@@ -1352,7 +1352,8 @@ revoke all on function dispatch.insert_request(
 ) from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
+                E'\n#variable_conflict use_variable\n'
+                'begin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
                 '    return found;\nend;\n',
                 v_inserted,
                 v_values,
@@ -1409,7 +1410,8 @@ revoke all on function dispatch.assign_request(uuid, uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                E'\n#variable_conflict use_variable\n'
+                'declare\n    v_request public.session_requests;\nbegin\n'
                 '    update public.session_requests\n'
                 '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
                 '    where id = p_id and status = ''pending''\n'
@@ -1437,7 +1439,8 @@ revoke all on function dispatch.unassign_request(uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                E'\n#variable_conflict use_variable\n'
+                'declare\n    v_request public.session_requests;\nbegin\n'
                 '    update public.session_requests\n'
                 '    set status = ''pending'', mechanic_id = null%s\n'
                 '    where id = p_id and status = ''accepted''\n'
@@ -3850,6 +3853,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_step dispatch.requests;
     v_reason text;
@@ -3963,6 +3967,7 @@ set search_path = pg_catalog, pg_temp
 -- The index is right for every word; planning each look-up anew would cost more than it does.
 set plan_cache_mode = 'force_generic_plan'
 as $$
+#variable_conflict use_variable
 declare
     v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request dispatch.requests;
@@ -4307,6 +4312,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     return dispatch.max_open_sessions() is not null
     -- On a marketplace that was there first there is no rule of ours while the flag is off.
@@ -4417,6 +4423,7 @@ set enable_nestloop = off
 -- The one nested loop that it needs is now said to cost so much that it would be compiled.
 set jit = off
 as $$
+#variable_conflict use_variable
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
     v_user_id uuid := auth.uid();
@@ -4544,6 +4551,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;
@@ -5454,6 +5462,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_wish jsonb;
@@ -6084,6 +6093,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid := auth.uid();
     v_mechanic_id uuid;
@@ -6188,6 +6198,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid := auth.uid();
     v_request dispatch.requests;
@@ -6225,6 +6236,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_broadcast public.session_requests;
@@ -6267,6 +6279,7 @@ volatile
 security definer
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_cancelled public.session_requests;
@@ -6326,6 +6339,7 @@ volatile
 security definer
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_completed public.session_requests;
@@ -7411,6 +7425,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer constant text := 'customer:' || p_request.customer_id;
     v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id;
@@ -7557,6 +7572,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_reopened public.session_requests;
@@ -7715,6 +7731,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid;
     v_request dispatch.requests;
@@ -8371,6 +8388,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
     v_plan dispatch.plans;
@@ -8484,6 +8502,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request_ids uuid[];
 begin
@@ -8623,6 +8642,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer_id uuid := dispatch.require_user();
     v_id uuid := gen_random_uuid();
@@ -8756,6 +8776,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_object constant jsonb := p_event #> '{data,object}';
     v_payment constant text := v_object ->> 'payment_intent';
@@ -8877,6 +8898,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer_id uuid := dispatch.require_user();
     v_request public.session_requests;
@@ -9112,6 +9134,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';
@@ -9749,6 +9772,7 @@ set search_path = pg_catalog, pg_temp
 -- The index has the order already: a plan made while few waited would sort all that wait.
 set enable_sort = off
 as $$
+#variable_conflict use_variable
 declare
     v_due uuid[];
     v_id uuid;
@@ -11149,6 +11173,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_count integer;
 begin
@@ -11410,6 +11435,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_count integer;
 begin
@@ -11773,6 +11799,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     return query
     with claims as (
