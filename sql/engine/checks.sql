@@ -1264,7 +1264,8 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_columns',
                 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'shown_request', 'silent_since', 'spread_feed', 'tidy_notes',
+                'score_match', 'shown_request', 'silent_since', 'spread_feed', 'stopped_triggers',
+                'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
                 'watched_columns', 'why_not_asked'
             ]

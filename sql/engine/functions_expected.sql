@@ -68,6 +68,7 @@ from (
     ('dispatch.request_columns', '177f5cb78a75a1ab6a30f15404de475c', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
     ('dispatch.shown_request', 'a76b6f2b218fdd4252b7c78da70fd7fb', '{}'),
+    ('dispatch.stopped_triggers', 'f679c0075f656fbbd95090357abe4900', '{}'),
     (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
         '{quote_all_identifiers=off}'
@@ -107,7 +108,7 @@ from (
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '5ee6560c1120570edccc7c23eab2b21e', '{}'),
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
-    ('dispatch.health', '220e4cbc3b578c1d9662f05286695a94', '{}'),
+    ('dispatch.health', 'b0cf76aaf7706bc99f8315a74935a50a', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
     ('dispatch.payment_checks', '3e71aae1b1d2f1acfd2cc3f3b66c7f87', '{}'),
     (
