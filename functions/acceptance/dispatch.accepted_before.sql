@@ -5,6 +5,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid := auth.uid();
     v_request dispatch.requests;

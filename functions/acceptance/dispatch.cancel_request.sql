@@ -7,6 +7,7 @@ volatile
 security definer
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_cancelled public.session_requests;

@@ -10,6 +10,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer constant text := 'customer:' || p_request.customer_id;
     v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id;

@@ -6,6 +6,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid;
     v_request dispatch.requests;

@@ -186,7 +186,8 @@ revoke all on function dispatch.insert_request(
 ) from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
+                E'\n#variable_conflict use_variable\n'
+                'begin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
                 '    return found;\nend;\n',
                 v_inserted,
                 v_values,
@@ -243,7 +244,8 @@ revoke all on function dispatch.assign_request(uuid, uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                E'\n#variable_conflict use_variable\n'
+                'declare\n    v_request public.session_requests;\nbegin\n'
                 '    update public.session_requests\n'
                 '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
                 '    where id = p_id and status = ''pending''\n'
@@ -271,7 +273,8 @@ revoke all on function dispatch.unassign_request(uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                E'\n#variable_conflict use_variable\n'
+                'declare\n    v_request public.session_requests;\nbegin\n'
                 '    update public.session_requests\n'
                 '    set status = ''pending'', mechanic_id = null%s\n'
                 '    where id = p_id and status = ''accepted''\n'

@@ -14,5 +14,6 @@
 \ir dispatch.request_columns.sql
 \ir dispatch.require_mechanic.sql
 \ir dispatch.shown_request.sql
+\ir dispatch.stopped_triggers.sql
 \ir dispatch.view_fingerprint.sql
 \ir dispatch.watched_columns.sql

@@ -12,6 +12,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_count integer;
 begin

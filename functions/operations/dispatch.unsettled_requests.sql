@@ -15,6 +15,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     return query
     with claims as (

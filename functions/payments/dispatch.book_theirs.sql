@@ -13,6 +13,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
     v_plan dispatch.plans;

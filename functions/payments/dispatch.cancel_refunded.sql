@@ -6,6 +6,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request_ids uuid[];
 begin

@@ -14,6 +14,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer_id uuid := dispatch.require_user();
     v_id uuid := gen_random_uuid();

@@ -8,6 +8,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_object constant jsonb := p_event #> '{data,object}';
     v_payment constant text := v_object ->> 'payment_intent';

@@ -7,6 +7,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer_id uuid := dispatch.require_user();
     v_request public.session_requests;

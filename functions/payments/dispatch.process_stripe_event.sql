@@ -9,6 +9,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';

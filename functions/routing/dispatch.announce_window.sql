@@ -8,6 +8,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_step dispatch.requests;
     v_reason text;

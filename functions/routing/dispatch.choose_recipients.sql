@@ -11,6 +11,7 @@ set search_path = pg_catalog, pg_temp
 -- The index is right for every word; planning each look-up anew would cost more than it does.
 set plan_cache_mode = 'force_generic_plan'
 as $$
+#variable_conflict use_variable
 declare
     v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request dispatch.requests;

@@ -12,6 +12,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     return dispatch.max_open_sessions() is not null
     -- On a marketplace that was there first there is no rule of ours while the flag is off.

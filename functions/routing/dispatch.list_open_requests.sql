@@ -15,6 +15,7 @@ set enable_nestloop = off
 -- The one nested loop that it needs is now said to cost so much that it would be compiled.
 set jit = off
 as $$
+#variable_conflict use_variable
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
     v_user_id uuid := auth.uid();

@@ -7,6 +7,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;

@@ -11,6 +11,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_wish jsonb;

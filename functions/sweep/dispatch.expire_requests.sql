@@ -7,6 +7,7 @@ set search_path = pg_catalog, pg_temp
 -- The index has the order already: a plan made while few waited would sort all that wait.
 set enable_sort = off
 as $$
+#variable_conflict use_variable
 declare
     v_due uuid[];
     v_id uuid;

@@ -289,7 +289,12 @@ begin
     select format_type(a.atttypid, a.atttypmod) into v_type
     from pg_catalog.pg_attribute as a
     where a.attrelid = to_regclass('public.session_requests') and a.attname = 'status';
-    foreach v_word in array array['pending', 'accepted', 'cancelled', 'expired', 'completed'] loop
+    foreach v_word in array
+        case
+            when v_type is null then '{}'
+            else array['pending', 'accepted', 'cancelled', 'expired', 'completed']
+        end
+    loop
         begin
             execute format('select %L::%s', v_word, v_type);
             for v_rule in
@@ -1259,7 +1264,8 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_columns',
                 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'shown_request', 'silent_since', 'spread_feed', 'tidy_notes',
+                'score_match', 'shown_request', 'silent_since', 'spread_feed', 'stopped_triggers',
+                'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
                 'watched_columns', 'why_not_asked'
             ]

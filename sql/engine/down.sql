@@ -3,6 +3,7 @@
 --   psql "$DATABASE_URL" -X -f sql/engine/down.sql
 \set ON_ERROR_STOP on
 \ir alone_begin.sql
+\ir moved.sql
 begin;
 \ir may_go.sql
 \ir end_sweep.sql

@@ -75,6 +75,39 @@ begin
                 inner join pg_catalog.pg_class as c on c.oid = r.ev_class
                 where r.oid = d.objid and c.relnamespace <> 'dispatch'::regnamespace
             )
+        )
+        -- Functions with their body in begin atomic, keys and checks, defaults, indexes: without a
+        -- word they would go with what they call or point to.
+        or (
+            d.classid = 'pg_catalog.pg_proc'::regclass
+            and exists (
+                select from pg_catalog.pg_proc as f
+                where f.oid = d.objid and f.pronamespace <> 'dispatch'::regnamespace
+            )
+        )
+        or (
+            d.classid = 'pg_catalog.pg_constraint'::regclass
+            and exists (
+                select from pg_catalog.pg_constraint as k
+                where k.oid = d.objid and k.connamespace <> 'dispatch'::regnamespace
+            )
+        )
+        or (
+            d.classid = 'pg_catalog.pg_attrdef'::regclass
+            and exists (
+                select from pg_catalog.pg_attrdef as v
+                inner join pg_catalog.pg_class as c on c.oid = v.adrelid
+                where v.oid = d.objid and c.relnamespace <> 'dispatch'::regnamespace
+            )
+        )
+        or (
+            d.classid = 'pg_catalog.pg_class'::regclass
+            and exists (
+                select from pg_catalog.pg_class as c
+                where
+                    c.oid = d.objid and c.relnamespace <> 'dispatch'::regnamespace
+                    and c.relname <> 'mechanics_matches_idx'
+            )
         );
     if v_found is not null then
         raise dependent_objects_still_exist using

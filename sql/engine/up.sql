@@ -5,6 +5,7 @@
 -- wait for the triggers alone; whatever stops it, run it again.
 \set ON_ERROR_STOP on
 \ir alone_begin.sql
+\ir moved.sql
 begin;
 \ir requirements.sql
 \ir refuse.sql

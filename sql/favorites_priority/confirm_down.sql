@@ -1,7 +1,9 @@
--- Says what down.sql would lose, and goes on if that was confirmed. Nothing is lost of a request
+-- Nothing is begun that what stands on the columns would stop halfway. Says what down.sql would
+-- lose, and goes on if that was confirmed. Nothing is lost of a request
 -- whose window the event log has: for whom, how long, until when.
 do $$
 declare
+    v_found text;
     v_count bigint;
     v_first date;
     v_last date;
@@ -10,6 +12,47 @@ begin
         raise object_not_in_prerequisite_state using
             message = 'the feature is not installed, or only in part',
             hint = 'If its columns are there, run up.sql first.';
+    end if;
+    select string_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
+    into v_found
+    from pg_catalog.pg_depend as d
+    inner join pg_catalog.pg_attribute as a
+        on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+    where
+        d.refclassid = 'pg_catalog.pg_class'::regclass
+        and d.refobjid = 'public.session_requests'::regclass
+        and d.deptype = 'n'
+        and a.attname in (
+            'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
+        )
+        and a.attname not in (select b.what from dispatch.found_before as b)
+        -- Ours goes with them.
+        and not exists (
+            select from pg_catalog.pg_rewrite as r
+            inner join pg_catalog.pg_class as c on c.oid = r.ev_class
+            where
+                d.classid = 'pg_catalog.pg_rewrite'::regclass and r.oid = d.objid
+                and c.relnamespace = 'dispatch'::regnamespace
+        )
+        and not exists (
+            select from pg_catalog.pg_trigger as t
+            inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+            where
+                d.classid = 'pg_catalog.pg_trigger'::regclass and t.oid = d.objid
+                and p.pronamespace = 'dispatch'::regnamespace
+        )
+        and not exists (
+            select from pg_catalog.pg_policy as p
+            where
+                d.classid = 'pg_catalog.pg_policy'::regclass and p.oid = d.objid
+                and p.polname = 'dispatch_reserved'
+        );
+    if v_found is not null then
+        raise dependent_objects_still_exist using
+            message = format(
+                'the columns of the feature are still used, and nothing was changed: %s', v_found
+            ),
+            hint = 'Drop or change these first.';
     end if;
     if current_setting('favorites_priority.confirm_down', true) = 'yes' then
         return;

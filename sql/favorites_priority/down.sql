@@ -5,6 +5,7 @@
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" -f down.sql
 \set ON_ERROR_STOP on
 \ir ../engine/alone_begin.sql
+\ir ../engine/moved.sql
 \ir remember_found.sql
 \ir confirm_down.sql
 -- Not yet under a lock: nobody has to wait while many windows are broadcast. If no lock is to be

@@ -77,9 +77,11 @@ where
         select from pg_catalog.pg_attribute as a
         where
             a.attrelid = r.oid and a.attname = 'priority_notified_at' and not a.attisdropped
-    )
-union all
--- As the audit trigger of PostgreSQL's manual does: every write would fail.
+    );
+
+-- As the audit triggers of PostgreSQL's manual do, of a row and of a statement: every write would
+-- fail. By execute it may be any table: one that has all columns that session_requests has now.
+insert into pg_temp.missing (what, remedy)
 select
     format('trigger function %s inserts whole rows of session_requests', i.function),
     format(
@@ -88,27 +90,71 @@ select
     )
 from (
     select
-        p.oid::regprocedure as function,
-        substring(
+        f.function,
+        m.found[1] as target,
+        coalesce(
+            to_regclass(m.found[1]),
+            case when m.found[1] !~ '\.' then to_regclass('public.' || m.found[1]) end
+        ) as relation
+    from (
+        select
+            p.oid::regprocedure as function,
             p.prosrc,
-            '(?i)insert\s+into\s+([\w."]+)\s+(?:select|values\s*\()'
-            '\s*(?:[^;]*,\s*)?\(?(?:old|new)\)?\.\*'
-        ) as target
-    from pg_catalog.pg_proc as p
+            -- What stands for whole rows there: transition tables, by other names too.
+            concat_ws(
+                '|', 'old', 'new', t.tgoldtable, t.tgnewtable,
+                (
+                    select string_agg(a.found[1], '|')
+                    from
+                        regexp_matches(
+                            p.prosrc,
+                            '(?i)\m(?:' || concat_ws('|', t.tgoldtable, t.tgnewtable)
+                            || ')\s+(?:as\s+)?([a-z_]\w*)',
+                            'g'
+                        ) as a (found)
+                    where concat_ws('|', t.tgoldtable, t.tgnewtable) <> ''
+                )
+            ) as names,
+            nullif(concat_ws('|', t.tgoldtable, t.tgnewtable), '') as tables
+        from pg_catalog.pg_trigger as t
+        inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+        where t.tgrelid = to_regclass('public.session_requests') and not t.tgisinternal
+    ) as f
+    cross join
+        regexp_matches(
+            f.prosrc,
+            '(?i)insert\s+into\s+((?:[a-z_]\w*|"[^"]+")(?:\.(?:[a-z_]\w*|"[^"]+"))?)'
+            '\s+(?:select|values\s*\()\s*(?:[^;]*,\s*)?(?:\(?(?:' || f.names || ')\)?\.\*'
+            || coalesce('|\*\s*(?:,[^;]*)?\sfrom\s+(?:' || f.tables || ')\M', '') || ')',
+            'g'
+        ) as m (found)
+    union
+    select p.oid::regprocedure, c.oid::regclass::text, c.oid::regclass
+    from pg_catalog.pg_trigger as t
+    inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+    cross join pg_catalog.pg_class as c
     where
-        p.oid in (
-            select t.tgfoid from pg_catalog.pg_trigger as t
-            where t.tgrelid = to_regclass('public.session_requests')
+        t.tgrelid = to_regclass('public.session_requests')
+        and p.prosrc ~* '\mexecute\M[^;]*insert\s+into[^;]*\$\d+\)?\.\*'
+        and c.relkind in ('r', 'p') and c.oid <> t.tgrelid
+        and not exists (
+            select from pg_catalog.pg_inherits as h
+            where h.inhrelid = c.oid and h.inhparent = t.tgrelid
+        )
+        and not exists (
+            select from pg_catalog.pg_attribute as a
+            where
+                a.attrelid = t.tgrelid and a.attnum > 0 and not a.attisdropped
+                and not exists (
+                    select from pg_catalog.pg_attribute as b
+                    where b.attrelid = c.oid and b.attname = a.attname and not b.attisdropped
+                )
         )
 ) as i
 where
-    i.target is not null
-    and not exists (
+    not exists (
         select from pg_catalog.pg_attribute as a
         where
-            a.attrelid in (
-                to_regclass('public.session_requests'), to_regclass(i.target),
-                to_regclass('public.' || i.target)
-            )
+            a.attrelid in (to_regclass('public.session_requests'), i.relation)
             and a.attname = 'priority_notified_at' and not a.attisdropped
     );

@@ -3,6 +3,7 @@
 -- columns and for the triggers; whatever stops it, run it again.
 \set ON_ERROR_STOP on
 \ir ../engine/alone_begin.sql
+\ir ../engine/moved.sql
 begin;
 \ir ../engine/requirements.sql
 \ir requirements.sql

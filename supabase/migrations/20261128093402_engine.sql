@@ -5,6 +5,41 @@
 --   psql "$DATABASE_URL" -X -v binding="$PWD/binding.sql" -f sql/engine/up.sql
 -- Again: nothing changes, the binding, the feature and its flag included. Those who book meanwhile
 -- wait for the triggers alone; whatever stops it, run it again.
+-- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
+-- another table, or none, has the name.
+do $$
+declare
+    v_moved text;
+begin
+    select
+        string_agg(
+            format('%s is what public.%s was', m.relation::regclass, m.name), ', ' order by m.name
+        )
+    into v_moved
+    from (
+        select 'session_requests' as name, t.typrelid as relation
+        from pg_catalog.pg_proc as p
+        inner join pg_catalog.pg_type as t on t.oid = p.proargtypes[0]
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request'
+        union
+        select 'mechanics', t.tgrelid
+        from pg_catalog.pg_trigger as t
+        inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+        where
+            p.pronamespace = to_regnamespace('dispatch') and p.proname = 'release_windows'
+            and t.tgname = 'mechanics_release_windows'
+    ) as m
+    where m.relation is distinct from to_regclass('public.' || m.name);
+    if v_moved is not null then
+        raise object_not_in_prerequisite_state using
+            message = format(
+                'a table was renamed since the install, and nothing was changed: %s', v_moved
+            ),
+            hint = 'Give it its name and schema back; or drop it, if another took its place for good.';
+    end if;
+end;
+$$;
+
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
 
@@ -1317,7 +1352,8 @@ revoke all on function dispatch.insert_request(
 ) from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\nbegin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
+                E'\n#variable_conflict use_variable\n'
+                'begin\n    insert into public.session_requests (%s)\n    values (%s);\n%s'
                 '    return found;\nend;\n',
                 v_inserted,
                 v_values,
@@ -1374,7 +1410,8 @@ revoke all on function dispatch.assign_request(uuid, uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                E'\n#variable_conflict use_variable\n'
+                'declare\n    v_request public.session_requests;\nbegin\n'
                 '    update public.session_requests\n'
                 '    set status = ''accepted'', mechanic_id = p_mechanic_id%s\n'
                 '    where id = p_id and status = ''pending''\n'
@@ -1402,7 +1439,8 @@ revoke all on function dispatch.unassign_request(uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
-                E'\ndeclare\n    v_request public.session_requests;\nbegin\n'
+                E'\n#variable_conflict use_variable\n'
+                'declare\n    v_request public.session_requests;\nbegin\n'
                 '    update public.session_requests\n'
                 '    set status = ''pending'', mechanic_id = null%s\n'
                 '    where id = p_id and status = ''accepted''\n'
@@ -1995,6 +2033,62 @@ comment on function dispatch.shown_request(public.session_requests) is
 'that was there first) columns of its own that the calling role may not select.';
 revoke all on function dispatch.shown_request(public.session_requests)
 from public, anon, authenticated, service_role;
+
+create or replace function dispatch.stopped_triggers()
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_has_feature constant boolean := to_regprocedure(
+        'dispatch.set_favorites_priority(boolean)'
+    ) is not null;
+begin
+    return (
+        select string_agg(w.name, ', ' order by w.name)
+        from (
+            select
+                'public.session_requests' as relation,
+                unnest(
+                    case
+                        when dispatch.governs_all()
+                            then array[
+                                'session_requests_guard', 'session_requests_log_delete',
+                                'session_requests_log_insert', 'session_requests_log_update',
+                                'session_requests_route'
+                            ]
+                        when v_has_feature
+                            then array[
+                                '00_dispatch_guard', '00_dispatch_log_delete',
+                                '00_dispatch_log_insert', '00_dispatch_log_update',
+                                'zzz_dispatch_guard', 'zzz_dispatch_open_window'
+                            ]
+                    end
+                ) as name
+            union all
+            select
+                'public.mechanics',
+                unnest(
+                    array[
+                        'mechanics_note_last_turns', 'mechanics_note_turns',
+                        'mechanics_release_windows'
+                    ]
+                )
+            where v_has_feature
+        ) as w
+        left join pg_catalog.pg_trigger as t
+            on t.tgrelid = to_regclass(w.relation) and t.tgname = w.name
+        where coalesce(t.tgenabled, 'D') not in ('O', 'A')
+    );
+end;
+$$;
+
+comment on function dispatch.stopped_triggers() is
+'The triggers of ours on public.session_requests and public.mechanics that are missing there or '
+'disabled; null: all run.';
+revoke all on function dispatch.stopped_triggers() from public, anon, authenticated, service_role;
 
 -- As PostgreSQL writes the view here and now, but for what is not written alike by each minor
 -- version (parentheses), after a restore (casts: of a list, or of each in it) and for each session
@@ -3815,6 +3909,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_step dispatch.requests;
     v_reason text;
@@ -3928,6 +4023,7 @@ set search_path = pg_catalog, pg_temp
 -- The index is right for every word; planning each look-up anew would cost more than it does.
 set plan_cache_mode = 'force_generic_plan'
 as $$
+#variable_conflict use_variable
 declare
     v_nobody constant uuid := '00000000-0000-0000-0000-000000000000'::uuid;
     v_request dispatch.requests;
@@ -4272,6 +4368,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     return dispatch.max_open_sessions() is not null
     -- On a marketplace that was there first there is no rule of ours while the flag is off.
@@ -4382,6 +4479,7 @@ set enable_nestloop = off
 -- The one nested loop that it needs is now said to cost so much that it would be compiled.
 set jit = off
 as $$
+#variable_conflict use_variable
 declare
     v_mechanic_id uuid := dispatch.require_mechanic();
     v_user_id uuid := auth.uid();
@@ -4509,6 +4607,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     update public.session_requests as r set expires_at = r.expires_at + p_for
     where r.id = p_request_id;
@@ -5419,6 +5518,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_wish jsonb;
@@ -6049,6 +6149,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid := auth.uid();
     v_mechanic_id uuid;
@@ -6153,6 +6254,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid := auth.uid();
     v_request dispatch.requests;
@@ -6190,6 +6292,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_broadcast public.session_requests;
@@ -6232,6 +6335,7 @@ volatile
 security definer
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_cancelled public.session_requests;
@@ -6291,6 +6395,7 @@ volatile
 security definer
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_completed public.session_requests;
@@ -7376,6 +7481,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer constant text := 'customer:' || p_request.customer_id;
     v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id;
@@ -7522,6 +7628,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request dispatch.requests;
     v_reopened public.session_requests;
@@ -7680,6 +7787,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_user_id uuid;
     v_request dispatch.requests;
@@ -8336,6 +8444,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_metadata jsonb := p_checkout -> 'metadata';
     v_plan dispatch.plans;
@@ -8449,6 +8558,7 @@ volatile
 security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_request_ids uuid[];
 begin
@@ -8588,6 +8698,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer_id uuid := dispatch.require_user();
     v_id uuid := gen_random_uuid();
@@ -8721,6 +8832,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_object constant jsonb := p_event #> '{data,object}';
     v_payment constant text := v_object ->> 'payment_intent';
@@ -8842,6 +8954,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_customer_id uuid := dispatch.require_user();
     v_request public.session_requests;
@@ -9077,6 +9190,7 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_id text := p_event ->> 'id';
     v_type text := p_event ->> 'type';
@@ -9714,6 +9828,7 @@ set search_path = pg_catalog, pg_temp
 -- The index has the order already: a plan made while few waited would sort all that wait.
 set enable_sort = off
 as $$
+#variable_conflict use_variable
 declare
     v_due uuid[];
     v_id uuid;
@@ -10380,6 +10495,7 @@ declare
     v_is_readable boolean := true;
     v_holder text;
     v_hidden text;
+    v_stopped text;
 begin
     return query select * from dispatch.cron_checks(p_now);
     return query select * from dispatch.session_checks(p_now);
@@ -10464,9 +10580,9 @@ begin
     select string_agg(t.relation::text, ', ' order by t.relation::text) into v_hidden
     from unnest(
         array[
-            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
-            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
-        ]::regclass[]
+            to_regclass('public.session_requests'), 'dispatch.request_events',
+            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
+        ]
     ) as t (relation)
     where row_security_active(t.relation);
     check_name := 'rows_visible';
@@ -10477,6 +10593,20 @@ begin
         'no row is hidden from ' || current_user
     );
     return next;
+
+    -- A table that took the place of theirs has none, and no row tells of what is not routed there.
+    -- (Without that table nothing of what follows can be asked.)
+    v_stopped := dispatch.stopped_triggers();
+    check_name := 'triggers_run';
+    ok := v_stopped is null;
+    detail := coalesce(
+        'missing or disabled, so that what is booked or suspended is not seen: ' || v_stopped,
+        'all of the engine''s'
+    );
+    return next;
+    if to_regclass('public.session_requests') is null then
+        return;
+    end if;
 
     return query
     select
@@ -11071,6 +11201,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_count integer;
 begin
@@ -11332,6 +11463,7 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     v_count integer;
 begin
@@ -11695,6 +11827,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 begin
     return query
     with claims as (

@@ -36,6 +36,7 @@ CHECKS = SCHEDULE | {
     "events_settled",
     "broadcast_partition",
     "rows_visible",
+    "triggers_run",
     "windows_announced",
     "windows_on_time",
     "events_delivered",

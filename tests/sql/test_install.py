@@ -131,6 +131,61 @@ def test_what_stands_on_the_engine_is_told_before_it_goes(engine_db: Database) -
     assert dump(db) == before
 
 
+STANDS_ON_THE_ENGINE = {
+    "create table reports (event_id bigint references dispatch.request_events (id))": "reports",
+    "create function queue() returns bigint language sql begin atomic select count(*)"
+    " from public.session_requests as r where not dispatch.is_reserved_for_another(r.id); end": (
+        "queue"
+    ),
+    "create table vans (id uuid check (dispatch.is_approved_mechanic(id)))": "vans_id_check",
+    "create table vans (id bigint default dispatch.next_event_id())": "default value",
+    "create table vans (city text); create index vans_words on vans"
+    " using gin (dispatch.mechanic_words(null, null, null, city, null))": "vans_words",
+}
+
+
+@pytest.mark.parametrize(
+    "theirs", STANDS_ON_THE_ENGINE, ids=["key", "function", "check", "value", "index"]
+)
+def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str) -> None:
+    db = engine_db
+    db.sql(theirs)
+    before = dump(db)
+    with pytest.raises(RuntimeError, match="the engine is still used") as raised:
+        install(db.dsn(), ENGINE_DOWN)
+    assert STANDS_ON_THE_ENGINE[theirs] in str(raised.value)
+    assert dump(db) == before
+
+
+STANDS_ON_THE_COLUMNS = {
+    "view": "create view report as select * from session_requests",
+    "policy": "create policy report on session_requests for select to authenticated"
+    " using (preferred_mechanic_id is null)",
+    "column": "alter table session_requests add report boolean"
+    " generated always as (preferred_mechanic_id is not null) stored",
+    "function": "create function report() returns bigint language sql"
+    " begin atomic select count(preferred_mechanic_id) from session_requests; end",
+    "trigger": "create function report() returns trigger language plpgsql"
+    " as $$ begin return new; end $$; create trigger report"
+    " before update of priority_window_minutes on session_requests"
+    " for each row execute function report()",
+    "publication": "create publication report"
+    " for table session_requests (id, priority_notified_at)",
+}
+
+
+@pytest.mark.parametrize("theirs", STANDS_ON_THE_COLUMNS.values(), ids=STANDS_ON_THE_COLUMNS)
+def test_what_stands_on_the_columns_keeps_the_feature_whole(db: Database, theirs: str) -> None:
+    """Not the columns alone, which nobody would take off any more."""
+    db.sql(theirs)
+    before = dump(db)
+    with pytest.raises(RuntimeError, match="columns of the feature are still used") as raised:
+        run_psql(db.dsn(), "-c", CONFIRM, "-f", str(ROOT / DOWN))
+    assert "report" in str(raised.value)
+    assert dump(db) == before
+    assert db.value("select dispatch.favorites_priority_enabled()")
+
+
 def test_the_engine_goes_with_paid_events_in_error_only_if_confirmed(engine_db: Database) -> None:
     db = engine_db
     event = checkout(db.make_customer(), plan="unheard-of")

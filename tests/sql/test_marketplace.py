@@ -573,6 +573,36 @@ AUDIT = (
     "create trigger keep_row before insert or update or delete on session_requests"
     " for each row execute function keep_row()"
 )
+# Of a statement, by its transition tables; in another schema; and by a statement made as it runs.
+KEPT_OTHERWISE = {
+    "by another name": (
+        "insert into audit select tg_op, now(), n.* from rows_after as n; return null;",
+        "referencing new table as rows_after for each statement",
+        "audit",
+    ),
+    "bare": (
+        "insert into audit select 'U', now(), * from rows_after; return null;",
+        "referencing new table as rows_after for each statement",
+        "audit",
+    ),
+    "in a schema": (
+        "insert into archive.audit select 'U', now(), new.*; return new;",
+        "for each row",
+        "archive.audit",
+    ),
+    "the second": (
+        "if tg_op = 'UPDATE' then insert into narrow values (new.id); end if;"
+        " insert into audit values ('U', now(), new.*); return new;",
+        "for each row",
+        "audit",
+    ),
+    "execute": (
+        "execute format('insert into %I select ''U'', now(), ($1).*', 'audit') using new;"
+        " return new;",
+        "for each row",
+        "audit",
+    ),
+}
 NAMES_TAKEN = {
     # What our own hint, to rename the column, leaves behind.
     "alter table session_requests add preferred_mechanic_id text unique,"
@@ -606,6 +636,43 @@ def test_what_the_columns_would_meet_is_told(theirs: Database, fault: str) -> No
     assert line.startswith(NAMES_TAKEN[fault])
 
 
+@pytest.mark.parametrize("kept", KEPT_OTHERWISE.values(), ids=KEPT_OTHERWISE)
+def test_whole_rows_are_kept_in_more_than_one_way(
+    theirs: Database, kept: tuple[str, str, str]
+) -> None:
+    body, each, target = kept
+    theirs.sql(
+        "create schema archive; create table narrow (id uuid);"
+        f"create table {target} (operation text, stamp timestamptz, like session_requests);"
+        f"create function keep_row() returns trigger language plpgsql as $$ begin {body} end $$;"
+        "create trigger keep_row after insert on session_requests"
+        f" {each} execute function keep_row()"
+    )
+    (line,) = refusal(theirs, FEATURE)
+    assert line.startswith("trigger function keep_row() inserts whole rows of session_requests:")
+    assert f" first alter table {target} add preferred_mechanic_id" in line
+    theirs.sql(line.partition("or first ")[2])
+    for _ in range(2):
+        install(theirs.dsn(), FEATURE)
+    booking = "insert into session_requests (customer_id, session_type) values (%s, 'chat')"
+    theirs.sql(booking, theirs.make_customer())
+    assert theirs.value(f"select count(*) from {target}") == 1
+
+
+def test_what_keeps_no_whole_rows_is_not_asked_to_change(theirs: Database) -> None:
+    theirs.sql(
+        "create table audit (like session_requests); create table figures (n bigint, of jsonb);"
+        "create function keep() returns trigger language plpgsql as $$ begin"
+        " insert into figures select count(*), jsonb_agg(to_jsonb(r.*)) from rows_after as r;"
+        " insert into figures (n) select d.* from rows_after as r cross join lateral"
+        " (select 2 * length(r.session_type::text)) as d;"
+        " return null; end $$;"
+        "create trigger keep after insert on session_requests"
+        " referencing new table as rows_after for each statement execute function keep()"
+    )
+    install(theirs.dsn(), FEATURE)
+
+
 def test_a_trigger_that_keeps_whole_rows_goes_on_once_there_is_room(theirs: Database) -> None:
     theirs.sql(AUDIT)
     (line,) = refusal(theirs, FEATURE)
@@ -626,6 +693,88 @@ def test_a_trigger_that_keeps_whole_rows_goes_on_once_there_is_room(theirs: Data
     (kept,) = theirs.sql("select operation, id, priority_notified_at from audit")
     assert (kept["operation"], kept["priority_notified_at"]) == ("U", None)
     install(theirs.dsn(), FEATURE)
+
+
+# A migration of theirs after the install, what is said of it, and how it is taken back.
+RENAMED = {
+    "mechanics": (
+        "alter table mechanics rename to technicians",
+        "technicians is what public.mechanics was",
+        "alter table technicians rename to mechanics",
+    ),
+    "another schema": (
+        "create schema app; alter table session_requests set schema app",
+        "app.session_requests is what public.session_requests was",
+        "alter table app.session_requests set schema public; drop schema app",
+    ),
+    "a view": (
+        "alter table session_requests rename to bookings;"
+        " create view session_requests with (security_invoker = true) as select * from bookings",
+        "bookings is what public.session_requests was",
+        "drop view session_requests; alter table bookings rename to session_requests",
+    ),
+    "a copy": (
+        "create table bookings (like session_requests including all);"
+        " alter table session_requests rename to session_requests_old;"
+        " alter table bookings rename to session_requests",
+        "session_requests_old is what public.session_requests was",
+        "drop table session_requests; alter table session_requests_old rename to session_requests",
+    ),
+}
+
+
+@pytest.mark.parametrize("renamed", RENAMED.values(), ids=RENAMED)
+def test_a_table_that_was_renamed_since(theirs: Database, renamed: tuple[str, str, str]) -> None:
+    migration, said, back = renamed
+    install(theirs.dsn(), FEATURE)
+    theirs.sql("select dispatch.set_favorites_priority(true)")
+    as_it_was = dump(theirs)
+    theirs.sql(migration)
+    before = dump(theirs)
+    for file in (ENGINE, FEATURE, DOWN, ENGINE_DOWN):
+        with pytest.raises(RuntimeError, match="and nothing was changed") as raised:
+            install(theirs.dsn(), file)
+        assert said in str(raised.value)
+    assert dump(theirs) == before
+    with pytest.raises(RuntimeError, match="verify failed: "):
+        install(theirs.dsn(), VERIFY)
+    (found,) = theirs.sql("select * from dispatch.health() where check_name = 'triggers_run'")
+    assert not found["ok"], found
+
+    theirs.sql(back)
+    assert dump(theirs) == as_it_was
+    install(theirs.dsn(), ENGINE, FEATURE, VERIFY)
+
+
+def test_a_copy_that_took_a_table_s_place_for_good(theirs: Database) -> None:
+    install(theirs.dsn(), FEATURE)
+    theirs.sql(
+        "create table bookings (like session_requests including all);"
+        " alter table bookings enable row level security;"
+        " drop table session_requests cascade;"
+        " alter table bookings rename to session_requests;"
+        " alter table session_requests add constraint session_requests_preferred_mechanic_id_fkey"
+        " foreign key (preferred_mechanic_id) references mechanics (id) on delete set null"
+    )
+    install(theirs.dsn(), ENGINE, FEATURE, VERIFY)
+    health = "select ok from dispatch.health() where check_name = 'triggers_run'"
+    assert theirs.value(health)
+
+
+def test_health_knows_a_trigger_that_does_not_run(theirs: Database) -> None:
+    health = "select ok, detail from dispatch.health() where check_name = 'triggers_run'"
+    assert theirs.sql(health)[0]["ok"]
+    install(theirs.dsn(), FEATURE)
+    assert theirs.sql(health)[0]["ok"]
+    theirs.sql("alter table session_requests disable trigger user")
+    theirs.sql("alter table mechanics disable trigger mechanics_release_windows")
+    (found,) = theirs.sql(health)
+    assert not found["ok"]
+    assert "zzz_dispatch_open_window" in found["detail"]
+    assert "mechanics_release_windows" in found["detail"]
+    theirs.sql("alter table session_requests enable trigger user")
+    theirs.sql("alter table mechanics enable always trigger mechanics_release_windows")
+    assert theirs.sql(health)[0]["ok"]
 
 
 def test_a_function_that_returns_whole_rows_goes_on(theirs: Database) -> None:

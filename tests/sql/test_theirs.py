@@ -1484,6 +1484,54 @@ def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
     assert [str(each["mechanic_id"]) for each in recipients] == [favourite.id]
 
 
+def test_columns_of_theirs_may_have_the_names_of_our_variables(theirs: Theirs) -> None:
+    """As p_id has; each that is there, so that no function reads theirs for its own."""
+    names = theirs.db.sql(
+        "select distinct found[1] as name from pg_proc as p cross join"
+        " regexp_matches(p.prosrc, '\\m[pv]_[a-z_]+\\M', 'g') as m (found)"
+        " where p.pronamespace = 'dispatch'::regnamespace order by 1"
+    )
+    assert len(names) > 100
+    columns = ", ".join(f"add {row['name']} text" for row in names)
+    for table in ("session_requests", "mechanics"):
+        theirs.db.sql(f"alter table {table} {columns}")
+    customer, favourite = theirs.db.connect(theirs.customer), theirs.favourite
+
+    request = theirs.book()
+    assert theirs.listed(favourite) == [request] and theirs.listed(theirs.other) == []
+    rpc(theirs.as_(favourite), "decline_session_request", request_id=request)
+    assert theirs.listed(theirs.other) == [request]
+    assert rpc(theirs.as_(theirs.other), "accept_session_request", request_id=request)
+    assert rpc(theirs.as_(theirs.other), "accept_session_request", request_id=request)
+    assert rpc(theirs.as_(theirs.other), "release_session_request", request_id=request)
+    request = theirs.book()
+    assert rpc(theirs.as_(favourite), "accept_session_request", request_id=request)
+    assert rpc(theirs.as_(favourite), "complete_session_request", request_id=request)
+    assert rpc(customer, "broadcast_session_request_now", request_id=theirs.book())
+    assert rpc(customer, "cancel_session_request", request_id=theirs.book())
+    assert rpc(customer, "request_free_session", plan_code="free")["id"]
+    event = checkout(theirs.customer, favourite.id, session="cs_1", payment="pi_1", plan="chat10")
+    paid = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    by_checkout = "get_session_request_by_checkout"
+    assert rpc(customer, by_checkout, checkout_session_id="cs_1")["id"] == paid
+    assert rpc(theirs.backend, "process_stripe_event", event=refund("pi_1"))["request_id"] == paid
+    theirs.book()
+    assert theirs.sweep(11)
+    theirs.db.sql("select dispatch.prune_windows('0 days'), dispatch.unsettled_requests()")
+    theirs.db.sql("select dispatch.scrub_stripe_events('180 days')")
+    theirs.db.sql("select * from dispatch.choose_recipients(%s)", theirs.book())
+
+    # What reads these tables says that its variables come first.
+    told = theirs.db.sql(
+        "select p.proname from pg_proc as p"
+        " where p.pronamespace = 'dispatch'::regnamespace"
+        " and p.prosrc ~ '(from|join|update|into) public\\.(session_requests|mechanics)'"
+        " and p.prosrc !~ '^\\s*#variable_conflict '"
+        " and p.proname not in ('bind_requests', 'request_columns')"
+    )
+    assert told == []
+
+
 def test_a_request_without_a_favourite_is_not_the_engines(theirs: Theirs) -> None:
     plain = theirs.book(preferred_mechanic_id=None, priority_window_minutes=None)
     assert theirs.listed(theirs.favourite) == []

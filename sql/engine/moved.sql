@@ -1,0 +1,34 @@
+-- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
+-- another table, or none, has the name.
+do $$
+declare
+    v_moved text;
+begin
+    select
+        string_agg(
+            format('%s is what public.%s was', m.relation::regclass, m.name), ', ' order by m.name
+        )
+    into v_moved
+    from (
+        select 'session_requests' as name, t.typrelid as relation
+        from pg_catalog.pg_proc as p
+        inner join pg_catalog.pg_type as t on t.oid = p.proargtypes[0]
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request'
+        union
+        select 'mechanics', t.tgrelid
+        from pg_catalog.pg_trigger as t
+        inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+        where
+            p.pronamespace = to_regnamespace('dispatch') and p.proname = 'release_windows'
+            and t.tgname = 'mechanics_release_windows'
+    ) as m
+    where m.relation is distinct from to_regclass('public.' || m.name);
+    if v_moved is not null then
+        raise object_not_in_prerequisite_state using
+            message = format(
+                'a table was renamed since the install, and nothing was changed: %s', v_moved
+            ),
+            hint = 'Give it its name and schema back; or drop it, if another took its place for good.';
+    end if;
+end;
+$$;
