@@ -177,13 +177,13 @@ begin
                     )
                 )
             );
-        -- What Stripe counts in is a hundredth of most currencies.
+        -- What Stripe counts in is a hundredth of most currencies. (In Turkish INR has another small i.)
         v_units := case
             when v_x ->> 'currency' is null then '100'
             else format(
-                'case when lower(%1$s) ~ '
+                'case when lower(%1$s collate "C") ~ '
                 '''^(bif|clp|djf|gnf|jpy|kmf|krw|mga|pyg|rwf|vnd|vuv|xaf|xof|xpf)$'' then 1 '
-                'when lower(%1$s) ~ ''^(bhd|jod|kwd|omr|tnd)$'' then 1000 else 100 end',
+                'when lower(%1$s collate "C") ~ ''^(bhd|jod|kwd|omr|tnd)$'' then 1000 else 100 end',
                 v_x ->> 'currency'
             )
         end;
@@ -294,7 +294,9 @@ begin
                 || '.'
             );
         elsif not v_ours then
-            v_x := v_x || jsonb_build_object('currency', format('lower(%s)', v_x ->> 'currency'));
+            v_x := v_x || jsonb_build_object(
+                'currency', format('lower(%s collate "C")', v_x ->> 'currency')
+            );
         end if;
 
         v_it := v_readings #> '{is_active,0}';

@@ -140,7 +140,7 @@ from (
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
     ('dispatch.make_checkout', '829bc497140308efc81386c692aec2e1', '{}'),
     ('dispatch.marketplace_error', '9ce61079dee72a7d2db757ce742de49d', '{}'),
-    ('dispatch.price_difference', 'e094c5bc4ebb7a3710eb03726fd6852e', '{}'),
+    ('dispatch.price_difference', '219f2a2e7e3b6c7a5af9e920f8bb68db', '{}'),
     ('dispatch.process_stripe_event', '5514a32c3f50f2fc8772aee918039bb5', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),

@@ -9155,7 +9155,7 @@ begin
     v_undiscounted := v_total::numeric
     + case when jsonb_typeof(v_discount) = 'number' then v_discount::numeric else 0 end;
     if
-        lower(p_checkout ->> 'currency') <> lower(v_plan.currency)
+        lower((p_checkout ->> 'currency') collate "C") <> lower(v_plan.currency collate "C")
         or v_undiscounted < v_plan.price_cents
         or v_plan.price_cents <> (
             case jsonb_typeof(v_subtotal)
