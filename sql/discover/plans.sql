@@ -177,7 +177,8 @@ begin
                     )
                 )
             );
-        -- What Stripe counts in is a hundredth of most currencies. (In Turkish INR has another small i.)
+        -- What Stripe counts in is a hundredth of most currencies. (In Turkish the small i of INR is
+        -- another letter.)
         v_units := case
             when v_x ->> 'currency' is null then '100'
             else format(
