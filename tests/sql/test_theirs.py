@@ -806,6 +806,11 @@ def test_back_again_it_is_everyones(theirs: Theirs) -> None:
     assert payload["request"] == {"id": request}
     assert theirs.sees(theirs.other, request)
     assert theirs.accept(theirs.other, request)
+    # It is the same one.
+    (today,) = theirs.db.sql(
+        "select * from dispatch.metrics where day = (now() at time zone 'UTC')::date"
+    )
+    assert (today["requests_total"], today["accepts_total"]) == (1, 2)
 
 
 def test_words_of_their_own(theirs: Theirs) -> None:
