@@ -57,7 +57,7 @@ from (
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.ask_deferred', 'adec0ad5af7d6b1e6e88194dfa497f26', '{}'),
-    ('dispatch.bind_requests', 'dd4f3220b1b6ee250dbc29bfc0e22854', '{}'),
+    ('dispatch.bind_requests', '0f5f7d0fd61fe5af9c11611ce1751a1a', '{}'),
     ('dispatch.claim_to_be', '9593dae4c5e92dc919b6571930b4979f', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.make_anew', '8206e5b6051ffa9f7fb2a1b87406ffad', '{}'),
