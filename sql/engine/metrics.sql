@@ -43,8 +43,8 @@ cross join
                 or (
                     e.event = 'new_request'
                     and not (e.payload ->> 'is_fallback_broadcast')::boolean
-                    -- On a marketplace that was there first (where a notice has the word that theirs
-                    -- listen for, too) each begins with a window: this one is back again.
+                    -- On a marketplace that was there first (whose notices have a word of its own,
+                    -- too) each begins with a window: this one is back again.
                     and not e.payload ? 'isFallbackBroadcast'
                     -- One that was given back is none that was made.
                     and not exists (
