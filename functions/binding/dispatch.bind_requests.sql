@@ -66,10 +66,12 @@ begin
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
+    -- Locked for update, the request comes first, as by a writer, whose trigger then comes to its
+    -- window. With tables that inherit theirs (which have no trigger) it would come last.
     perform dispatch.make_anew(
         format(
             $f$
-create or replace view dispatch.requests as select %s from public.session_requests as r%s;
+create or replace view dispatch.requests as select %s from %s as r%s;
 comment on view dispatch.requests is
 'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
 'of another''s those for which a priority window was opened. status and session_type are text, '
@@ -78,6 +80,10 @@ comment on view dispatch.requests is
 revoke all on dispatch.requests from public, anon, authenticated, service_role;
             $f$,
             v_of_view,
+            case
+                when v_is_ours then 'public.session_requests'
+                else 'only public.session_requests'
+            end,
             case
                 when v_is_ours then ''
                 else ' inner join dispatch.windows as w on w.request_id = r.id'

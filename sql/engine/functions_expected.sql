@@ -57,7 +57,7 @@ from (
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.ask_deferred', 'adec0ad5af7d6b1e6e88194dfa497f26', '{}'),
-    ('dispatch.bind_requests', '4d5bff98de9695fc4955ec864d145178', '{}'),
+    ('dispatch.bind_requests', '2c0d3d2cd803877181b1dfb11de81a7c', '{}'),
     ('dispatch.claim_to_be', '9593dae4c5e92dc919b6571930b4979f', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.make_anew', '8206e5b6051ffa9f7fb2a1b87406ffad', '{}'),

@@ -36,10 +36,16 @@ cross join
     lateral (
         select
             count(*) filter (
-                where e.event = 'priority_request'
+                where (
+                    e.event = 'priority_request'
+                    and coalesce(e.payload ->> 'reason', 'invalid_window') = 'invalid_window'
+                )
                 or (
                     e.event = 'new_request'
                     and not (e.payload ->> 'is_fallback_broadcast')::boolean
+                    -- On a marketplace that was there first (whose notices have a word of its own,
+                    -- too) each begins with a window: this one is back again.
+                    and not e.payload ? 'isFallbackBroadcast'
                     -- One that was given back is none that was made.
                     and not exists (
                         select from dispatch.exclusions as x

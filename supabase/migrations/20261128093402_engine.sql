@@ -1232,10 +1232,12 @@ begin
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
+    -- Locked for update, the request comes first, as by a writer, whose trigger then comes to its
+    -- window. With tables that inherit theirs (which have no trigger) it would come last.
     perform dispatch.make_anew(
         format(
             $f$
-create or replace view dispatch.requests as select %s from public.session_requests as r%s;
+create or replace view dispatch.requests as select %s from %s as r%s;
 comment on view dispatch.requests is
 'The requests that the engine governs, whatever columns the marketplace''s table has: all of ours; '
 'of another''s those for which a priority window was opened. status and session_type are text, '
@@ -1244,6 +1246,10 @@ comment on view dispatch.requests is
 revoke all on dispatch.requests from public, anon, authenticated, service_role;
             $f$,
             v_of_view,
+            case
+                when v_is_ours then 'public.session_requests'
+                else 'only public.session_requests'
+            end,
             case
                 when v_is_ours then ''
                 else ' inner join dispatch.windows as w on w.request_id = r.id'
@@ -12687,10 +12693,16 @@ cross join
     lateral (
         select
             count(*) filter (
-                where e.event = 'priority_request'
+                where (
+                    e.event = 'priority_request'
+                    and coalesce(e.payload ->> 'reason', 'invalid_window') = 'invalid_window'
+                )
                 or (
                     e.event = 'new_request'
                     and not (e.payload ->> 'is_fallback_broadcast')::boolean
+                    -- On a marketplace that was there first (whose notices have a word of its own,
+                    -- too) each begins with a window: this one is back again.
+                    and not e.payload ? 'isFallbackBroadcast'
                     -- One that was given back is none that was made.
                     and not exists (
                         select from dispatch.exclusions as x

@@ -105,6 +105,18 @@ def test_each_is_asked_in_turn_by_the_clock_alone(shared: Database, people: list
     assert shared.request(request) == row
 
 
+def test_it_is_counted_as_one_request(shared: Database, people: list[str]) -> None:
+    request = book(shared, *people[:3], priority_window_minutes="10")
+    for _ in range(3):
+        pass_time(shared, request, 10)
+        assert shared.sweep() == 1
+    (today,) = shared.sql(
+        "select * from dispatch.metrics where day = (now() at time zone 'UTC')::date"
+    )
+    names = ("requests_total", "priority_requests_total", "fallbacks_total", "fallback_ratio")
+    assert [today[name] for name in names] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(("minutes", "whose"), [(11, TWO), (21, THREE), (31, None)])
 def test_however_long_the_sweep_slept_each_is_told_once(
     shared: Database, people: list[str], minutes: float, whose: int | None

@@ -806,6 +806,26 @@ def test_back_again_it_is_everyones(theirs: Theirs) -> None:
     assert payload["request"] == {"id": request}
     assert theirs.sees(theirs.other, request)
     assert theirs.accept(theirs.other, request)
+    # It is the same one.
+    (today,) = theirs.db.sql(
+        "select * from dispatch.metrics where day = (now() at time zone 'UTC')::date"
+    )
+    assert (today["requests_total"], today["accepts_total"]) == (1, 2)
+
+
+def test_who_holds_a_request_waits_for_no_call(theirs: Theirs) -> None:
+    """Their route locks the row, then writes it: the call comes to the window after the row, too,
+    though another table inherits theirs."""
+    request = theirs.book()
+    favourite = theirs.as_(theirs.favourite)
+    with ThreadPoolExecutor() as pool:
+        with theirs.backend.transaction():
+            rows(theirs.backend, "select from session_requests where id = %s for update", request)
+            waiting = pool.submit(rpc, favourite, "accept_session_request", request_id=request)
+            theirs.db.wait_until_blocked(favourite)
+            assert theirs.update(request, "status = 'cancelled'")
+        with refused("PT410", "request_cancelled"):
+            waiting.result()
 
 
 def test_words_of_their_own(theirs: Theirs) -> None:
