@@ -1,11 +1,21 @@
 """Ports of this machine: which are free, and who answers there."""
 
+import os
 import secrets
 import socket
 import urllib.request
+from collections import deque
 from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
+
+# Given a moment ago: their servers may not have begun to listen yet.
+given: deque[int] = deque(maxlen=100)
+
+
+def first_outgoing() -> int:
+    """The first port of those that the system gives to outgoing connections."""
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
 
 def free_ports(*wanted: int) -> list[int]:
@@ -13,9 +23,11 @@ def free_ports(*wanted: int) -> list[int]:
 
     The free ones are not of those that the system gives to outgoing connections: one of these
     could take the port before its server does, or be a client of that server connected to itself.
+    With STACK_PORTS=first-last they are of these, so that processes beside each other do not choose
+    the same.
     """
-    reserved = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
-    others = range(10_000, int(reserved.split()[0]))
+    first, last = os.environ.get("STACK_PORTS", f"10000-{first_outgoing() - 1}").split("-")
+    others = [port for port in range(int(first), int(last) + 1) if port not in given]
     with ExitStack() as held:
         ports = []
         for port in wanted:
@@ -27,6 +39,7 @@ def free_ports(*wanted: int) -> list[int]:
                     break
                 port = 0
             ports.append(candidate.getsockname()[1])
+        given.extend(ports)
         return ports
 
 

@@ -62,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # look again
     Cluster.prepared = prepared_data
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        share = 20_000 // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        first = 10_000 + share * int(worker.removeprefix("gw"))
+        os.environ["STACK_PORTS"] = f"{first}-{first + share - 1}"
     if config.args_source is pytest.Config.ArgsSource.ARGS:
         config.option.everything = True
     config.addinivalue_line(

@@ -8,12 +8,20 @@ from threading import Thread
 import pytest
 
 from stack import postgres
-from stack.network import answers, free_ports, listens
+from stack.network import answers, first_outgoing, free_ports, listens
 
 
 def test_free_ports_are_not_those_of_outgoing_connections() -> None:
-    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    assert all(port < first_outgoing for port in free_ports(*[0] * 50))
+    assert all(port < first_outgoing() for port in free_ports(*[0] * 50))
+
+
+def test_a_port_is_not_given_twice_before_its_server_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another would be there in its place, and be asked for what it does not know."""
+    monkeypatch.setenv("STACK_PORTS", "10000-10030")
+    given = [free_ports(0)[0] for _ in range(10)]
+    assert len(set(given)) == 10 and all(10000 <= port <= 10030 for port in given)
 
 
 def test_a_wanted_port_is_given_unless_somebody_has_it() -> None:
