@@ -14,7 +14,6 @@ declare
     v_kind text;  -- which favourites are mechanics
     v_questions text[] := '{}';
 begin
-    -- Favourites.
     if v_places -> 'favorites' is null then
         v_questions := v_questions || 'Where are the customers'' favourites? No table was found '
             'that has "fav" in its name, a user and a mechanic. Taken: nowhere, so that '

@@ -18,7 +18,6 @@ declare
     v_units text;  -- of the smallest in a whole one
     v_questions text[] := '{}';
 begin
-    -- Plans.
     v_words := array(
         select w.value from jsonb_array_elements_text(
             case

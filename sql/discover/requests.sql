@@ -6,7 +6,7 @@ declare
     v_readings constant jsonb := current_setting('discover.readings');
     v_requests constant jsonb := v_bound -> 'requests';
     v_says jsonb := v_bound -> 'says';
-    v_taken_off text;  -- the same of a request
+    v_taken_off text;  -- what takes one out of service, as an expression
     v_it jsonb;
     v_word text;
     v_by text;

@@ -1,6 +1,6 @@
 -- Nothing is begun that what stands on the columns would stop halfway. Says what down.sql would
--- lose, and goes on if that was confirmed. Nothing is lost of a request
--- whose window the event log has: for whom, how long, until when.
+-- lose, and goes on if that was confirmed. Nothing is lost of a request whose window the event log
+-- has: for whom, how long, until when.
 do $$
 declare
     v_found text;

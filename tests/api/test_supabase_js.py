@@ -21,7 +21,7 @@ MODULE = ROOT / "examples/dashboard/favorites_priority.js"  # the page's code
 PAGE = ROOT / "docs/supabase.md"
 FILES = further_but(
     ["errors.test.mjs", "privacy.test.mjs", "story.test.mjs"],
-    {name: name for name in sorted(path.name for path in SOURCES.glob("*.test.mjs"))},
+    sorted(path.name for path in SOURCES.glob("*.test.mjs")),
 )
 
 
