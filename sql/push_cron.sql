@@ -5,7 +5,7 @@
 -- more.
 do $$
 declare
-    v_missing text := concat_ws(
+    v_missing text := pg_catalog.concat_ws(
         ', ',
         case when to_regclass('dispatch.pushes') is null then 'the engine (sql/engine/up.sql)' end,
         case when to_regprocedure('cron.schedule(text,text,text)') is null then 'pg_cron' end,

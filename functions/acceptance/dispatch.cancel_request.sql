@@ -44,7 +44,7 @@ begin
             v_request.plan_code,
             v_request.created_at,
             'request_cancelled',
-            array['customer:' || v_request.customer_id],
+            array['customer:' || v_request.customer_id::text],
             '{"reason": "cancelled"}'
         );
     end if;

@@ -33,7 +33,8 @@ begin
                 v_request.created_at,
                 'request_completed',
                 array[
-                    'customer:' || v_request.customer_id, 'mechanic:' || v_request.mechanic_user_id
+                    'customer:' || v_request.customer_id::text,
+                    'mechanic:' || v_request.mechanic_user_id::text
                 ]
             );
         end if;

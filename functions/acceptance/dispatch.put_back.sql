@@ -12,8 +12,8 @@ set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    v_customer constant text := 'customer:' || p_request.customer_id;
-    v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id;
+    v_customer constant text := 'customer:' || p_request.customer_id::text;
+    v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id::text;
     v_is_refunded constant boolean := exists (
         select from dispatch.payments as p
         where p.request_id = p_request.id and p.is_refunded
@@ -39,7 +39,7 @@ begin
         'request_released',
         array[v_customer, v_mechanic],
         jsonb_strip_nulls(
-            jsonb_build_object(
+            pg_catalog.jsonb_build_object(
                 'reason', p_reason, 'decline_reason', left(p_in_their_words, 100)
             )
         )
@@ -74,7 +74,7 @@ begin
                 p_request.created_at,
                 'request_cancelled',
                 array[v_customer, v_mechanic],
-                jsonb_build_object(
+                pg_catalog.jsonb_build_object(
                     'reason', case when v_is_refunded then 'refunded' else 'cancelled' end
                 )
             );

@@ -16,7 +16,7 @@ begin
     if not dispatch.governs_all() or pg_my_temp_schema() <> 0 then
         select string_agg(d.name, ', ') into v_names
         from (
-            select format('%I.%I', n.nspname, k.conname) as name
+            select pg_catalog.format('%I.%I', n.nspname, k.conname) as name
             from pg_catalog.pg_constraint as k
             inner join pg_catalog.pg_class as c on c.oid = k.conrelid
             inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace

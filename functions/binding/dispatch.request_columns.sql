@@ -16,7 +16,7 @@ declare
     v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
     'between ''2000-01-01'' and ''9999-12-31'' then '
     '((r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
+    '+ pg_catalog.make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
     'else r.priority_notified_at end';
     -- One that has not ended and that the binding says is taken off is a cancelled one.
     v_is_taken_off constant text := '(r.status in (''pending'', ''accepted'') and ('

@@ -34,20 +34,21 @@ begin
         update public.session_requests as r
         set
             status = case r.status when 'pending' then 'cancelled' else r.status end,
-            metadata = r.metadata || jsonb_build_object('refunded_at', now())
+            metadata = r.metadata || pg_catalog.jsonb_build_object('refunded_at', now())
         where
             (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
             and not r.metadata ? 'refunded_at'
         returning r.id, r.status
     )
 
-    select array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
+    select pg_catalog.array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
     from refunded as f;
     -- So the two are told. It is no cancellation: the mechanic may still complete it.
     perform dispatch.record_event(
         r.id, r.session_type, r.plan_code, r.created_at, 'request_refunded',
-        array_remove(
-            array['customer:' || r.customer_id, 'mechanic:' || r.mechanic_user_id], null
+        pg_catalog.array_remove(
+            array['customer:' || r.customer_id::text, 'mechanic:' || r.mechanic_user_id::text],
+            null
         )
     )
     from dispatch.requests as r

@@ -269,7 +269,7 @@ begin
         'display_name', case
             when v_x ->> 'display_name' is null then 'null::text'
             when v_readings #>> '{display_name,0,name}' = 'first_name' and v_mechanics ? 'last_name'
-                then 'concat_ws('' '', m.first_name, m.last_name)'
+                then 'pg_catalog.concat_ws('' '', m.first_name, m.last_name)'
             else v_x ->> 'display_name'
         end,
         'brands', case

@@ -118,7 +118,7 @@ begin
                             select
                                 string_agg(
                                     format(
-                                        E'        when concat_ws('' '', %s) ~* %L\n'
+                                        E'        when pg_catalog.concat_ws('' '', %s) ~* %L\n'
                                         '            then %L',
                                         replace(
                                             concat_ws(

@@ -11,7 +11,7 @@ begin
                 select
                     coalesce(
                         'It is ' || string_agg(
-                            format(
+                            pg_catalog.format(
                                 'pid %s (%s, %s, connected since %s)',
                                 l.pid, a.usename, a.application_name, a.backend_start
                             ),

@@ -22,7 +22,7 @@ begin
             'open_to'
         ]
     loop
-        execute format(
+        execute pg_catalog.format(
             'revoke all on function dispatch.%I() from public, anon, authenticated, service_role',
             v_function
         );

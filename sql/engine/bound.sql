@@ -12,6 +12,8 @@ begin
 end;
 $$;
 
+\ir asking.sql
+
 -- The binding must be whole, and of the right types: everything else is built on it.
 insert into pg_temp.missing (what, remedy)
 select
@@ -106,6 +108,7 @@ do $$
 declare
     v_text record;
     v_condition text;
+    v_query text;
 begin
     for v_text in
         select *
@@ -115,10 +118,14 @@ begin
     loop
         begin
             execute format('select dispatch.%I()', v_text.name) into v_condition;
-            execute format(
+            v_query := format(
                 'select from public.session_requests as %I where (%s) is true limit 0',
                 v_text.alias, v_condition
             );
+            -- As it will stand in functions.
+            perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+            execute v_query;
+            perform set_config('search_path', 'pg_catalog, pg_temp', true);
         exception
             when others then
                 -- (That there is no such function is told above.)

@@ -3,8 +3,8 @@
 --   psql "$DATABASE_URL" -X -f sql/engine/down.sql
 \set ON_ERROR_STOP on
 \ir alone_begin.sql
-\ir moved.sql
 begin;
+\ir moved.sql
 \ir may_go.sql
 \ir end_sweep.sql
 \ir locks.sql

@@ -3,7 +3,7 @@
 create or replace view dispatch.exclusions as
 select
     e.request_id,
-    split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid as user_id,
+    split_part(e.topics[pg_catalog.cardinality(e.topics)], ':', 2)::uuid as user_id,
     e.event,
     e.payload ->> 'reason' as reason,
     e.created_at

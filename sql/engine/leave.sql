@@ -10,7 +10,7 @@ begin
                 t.tgrelid = 'public.session_requests'::regclass
                 and f.pronamespace = 'dispatch'::regnamespace
         loop
-            execute format('drop trigger %I on public.session_requests', v_found.tgname);
+            execute pg_catalog.format('drop trigger %I on public.session_requests', v_found.tgname);
         end loop;
         -- As sql/marketplace/policies.sql has it.
         alter policy session_requests_select on public.session_requests using (
@@ -35,7 +35,7 @@ begin
         select p.polname from pg_catalog.pg_policy as p
         where p.polrelid = to_regclass('realtime.messages') and p.polname ~ '^dispatch_topics_'
     loop
-        execute format('drop policy %I on realtime.messages', v_found.polname);
+        execute pg_catalog.format('drop policy %I on realtime.messages', v_found.polname);
     end loop;
 
     for v_found in
@@ -57,12 +57,12 @@ begin
                 'unregister_device'
             )
     loop
-        execute format('drop function %s', v_found.signature);
+        execute pg_catalog.format('drop function %s', v_found.signature);
     end loop;
 
     if
         exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
-        and obj_description('dispatch.last_delivery'::regclass) like '%up.sql made the extension%'
+        and pg_catalog.obj_description('dispatch.last_delivery'::regclass) like '%up.sql made the extension%'
     then
         execute 'select count(*) from cron.job' into v_found;
         if v_found.count = 0 then
@@ -76,7 +76,7 @@ begin
         select r.rolname from pg_catalog.pg_roles as r
         where r.rolname in ('webhook_app', 'push_app')
     loop
-        execute format('revoke usage on schema public from %I', v_found.rolname);
+        execute pg_catalog.format('revoke usage on schema public from %I', v_found.rolname);
     end loop;
     set local client_min_messages = warning;  -- not a line for each thing that goes
     drop schema dispatch cascade;

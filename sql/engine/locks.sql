@@ -4,6 +4,7 @@
 -- the next could deadlock. Each try is therefore short, and between two of them everybody gets
 -- through. It gives up after 20 seconds, or as told:
 --   psql … -c "set favorites_priority.wait_for_locks = '10 minutes'" -f up.sql
+\ir asking.sql
 do $$
 declare
     v_wait constant interval := coalesce(
@@ -85,3 +86,4 @@ begin
     end loop;
 end;
 $$;
+\ir making.sql

@@ -1,4 +1,5 @@
 -- Nothing is taken away that something else stands on, or that nobody else knows.
+\ir asking.sql
 do $$
 declare
     v_found text;
@@ -132,3 +133,4 @@ begin
     end if;
 end;
 $$;
+\ir making.sql

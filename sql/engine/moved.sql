@@ -1,5 +1,6 @@
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
 -- another table, or none, has the name.
+\ir asking.sql
 do $$
 declare
     v_moved text;
@@ -32,3 +33,4 @@ begin
     end if;
 end;
 $$;
+\ir making.sql

@@ -1,4 +1,5 @@
 -- The reference binding governs every request: not those of a marketplace that was there first.
+\ir asking.sql
 do $$
 begin
     if
@@ -18,3 +19,4 @@ begin
     end if;
 end;
 $$;
+\ir making.sql

@@ -64,11 +64,11 @@ begin
                 where there.polrelid = 'realtime.messages'::regclass and there.polname = p.name
             )
     loop
-        execute format(
+        execute pg_catalog.format(
             'create policy %I on realtime.messages %s', v_policy.name, v_policy.definition
         );
         begin
-            execute format(
+            execute pg_catalog.format(
                 'comment on policy %I on realtime.messages is %L',
                 v_policy.name, v_policy.description
             );

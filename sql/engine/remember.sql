@@ -2,7 +2,7 @@
 -- by the engine. On a marketplace of ours the views can be updated as they are.
 do $$
 begin
-    if not pg_column_is_updatable(
+    if not pg_catalog.pg_column_is_updatable(
             'dispatch.mechanics',
             (
                 select a.attnum from pg_catalog.pg_attribute as a

@@ -21,7 +21,7 @@ begin
                 and p.proname = w.name and p.pronargs < w.arguments
         where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
     loop
-        execute format('drop function %s', v_found.signature);
+        execute pg_catalog.format('drop function %s', v_found.signature);
     end loop;
 end;
 $$;

@@ -1,5 +1,12 @@
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
+create temporary table marketplace on commit drop as
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
+from pg_catalog.pg_class as c
+where
+    c.relnamespace = 'public'::regnamespace
+    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
+\ir asking.sql
 
 -- Else the patterns here, and in every function, mean something else.
 insert into pg_temp.missing (what, remedy)
@@ -52,13 +59,6 @@ where
     and to_regprocedure('dispatch.favorites_priority_enabled()') is null
     -- One of them may be lost, and comes back by this.
     and to_regprocedure('dispatch.sweep(integer,timestamptz)') is null;
-
-create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
-from pg_catalog.pg_class as c
-where
-    c.relnamespace = 'public'::regnamespace
-    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
 
 -- These two get triggers, and the columns of the feature. The rest is read through the binding.
 insert into pg_temp.missing (what, remedy)

@@ -85,7 +85,7 @@ begin
                 and j.username = current_user and j.nodeport = current_setting('port')::integer
         )
     then
-        perform setval(
+        perform pg_catalog.setval(
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
         );
     end if;

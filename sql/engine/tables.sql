@@ -223,8 +223,8 @@ begin
             select from pg_catalog.pg_policies
             where schemaname = 'dispatch' and policyname = v_table || '_nobody'
         ) then
-            execute format('alter table dispatch.%I enable row level security', v_table);
-            execute format(
+            execute pg_catalog.format('alter table dispatch.%I enable row level security', v_table);
+            execute pg_catalog.format(
                 'create policy %I on dispatch.%I using (false)', v_table || '_nobody', v_table
             );
         end if;

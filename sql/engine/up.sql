@@ -5,8 +5,8 @@
 -- wait for the triggers alone; whatever stops it, run it again.
 \set ON_ERROR_STOP on
 \ir alone_begin.sql
-\ir moved.sql
 begin;
+\ir moved.sql
 \ir requirements.sql
 \ir refuse.sql
 \ir schemas.sql
@@ -24,7 +24,8 @@ select to_regclass('dispatch.requests') is not null as is_there
 select
     to_regprocedure('dispatch.governs_all()') is null
     or coalesce(
-        obj_description(to_regclass('public.session_requests')) like 'Reference marketplace: %',
+        pg_catalog.obj_description(to_regclass('public.session_requests'))
+        like 'Reference marketplace: %',
         false
     ) as is_ours
 \gset
@@ -75,13 +76,11 @@ begin;
 notify pgrst, 'reload schema';
 commit;
 select
-    format(
-        e'The engine is installed on %s.\n'
-        '  Next:         psql "$DATABASE_URL" -X -f sql/favorites_priority/up.sql',
-        case
-            when dispatch.governs_all() then 'the reference marketplace'
-            else 'your marketplace'
-        end
-    ) as word
+    'The engine is installed on '
+    || case
+        when dispatch.governs_all() then 'the reference marketplace'
+        else 'your marketplace'
+    end
+    || e'.\n  Next:         psql "$DATABASE_URL" -X -f sql/favorites_priority/up.sql' as word
 \gset
 \ir alone_end.sql

@@ -15,12 +15,12 @@ begin
             not exists (
                 select from pg_catalog.pg_proc as p
                 where
-                    p.oid = to_regprocedure(format('dispatch.%I()', w.behind))
+                    p.oid = to_regprocedure(pg_catalog.format('dispatch.%I()', w.behind))
                     and w.last_column = any(p.proargnames)
             )
     loop
-        execute format('drop function if exists public.%I()', v_found.rpc);
-        execute format('drop function if exists dispatch.%I()', v_found.behind);
+        execute pg_catalog.format('drop function if exists public.%I()', v_found.rpc);
+        execute pg_catalog.format('drop function if exists dispatch.%I()', v_found.behind);
     end loop;
 end;
 $$;

@@ -24,7 +24,7 @@ from (
 where not exists (select from dispatch.found_before);
 do $$
 begin
-    execute format(
+    execute pg_catalog.format(
         'comment on column dispatch.found_before.what is %L',
         'Rows when up.sql was last run: '
         || array(select b.what from dispatch.found_before as b order by b.what)::text
@@ -83,7 +83,7 @@ begin
             alter table only public.session_requests
             alter preferred_mechanic_id set statistics 0;
         end if;
-        execute format(
+        execute pg_catalog.format(
             'comment on column public.session_requests.%I is %L',
             v_column.name, v_column.description
         );

@@ -1,6 +1,7 @@
 -- Nothing is begun that what stands on the columns would stop halfway. Says what down.sql would
 -- lose, and goes on if that was confirmed. Nothing is lost of a request whose window the event log
 -- has: for whom, how long, until when.
+\ir ../engine/asking.sql
 do $$
 declare
     v_found text;
@@ -94,3 +95,4 @@ begin
     end if;
 end;
 $$;
+\ir ../engine/making.sql

@@ -5,9 +5,11 @@
 --   psql "$DATABASE_URL" -X -c "set favorites_priority.confirm_down = yes" -f down.sql
 \set ON_ERROR_STOP on
 \ir ../engine/alone_begin.sql
+begin;
 \ir ../engine/moved.sql
 \ir remember_found.sql
 \ir confirm_down.sql
+commit;
 -- Not yet under a lock: nobody has to wait while many windows are broadcast. If no lock is to be
 -- had after that, the feature is still installed, and turned off.
 select dispatch.set_favorites_priority(false) as is_on

@@ -2,7 +2,7 @@
 -- is kept on an object of its own goes with it.
 do $$
 begin
-    execute format(
+    execute pg_catalog.format(
         'comment on trigger mechanics_release_windows on public.mechanics is %L',
         'Policies when up.sql was last run: ' || dispatch.policy_fingerprints()::text
     );

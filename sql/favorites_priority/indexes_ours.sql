@@ -10,7 +10,7 @@ on public.session_requests ((
         when (priority_notified_at at time zone 'UTC') between '2000-01-01' and '9999-12-31'
             then (
                 (priority_notified_at at time zone 'UTC')
-                + make_interval(mins => priority_window_minutes)
+                + pg_catalog.make_interval(mins => priority_window_minutes)
             ) at time zone 'UTC'
         else priority_notified_at
     end

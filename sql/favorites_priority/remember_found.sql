@@ -1,5 +1,6 @@
 -- In a copy of the schema alone no row says what was the marketplace's own; up.sql left it in a
 -- comment, too.
+\ir ../engine/asking.sql
 do $$
 begin
     insert into dispatch.found_before (what)
@@ -15,3 +16,4 @@ exception
     when undefined_table or invalid_schema_name then null;
 end;
 $$;
+\ir ../engine/making.sql

@@ -8,20 +8,21 @@ declare
         select
             coalesce(
                 string_agg(
-                    format('old.%1$I is distinct from new.%1$I', c.name), ' or ' order by c.name
+                    pg_catalog.format('old.%1$I is distinct from new.%1$I', c.name),
+                    ' or ' order by c.name
                 ),
                 'false'
             )
-        from unnest(dispatch.watched_columns()) as c (name)
+        from pg_catalog.unnest(dispatch.watched_columns()) as c (name)
     );
 begin
-    execute format(
+    execute pg_catalog.format(
         'create or replace trigger mechanics_note_turns '
         'before update on public.mechanics for each row when (%s) '
         'execute function dispatch.note_turns()',
         v_changes
     );
-    execute format(
+    execute pg_catalog.format(
         'create or replace trigger mechanics_release_windows '
         'after update on public.mechanics for each row when (%s) '
         'execute function dispatch.release_windows()',

@@ -3,8 +3,8 @@
 -- columns and for the triggers; whatever stops it, run it again.
 \set ON_ERROR_STOP on
 \ir ../engine/alone_begin.sql
-\ir ../engine/moved.sql
 begin;
+\ir ../engine/moved.sql
 \ir ../engine/requirements.sql
 \ir requirements.sql
 \ir ../engine/refuse.sql

@@ -28,14 +28,16 @@ begin
     foreach v_table in array
         array['mechanics', 'customer_favorites', 'session_requests', 'service_plans']
     loop
-        execute format(
+        execute pg_catalog.format(
             'select count(*) from public.%I as t where to_jsonb(t) ->> ''code'' is null '
             'or to_jsonb(t) ->> ''code'' not in '
             '(''free-diagnostic'', ''quick-chat'', ''expert-video'')',
             v_table
         ) into v_count;
         if v_count > 0 then
-            v_found := concat_ws(', ', v_found, v_count || ' ' || v_table);
+            v_found := pg_catalog.concat_ws(
+                ', ', v_found, pg_catalog.format('%s %s', v_count, v_table)
+            );
         end if;
     end loop;
     if
@@ -43,7 +45,7 @@ begin
         and current_setting('favorites_priority.confirm_down', true) is distinct from 'yes'
     then
         raise object_not_in_prerequisite_state using
-            message = format('its tables hold %s; nothing was changed', v_found),
+            message = pg_catalog.format('its tables hold %s; nothing was changed', v_found),
             hint = 'Save them first if they are needed. Then run it again with: '
             'psql … -c "set favorites_priority.confirm_down = yes" -f sql/marketplace/down.sql';
     end if;
@@ -58,10 +60,10 @@ declare
 begin
     foreach v_type in array array['session_request_status', 'session_type'] loop
         if
-            obj_description(to_regtype('public.' || v_type), 'pg_type')
+            pg_catalog.obj_description(to_regtype('public.' || v_type), 'pg_type')
             like 'Reference marketplace: %'
         then
-            execute format('drop type public.%I', v_type);
+            execute pg_catalog.format('drop type public.%I', v_type);
         end if;
     end loop;
 end;

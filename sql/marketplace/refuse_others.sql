@@ -1,4 +1,5 @@
 -- Only for a database that has no other marketplace: one that was there first is adopted as it is.
+\ir ../engine/asking.sql
 do $$
 declare
     v_theirs text;
@@ -17,3 +18,4 @@ begin
     end if;
 end;
 $$;
+\ir ../engine/making.sql

@@ -32,8 +32,9 @@ create table if not exists public.mechanics (
     -- A profile is its mechanic's to write, and each brand is paid for by all who look for one.
     brands text[] not null default '{}'
     constraint mechanics_brands_check check (
-        cardinality(brands) <= 50 and coalesce(array_ndims(brands), 1) = 1
-        and length(array_to_string(brands, '')) <= 5000
+        pg_catalog.cardinality(brands) <= 50
+        and coalesce(pg_catalog.array_ndims(brands), 1) = 1
+        and length(pg_catalog.array_to_string(brands, '')) <= 5000
     ),
     country text constraint mechanics_country_check check (length(country) <= 100),
     city text constraint mechanics_city_check check (length(city) <= 100),

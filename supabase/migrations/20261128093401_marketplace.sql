@@ -4,6 +4,16 @@
 -- leaves this layer out: see sql/discover.sql.
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
+create temporary table marketplace on commit drop as
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
+from pg_catalog.pg_class as c
+where
+    c.relnamespace = 'public'::regnamespace
+    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
 
 -- Else the patterns here, and in every function, mean something else.
 insert into pg_temp.missing (what, remedy)
@@ -56,13 +66,6 @@ where
     and to_regprocedure('dispatch.favorites_priority_enabled()') is null
     -- One of them may be lost, and comes back by this.
     and to_regprocedure('dispatch.sweep(integer,timestamptz)') is null;
-
-create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
-from pg_catalog.pg_class as c
-where
-    c.relnamespace = 'public'::regnamespace
-    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
 
 -- These two get triggers, and the columns of the feature. The rest is read through the binding.
 insert into pg_temp.missing (what, remedy)
@@ -256,8 +259,16 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- Only for a database that has no other marketplace: one that was there first is adopted as it is.
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     v_theirs text;
@@ -276,6 +287,9 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- Made once: a table that is there already is left as it is.
 create temporary table tables_before on commit drop as
@@ -311,8 +325,9 @@ create table if not exists public.mechanics (
     -- A profile is its mechanic's to write, and each brand is paid for by all who look for one.
     brands text[] not null default '{}'
     constraint mechanics_brands_check check (
-        cardinality(brands) <= 50 and coalesce(array_ndims(brands), 1) = 1
-        and length(array_to_string(brands, '')) <= 5000
+        pg_catalog.cardinality(brands) <= 50
+        and coalesce(pg_catalog.array_ndims(brands), 1) = 1
+        and length(pg_catalog.array_to_string(brands, '')) <= 5000
     ),
     country text constraint mechanics_country_check check (length(country) <= 100),
     city text constraint mechanics_city_check check (length(city) <= 100),

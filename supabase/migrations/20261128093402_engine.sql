@@ -7,6 +7,11 @@
 -- wait for the triggers alone; whatever stops it, run it again.
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
 -- another table, or none, has the name.
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     v_moved text;
@@ -39,9 +44,22 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
+create temporary table marketplace on commit drop as
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
+from pg_catalog.pg_class as c
+where
+    c.relnamespace = 'public'::regnamespace
+    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
 
 -- Else the patterns here, and in every function, mean something else.
 insert into pg_temp.missing (what, remedy)
@@ -94,13 +112,6 @@ where
     and to_regprocedure('dispatch.favorites_priority_enabled()') is null
     -- One of them may be lost, and comes back by this.
     and to_regprocedure('dispatch.sweep(integer,timestamptz)') is null;
-
-create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
-from pg_catalog.pg_class as c
-where
-    c.relnamespace = 'public'::regnamespace
-    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
 
 -- These two get triggers, and the columns of the feature. The rest is read through the binding.
 insert into pg_temp.missing (what, remedy)
@@ -294,6 +305,9 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- dispatch holds the logic and the internal tables. It is not exposed by PostgREST; clients reach
 -- it only through the functions in public.
@@ -540,8 +554,8 @@ begin
             select from pg_catalog.pg_policies
             where schemaname = 'dispatch' and policyname = v_table || '_nobody'
         ) then
-            execute format('alter table dispatch.%I enable row level security', v_table);
-            execute format(
+            execute pg_catalog.format('alter table dispatch.%I enable row level security', v_table);
+            execute pg_catalog.format(
                 'create policy %I on dispatch.%I using (false)', v_table || '_nobody', v_table
             );
         end if;
@@ -558,6 +572,11 @@ revoke all on all sequences in schema dispatch from public, anon, authenticated,
 -- the next could deadlock. Each try is therefore short, and between two of them everybody gets
 -- through. It gives up after 20 seconds, or as told:
 --   psql … -c "set favorites_priority.wait_for_locks = '10 minutes'" -f up.sql
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     v_wait constant interval := coalesce(
@@ -639,9 +658,17 @@ begin
     end loop;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- The binding stays as it is, unless another one is given or it is ours.
 -- The reference binding governs every request: not those of a marketplace that was there first.
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 begin
     if
@@ -661,6 +688,9 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- The binding of the reference marketplace (sql/marketplace/). A marketplace that was there first
 -- has one of its own, which sql/discover.sql writes. No other file names a column of these tables.
@@ -736,6 +766,11 @@ begin
     end if;
 end;
 $$;
+
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
 
 -- The binding must be whole, and of the right types: everything else is built on it.
 insert into pg_temp.missing (what, remedy)
@@ -831,6 +866,7 @@ do $$
 declare
     v_text record;
     v_condition text;
+    v_query text;
 begin
     for v_text in
         select *
@@ -840,10 +876,14 @@ begin
     loop
         begin
             execute format('select dispatch.%I()', v_text.name) into v_condition;
-            execute format(
+            v_query := format(
                 'select from public.session_requests as %I where (%s) is true limit 0',
                 v_text.alias, v_condition
             );
+            -- As it will stand in functions.
+            perform set_config('search_path', 'pg_catalog, public, extensions, pg_temp', true);
+            execute v_query;
+            perform set_config('search_path', 'pg_catalog, pg_temp', true);
         exception
             when others then
                 -- (That there is no such function is told above.)
@@ -873,6 +913,9 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- Who calls, and what they are told when it cannot be.
 create or replace function dispatch.caller_id()
@@ -1121,7 +1164,7 @@ begin
     if not dispatch.governs_all() or pg_my_temp_schema() <> 0 then
         select string_agg(d.name, ', ') into v_names
         from (
-            select format('%I.%I', n.nspname, k.conname) as name
+            select pg_catalog.format('%I.%I', n.nspname, k.conname) as name
             from pg_catalog.pg_constraint as k
             inner join pg_catalog.pg_class as c on c.oid = k.conrelid
             inner join pg_catalog.pg_namespace as n on n.oid = k.connamespace
@@ -1816,7 +1859,7 @@ declare
     v_window_end constant text := 'case when (r.priority_notified_at at time zone ''UTC'') '
     'between ''2000-01-01'' and ''9999-12-31'' then '
     '((r.priority_notified_at at time zone ''UTC'') '
-    '+ make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
+    '+ pg_catalog.make_interval(mins => r.priority_window_minutes)) at time zone ''UTC'' '
     'else r.priority_notified_at end';
     -- One that has not ended and that the binding says is taken off is a cancelled one.
     v_is_taken_off constant text := '(r.status in (''pending'', ''accepted'') and ('
@@ -2203,7 +2246,7 @@ begin
             'open_to'
         ]
     loop
-        execute format(
+        execute pg_catalog.format(
             'revoke all on function dispatch.%I() from public, anon, authenticated, service_role',
             v_function
         );
@@ -2253,12 +2296,12 @@ begin
             not exists (
                 select from pg_catalog.pg_proc as p
                 where
-                    p.oid = to_regprocedure(format('dispatch.%I()', w.behind))
+                    p.oid = to_regprocedure(pg_catalog.format('dispatch.%I()', w.behind))
                     and w.last_column = any(p.proargnames)
             )
     loop
-        execute format('drop function if exists public.%I()', v_found.rpc);
-        execute format('drop function if exists dispatch.%I()', v_found.behind);
+        execute pg_catalog.format('drop function if exists public.%I()', v_found.rpc);
+        execute pg_catalog.format('drop function if exists dispatch.%I()', v_found.behind);
     end loop;
 end;
 $$;
@@ -2268,7 +2311,7 @@ $$;
 create or replace view dispatch.exclusions as
 select
     e.request_id,
-    split_part(e.topics[cardinality(e.topics)], ':', 2)::uuid as user_id,
+    split_part(e.topics[pg_catalog.cardinality(e.topics)], ':', 2)::uuid as user_id,
     e.event,
     e.payload ->> 'reason' as reason,
     e.created_at
@@ -6378,7 +6421,7 @@ begin
             v_request.plan_code,
             v_request.created_at,
             'request_cancelled',
-            array['customer:' || v_request.customer_id],
+            array['customer:' || v_request.customer_id::text],
             '{"reason": "cancelled"}'
         );
     end if;
@@ -6427,7 +6470,8 @@ begin
                 v_request.created_at,
                 'request_completed',
                 array[
-                    'customer:' || v_request.customer_id, 'mechanic:' || v_request.mechanic_user_id
+                    'customer:' || v_request.customer_id::text,
+                    'mechanic:' || v_request.mechanic_user_id::text
                 ]
             );
         end if;
@@ -7489,8 +7533,8 @@ set search_path = pg_catalog, public, extensions, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    v_customer constant text := 'customer:' || p_request.customer_id;
-    v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id;
+    v_customer constant text := 'customer:' || p_request.customer_id::text;
+    v_mechanic constant text := 'mechanic:' || p_request.mechanic_user_id::text;
     v_is_refunded constant boolean := exists (
         select from dispatch.payments as p
         where p.request_id = p_request.id and p.is_refunded
@@ -7516,7 +7560,7 @@ begin
         'request_released',
         array[v_customer, v_mechanic],
         jsonb_strip_nulls(
-            jsonb_build_object(
+            pg_catalog.jsonb_build_object(
                 'reason', p_reason, 'decline_reason', left(p_in_their_words, 100)
             )
         )
@@ -7551,7 +7595,7 @@ begin
                 p_request.created_at,
                 'request_cancelled',
                 array[v_customer, v_mechanic],
-                jsonb_build_object(
+                pg_catalog.jsonb_build_object(
                     'reason', case when v_is_refunded then 'refunded' else 'cancelled' end
                 )
             );
@@ -8592,20 +8636,21 @@ begin
         update public.session_requests as r
         set
             status = case r.status when 'pending' then 'cancelled' else r.status end,
-            metadata = r.metadata || jsonb_build_object('refunded_at', now())
+            metadata = r.metadata || pg_catalog.jsonb_build_object('refunded_at', now())
         where
             (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
             and not r.metadata ? 'refunded_at'
         returning r.id, r.status
     )
 
-    select array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
+    select pg_catalog.array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
     from refunded as f;
     -- So the two are told. It is no cancellation: the mechanic may still complete it.
     perform dispatch.record_event(
         r.id, r.session_type, r.plan_code, r.created_at, 'request_refunded',
-        array_remove(
-            array['customer:' || r.customer_id, 'mechanic:' || r.mechanic_user_id], null
+        pg_catalog.array_remove(
+            array['customer:' || r.customer_id::text, 'mechanic:' || r.mechanic_user_id::text],
+            null
         )
     )
     from dispatch.requests as r
@@ -11985,7 +12030,7 @@ begin
                 and p.proname = w.name and p.pronargs < w.arguments
         where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
     loop
-        execute format('drop function %s', v_found.signature);
+        execute pg_catalog.format('drop function %s', v_found.signature);
     end loop;
 end;
 $$;
@@ -12635,7 +12680,7 @@ grant execute on function public.unregister_device(text) to authenticated;
 -- by the engine. On a marketplace of ours the views can be updated as they are.
 do $$
 begin
-    if not pg_column_is_updatable(
+    if not pg_catalog.pg_column_is_updatable(
             'dispatch.mechanics',
             (
                 select a.attnum from pg_catalog.pg_attribute as a
@@ -12938,11 +12983,11 @@ begin
                 where there.polrelid = 'realtime.messages'::regclass and there.polname = p.name
             )
     loop
-        execute format(
+        execute pg_catalog.format(
             'create policy %I on realtime.messages %s', v_policy.name, v_policy.definition
         );
         begin
-            execute format(
+            execute pg_catalog.format(
                 'comment on policy %I on realtime.messages is %L',
                 v_policy.name, v_policy.description
             );
@@ -13046,7 +13091,7 @@ begin
                 and j.username = current_user and j.nodeport = current_setting('port')::integer
         )
     then
-        perform setval(
+        perform pg_catalog.setval(
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint
         );
     end if;
@@ -13125,6 +13170,11 @@ $$;
 -- the next could deadlock. Each try is therefore short, and between two of them everybody gets
 -- through. It gives up after 20 seconds, or as told:
 --   psql … -c "set favorites_priority.wait_for_locks = '10 minutes'" -f up.sql
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     v_wait constant interval := coalesce(
@@ -13206,6 +13256,9 @@ begin
     end loop;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- On a marketplace of ours an approved mechanic also sees what is open to them now: the engine's
 -- one rule (dispatch.refusal), in the table's one policy, so that Realtime and PostgREST go by it.

@@ -5,6 +5,11 @@
 -- columns and for the triggers; whatever stops it, run it again.
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
 -- another table, or none, has the name.
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     v_moved text;
@@ -37,9 +42,22 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
+create temporary table marketplace on commit drop as
+select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
+from pg_catalog.pg_class as c
+where
+    c.relnamespace = 'public'::regnamespace
+    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
 
 -- Else the patterns here, and in every function, mean something else.
 insert into pg_temp.missing (what, remedy)
@@ -92,13 +110,6 @@ where
     and to_regprocedure('dispatch.favorites_priority_enabled()') is null
     -- One of them may be lost, and comes back by this.
     and to_regprocedure('dispatch.sweep(integer,timestamptz)') is null;
-
-create temporary table marketplace on commit drop as
-select c.oid, c.relname, c.relkind, c.relowner, c.reloftype
-from pg_catalog.pg_class as c
-where
-    c.relnamespace = 'public'::regnamespace
-    and c.relname in ('mechanics', 'customer_favorites', 'service_plans', 'session_requests');
 
 -- These two get triggers, and the columns of the feature. The rest is read through the binding.
 insert into pg_temp.missing (what, remedy)
@@ -453,6 +464,9 @@ begin
     end if;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- Takes the tables that are about to be changed: all, or none. Whoever waits for such a lock makes
 -- everyone after them wait too. And customers come at these tables in more than one order (a
@@ -460,6 +474,11 @@ $$;
 -- the next could deadlock. Each try is therefore short, and between two of them everybody gets
 -- through. It gives up after 20 seconds, or as told:
 --   psql … -c "set favorites_priority.wait_for_locks = '10 minutes'" -f up.sql
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     v_wait constant interval := coalesce(
@@ -541,11 +560,19 @@ begin
     end loop;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once,
 -- as whatever stops up.sql, it is run again.
 -- In a copy of the schema alone no row says what was the marketplace's own; up.sql left it in a
 -- comment, too.
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 begin
     insert into dispatch.found_before (what)
@@ -561,6 +588,9 @@ exception
     when undefined_table or invalid_schema_name then null;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 insert into dispatch.found_before (what)
 select f.what
@@ -585,7 +615,7 @@ from (
 where not exists (select from dispatch.found_before);
 do $$
 begin
-    execute format(
+    execute pg_catalog.format(
         'comment on column dispatch.found_before.what is %L',
         'Rows when up.sql was last run: '
         || array(select b.what from dispatch.found_before as b order by b.what)::text
@@ -644,7 +674,7 @@ begin
             alter table only public.session_requests
             alter preferred_mechanic_id set statistics 0;
         end if;
-        execute format(
+        execute pg_catalog.format(
             'comment on column public.session_requests.%I is %L',
             v_column.name, v_column.description
         );
@@ -673,7 +703,7 @@ on public.session_requests ((
         when (priority_notified_at at time zone 'UTC') between '2000-01-01' and '9999-12-31'
             then (
                 (priority_notified_at at time zone 'UTC')
-                + make_interval(mins => priority_window_minutes)
+                + pg_catalog.make_interval(mins => priority_window_minutes)
             ) at time zone 'UTC'
         else priority_notified_at
     end
@@ -735,6 +765,11 @@ from public, anon, authenticated, service_role;
 -- the next could deadlock. Each try is therefore short, and between two of them everybody gets
 -- through. It gives up after 20 seconds, or as told:
 --   psql … -c "set favorites_priority.wait_for_locks = '10 minutes'" -f up.sql
+-- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
+-- search_path a function there whose arguments fit better, as its own format(text, text), would be
+-- the one that is called.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
     v_wait constant interval := coalesce(
@@ -816,6 +851,9 @@ begin
     end loop;
 end;
 $$;
+-- From here on it makes things: event triggers of theirs find what they name without a schema. What
+-- takes any type (format, unnest) is called with its own.
+set local search_path to default;
 
 -- From here on the engine reads the columns.
 do $$
@@ -834,20 +872,21 @@ declare
         select
             coalesce(
                 string_agg(
-                    format('old.%1$I is distinct from new.%1$I', c.name), ' or ' order by c.name
+                    pg_catalog.format('old.%1$I is distinct from new.%1$I', c.name),
+                    ' or ' order by c.name
                 ),
                 'false'
             )
-        from unnest(dispatch.watched_columns()) as c (name)
+        from pg_catalog.unnest(dispatch.watched_columns()) as c (name)
     );
 begin
-    execute format(
+    execute pg_catalog.format(
         'create or replace trigger mechanics_note_turns '
         'before update on public.mechanics for each row when (%s) '
         'execute function dispatch.note_turns()',
         v_changes
     );
-    execute format(
+    execute pg_catalog.format(
         'create or replace trigger mechanics_release_windows '
         'after update on public.mechanics for each row when (%s) '
         'execute function dispatch.release_windows()',
@@ -862,7 +901,7 @@ $$;
 -- is kept on an object of its own goes with it.
 do $$
 begin
-    execute format(
+    execute pg_catalog.format(
         'comment on trigger mechanics_release_windows on public.mechanics is %L',
         'Policies when up.sql was last run: ' || dispatch.policy_fingerprints()::text
     );

@@ -184,8 +184,8 @@ def test_it_says_which_tables_were_there_first(garage: Database) -> None:
     with pytest.raises(RuntimeError) as raised:
         install(garage.dsn(), MARKETPLACE)
     assert (
-        "a marketplace was here first, and nothing was changed: customer_favorites, mechanics,"
-        " service_plans, session_requests" in str(raised.value)
+        "a marketplace was here first, and nothing was changed: public.customer_favorites,"
+        " public.mechanics, public.service_plans, public.session_requests" in str(raised.value)
     )
     assert "sql/discover.sql" in str(raised.value)
     assert dump(garage) == before
@@ -236,7 +236,7 @@ FAULTS = {
         "table mechanics has no unique key (id): alter table public.mechanics add unique (id)"
     ),
     "create function set_presence(status text) returns int language sql as 'select 1'": (
-        "function set_presence(text) is the marketplace's own: rename it"
+        "function public.set_presence(text) is the marketplace's own: rename it"
     ),
     "alter trigger trigger_set_session_request_expiration on session_requests"
     " rename to zzz_dispatch_guard": (
@@ -252,7 +252,7 @@ FAULTS = {
     "create index session_requests_priority_notified_idx on session_requests (id);"
     " update pg_index set indisvalid = false"
     " where indexrelid = 'session_requests_priority_notified_idx'::regclass": (
-        "index session_requests_priority_notified_idx is invalid: drop index concurrently"
+        "index public.session_requests_priority_notified_idx is invalid: drop index concurrently"
     ),
     "drop function auth.uid() cascade": "auth.uid() is missing: Supabase Auth has it",
     "drop function auth.jwt() cascade": "auth.jwt() is missing: Supabase Auth has it",
@@ -332,7 +332,7 @@ IN_THE_WAY = {
         "schema dispatch is somebody else's: rename it"
     ),
     DEFERRABLE: "table mechanics has no unique key (id): alter table public.mechanics add unique",
-    TYPED: "session_requests is a table of the type as_it_is, which has its columns: alter table",
+    TYPED: "session_requests is a table of the type public.as_it_is, which has its columns: alter",
 }
 
 
@@ -418,7 +418,7 @@ def test_no_function_of_theirs_is_replaced(garage: Database, binding: Path, db: 
         garage.sql(f"create function {signature} returns text language sql as 'select 1::text'")
     lines = refusal(garage, ENGINE, binding)
     assert {line.partition(" is the marketplace's own")[0] for line in lines} == {
-        f"function {signature}" for signature in ours
+        f"function public.{signature}" for signature in ours
     }
 
 
@@ -613,18 +613,18 @@ NAMES_TAKEN = {
         " column: alter table public.session_requests rename constraint"
     ),
     "create index session_requests_preferred_mechanic_idx on mechanics (city)": (
-        "index session_requests_preferred_mechanic_idx is of something else: rename it"
+        "index public.session_requests_preferred_mechanic_idx is of something else: rename it"
     ),
     "create view session_requests_priority_notified_idx as select 1 as one": (
-        "view session_requests_priority_notified_idx is of something else: rename it"
+        "view public.session_requests_priority_notified_idx is of something else: rename it"
     ),
     "create function first_open() returns session_requests language sql stable begin atomic"
     " select * from session_requests where status = 'pending' limit 1; end": (
-        "function first_open() returns the columns that session_requests has now: make it anew"
+        "function public.first_open() returns the columns that session_requests has now: make it"
     ),
     AUDIT: (
-        "trigger function keep_row() inserts whole rows of session_requests: name its columns, or"
-        " first alter table audit add preferred_mechanic_id uuid, add"
+        "trigger function public.keep_row() inserts whole rows of session_requests: name its"
+        " columns, or first alter table audit add preferred_mechanic_id uuid, add"
     ),
 }
 
@@ -649,8 +649,8 @@ def test_whole_rows_are_kept_in_more_than_one_way(
         f" {each} execute function keep_row()"
     )
     (line,) = refusal(theirs, FEATURE)
-    assert line.startswith("trigger function keep_row() inserts whole rows of session_requests:")
-    assert f" first alter table {target} add preferred_mechanic_id" in line
+    assert line.startswith("trigger function public.keep_row() inserts whole rows of ")
+    assert re.search(rf" first alter table (public\.)?{target} add preferred_mechanic_id", line)
     theirs.sql(line.partition("or first ")[2])
     for _ in range(2):
         install(theirs.dsn(), FEATURE)

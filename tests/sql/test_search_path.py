@@ -1,13 +1,31 @@
 """Names that shadow ours: an attacker with SQL of their own makes types, tables, functions and
-operators of the same names, and then calls what runs as its owner."""
+operators of the same names, and then calls what runs as its owner. Or a marketplace has such in
+`public`, for itself."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg
 import pytest
 
-from tests.database import Connection, Database, become, checkout, refund, rows, rpc
+from stack import ROOT
+from stack.install import (
+    DOWN,
+    ENGINE,
+    ENGINE_DOWN,
+    FEATURE,
+    MARKETPLACE,
+    MARKETPLACE_DOWN,
+    discover,
+    install,
+    install_hub_role,
+    install_on_theirs,
+    install_push_role,
+    install_webhook_role,
+)
+from tests.database import Connection, Database, become, checkout, dump, refund, rows, rpc
+from tests.further import further_but
 
 ATTACKERS = ["webhook_app", "authenticated"]
 # Whoever evaluates a trap is told.
@@ -203,3 +221,120 @@ def test_signed_in_with_sql_of_their_own(victim: Database, arm: Arm, sprung: set
         assert rows(connection, "select id from public.session_requests")
         rows(connection, "select dispatch.may_use_topic('join', 'session_requests_feed', 'x')")
     assert sprung <= {"authenticated"}
+
+
+# pg_catalog comes first. But of two that fit, the one is called whose arguments fit better: so of
+# what takes any type (format, count, unnest) or takes a name for a text.
+THEIR_OWN = """
+do $$
+declare
+    v_name text;
+    v_first text;
+    v_second text;
+begin
+    foreach v_name in array {names} loop
+        continue when not exists (
+            select from pg_proc
+            where proname = v_name and pronamespace = 'pg_catalog'::regnamespace
+        );
+        foreach v_first in array {types} loop
+            execute format(
+                'create function public.%I(%s) returns text language plpgsql'
+                ' as $f$ begin raise exception ''their %s''; end $f$',
+                v_name, v_first, v_name
+            );
+            foreach v_second in array array['text', 'integer', 'text[]'] loop
+                execute format(
+                    'create function public.%I(%s, %s) returns text language plpgsql'
+                    ' as $f$ begin raise exception ''their %s''; end $f$',
+                    v_name, v_first, v_second, v_name
+                );
+            end loop;
+        end loop;
+        for n in 3..6 loop
+            execute format(
+                'create function public.%I(%s) returns text language plpgsql'
+                ' as $f$ begin raise exception ''their %s''; end $f$',
+                v_name, (select string_agg('text', ', ') from generate_series(1, n)), v_name
+            );
+        end loop;
+    end loop;
+    -- And of the types that a marketplace compares.
+    foreach v_first in array array['text', 'varchar', 'uuid', 'integer', 'boolean'] loop
+        foreach v_second in array array['text', 'varchar', 'uuid', 'integer', 'boolean'] loop
+            continue when v_second = v_first;
+            execute format(
+                'create function public.theirs(%s, %s) returns boolean language plpgsql'
+                ' as $f$ begin raise exception ''their operator''; end $f$',
+                v_first, v_second
+            );
+            foreach v_name in array array['=', '<>', '<', '||', '~'] loop
+                execute format(
+                    'create operator public.%s'
+                    ' (leftarg = %s, rightarg = %s, function = public.theirs)',
+                    v_name, v_first, v_second
+                );
+            end loop;
+        end loop;
+    end loop;
+    create domain public.text as pg_catalog.text check (false);
+    create table public.pg_class (oid integer);
+    create table public.pg_proc (oid integer);
+    create table public.pg_trigger (oid integer);
+end
+$$
+"""
+TYPES = (
+    "text", "name", "oid", "regclass", "regtype", "integer", "uuid", "timestamptz", "jsonb",
+    "text[]", "uuid[]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("marketplace", further_but(["ours", "enums"], ["ours", "enums", "garage"]))
+def test_public_may_have_functions_of_any_name(empty_db: Database, marketplace: str) -> None:
+    """It is installed, verified, used and taken off, and calls none of them."""
+    db = empty_db
+    if marketplace != "ours":
+        db.sql((ROOT / f"examples/marketplaces/{marketplace}/schema.sql").read_text())
+    called = {
+        name
+        for folder in ("sql", "functions")
+        for path in (ROOT / folder).rglob("*.sql")
+        for name in re.findall(r"\b([a-z_]+)\(", path.read_text())
+    }
+    db.sql("set search_path = pg_catalog, pg_temp")
+    db.sql(THEIR_OWN.format(names=f"array{sorted(called)}", types=f"array{list(TYPES)}"))
+    before = dump(db)
+    if marketplace == "ours":
+        install(db.dsn(), MARKETPLACE, *[ENGINE, FEATURE] * 2)
+    else:
+        binding = discover(db.dsn())
+        for _ in range(2):
+            install_on_theirs(db.dsn(), binding)
+        install(db.dsn(), ENGINE)
+    for install_role in (install_webhook_role, install_push_role, install_hub_role):
+        install_role(db.dsn())
+    install(db.dsn(), "sql/monitor_role.sql", "sql/favorites_priority/verify.sql")
+    if marketplace == "ours":
+        db.sql("select dispatch.set_favorites_priority(true)")
+        customer, mechanic = db.make_customer(), db.make_mechanic()
+        given, kept, refunded = (
+            rpc(db.owner, "process_stripe_event", event=checkout(customer, payment=payment))
+            for payment in ("pi_1", "pi_2", "pi_3")
+        )
+        as_mechanic = db.open()
+        as_mechanic.execute("set search_path = pg_catalog, pg_temp")
+        become(as_mechanic, mechanic, "authenticated")
+        for booked in (given, kept):
+            rpc(as_mechanic, "accept_session_request", request_id=booked["request_id"])
+        rpc(as_mechanic, "release_session_request", request_id=given["request_id"])
+        rpc(as_mechanic, "complete_session_request", request_id=kept["request_id"])
+        answer = rpc(db.owner, "process_stripe_event", event=refund("pi_3"))
+        assert answer["request_id"] == refunded["request_id"]
+        db.sql("delete from public.session_requests")
+        db.sql("delete from public.mechanics")
+        db.sql("delete from auth.users")
+    install(db.dsn(), DOWN, "sql/engine/verify.sql", ENGINE_DOWN)
+    if marketplace == "ours":
+        install(db.dsn(), MARKETPLACE_DOWN)
+    assert dump(db) == before
