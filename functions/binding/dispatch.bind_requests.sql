@@ -91,19 +91,20 @@ revoke all on dispatch.requests from public, anon, authenticated, service_role;
         )
     );
 
+    -- (Of any table: see dispatch.shown_request.)
     perform dispatch.make_anew(
         format(
             $f$
-create or replace function dispatch.as_request(r public.session_requests)
+create or replace function dispatch.as_request(r anyelement)
 returns dispatch.requests
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as %L;
-comment on function dispatch.as_request(public.session_requests) is
+comment on function dispatch.as_request(anyelement) is
 'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
-revoke all on function dispatch.as_request(public.session_requests)
+revoke all on function dispatch.as_request(anyelement)
 from public, anon, authenticated, service_role;
             $f$,
             format(

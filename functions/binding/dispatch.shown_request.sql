@@ -1,5 +1,6 @@
-create or replace function dispatch.shown_request(p_request public.session_requests)
-returns public.session_requests
+-- Of any table, as a migration of theirs may put a view in the place of the one that was renamed.
+create or replace function dispatch.shown_request(p_request anyelement)
+returns anyelement
 language plpgsql
 stable
 security invoker
@@ -16,13 +17,14 @@ declare
         'customer_country', 'is_urgent', 'customer_name', 'customer_email', 'notes'
     ];
     v_hidden jsonb;
+    v_request record := p_request;
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between
     -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
     if dispatch.governs_all() then
-        p_request.metadata := case jsonb_typeof(p_request.metadata)
+        v_request.metadata := case jsonb_typeof(v_request.metadata)
             when 'object'
-                then p_request.metadata - dispatch.payment_keys()
+                then v_request.metadata - dispatch.payment_keys()
             else '{}'::jsonb
         end;
     elsif not has_table_privilege(v_role, 'public.session_requests', 'select') then
@@ -40,19 +42,19 @@ begin
             group by case when t.typtype = 'd' then a.attnum end
         loop
             begin
-                p_request := jsonb_populate_record(p_request, v_hidden);
+                v_request := jsonb_populate_record(v_request, v_hidden);
             exception
                 -- Also by a CHECK, or by the domain that it is made of.
                 when others then null;
             end;
         end loop;
     end if;
-    return p_request;
+    return v_request;
 end;
 $$;
 
-comment on function dispatch.shown_request(public.session_requests) is
+comment on function dispatch.shown_request(anyelement) is
 'A request as its customer and its mechanic may see it: without the payment, nor (on a marketplace '
 'that was there first) columns of its own that the calling role may not select.';
-revoke all on function dispatch.shown_request(public.session_requests)
+revoke all on function dispatch.shown_request(anyelement)
 from public, anon, authenticated, service_role;

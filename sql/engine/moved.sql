@@ -13,8 +13,8 @@ begin
     from (
         select 'session_requests' as name, t.typrelid as relation
         from pg_catalog.pg_proc as p
-        inner join pg_catalog.pg_type as t on t.oid = p.proargtypes[0]
-        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request'
+        inner join pg_catalog.pg_type as t on t.oid = p.prorettype
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'accept_request'
         union
         select 'mechanics', t.tgrelid
         from pg_catalog.pg_trigger as t

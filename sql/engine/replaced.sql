@@ -29,3 +29,5 @@ drop function if exists dispatch.wants_priority(text, uuid);
 drop function if exists dispatch.hear_events(bigint, uuid[], integer);
 drop function if exists dispatch.log_broadcast(dispatch.requests, text, timestamptz);
 drop function if exists dispatch.claim_to_be(text, text);
+drop function if exists dispatch.as_request(public.session_requests);
+drop function if exists dispatch.shown_request(public.session_requests);

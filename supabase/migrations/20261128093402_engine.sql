@@ -24,8 +24,8 @@ begin
     from (
         select 'session_requests' as name, t.typrelid as relation
         from pg_catalog.pg_proc as p
-        inner join pg_catalog.pg_type as t on t.oid = p.proargtypes[0]
-        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'as_request'
+        inner join pg_catalog.pg_type as t on t.oid = p.prorettype
+        where p.pronamespace = to_regnamespace('dispatch') and p.proname = 'accept_request'
         union
         select 'mechanics', t.tgrelid
         from pg_catalog.pg_trigger as t
@@ -1300,19 +1300,20 @@ revoke all on dispatch.requests from public, anon, authenticated, service_role;
         )
     );
 
+    -- (Of any table: see dispatch.shown_request.)
     perform dispatch.make_anew(
         format(
             $f$
-create or replace function dispatch.as_request(r public.session_requests)
+create or replace function dispatch.as_request(r anyelement)
 returns dispatch.requests
 language plpgsql
 stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as %L;
-comment on function dispatch.as_request(public.session_requests) is
+comment on function dispatch.as_request(anyelement) is
 'A row of session_requests, as a trigger has it, in the form of dispatch.requests.';
-revoke all on function dispatch.as_request(public.session_requests)
+revoke all on function dispatch.as_request(anyelement)
 from public, anon, authenticated, service_role;
             $f$,
             format(
@@ -2024,8 +2025,9 @@ comment on function dispatch.require_mechanic() is
 'The mechanic that the signed-in user is. Raises PT401 not_signed_in, PT403 not_a_mechanic.';
 revoke all on function dispatch.require_mechanic() from public, anon, authenticated, service_role;
 
-create or replace function dispatch.shown_request(p_request public.session_requests)
-returns public.session_requests
+-- Of any table, as a migration of theirs may put a view in the place of the one that was renamed.
+create or replace function dispatch.shown_request(p_request anyelement)
+returns anyelement
 language plpgsql
 stable
 security invoker
@@ -2042,13 +2044,14 @@ declare
         'customer_country', 'is_urgent', 'customer_name', 'customer_email', 'notes'
     ];
     v_hidden jsonb;
+    v_request record := p_request;
 begin
     -- The customer and the mechanic who won see the whole request, but how it was paid is between
     -- the customer and Stripe. On a marketplace that was there first the engine keeps that itself.
     if dispatch.governs_all() then
-        p_request.metadata := case jsonb_typeof(p_request.metadata)
+        v_request.metadata := case jsonb_typeof(v_request.metadata)
             when 'object'
-                then p_request.metadata - dispatch.payment_keys()
+                then v_request.metadata - dispatch.payment_keys()
             else '{}'::jsonb
         end;
     elsif not has_table_privilege(v_role, 'public.session_requests', 'select') then
@@ -2066,21 +2069,21 @@ begin
             group by case when t.typtype = 'd' then a.attnum end
         loop
             begin
-                p_request := jsonb_populate_record(p_request, v_hidden);
+                v_request := jsonb_populate_record(v_request, v_hidden);
             exception
                 -- Also by a CHECK, or by the domain that it is made of.
                 when others then null;
             end;
         end loop;
     end if;
-    return p_request;
+    return v_request;
 end;
 $$;
 
-comment on function dispatch.shown_request(public.session_requests) is
+comment on function dispatch.shown_request(anyelement) is
 'A request as its customer and its mechanic may see it: without the payment, nor (on a marketplace '
 'that was there first) columns of its own that the calling role may not select.';
-revoke all on function dispatch.shown_request(public.session_requests)
+revoke all on function dispatch.shown_request(anyelement)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.stopped_triggers()
@@ -12038,6 +12041,8 @@ drop function if exists dispatch.wants_priority(text, uuid);
 drop function if exists dispatch.hear_events(bigint, uuid[], integer);
 drop function if exists dispatch.log_broadcast(dispatch.requests, text, timestamptz);
 drop function if exists dispatch.claim_to_be(text, text);
+drop function if exists dispatch.as_request(public.session_requests);
+drop function if exists dispatch.shown_request(public.session_requests);
 
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)

@@ -319,6 +319,43 @@ def test_no_answer_shows_a_column_that_they_keep_from_their_clients(theirs: Thei
     assert told["margin"] == "the margin" and told["figures"] == {"of": "it"}
 
 
+def test_a_view_in_the_place_of_a_table_that_was_renamed_is_as_the_table(theirs: Theirs) -> None:
+    """As a migration does that lets nobody wait; verify and health ask to have it taken back."""
+    db = theirs.db
+    taken, done, given, cancelled, opened = (theirs.book() for _ in range(5))
+    paid = checkout(theirs.customer, theirs.favourite.id, session="cs_1", plan="chat10")
+    rpc(theirs.backend, "process_stripe_event", event=paid)
+    db.sql("select dispatch.set_max_open_sessions(9)")
+    db.sql(
+        "alter table session_requests rename to bookings;"
+        " create view session_requests with (security_invoker = true) as select * from bookings;"
+        " grant all on session_requests to authenticated, service_role"
+    )
+    mechanic, customer = theirs.as_(theirs.favourite), db.connect(theirs.customer)
+    for request in (done, given, taken, taken):
+        answer = rpc(mechanic, "accept_session_request", request_id=request)
+        assert (answer["id"], answer["status"]) == (request, "accepted")
+    assert len(rpc(mechanic, "list_open_session_requests")) == 3
+    assert rpc(mechanic, "complete_session_request", request_id=done)["status"] == "completed"
+    rpc(mechanic, "release_session_request", request_id=given)
+    assert db.request(given)["status"] == "pending"
+    for function in ("block_customer", "unblock_customer"):
+        rpc(mechanic, function, request_id=done)
+    answer = rpc(customer, "cancel_session_request", request_id=cancelled)
+    assert answer["status"] == "cancelled"
+    rpc(customer, "broadcast_session_request_now", request_id=opened)
+    with refused("PT409", "too_early"):
+        rpc(customer, "reopen_session_request", request_id=taken)
+    assert rpc(customer, "get_session_request_by_checkout", checkout_session_id="cs_1")["id"]
+    if theirs.shape.name != "grown":  # a customer has no two of a plan there
+        for wish in ({}, {"preferred_mechanic_id": str(uuid.uuid4())}):
+            rpc(customer, "request_free_session", plan_code="free", **wish)
+    late = theirs.book()
+    assert theirs.sweep(minutes=11) == 1
+    assert db.log(late)[-1] == "new_request:window_ended"
+    assert not db.value("select ok from dispatch.health() where check_name = 'triggers_run'")
+
+
 def test_the_runbook_says_that_money_went_back_another_way(theirs: Theirs) -> None:
     """Where the request has no place for it, a refund of the ledger's own does."""
     page = (ROOT / "docs/runbook.md").read_text()
