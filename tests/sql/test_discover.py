@@ -167,8 +167,8 @@ def make(
         db.owner.execute((USERS + ROWS[shape]).encode())
 
 
-def bind(db: Database, tmp_path: Path, text: str) -> None:
-    """Run the binding, twice, where the engine's up.sql does."""
+def bind(db: Database, tmp_path: Path, text: str, times: int = 2) -> None:
+    """Run the binding where the engine's up.sql does, which may be run again."""
     db.sql("create schema if not exists dispatch")
     db.sql(
         "create table if not exists dispatch.presence (mechanic_id uuid primary key,"
@@ -176,7 +176,7 @@ def bind(db: Database, tmp_path: Path, text: str) -> None:
     )
     file = tmp_path / "binding.sql"
     file.write_text(text)
-    for _ in range(2):
+    for _ in range(times):
         run_psql(db.dsn(), "-f", str(file))
 
 
@@ -568,12 +568,24 @@ def test_a_request_is_open_to_whom_policies_show_it(
     found = found_in(empty_db)
     assert found.asks("some mechanics alone: its") is (condition is not None)
     assert ("open to       some mechanics alone" in found.report) is (condition is not None)
-    bind(empty_db, tmp_path, found.text)
+    bind(empty_db, tmp_path, found.text, times=1)
     open_to = constants(empty_db)["open_to"]
     assert (condition in open_to) if condition else open_to == "true"
     empty_db.sql(f"select from session_requests where ({open_to}) is true")
     assert found.asks("is looked up past") is (condition is not None and " from " in policies)
     assert found.asks("only what the account says") is ("jwt" in open_to)
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        "for select using (customer_id = auth.uid())",
+        "for select using (customer_id = auth.uid() or plan_code = 'chat10')",
+    ],
+)
+def test_what_policies_read_to_show_a_request_is_told(empty_db: Database, policies: str) -> None:
+    make(empty_db, "garage")
+    empty_db.sql(f"create policy its on session_requests {policies}")
     empty_db.sql(
         "create policy looks on session_requests as restrictive for select using (plan_code in"
         " (select p.slug from service_plans as p))"
