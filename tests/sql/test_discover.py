@@ -10,7 +10,7 @@ import pytest
 
 from stack import ROOT
 from stack.install import install, install_on_theirs
-from stack.postgres import binary, run_psql
+from stack.postgres import Cluster, binary, run_psql
 from tests.database import Database, Row, dump
 from tests.further import further_but
 
@@ -1144,6 +1144,56 @@ def test_what_the_columns_change_by_themselves_is_asked(empty_db: Database) -> N
     install_on_theirs(db.dsn())
     assert not found_in(db).asks("Have the subscribers")
     assert not found_in(db).asks("Do clients embed")
+
+
+# Of their functions and jobs, and whether one fails for three more columns.
+COPIES = {
+    "insert into old select * from session_requests where status <> 'pending'": True,
+    "insert into public.old select r.* from only public.session_requests as r where true": True,
+    "with gone as (delete from session_requests where status = 'expired' returning *)"
+    " INSERT INTO old SELECT * FROM gone": True,
+    "insert into old (id, status) select id, status from session_requests": False,
+    "insert into old (id) select o.id from session_requests as r cross join old as o": False,
+    "create table if not exists yesterday as select * from session_requests": False,
+}
+
+
+@pytest.mark.parametrize("statement", COPIES)
+def test_what_inserts_whole_rows_elsewhere_is_asked(empty_db: Database, statement: str) -> None:
+    make(empty_db, "enums", with_rows=False)
+    empty_db.sql(
+        "create table old (like session_requests);"
+        "create function keep() returns void language plpgsql as 'begin null; end';"
+        "create function archive() returns void language plpgsql as"
+        f" $$ begin {statement}; end $$"
+    )
+    asked = (
+        "Have the tables into which these insert whole rows",
+        "columns: the function public.archive()?",
+    )
+    assert found_in(empty_db).asks(*asked) is COPIES[statement]
+
+
+def test_a_loop_and_a_job_that_insert_whole_rows_are_asked() -> None:
+    archive = (
+        "create function archive() returns void language plpgsql as $$ declare v_row record;"
+        " begin for v_row in select * from session_requests loop"
+        " insert into old values (v_row.*); end loop; end $$"
+    )
+    with Cluster() as cluster, Database(cluster, "postgres") as db:
+        make(db, "enums", with_rows=False)
+        db.sql("create table old (like session_requests)")
+        db.sql("select cron.schedule('nightly', '0 3 * * *', 'delete from session_requests')")
+        assert not found_in(db).asks("whole rows")
+        db.sql(archive)
+        db.sql(
+            "select cron.schedule('nightly', '0 3 * * *',"
+            " 'insert into old select * from session_requests')"
+        )
+        told = "columns: the function public.archive(), the cron job nightly?"
+        assert found_in(db).asks("insert whole rows of session_requests", told)
+        install_on_theirs(db.dsn())
+        assert not found_in(db).asks("whole rows")
 
 
 def test_what_passes_by_every_policy_is_asked(empty_db: Database) -> None:
