@@ -4,17 +4,8 @@ declare
     v_bound constant jsonb := current_setting('discover.bound');
     v_ours constant boolean := v_bound -> 'is_ours';
     v_requests constant jsonb := v_bound -> 'requests';
-    -- What inserts whole rows of the table elsewhere: as they are read, as they are taken out of it,
-    -- or one by one.
-    v_copies constant text := replace(
-        '(?i)(\minsert\s+into\s[^;]*\mselect\s+(\w+\.)?\*[^;]*\mfrom\s+%1$s'
-        '|\m(delete\s+from|update)\s+%1$s[^;]*\mreturning\s+(\w+\.)?\*[^;]*\minsert\s+into\s'
-        '|\msession_requests\M.*\minsert\s+into\s[^;]*\mvalues\s*\(\s*\(?\w+\)?\.\*)',
-        '%1$s', '(only\s+)?(public\.)?session_requests\M'
-    );
     v_it jsonb;
     v_word text;
-    v_jobs text;
     v_questions text[] := '{}';
 begin
     v_it := v_requests -> 'preferred_mechanic_id';
@@ -217,38 +208,6 @@ begin
             ) as q
             order by q.number
         );
-    end if;
-
-    if not v_ours and v_it is null then
-        select string_agg('the function ' || f.oid::regprocedure, ', ' order by f.oid) into v_word
-        from pg_catalog.pg_proc as f
-        inner join pg_catalog.pg_language as l on l.oid = f.prolang and l.lanname in ('sql', 'plpgsql')
-        where
-            f.pronamespace <> 'pg_catalog'::regnamespace and f.prosrc ~ v_copies
-            -- (up.sql refuses these.)
-            and not exists (
-                select from pg_catalog.pg_trigger as g
-                where g.tgrelid = to_regclass('public.session_requests') and g.tgfoid = f.oid
-            );
-        if
-            to_regclass('cron.job') is not null and has_schema_privilege('cron', 'usage')
-            and has_table_privilege('cron.job', 'select')
-        then
-            execute
-                'select string_agg(''the cron job '' || coalesce(jobname, jobid::text), '', '' '
-                'order by jobid) from cron.job where database = current_database() and command ~ $1'
-            into v_jobs using v_copies;
-        end if;
-        v_word := concat_ws(', ', v_word, v_jobs);
-        if v_word <> '' then
-            v_questions := v_questions || format(
-                'Have the tables into which these insert whole rows of session_requests room for '
-                'three more columns: %s? If not, they fail from the install on. Let them name the '
-                'columns, or give the tables preferred_mechanic_id uuid, priority_window_minutes '
-                'integer and priority_notified_at timestamptz before it.',
-                v_word
-            );
-        end if;
     end if;
 
     select string_agg(p.policyname, ', ') into v_word

@@ -3,9 +3,11 @@
 import os
 import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
 import pytest
 
 from stack import ROOT
@@ -1146,32 +1148,81 @@ def test_what_the_columns_change_by_themselves_is_asked(empty_db: Database) -> N
     assert not found_in(db).asks("Do clients embed")
 
 
-# Of their functions and jobs, and whether one fails for three more columns.
-COPIES = {
-    "insert into old select * from session_requests where status <> 'pending'": True,
-    "insert into public.old select r.* from only public.session_requests as r where true": True,
-    "with gone as (delete from session_requests where status = 'expired' returning *)"
-    " INSERT INTO old SELECT * FROM gone": True,
-    "insert into old (id, status) select id, status from session_requests": False,
-    "insert into old (id) select o.id from session_requests as r cross join old as o": False,
-    "create table if not exists yesterday as select * from session_requests": False,
+OLD = "(like session_requests)"
+COUNTED = {
+    "void": [
+        "insert into old select * from session_requests where status <> 'pending'",
+        "insert into public.old select r.* from only public.session_requests as r where true",
+        "with gone as (delete from session_requests where status = 'expired' returning *)"
+        " INSERT INTO old SELECT * FROM gone",
+    ],
+    "setof old": [
+        "select * from session_requests",
+        "select r.* from session_requests as r cross join (values (1)) as v",
+        "select * from old union all select * from public.session_requests",
+        "select * from session_requests union all (select * from old)",
+    ],
+    "session_requests": ["select {columns} from session_requests limit 1"],
+    "setof session_requests": ["update session_requests set id = id returning {columns}"],
+    "table ({types})": ["select * from session_requests"],
+}
+UNCOUNTED = {
+    "void": [
+        "insert into old (id, status) select id, status from session_requests",
+        "insert into old (id) select o.id from session_requests as r cross join old as o",
+        "insert into old select o.* from old as o where exists (select from session_requests)",
+    ],
+    "setof old": [
+        "select {columns} from session_requests",
+        "select o.* from old as o where id in (select id from session_requests)",
+    ],
+    "setof session_requests": [
+        "select * from session_requests",
+        "select r.* from session_requests as r where status = 'pending'",
+        "update session_requests set id = id returning *",
+    ],
+    "bigint": ["select count(*) from session_requests"],
 }
 
 
-@pytest.mark.parametrize("statement", COPIES)
-def test_what_inserts_whole_rows_elsewhere_is_asked(empty_db: Database, statement: str) -> None:
-    make(empty_db, "enums", with_rows=False)
-    empty_db.sql(
-        "create table old (like session_requests);"
-        "create function keep() returns void language plpgsql as 'begin null; end';"
-        "create function archive() returns void language plpgsql as"
-        f" $$ begin {statement}; end $$"
+@pytest.mark.parametrize("language", ["sql", "plpgsql"])
+@pytest.mark.parametrize("fails", [True, False], ids=["counted", "not"])
+def test_what_counts_the_columns_is_asked(empty_db: Database, fails: bool, language: str) -> None:
+    """Each of these functions works before the install; who is asked of does not after it."""
+    db = empty_db
+    make(db, "enums", with_rows=False)
+    db.sql(f"create table old {OLD}")
+    (shape,) = db.sql(
+        "select string_agg(attname, ', ' order by attnum) as columns, string_agg(attname || ' ' ||"
+        " format_type(atttypid, atttypmod), ', ' order by attnum) as types from pg_attribute"
+        " where attrelid = 'session_requests'::regclass and attnum > 0"
     )
-    asked = (
-        "Have the tables into which these insert whole rows",
-        "columns: the function public.archive()?",
-    )
-    assert found_in(empty_db).asks(*asked) is COPIES[statement]
+    made: dict[str, str] = {}
+    for returns, bodies in (COUNTED if fails else UNCOUNTED).items():
+        for body in bodies:
+            name, text = f"f{len(made)}", body.format(**shape)
+            if language == "plpgsql":
+                if returns == "void":
+                    text = f"begin {text}; end"
+                elif "table" in returns or "setof" in returns:
+                    text = f"#variable_conflict use_column\nbegin return query {text}; end"
+                else:
+                    continue
+            db.sql(
+                f"create function {name}() returns {returns.format(**shape)} language {language}"
+                f" as $$ {text} $$"
+            )
+            db.sql(f"select * from {name}()")
+            made[name] = body
+    assert len(made) > 5
+    found = found_in(db)
+    asked = {name for name in made if found.asks("three more columns", f"public.{name}()")}
+    assert {made[name] for name in asked} == (set(made.values()) if fails else set())
+    install_on_theirs(db.dsn())
+    for name in made:
+        with pytest.raises(psycopg.Error) if fails else nullcontext():
+            db.sql(f"select * from {name}()")
+    assert not found_in(db).asks("three more columns")
 
 
 def test_a_loop_and_a_job_that_insert_whole_rows_are_asked() -> None:
@@ -1182,18 +1233,18 @@ def test_a_loop_and_a_job_that_insert_whole_rows_are_asked() -> None:
     )
     with Cluster() as cluster, Database(cluster, "postgres") as db:
         make(db, "enums", with_rows=False)
-        db.sql("create table old (like session_requests)")
+        db.sql(f"create table old {OLD}")
         db.sql("select cron.schedule('nightly', '0 3 * * *', 'delete from session_requests')")
-        assert not found_in(db).asks("whole rows")
+        assert not found_in(db).asks("three more columns")
         db.sql(archive)
         db.sql(
             "select cron.schedule('nightly', '0 3 * * *',"
             " 'insert into old select * from session_requests')"
         )
         told = "columns: the function public.archive(), the cron job nightly?"
-        assert found_in(db).asks("insert whole rows of session_requests", told)
+        assert found_in(db).asks(told)
         install_on_theirs(db.dsn())
-        assert not found_in(db).asks("whole rows")
+        assert not found_in(db).asks("three more columns")
 
 
 def test_what_passes_by_every_policy_is_asked(empty_db: Database) -> None:
