@@ -30,6 +30,7 @@ set local standard_conforming_strings = on;
 \ir discover/favorites.sql
 \ir discover/plans.sql
 \ir discover/questions.sql
+\ir discover/counted.sql
 \ir discover/write.sql
 
 select current_setting('discover.text');

@@ -164,19 +164,8 @@ begin
         from dispatch.stripe_events as r
         where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment
         limit 1;
-        -- By a dispute, of a part perhaps.
-        if v_refunded_at is not null then
-            if
-                not exists (
-                    select from dispatch.stripe_events as r
-                    where r.outcome = 'refunded' and r.subject = v_payment
-                )
-                and not dispatch.weigh_disputes(
-                    v_payment, v_object -> 'amount_total', v_object ->> 'currency'
-                )
-            then
-                v_refunded_at := null;
-            end if;
+        if v_refunded_at is not null and not dispatch.is_paid_back(v_payment, v_object) then
+            v_refunded_at := null;
         end if;
 
         -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
@@ -305,47 +294,8 @@ begin
         v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate')
         or (v_outcome = 'ignored' and v_subject = v_payment)
     then
-        begin
-            -- Of one tried again the ledger says "error" until now; it is read there what became of the
-            -- payment.
-            if not v_is_new then
-                update dispatch.stripe_events
-                set outcome = v_outcome, subject = v_subject
-                where id = v_id;
-            end if;
-            v_outcome := dispatch.follow_payment(p_event, v_outcome);
-            if
-                v_outcome in ('refunded', 'dispute_lost')
-                -- With it all that disputes had left.
-                or (
-                    v_outcome = 'ignored'
-                    and exists (
-                        select from dispatch.stripe_events as e
-                        where e.outcome = 'dispute_lost' and e.subject = v_payment
-                    )
-                )
-            then
-                v_booked_id := dispatch.cancel_refunded(v_payment);
-                if exists (
-                    select from dispatch.payments as p
-                    inner join public.session_requests as r on r.id = p.request_id
-                    where p.payment_intent = v_payment and r.status = 'pending'
-                ) then
-                    v_error := dispatch.marketplace_error(null, null);
-                end if;
-            end if;
-            perform dispatch.ask_deferred();
-        exception
-            when others then
-                v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
-                if v_error is null then
-                    raise;
-                end if;
-                v_booked_id := null;
-        end;
-        if v_error is not null then
-            v_outcome := 'error';
-        end if;
+        select s.outcome, s.request_id, s.error into v_outcome, v_booked_id, v_error
+        from dispatch.settle_payment(p_event, v_is_new, v_outcome) as s;
     end if;
 
     -- It went another way than its type promised, or was tried again after an error.

@@ -8,6 +8,7 @@
 \ir dispatch.expected_stripe_event.sql
 \ir dispatch.follow_payment.sql
 \ir dispatch.get_request_by_checkout.sql
+\ir dispatch.is_paid_back.sql
 \ir dispatch.list_payments.sql
 \ir dispatch.make_checkout.sql
 \ir dispatch.marketplace_error.sql
@@ -15,5 +16,6 @@
 \ir dispatch.process_stripe_event.sql
 \ir dispatch.replay_stripe_event.sql
 \ir dispatch.request_of_checkout.sql
+\ir dispatch.settle_payment.sql
 \ir dispatch.tidy_notes.sql
 \ir dispatch.weigh_disputes.sql

@@ -1,10 +1,18 @@
 -- As quiet_begin.sql; and from here on no other session installs or takes off anything in this
 -- database, in whichever of a script's transactions: two at once would wait for each other's
--- indexes. Whoever comes second is told so at once. Released by alone_end.sql, or with the session.
+-- indexes. Whoever comes second is told so soon. Released by alone_end.sql, or with the
+-- session, which ends a moment after the script that stopped at an error.
 \ir quiet_begin.sql
 do $$
+declare
+    v_tries integer := 0;
 begin
-    if not pg_try_advisory_lock(1178687058, -3) then
+    while not pg_try_advisory_lock(1178687058, -3) loop
+        v_tries := v_tries + 1;
+        if v_tries <= 4 then
+            perform pg_sleep(0.1);
+            continue;
+        end if;
         raise lock_not_available using
             message = 'another session installs or takes off something here, and nothing was changed',
             detail = (
@@ -31,6 +39,6 @@ begin
             ),
             hint = 'Wait until it has ended, or end it: select pg_terminate_backend(pid). Then run '
             'this again.';
-    end if;
+    end loop;
 end;
 $$;

@@ -1468,7 +1468,7 @@ from (
                     inner join pg_catalog.pg_depend as d
                         on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
                     where
-                        w.relnamespace = n.oid
+                        w.relnamespace = to_regnamespace('dispatch')
                         and d.refclassid = 'pg_catalog.pg_class'::regclass
                 )
             )

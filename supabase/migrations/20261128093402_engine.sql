@@ -9034,6 +9034,31 @@ revoke all on function dispatch.get_request_by_checkout(text)
 from public, anon, authenticated, service_role;
 grant execute on function dispatch.get_request_by_checkout(text) to authenticated;
 
+-- Changes dispatch.stripe_events: of disputes it is noted there whether they were over all.
+create or replace function dispatch.is_paid_back(p_payment_intent text, p_checkout jsonb)
+returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from dispatch.stripe_events as e
+        where e.outcome = 'refunded' and e.subject = p_payment_intent
+    )
+    or dispatch.weigh_disputes(
+        p_payment_intent, p_checkout -> 'amount_total', p_checkout ->> 'currency'
+    );
+end;
+$$;
+
+comment on function dispatch.is_paid_back(text, jsonb) is
+'Whether all that was paid by this Checkout Session went back to the customer before its event '
+'came: by a full refund, or by disputes that were lost.';
+revoke all on function dispatch.is_paid_back(text, jsonb)
+from public, anon, authenticated, service_role;
+
 create or replace function dispatch.list_payments(p_request_ids uuid[])
 returns table (request_id uuid, status text, amount_total jsonb, currency text)
 language plpgsql
@@ -9399,19 +9424,8 @@ begin
         from dispatch.stripe_events as r
         where r.outcome in ('refunded', 'dispute_lost') and r.subject = v_payment
         limit 1;
-        -- By a dispute, of a part perhaps.
-        if v_refunded_at is not null then
-            if
-                not exists (
-                    select from dispatch.stripe_events as r
-                    where r.outcome = 'refunded' and r.subject = v_payment
-                )
-                and not dispatch.weigh_disputes(
-                    v_payment, v_object -> 'amount_total', v_object ->> 'currency'
-                )
-            then
-                v_refunded_at := null;
-            end if;
+        if v_refunded_at is not null and not dispatch.is_paid_back(v_payment, v_object) then
+            v_refunded_at := null;
         end if;
 
         -- metadata.customer_id, or else client_reference_id. What is no id, and what the marketplace
@@ -9540,47 +9554,8 @@ begin
         v_outcome not in ('ignored', 'waiting_for_payment', 'payment_failed', 'duplicate')
         or (v_outcome = 'ignored' and v_subject = v_payment)
     then
-        begin
-            -- Of one tried again the ledger says "error" until now; it is read there what became of the
-            -- payment.
-            if not v_is_new then
-                update dispatch.stripe_events
-                set outcome = v_outcome, subject = v_subject
-                where id = v_id;
-            end if;
-            v_outcome := dispatch.follow_payment(p_event, v_outcome);
-            if
-                v_outcome in ('refunded', 'dispute_lost')
-                -- With it all that disputes had left.
-                or (
-                    v_outcome = 'ignored'
-                    and exists (
-                        select from dispatch.stripe_events as e
-                        where e.outcome = 'dispute_lost' and e.subject = v_payment
-                    )
-                )
-            then
-                v_booked_id := dispatch.cancel_refunded(v_payment);
-                if exists (
-                    select from dispatch.payments as p
-                    inner join public.session_requests as r on r.id = p.request_id
-                    where p.payment_intent = v_payment and r.status = 'pending'
-                ) then
-                    v_error := dispatch.marketplace_error(null, null);
-                end if;
-            end if;
-            perform dispatch.ask_deferred();
-        exception
-            when others then
-                v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
-                if v_error is null then
-                    raise;
-                end if;
-                v_booked_id := null;
-        end;
-        if v_error is not null then
-            v_outcome := 'error';
-        end if;
+        select s.outcome, s.request_id, s.error into v_outcome, v_booked_id, v_error
+        from dispatch.settle_payment(p_event, v_is_new, v_outcome) as s;
     end if;
 
     -- It went another way than its type promised, or was tried again after an error.
@@ -9655,6 +9630,73 @@ $$;
 comment on function dispatch.request_of_checkout(text) is
 'The request that a Stripe Checkout Session paid for; null: none yet.';
 revoke all on function dispatch.request_of_checkout(text)
+from public, anon, authenticated, service_role;
+
+-- Changes dispatch.stripe_events and public.session_requests. What the marketplace refuses leaves
+-- the event in the ledger with the reason.
+create or replace function dispatch.settle_payment(
+    p_event jsonb,
+    p_is_new boolean,
+    inout outcome text,
+    out request_id uuid,
+    out error text
+)
+returns record
+language plpgsql
+volatile
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    v_payment constant text := p_event #>> '{data,object,payment_intent}';
+begin
+    -- Of one tried again the ledger says "error" until now; it is read there what became of the
+    -- payment.
+    if not p_is_new then
+        update dispatch.stripe_events as e
+        set outcome = outcome, subject = v_payment
+        where e.id = p_event ->> 'id';
+    end if;
+    outcome := dispatch.follow_payment(p_event, outcome);
+    if
+        outcome in ('refunded', 'dispute_lost')
+        -- With it all that disputes had left.
+        or (
+            outcome = 'ignored'
+            and exists (
+                select from dispatch.stripe_events as e
+                where e.outcome = 'dispute_lost' and e.subject = v_payment
+            )
+        )
+    then
+        request_id := dispatch.cancel_refunded(v_payment);
+        if exists (
+            select from dispatch.payments as p
+            inner join public.session_requests as r on r.id = p.request_id
+            where p.payment_intent = v_payment and r.status = 'pending'
+        ) then
+            error := dispatch.marketplace_error(null, null);
+            outcome := 'error';
+        end if;
+    end if;
+    perform dispatch.ask_deferred();
+exception
+    when others then
+        error := dispatch.marketplace_error(sqlstate, sqlerrm);
+        if error is null then
+            raise;
+        end if;
+        outcome := 'error';
+        request_id := null;
+end;
+$$;
+
+comment on function dispatch.settle_payment(jsonb, boolean, text) is
+'Does what a refund, a refund that failed, a dispute or its end means for its payment''s request. '
+'The ledger has the event: with this outcome if it is new. Returns the outcome that it has now, '
+'the request that changed (null: none) and, of outcome error, the reason.';
+revoke all on function dispatch.settle_payment(jsonb, boolean, text)
 from public, anon, authenticated, service_role;
 
 create or replace function dispatch.tidy_notes(p_notes text)

@@ -183,9 +183,9 @@ BROKEN = {
     ),
     "a refund that cancels nothing": Broken(
         "nothing_refunded_is_offered",
-        "dispatch.process_stripe_event",
-        "v_outcome in ('refunded', 'dispute_lost')",
-        "v_outcome = 'dispute_lost'",
+        "dispatch.settle_payment",
+        "outcome in ('refunded', 'dispute_lost')",
+        "outcome = 'dispute_lost'",
     ),
     "a refund that was forgotten when its payment came": Broken(
         "nothing_refunded_is_offered",

@@ -340,3 +340,23 @@ def test_the_binding_names_them(catalogue: Catalogue) -> None:
 def test_a_script_that_names_them_is_found(script: str) -> None:
     assert len(names_of_theirs(script)) == 1
     assert not names_of_theirs(f"-- {script}")
+
+
+# A column of theirs may have the name of any variable of ours.
+READS_THEIRS = re.compile(r"\b(?:from|join|update|into) (?:only )?public\.\w+")
+
+
+def is_ambiguous(file: str) -> bool:
+    text = " ".join(without_comments(file).split())
+    return (
+        "language plpgsql" in text
+        and READS_THEIRS.search(text) is not None
+        and "#variable_conflict use_variable" not in text
+    )
+
+
+def test_what_reads_tables_of_theirs_says_which_name_counts() -> None:
+    files = {file: file.read_text() for file in sorted((ROOT / "functions").glob("*/*.sql"))}
+    assert not [file.name for file, text in files.items() if is_ambiguous(text)]
+    plain = {file: text.replace("#variable_conflict", "") for file, text in files.items()}
+    assert sum(is_ambiguous(text) for text in plain.values()) > 20

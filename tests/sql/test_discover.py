@@ -3,14 +3,16 @@
 import os
 import re
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
 import pytest
 
 from stack import ROOT
 from stack.install import install, install_on_theirs
-from stack.postgres import binary, run_psql
+from stack.postgres import Cluster, binary, run_psql
 from tests.database import Database, Row, dump
 from tests.further import further_but
 
@@ -167,8 +169,8 @@ def make(
         db.owner.execute((USERS + ROWS[shape]).encode())
 
 
-def bind(db: Database, tmp_path: Path, text: str) -> None:
-    """Run the binding, twice, where the engine's up.sql does."""
+def bind(db: Database, tmp_path: Path, text: str, times: int = 2) -> None:
+    """Run the binding where the engine's up.sql does, which may be run again."""
     db.sql("create schema if not exists dispatch")
     db.sql(
         "create table if not exists dispatch.presence (mechanic_id uuid primary key,"
@@ -176,7 +178,7 @@ def bind(db: Database, tmp_path: Path, text: str) -> None:
     )
     file = tmp_path / "binding.sql"
     file.write_text(text)
-    for _ in range(2):
+    for _ in range(times):
         run_psql(db.dsn(), "-f", str(file))
 
 
@@ -568,12 +570,24 @@ def test_a_request_is_open_to_whom_policies_show_it(
     found = found_in(empty_db)
     assert found.asks("some mechanics alone: its") is (condition is not None)
     assert ("open to       some mechanics alone" in found.report) is (condition is not None)
-    bind(empty_db, tmp_path, found.text)
+    bind(empty_db, tmp_path, found.text, times=1)
     open_to = constants(empty_db)["open_to"]
     assert (condition in open_to) if condition else open_to == "true"
     empty_db.sql(f"select from session_requests where ({open_to}) is true")
     assert found.asks("is looked up past") is (condition is not None and " from " in policies)
     assert found.asks("only what the account says") is ("jwt" in open_to)
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        "for select using (customer_id = auth.uid())",
+        "for select using (customer_id = auth.uid() or plan_code = 'chat10')",
+    ],
+)
+def test_what_policies_read_to_show_a_request_is_told(empty_db: Database, policies: str) -> None:
+    make(empty_db, "garage")
+    empty_db.sql(f"create policy its on session_requests {policies}")
     empty_db.sql(
         "create policy looks on session_requests as restrictive for select using (plan_code in"
         " (select p.slug from service_plans as p))"
@@ -1132,6 +1146,105 @@ def test_what_the_columns_change_by_themselves_is_asked(empty_db: Database) -> N
     install_on_theirs(db.dsn())
     assert not found_in(db).asks("Have the subscribers")
     assert not found_in(db).asks("Do clients embed")
+
+
+OLD = "(like session_requests)"
+COUNTED = {
+    "void": [
+        "insert into old select * from session_requests where status <> 'pending'",
+        "insert into public.old select r.* from only public.session_requests as r where true",
+        "with gone as (delete from session_requests where status = 'expired' returning *)"
+        " INSERT INTO old SELECT * FROM gone",
+    ],
+    "setof old": [
+        "select * from session_requests",
+        "select r.* from session_requests as r cross join (values (1)) as v",
+        "select * from old union all select * from public.session_requests",
+        "select * from session_requests union all (select * from old)",
+    ],
+    "session_requests": ["select {columns} from session_requests limit 1"],
+    "setof session_requests": ["update session_requests set id = id returning {columns}"],
+    "table ({types})": ["select * from session_requests"],
+}
+UNCOUNTED = {
+    "void": [
+        "insert into old (id, status) select id, status from session_requests",
+        "insert into old (id) select o.id from session_requests as r cross join old as o",
+        "insert into old select o.* from old as o where exists (select from session_requests)",
+    ],
+    "setof old": [
+        "select {columns} from session_requests",
+        "select o.* from old as o where id in (select id from session_requests)",
+    ],
+    "setof session_requests": [
+        "select * from session_requests",
+        "select r.* from session_requests as r where status = 'pending'",
+        "update session_requests set id = id returning *",
+    ],
+    "bigint": ["select count(*) from session_requests"],
+}
+
+
+@pytest.mark.parametrize("language", ["sql", "plpgsql"])
+@pytest.mark.parametrize("fails", [True, False], ids=["counted", "not"])
+def test_what_counts_the_columns_is_asked(empty_db: Database, fails: bool, language: str) -> None:
+    """Each of these functions works before the install; who is asked of does not after it."""
+    db = empty_db
+    make(db, "enums", with_rows=False)
+    db.sql(f"create table old {OLD}")
+    (shape,) = db.sql(
+        "select string_agg(attname, ', ' order by attnum) as columns, string_agg(attname || ' ' ||"
+        " format_type(atttypid, atttypmod), ', ' order by attnum) as types from pg_attribute"
+        " where attrelid = 'session_requests'::regclass and attnum > 0"
+    )
+    made: dict[str, str] = {}
+    for returns, bodies in (COUNTED if fails else UNCOUNTED).items():
+        for body in bodies:
+            name, text = f"f{len(made)}", body.format(**shape)
+            if language == "plpgsql":
+                if returns == "void":
+                    text = f"begin {text}; end"
+                elif "table" in returns or "setof" in returns:
+                    text = f"#variable_conflict use_column\nbegin return query {text}; end"
+                else:
+                    continue
+            db.sql(
+                f"create function {name}() returns {returns.format(**shape)} language {language}"
+                f" as $$ {text} $$"
+            )
+            db.sql(f"select * from {name}()")
+            made[name] = body
+    assert len(made) > 5
+    found = found_in(db)
+    asked = {name for name in made if found.asks("three more columns", f"public.{name}()")}
+    assert {made[name] for name in asked} == (set(made.values()) if fails else set())
+    install_on_theirs(db.dsn())
+    for name in made:
+        with pytest.raises(psycopg.Error) if fails else nullcontext():
+            db.sql(f"select * from {name}()")
+    assert not found_in(db).asks("three more columns")
+
+
+def test_a_loop_and_a_job_that_insert_whole_rows_are_asked() -> None:
+    archive = (
+        "create function archive() returns void language plpgsql as $$ declare v_row record;"
+        " begin for v_row in select * from session_requests loop"
+        " insert into old values (v_row.*); end loop; end $$"
+    )
+    with Cluster() as cluster, Database(cluster, "postgres") as db:
+        make(db, "enums", with_rows=False)
+        db.sql(f"create table old {OLD}")
+        db.sql("select cron.schedule('nightly', '0 3 * * *', 'delete from session_requests')")
+        assert not found_in(db).asks("three more columns")
+        db.sql(archive)
+        db.sql(
+            "select cron.schedule('nightly', '0 3 * * *',"
+            " 'insert into old select * from session_requests')"
+        )
+        told = "columns: the function public.archive(), the cron job nightly?"
+        assert found_in(db).asks(told)
+        install_on_theirs(db.dsn())
+        assert not found_in(db).asks("three more columns")
 
 
 def test_what_passes_by_every_policy_is_asked(empty_db: Database) -> None:
