@@ -372,7 +372,8 @@ where
     );
 
 -- As the audit triggers of PostgreSQL's manual do, of a row and of a statement: every write would
--- fail. By execute it may be any table: one that has all columns that session_requests has now.
+-- fail. By execute it may be any table: one that has all columns that session_requests has now, by
+-- their names, or (one may have another name since) by their types, one after the other.
 insert into pg_temp.missing (what, remedy)
 select
     format('trigger function %s inserts whole rows of session_requests', i.function),
@@ -427,20 +428,51 @@ from (
     cross join pg_catalog.pg_class as c
     where
         t.tgrelid = to_regclass('public.session_requests')
-        and p.prosrc ~* '\mexecute\M[^;]*insert\s+into[^;]*\$\d+\)?\.\*'
+        and p.prosrc ~* '\mexecute\M'
+        and p.prosrc ~* 'insert\s+into[^;]*(?:\$\d+|::\s*[\w."%]+)\s*\)?\s*\.\*'
         and c.relkind in ('r', 'p') and c.oid <> t.tgrelid
         and not exists (
             select from pg_catalog.pg_inherits as h
             where h.inhrelid = c.oid and h.inhparent = t.tgrelid
         )
-        and not exists (
-            select from pg_catalog.pg_attribute as a
-            where
-                a.attrelid = t.tgrelid and a.attnum > 0 and not a.attisdropped
-                and not exists (
-                    select from pg_catalog.pg_attribute as b
-                    where b.attrelid = c.oid and b.attname = a.attname and not b.attisdropped
-                )
+        and (
+            not exists (
+                select from pg_catalog.pg_attribute as a
+                where
+                    a.attrelid = t.tgrelid and a.attnum > 0 and not a.attisdropped
+                    and not exists (
+                        select from pg_catalog.pg_attribute as b
+                        where b.attrelid = c.oid and b.attname = a.attname and not b.attisdropped
+                    )
+            )
+            or exists (
+                select from generate_series(0, c.relnatts) as s (before)
+                where
+                    not exists (
+                        select
+                        from (
+                            select x.typcategory, x.oid, row_number() over (order by a.attnum) as n
+                            from pg_catalog.pg_attribute as a
+                            inner join pg_catalog.pg_type as x on x.oid = a.atttypid
+                            where a.attrelid = t.tgrelid and a.attnum > 0
+                        ) as a
+                        left join (
+                            select b.atttypid, row_number() over (order by b.attnum) as n
+                            from pg_catalog.pg_attribute as b
+                            where b.attrelid = c.oid and b.attnum > 0 and not b.attisdropped
+                        ) as b
+                            on
+                                b.n = a.n + s.before
+                                and (
+                                    b.atttypid = a.oid
+                                    -- An enum, kept as a text.
+                                    or (
+                                        b.atttypid = 'text'::regtype and a.typcategory in ('S', 'E')
+                                    )
+                                )
+                        where b.n is null
+                    )
+            )
         )
 ) as i
 where

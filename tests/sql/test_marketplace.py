@@ -659,6 +659,37 @@ def test_whole_rows_are_kept_in_more_than_one_way(
     assert theirs.value(f"select count(*) from {target}") == 1
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "execute format('insert into %I select ''U'', now(), $1.*', 'audit') using new;",
+        "said := format('insert into %I select ''U'', now(), ($1).*', 'audit');"
+        " execute said using new;",
+        "execute format('insert into audit select ''U'', now(), (%L::%I.%I).*',"
+        " new, tg_table_schema, tg_table_name);",
+    ],
+    ids=["at once", "in a variable", "as a text"],
+)
+def test_whole_rows_are_kept_in_columns_of_another_name(theirs: Database, body: str) -> None:
+    """One of theirs was renamed since, or is kept as a text."""
+    theirs.sql(
+        "create table audit (operation text, stamp timestamptz, like session_requests);"
+        "alter table audit rename session_type to kind;"
+        "alter table audit alter status type text;"
+        "create table narrow (like session_requests); alter table narrow drop column status;"
+        "create function keep_row() returns trigger language plpgsql as $$"
+        f" declare said text; begin {body} return new; end $$;"
+        "create trigger keep_row after insert on session_requests"
+        " for each row execute function keep_row()"
+    )
+    (line,) = refusal(theirs, FEATURE)
+    theirs.sql(line.partition("or first ")[2])
+    install(theirs.dsn(), FEATURE)
+    booking = "insert into session_requests (customer_id, session_type) values (%s, 'chat')"
+    theirs.sql(booking, theirs.make_customer())
+    assert theirs.value("select count(*) from audit") == 1
+
+
 def test_what_keeps_no_whole_rows_is_not_asked_to_change(theirs: Database) -> None:
     theirs.sql(
         "create table audit (like session_requests); create table figures (n bigint, of jsonb);"
