@@ -17,7 +17,7 @@ begin
 
     select string_agg(pg_describe_object(d.classid, d.objid, d.objsubid), ', ') into v_found
     from (
-        select distinct e.classid, e.objid, 0 as objsubid
+        select distinct e.classid, e.objid, e.objsubid
         from pg_catalog.pg_depend as e
         where
             (
@@ -35,8 +35,19 @@ begin
                         where c.relnamespace = 'dispatch'::regnamespace
                     )
                 )
+                or (
+                    e.refclassid = 'pg_catalog.pg_type'::regclass
+                    and e.refobjid in (
+                        select t.oid from pg_catalog.pg_type as t
+                        where t.typnamespace = 'dispatch'::regnamespace
+                    )
+                )
             )
-            and e.deptype = 'n'
+            and (
+                e.deptype = 'n'
+                -- One that names a table goes with it.
+                or e.classid = 'pg_catalog.pg_publication_rel'::regclass
+            )
     ) as d
     where
         -- Policies and triggers of others, and views outside of it.
@@ -109,6 +120,20 @@ begin
                     c.oid = d.objid and c.relnamespace <> 'dispatch'::regnamespace
                     and c.relname <> 'mechanics_matches_idx'
             )
+        )
+        or (
+            d.classid = 'pg_catalog.pg_type'::regclass
+            and exists (
+                select from pg_catalog.pg_type as t
+                where t.oid = d.objid and t.typnamespace <> 'dispatch'::regnamespace
+            )
+        )
+        -- Of other kinds (casts, operators, event triggers, publications) the engine makes none.
+        or d.classid not in (
+            'pg_catalog.pg_policy'::regclass, 'pg_catalog.pg_trigger'::regclass,
+            'pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_proc'::regclass,
+            'pg_catalog.pg_constraint'::regclass, 'pg_catalog.pg_attrdef'::regclass,
+            'pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass
         );
     if v_found is not null then
         raise dependent_objects_still_exist using

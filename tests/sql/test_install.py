@@ -141,11 +141,22 @@ STANDS_ON_THE_ENGINE = {
     "create table vans (id bigint default dispatch.next_event_id())": "default value",
     "create table vans (city text); create index vans_words on vans"
     " using gin (dispatch.mechanic_words(null, null, null, city, null))": "vans_words",
+    # Of the types of rows.
+    "create table reports (id integer, request dispatch.requests)": "request of table",
+    "create table reports (id integer, events dispatch.request_events[])": "events of table",
+    "create type report as (at timestamptz, push dispatch.pushes)": "push of composite type",
+    "create domain report as dispatch.requests": "type public.report",
+    "create function report(r dispatch.requests) returns uuid language sql"
+    " as 'select r.id'": "function public.report",
+    "create cast (dispatch.requests as jsonb) with inout": "cast from dispatch.requests",
+    "create publication report for table dispatch.request_events": "publication report",
 }
 
 
 @pytest.mark.parametrize(
-    "theirs", STANDS_ON_THE_ENGINE, ids=["key", "function", "check", "value", "index"]
+    "theirs",
+    STANDS_ON_THE_ENGINE,
+    ids="key function check value index column list type domain argument cast publication".split(),
 )
 def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str) -> None:
     db = engine_db
