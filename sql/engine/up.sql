@@ -12,6 +12,7 @@ begin;
 \ir schemas.sql
 \ir tables.sql
 -- Again: who reads the views that are replaced now waits, and not the other way round.
+set local favorites_priority.lock_all = 'views';
 select to_regclass('dispatch.requests') is not null as is_there
 \gset
 \if :is_there

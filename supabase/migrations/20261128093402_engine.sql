@@ -566,6 +566,7 @@ revoke all on all tables in schema dispatch from public, anon, authenticated, se
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;
 
 -- Again: who reads the views that are replaced now waits, and not the other way round.
+set local favorites_priority.lock_all = 'views';
 -- Takes the tables that are about to be changed: all, or none. Whoever waits for such a lock makes
 -- everyone after them wait too. And customers come at these tables in more than one order (a
 -- booking looks up a mechanic, a suspension writes requests), so that holding one and waiting for
@@ -586,23 +587,32 @@ declare
     v_tables constant text := (
         select string_agg(w.name, ', ' order by w.number, w.name)
         from (
-            -- Who reads a view that is replaced holds that, and comes to the tables then.
-            values
-            (1, 'dispatch.requests'),
-            (2, 'dispatch.payments'),
-            (2, 'dispatch.exclusions'),
-            (3, 'dispatch.mechanics'),
-            (4, 'public.session_requests'),
-            (5, 'public.mechanics'),
-            (6, 'dispatch.request_events'),
-            (7, 'dispatch.stripe_events')
-            union all
-            select 8, c.oid::regclass::text
-            from pg_catalog.pg_class as c
-            where
-                current_setting('favorites_priority.lock_all', true) = 'yes'
-                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
-        ) as w (number, name)
+            select v.name, min(v.number) as number
+            from (
+                -- Who reads a view that is replaced holds that, and comes to the tables then.
+                values
+                (1, 'dispatch.requests'),
+                (2, 'dispatch.payments'),
+                (2, 'dispatch.exclusions'),
+                (3, 'dispatch.mechanics'),
+                (4, 'public.session_requests'),
+                (5, 'public.mechanics'),
+                (6, 'dispatch.request_events'),
+                (7, 'dispatch.stripe_events')
+                union all
+                select case c.relkind when 'v' then 3 else 8 end, c.oid::regclass::text
+                from pg_catalog.pg_class as c
+                where
+                    c.relnamespace = to_regnamespace('dispatch')
+                    and c.relkind = any(
+                        case current_setting('favorites_priority.lock_all', true)
+                            when 'yes' then '{r,v}'
+                            when 'views' then '{v}'
+                        end::"char"[]
+                    )
+            ) as v (number, name)
+            group by v.name
+        ) as w
         where to_regclass(w.name) is not null
     );
 begin
@@ -13231,23 +13241,32 @@ declare
     v_tables constant text := (
         select string_agg(w.name, ', ' order by w.number, w.name)
         from (
-            -- Who reads a view that is replaced holds that, and comes to the tables then.
-            values
-            (1, 'dispatch.requests'),
-            (2, 'dispatch.payments'),
-            (2, 'dispatch.exclusions'),
-            (3, 'dispatch.mechanics'),
-            (4, 'public.session_requests'),
-            (5, 'public.mechanics'),
-            (6, 'dispatch.request_events'),
-            (7, 'dispatch.stripe_events')
-            union all
-            select 8, c.oid::regclass::text
-            from pg_catalog.pg_class as c
-            where
-                current_setting('favorites_priority.lock_all', true) = 'yes'
-                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
-        ) as w (number, name)
+            select v.name, min(v.number) as number
+            from (
+                -- Who reads a view that is replaced holds that, and comes to the tables then.
+                values
+                (1, 'dispatch.requests'),
+                (2, 'dispatch.payments'),
+                (2, 'dispatch.exclusions'),
+                (3, 'dispatch.mechanics'),
+                (4, 'public.session_requests'),
+                (5, 'public.mechanics'),
+                (6, 'dispatch.request_events'),
+                (7, 'dispatch.stripe_events')
+                union all
+                select case c.relkind when 'v' then 3 else 8 end, c.oid::regclass::text
+                from pg_catalog.pg_class as c
+                where
+                    c.relnamespace = to_regnamespace('dispatch')
+                    and c.relkind = any(
+                        case current_setting('favorites_priority.lock_all', true)
+                            when 'yes' then '{r,v}'
+                            when 'views' then '{v}'
+                        end::"char"[]
+                    )
+            ) as v (number, name)
+            group by v.name
+        ) as w
         where to_regclass(w.name) is not null
     );
 begin

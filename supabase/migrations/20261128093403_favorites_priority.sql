@@ -520,23 +520,32 @@ declare
     v_tables constant text := (
         select string_agg(w.name, ', ' order by w.number, w.name)
         from (
-            -- Who reads a view that is replaced holds that, and comes to the tables then.
-            values
-            (1, 'dispatch.requests'),
-            (2, 'dispatch.payments'),
-            (2, 'dispatch.exclusions'),
-            (3, 'dispatch.mechanics'),
-            (4, 'public.session_requests'),
-            (5, 'public.mechanics'),
-            (6, 'dispatch.request_events'),
-            (7, 'dispatch.stripe_events')
-            union all
-            select 8, c.oid::regclass::text
-            from pg_catalog.pg_class as c
-            where
-                current_setting('favorites_priority.lock_all', true) = 'yes'
-                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
-        ) as w (number, name)
+            select v.name, min(v.number) as number
+            from (
+                -- Who reads a view that is replaced holds that, and comes to the tables then.
+                values
+                (1, 'dispatch.requests'),
+                (2, 'dispatch.payments'),
+                (2, 'dispatch.exclusions'),
+                (3, 'dispatch.mechanics'),
+                (4, 'public.session_requests'),
+                (5, 'public.mechanics'),
+                (6, 'dispatch.request_events'),
+                (7, 'dispatch.stripe_events')
+                union all
+                select case c.relkind when 'v' then 3 else 8 end, c.oid::regclass::text
+                from pg_catalog.pg_class as c
+                where
+                    c.relnamespace = to_regnamespace('dispatch')
+                    and c.relkind = any(
+                        case current_setting('favorites_priority.lock_all', true)
+                            when 'yes' then '{r,v}'
+                            when 'views' then '{v}'
+                        end::"char"[]
+                    )
+            ) as v (number, name)
+            group by v.name
+        ) as w
         where to_regclass(w.name) is not null
     );
 begin
@@ -811,23 +820,32 @@ declare
     v_tables constant text := (
         select string_agg(w.name, ', ' order by w.number, w.name)
         from (
-            -- Who reads a view that is replaced holds that, and comes to the tables then.
-            values
-            (1, 'dispatch.requests'),
-            (2, 'dispatch.payments'),
-            (2, 'dispatch.exclusions'),
-            (3, 'dispatch.mechanics'),
-            (4, 'public.session_requests'),
-            (5, 'public.mechanics'),
-            (6, 'dispatch.request_events'),
-            (7, 'dispatch.stripe_events')
-            union all
-            select 8, c.oid::regclass::text
-            from pg_catalog.pg_class as c
-            where
-                current_setting('favorites_priority.lock_all', true) = 'yes'
-                and c.relnamespace = to_regnamespace('dispatch') and c.relkind in ('r', 'v')
-        ) as w (number, name)
+            select v.name, min(v.number) as number
+            from (
+                -- Who reads a view that is replaced holds that, and comes to the tables then.
+                values
+                (1, 'dispatch.requests'),
+                (2, 'dispatch.payments'),
+                (2, 'dispatch.exclusions'),
+                (3, 'dispatch.mechanics'),
+                (4, 'public.session_requests'),
+                (5, 'public.mechanics'),
+                (6, 'dispatch.request_events'),
+                (7, 'dispatch.stripe_events')
+                union all
+                select case c.relkind when 'v' then 3 else 8 end, c.oid::regclass::text
+                from pg_catalog.pg_class as c
+                where
+                    c.relnamespace = to_regnamespace('dispatch')
+                    and c.relkind = any(
+                        case current_setting('favorites_priority.lock_all', true)
+                            when 'yes' then '{r,v}'
+                            when 'views' then '{v}'
+                        end::"char"[]
+                    )
+            ) as v (number, name)
+            group by v.name
+        ) as w
         where to_regclass(w.name) is not null
     );
 begin

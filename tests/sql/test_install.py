@@ -156,7 +156,20 @@ STANDS_ON_THE_ENGINE = {
 @pytest.mark.parametrize(
     "theirs",
     STANDS_ON_THE_ENGINE,
-    ids="key function check value index column list type domain argument cast publication".split(),
+    ids=[
+        "key",
+        "function",
+        "check",
+        "value",
+        "index",
+        "column",
+        "list",
+        "type",
+        "domain",
+        "argument",
+        "cast",
+        "publication",
+    ],
 )
 def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str) -> None:
     db = engine_db
@@ -372,13 +385,21 @@ def test_a_down_that_would_lose_history_asks_first(db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "held",
+    ("file", "held"),
     [
-        "public.session_requests",
-        pytest.param("dispatch.requests", marks=pytest.mark.further),
+        *itertools.product((ENGINE, FEATURE, DOWN), ["public.session_requests"]),
+        # It replaces these views.
+        (ENGINE, "dispatch.metrics"),
+        (ENGINE, "dispatch.plans"),
+        *(
+            pytest.param(file, view, marks=pytest.mark.further)
+            for file, view in (
+                (ENGINE, "dispatch.favorites"),
+                *itertools.product((ENGINE, FEATURE, DOWN), ["dispatch.requests"]),
+            )
+        ),
     ],
 )
-@pytest.mark.parametrize("file", [ENGINE, FEATURE, DOWN])
 def test_while_it_waits_for_a_lock_everyone_else_gets_through(
     db: Database, file: str, held: str
 ) -> None:
