@@ -9312,9 +9312,15 @@ begin
         perform dispatch.raise_error('invalid_event');
     end if;
 
-    -- A payment is known by its id, where an event has more of it too.
-    if jsonb_typeof(v_object -> 'payment_intent') = 'object' then
-        v_payment := v_object #>> '{payment_intent,id}';
+    -- A payment is known by its id, where an event has more of it too. No id of Stripe's is as long as
+    -- 255; in full no index would hold it, and who paid would not be booked.
+    if jsonb_typeof(v_object -> 'payment_intent') = 'object' or length(v_payment) > 255 then
+        if jsonb_typeof(v_object -> 'payment_intent') = 'object' then
+            v_payment := v_object #>> '{payment_intent,id}';
+        end if;
+        if length(v_payment) > 255 then
+            v_payment := left(v_payment, 200) || '… ' || md5(v_payment);
+        end if;
         v_object := jsonb_set(
             v_object, '{payment_intent}', coalesce(to_jsonb(v_payment), 'null')
         );

@@ -1,5 +1,6 @@
 """The Stripe ledger: one request for each Checkout Session, whatever comes, however often."""
 
+import random
 import uuid
 from typing import Any
 
@@ -389,6 +390,8 @@ def test_a_json_value_is_no_event(shared: Database, event: str) -> None:
         connection.execute("select public.process_stripe_event(null)")
 
 
+# Of which nothing can be packed: too long for an index.
+NOT_PACKED = random.Random(1).randbytes(6000).hex()
 HOSTILE = ["", " ", "null", "' or 1=1 --", "x" * 5000, "\u202e\U0001f600", "$$;drop", "\n", "{}"]
 KEYS = [
     "routing_type",
@@ -431,6 +434,9 @@ def test_no_metadata_loses_a_paid_session(shared: Database, key: str) -> None:
         {"payment_intent": {"id": "pi_1"}},
         {"payment_intent": "p" * 255},
         {"payment_intent": "p\u00e9" * 5000},
+        {"payment_intent": NOT_PACKED},
+        {"payment_intent": {"id": NOT_PACKED}},
+        {"payment_intent": [NOT_PACKED]},
         {"payment_intent": 7},
         {"client_reference_id": {"a": 1}},
     ],

@@ -4,6 +4,7 @@ Each test runs on shapes that differ in all that the binding knows. What an unto
 to statements of its own is compared in tests/fuzz/test_fuzz_twins.py.
 """
 
+import random
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -354,6 +355,24 @@ def test_a_view_in_the_place_of_a_table_that_was_renamed_is_as_the_table(theirs:
     assert theirs.sweep(minutes=11) == 1
     assert db.log(late)[-1] == "new_request:window_ended"
     assert not db.value("select ok from dispatch.health() where check_name = 'triggers_run'")
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+def test_a_payment_whose_id_no_index_would_hold_is_booked_and_refunded(
+    theirs: Theirs, expanded: bool
+) -> None:
+    one, another = (f"{random.randbytes(6000).hex()}" for _ in range(2))
+    event = checkout(theirs.customer, payment=one, plan="chat10")
+    if expanded:
+        event["data"]["object"]["payment_intent"] = {"id": one, "object": "payment_intent"}
+    booked = rpc(theirs.backend, "process_stripe_event", event=event)
+    assert booked["created"]
+    for kind in ("charge.dispute.created", "charge.dispute.closed", "refund.failed"):
+        said = stripe_event(kind, payment_intent=another, status="failed")
+        rpc(theirs.backend, "process_stripe_event", event=said)
+    assert rpc(theirs.backend, "process_stripe_event", event=refund(another))["request_id"] is None
+    refunded = rpc(theirs.backend, "process_stripe_event", event=refund(one))
+    assert refunded["request_id"] == booked["request_id"]
 
 
 def test_the_runbook_says_that_money_went_back_another_way(theirs: Theirs) -> None:
