@@ -38,7 +38,11 @@ begin
                 array[
                     c.session ->> 'id',
                     c.session ->> 'payment_intent',
-                    case when u.id is null then c.session ->> 'customer' end
+                    -- Stripe writes the id of a customer, or all that it has of them.
+                    case
+                        when u.id is null
+                            then coalesce(c.session #>> '{customer,id}', c.session ->> 'customer')
+                    end
                 ]
             ) as r (id)
         where
@@ -78,7 +82,10 @@ begin
             and (
                 e.payload #>> '{data,object,id}' in (select g.id from gone as g)
                 or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
-                or e.payload #>> '{data,object,customer}' in (select g.id from gone as g)
+                or coalesce(
+                    e.payload #>> '{data,object,customer,id}',
+                    e.payload #>> '{data,object,customer}'
+                ) in (select g.id from gone as g)
                 -- Kept for longer, as somebody paid; but not who.
                 or e.received_at < p_now - p_older_than
             )

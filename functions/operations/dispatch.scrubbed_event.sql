@@ -17,7 +17,17 @@ as $$
         'data', jsonb_build_object(
             'object', (
                 select jsonb_object_agg(f.key, f.value)
-                from jsonb_each(p_event #> '{data,object}') as f
+                from (
+                    -- By these later events are found; where Stripe wrote more of it, by its id.
+                    select
+                        o.key,
+                        case
+                            when o.key in ('payment_intent', 'charge', 'customer')
+                                then coalesce(o.value -> 'id', o.value)
+                            else o.value
+                        end as value
+                    from jsonb_each(p_event #> '{data,object}') as o
+                ) as f
                 where
                     jsonb_typeof(f.value) not in ('object', 'array')
                     and (

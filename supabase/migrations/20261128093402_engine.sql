@@ -11601,7 +11601,11 @@ begin
                 array[
                     c.session ->> 'id',
                     c.session ->> 'payment_intent',
-                    case when u.id is null then c.session ->> 'customer' end
+                    -- Stripe writes the id of a customer, or all that it has of them.
+                    case
+                        when u.id is null
+                            then coalesce(c.session #>> '{customer,id}', c.session ->> 'customer')
+                    end
                 ]
             ) as r (id)
         where
@@ -11641,7 +11645,10 @@ begin
             and (
                 e.payload #>> '{data,object,id}' in (select g.id from gone as g)
                 or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
-                or e.payload #>> '{data,object,customer}' in (select g.id from gone as g)
+                or coalesce(
+                    e.payload #>> '{data,object,customer,id}',
+                    e.payload #>> '{data,object,customer}'
+                ) in (select g.id from gone as g)
                 -- Kept for longer, as somebody paid; but not who.
                 or e.received_at < p_now - p_older_than
             )
@@ -11698,7 +11705,17 @@ as $$
         'data', jsonb_build_object(
             'object', (
                 select jsonb_object_agg(f.key, f.value)
-                from jsonb_each(p_event #> '{data,object}') as f
+                from (
+                    -- By these later events are found; where Stripe wrote more of it, by its id.
+                    select
+                        o.key,
+                        case
+                            when o.key in ('payment_intent', 'charge', 'customer')
+                                then coalesce(o.value -> 'id', o.value)
+                            else o.value
+                        end as value
+                    from jsonb_each(p_event #> '{data,object}') as o
+                ) as f
                 where
                     jsonb_typeof(f.value) not in ('object', 'array')
                     and (

@@ -987,6 +987,37 @@ def test_what_is_personal_goes_with_the_customer_s_account(shared: Database) -> 
     assert "unknown_plan" in left[broken["id"]]["error"]
 
 
+@pytest.mark.parametrize("in_full", [(True, False), (False, True), (True, True)])
+def test_a_customer_whom_an_event_has_in_full_goes_too(
+    shared: Database, in_full: tuple[bool, bool]
+) -> None:
+    """Where nothing in it names a payment; those that come later, too."""
+
+    def customer(number: int) -> object:
+        known = {"id": "cus_1", "object": "customer", "email": "zoe.quill@mail.example"}
+        return known if in_full[number] else "cus_1"
+
+    def invoice(of: object, **more: object) -> Row:
+        return stripe_event("invoice.paid", customer=of, customer_name="Zoe Quill", **more)
+
+    zoe = shared.make_customer()
+    booked = checkout(zoe, payment="pi_1", session="cs_1")
+    booked["data"]["object"] |= {"customer": customer(0), "charge": {"id": "ch_1"}}
+    another = invoice({"id": "cus_2", "email": "mona@mail.example"})
+    for event in (booked, invoice(customer(1)), another):
+        process(shared, event)
+    shared.sql("delete from auth.users where id = %s", zoe)
+    scrub = "select dispatch.prune_stripe_events('180 days')"
+    assert shared.value(scrub) == 2
+    process(shared, invoice(customer(1)))
+    assert shared.value(scrub) == 1 and shared.value(scrub) == 0
+    left = {row["id"]: row["payload"] for row in shared.sql("select * from dispatch.stripe_events")}
+    assert left.pop(another["id"]) == another
+    assert {each["data"]["object"]["customer"] for each in left.values()} == {"cus_1"}
+    assert left[booked["id"]]["data"]["object"]["charge"] == "ch_1"
+    assert "uill" not in str(left)
+
+
 def test_what_a_trigger_said_of_somebody_goes_too(db: Database) -> None:
     zoe = db.make_customer()
     db.sql(TRIGGER.format("raise exception $m$Zoe Quill owes us$m$"))
