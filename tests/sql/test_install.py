@@ -2265,6 +2265,48 @@ LISTS = re.compile(
 )
 
 
+def test_health_and_verify_ask_for_each_trigger_that_is_made(
+    engine_db: Database, db: Database, theirs: str
+) -> None:
+    """What makes them, what verify expects, what health asks, and which names up.sql keeps free."""
+    tables = ("session_requests", "mechanics")
+
+    def made(connection: psycopg.Connection[tuple[str]]) -> set[str]:
+        query = (
+            "select t.tgname from pg_trigger as t join pg_proc as f on f.oid = t.tgfoid"
+            " join pg_class as c on c.oid = t.tgrelid"
+            " where c.relnamespace = 'public'::regnamespace and c.relname = any(%s)"
+            " and f.pronamespace = 'dispatch'::regnamespace"
+        )
+        return {name for (name,) in connection.execute(query.encode(), [list(tables)])}
+
+    everything: set[str] = set()
+    for dsn, layer in (
+        (engine_db.dsn(), "engine"),
+        (db.dsn(), "favorites_priority"),
+        (theirs, "favorites_priority"),
+    ):
+        asked = {
+            check.removeprefix("trigger ")
+            for check in passed(verify(dsn, layer=layer))
+            if check.startswith("trigger ")
+        }
+        with psycopg.connect(dsn) as connection:
+            triggers = made(connection)
+            everything |= triggers
+            for table in tables:
+                connection.execute(f"alter table public.{table} disable trigger user".encode())
+            ((stopped,),) = connection.execute("select dispatch.stopped_triggers()")
+            connection.rollback()
+        assert stopped.split(", ") == sorted(triggers)
+        # (Those that write through the views are on no table.)
+        assert triggers <= asked
+        assert asked - triggers <= {"mechanics_remember_presence", "requests_announce"}
+    text = (ROOT / "sql/engine/requirements.sql").read_text()
+    (kept,) = re.findall(r"and t\.tgname in \((.*?)\)", text, re.DOTALL)
+    assert set(re.findall(r"'(\w+)'", kept)) == everything
+
+
 def test_verify_lists_the_functions_as_their_files_have_them() -> None:
     """So that a new one is told of here, and not only by a verify that fails."""
     lists = {
