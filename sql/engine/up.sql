@@ -12,10 +12,10 @@ begin;
 \ir schemas.sql
 \ir tables.sql
 -- Again: who reads the views that are replaced now waits, and not the other way round.
-set local favorites_priority.lock_all = 'views';
 select to_regclass('dispatch.requests') is not null as is_there
 \gset
 \if :is_there
+do $$ begin perform set_config('favorites_priority.lock_all', 'views', true); end; $$;
 \ir locks.sql
 \endif
 -- The binding stays as it is, unless another one is given or it is ours.

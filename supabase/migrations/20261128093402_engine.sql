@@ -566,7 +566,7 @@ revoke all on all tables in schema dispatch from public, anon, authenticated, se
 revoke all on all sequences in schema dispatch from public, anon, authenticated, service_role;
 
 -- Again: who reads the views that are replaced now waits, and not the other way round.
-set local favorites_priority.lock_all = 'views';
+do $$ begin perform set_config('favorites_priority.lock_all', 'views', true); end; $$;
 -- Takes the tables that are about to be changed: all, or none. Whoever waits for such a lock makes
 -- everyone after them wait too. And customers come at these tables in more than one order (a
 -- booking looks up a mechanic, a suspension writes requests), so that holding one and waiting for
