@@ -49,7 +49,7 @@ begin
             v_payment := v_object #>> '{payment_intent,id}';
         end if;
         if length(v_payment) > 255 then
-            v_payment := left(v_payment, 200) || '… ' || md5(v_payment);
+            v_payment := left(v_payment, 200) || '... ' || md5(v_payment);
         end if;
         v_object := jsonb_set(
             v_object, '{payment_intent}', coalesce(to_jsonb(v_payment), 'null')
