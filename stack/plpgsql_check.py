@@ -50,9 +50,7 @@ CHECK = r"""
         p.prosrc ~ 'dispatch\.governs_all\(\)'
     from checked as p
     cross join lateral extensions.plpgsql_check_function_tb(
-        p.oid, coalesce(p.tgrelid, 0), fatal_errors => false, performance_warnings => true,
-        -- What takes any row takes those of this table.
-        {anyelement} => 'public.session_requests'
+        p.oid, coalesce(p.tgrelid, 0), fatal_errors => false, performance_warnings => true
     ) as c
     -- Meant: the flag is replaced while others use it, and an error is not folded into a plan.
     where not (
@@ -70,12 +68,6 @@ CHECK = r"""
     order by 1, 2
 """
 
-# Of two spellings: a version's own.
-ANYELEMENT = """
-    select distinct a.name from pg_proc as p, unnest(p.proargnames) as a (name)
-    where p.proname = 'plpgsql_check_function_tb' and a.name ~ '^anyele.*type$'
-"""
-
 # Trigger functions that serve no table, and so were not checked.
 UNUSED = """
     select p.oid::regprocedure::text from pg_proc as p
@@ -88,8 +80,7 @@ UNUSED = """
 def findings(cluster: Cluster) -> tuple[set[Finding], set[str]]:
     """What is found there, and which trigger functions are not checked, as they serve no table."""
     with psycopg.connect(cluster.dsn(SUPERUSER)) as connection:
-        ((anyelement,),) = connection.execute(ANYELEMENT)
-        found = connection.execute(CHECK.replace("{anyelement}", anyelement).encode())
+        found = connection.execute(CHECK)
         lines = {Finding(*row) for row in found}
         return lines, {str(name) for (name,) in connection.execute(UNUSED)}
 

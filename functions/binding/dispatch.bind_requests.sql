@@ -109,7 +109,9 @@ from public, anon, authenticated, service_role;
             $f$,
             format(
                 -- (With the cast, as without one each call would fit the row to the type anew.)
-                E'\nbegin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n', v_of_row
+                E'\n-- @plpgsql_check_options: anyelementtype = public.session_requests\n'
+                'begin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n',
+                v_of_row
             )
         )
     );

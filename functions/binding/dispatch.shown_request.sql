@@ -1,4 +1,5 @@
 -- Of any table, as a migration of theirs may put a view in the place of the one that was renamed.
+-- (The linter of Supabase's CLI reads the option, which says of what row it is to think.)
 create or replace function dispatch.shown_request(p_request anyelement)
 returns anyelement
 language plpgsql
@@ -6,6 +7,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+-- @plpgsql_check_options: anyelementtype = public.session_requests
 declare
     -- Whoever calls, be this a definer's or not.
     v_role constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);

@@ -57,7 +57,7 @@ from (
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.ask_deferred', 'a0ea1bf92171486fc4ec471715b8e192', '{}'),
-    ('dispatch.bind_requests', 'ecfe6199653660e3cce211567e334a30', '{}'),
+    ('dispatch.bind_requests', 'eeecfc6fa84c6304368b443dd24e9052', '{}'),
     ('dispatch.claim_to_be', '9593dae4c5e92dc919b6571930b4979f', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.make_anew', '8206e5b6051ffa9f7fb2a1b87406ffad', '{}'),
@@ -67,7 +67,7 @@ from (
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.request_columns', 'fb54d4b3e48d554c81b19fef40591dc4', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
-    ('dispatch.shown_request', '90343b540cb2ef32a2bf2628c118543f', '{}'),
+    ('dispatch.shown_request', '42438a40db2349318530dff164db3e9d', '{}'),
     ('dispatch.stopped_triggers', 'f679c0075f656fbbd95090357abe4900', '{}'),
     (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',

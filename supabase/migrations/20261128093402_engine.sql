@@ -1328,7 +1328,9 @@ from public, anon, authenticated, service_role;
             $f$,
             format(
                 -- (With the cast, as without one each call would fit the row to the type anew.)
-                E'\nbegin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n', v_of_row
+                E'\n-- @plpgsql_check_options: anyelementtype = public.session_requests\n'
+                'begin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n',
+                v_of_row
             )
         )
     );
@@ -2036,6 +2038,7 @@ comment on function dispatch.require_mechanic() is
 revoke all on function dispatch.require_mechanic() from public, anon, authenticated, service_role;
 
 -- Of any table, as a migration of theirs may put a view in the place of the one that was renamed.
+-- (The linter of Supabase's CLI reads the option, which says of what row it is to think.)
 create or replace function dispatch.shown_request(p_request anyelement)
 returns anyelement
 language plpgsql
@@ -2043,6 +2046,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+-- @plpgsql_check_options: anyelementtype = public.session_requests
 declare
     -- Whoever calls, be this a definer's or not.
     v_role constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
