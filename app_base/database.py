@@ -41,6 +41,8 @@ class Pooled:
         self._url = url
         self._connect: dict[str, Any] = {
             "autocommit": True,
+            # A role's own may lack a letter of what is read.
+            "client_encoding": "utf8",
             "connect_timeout": 5,
             # A server that vanishes without a word must not hold the app for ever.
             "keepalives_idle": 5,

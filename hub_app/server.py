@@ -242,8 +242,14 @@ class Hub:
         cursor = after or 0
         if after is None or (not events and cursor > (self._cursor or 0)):
             # From the end; also if a backup was put back, and the cursor lies above the log.
-            last = await self._database.missed(token.claims, token.role, None, 1)
-            events, cursor = [], last[0].event_id if last else 0
+            found = await self._database.missed(token.claims, token.role, None, 1)
+            last = found[0].event_id if found else 0
+            if after is None or last < cursor:
+                events, cursor = [], last
+            elif last > cursor:  # it lies above what the hub has heard so far, and more has come
+                events = await self._database.missed(
+                    token.claims, token.role, cursor, CATCH_UP_PAGE
+                )
         await stream.response.prepare(request)
         await stream.write(b"retry: %d\nid: %d\n\n" % (random.randint(*RETRY), cursor))  # noqa: S311
         while events and not stream.ended.is_set():

@@ -2,22 +2,36 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from hub_app import server
+from hub_app.config import Config
 from hub_app.database import Database as HubDatabase
+from hub_app.database import Event
 from stack.proxy import Proxy
 from tests.database import Database, eventually, rpc
-from tests.hub.listening import Client, Hub, Told, deaf_socket, expiring_token, running, token
+from tests.hub.listening import (
+    SECRET,
+    Client,
+    Hub,
+    Told,
+    deaf_socket,
+    expiring_token,
+    running,
+    token,
+)
 
 
 def caught_up(db: Database, user_id: str, after: int | None = 0) -> list[Told]:
@@ -147,6 +161,43 @@ def test_a_cursor_above_the_log_begins_at_its_end(db: Database, hub: Hub) -> Non
         assert client.began == caught_up(db, customer)[-1].id
         record(db, customer, 1, "")
         assert client.next() == caught_up(db, customer)[-1]
+
+
+class Late(HubDatabase):
+    """Something happens whenever the end of the log is asked for."""
+
+    def __init__(self, url: str, happens: Callable[[], object]) -> None:
+        super().__init__(url)
+        self._happens = happens
+
+    async def missed(
+        self, claims: str, role: str | None, after: int | None, most: int
+    ) -> list[Event]:
+        if after is None:
+            self._happens()
+        return await super().missed(claims, role, after, most)
+
+
+def test_a_cursor_above_the_hub_s_own_misses_nothing(db: Database) -> None:
+    """As when the hub has just begun, or another hub was quicker: that is no backup put back."""
+    customer = db.make_customer()
+    record(db, customer, 1, "")
+    (last,) = caught_up(db, customer)
+    config = Config.from_environ({"DATABASE_URL": db.dsn(), "PGRST_JWT_SECRET": SECRET})
+
+    async def ask() -> bytes:
+        async with Late(db.dsn("hub_app"), lambda: record(db, customer, 1, "")) as database:
+            hub = server.Hub(config, database)
+            headers = {"Authorization": f"Bearer {token(customer)}", "Last-Event-ID": str(last.id)}
+            async with TestClient(TestServer(hub.app())) as client:
+                stream = await client.get("/events", headers=headers)
+                asyncio.get_running_loop().call_later(1, hub.end)
+                return await stream.content.read()
+
+    with ThreadPoolExecutor(1) as thread:
+        began = thread.submit(asyncio.run, ask()).result()
+    (_, late) = caught_up(db, customer)
+    assert re.findall(rb"id: ([0-9]+)\n", began) == [b"%d" % last.id, b"%d" % late.id]
 
 
 def test_an_open_transaction_holds_back_what_comes_after_it(db: Database, hub: Hub) -> None:
@@ -372,6 +423,25 @@ def test_when_a_backup_was_put_back_all_come_again(db: Database, tmp_path: Path)
         assert client.rest() == []
         with hub.listen(customer, after=client.began) as again:
             assert again.began == caught_up(db, customer)[-1].id
+
+
+def test_a_plan_has_any_name_whatever_the_role_s_encoding(db: Database) -> None:
+    setting = f"alter role hub_app in database {db.name}"
+    db.sql("insert into service_plans values ('план', 'План', 'chat', 999)")
+    db.make_request(plan_code="план")
+
+    async def ask() -> str:
+        async with HubDatabase(db.dsn("hub_app")) as hub, hub.listening() as log:
+            (last,) = await log.read(None)
+            return last.payload
+
+    db.sql(f"{setting} set client_encoding = latin1")
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            assert json.loads(thread.submit(asyncio.run, ask()).result())["plan_code"] == "план"
+    finally:
+        db.sql(f"{setting} reset client_encoding")
+        db.sql("delete from session_requests; delete from service_plans where code = 'план'")
 
 
 def test_sigterm_ends_streams_in_order(db: Database, tmp_path: Path) -> None:
