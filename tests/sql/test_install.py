@@ -271,6 +271,18 @@ def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database)
     assert rpc(mechanic, "list_favorite_mechanics") == []
 
 
+def test_an_engine_whose_parameter_has_another_name_is_replaced(engine_db: Database) -> None:
+    name = "dispatch.broadcast_refusal"
+    types = "uuid, text, timestamptz, uuid, boolean, timestamptz"
+    engine_db.sql(
+        f"drop function {name}({types}); create function {name}("
+        "a uuid, b text, c timestamptz, d uuid, p_has_declined boolean, f timestamptz"
+        ") returns text language sql as 'select null::text'"
+    )
+    install(engine_db.dsn(), ENGINE)
+    assert verify(engine_db.dsn(), layer="engine").returncode == 0
+
+
 def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
     """Else two of one name are there, and a call that leaves the new ones out means both."""
     db = engine_db
@@ -279,6 +291,8 @@ def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
         ("public.request_free_session", "a text, b uuid, c text"),
         ("dispatch.make_checkout", "a text, b uuid, c text, d integer, e boolean"),
         ("dispatch.create_free_request", "a text, b uuid, c text"),
+        ("dispatch.due_steps", "a dispatch.requests, b timestamptz, c timestamptz"),
+        ("dispatch.why_not_asked", "a uuid, b boolean, c uuid"),
     ):
         db.sql(
             f"create function {name}({parameters}) returns text language sql"
