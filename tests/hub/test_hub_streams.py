@@ -21,7 +21,7 @@ from hub_app.config import Config
 from hub_app.database import Database as HubDatabase
 from hub_app.database import Event
 from stack.proxy import Proxy
-from tests.database import Database, eventually, rpc
+from tests.database import Database, eventually, rpc, value
 from tests.hub.listening import (
     SECRET,
     Client,
@@ -343,6 +343,18 @@ def test_nothing_is_missed_while_the_database_is_away(db: Database, tmp_path: Pa
         proxy.open()
         assert [client.next().data["request_id"] for _ in requests[1:]] == requests[1:]
         assert [other.next().data["request_id"] for _ in requests] == requests
+
+
+def test_what_the_server_has_ended_is_not_asked(db: Database, tmp_path: Path) -> None:
+    """As by idle_session_timeout, or when it was restarted: it is there all the same."""
+    superuser, customer = db.superuser(), db.make_customer()
+    theirs = "from pg_stat_activity where usename = 'hub_app' and query !~ 'hear_events'"
+    with running(db, tmp_path) as hub:
+        for _ in range(2):
+            hub.listen(customer).close()
+            superuser.execute(f"select pg_terminate_backend(pid) {theirs}")
+            eventually(lambda: value(superuser, f"select count(*) = 0 {theirs}"))
+        hub.listen(customer).close()
 
 
 def test_whoever_says_nothing_is_not_waited_for(
