@@ -1,6 +1,6 @@
--- What an engine of an earlier version has under the same names. Two of one name would both be meant
--- by a call that leaves the new parameters out. In dispatch, where all is ours, it is what stands
--- beside one that was made just now; in public, what calls dispatch.
+-- What an engine of an earlier version has under the same names: a call that leaves the new
+-- parameters out would mean both. In dispatch, where all is ours, it is what stands beside one that
+-- was made just now; in public, what calls dispatch.
 do $$
 declare
     v_found record;

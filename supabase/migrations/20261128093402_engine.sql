@@ -11974,9 +11974,9 @@ comment on function dispatch.unsettled_requests(timestamptz, integer) is
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
--- What an engine of an earlier version has under the same names. Two of one name would both be meant
--- by a call that leaves the new parameters out. In dispatch, where all is ours, it is what stands
--- beside one that was made just now; in public, what calls dispatch.
+-- What an engine of an earlier version has under the same names: a call that leaves the new
+-- parameters out would mean both. In dispatch, where all is ours, it is what stands beside one that
+-- was made just now; in public, what calls dispatch.
 do $$
 declare
     v_found record;

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -163,6 +164,29 @@ def test_a_cursor_above_the_log_begins_at_its_end(db: Database, hub: Hub) -> Non
         assert client.next() == caught_up(db, customer)[-1]
 
 
+def test_many_who_come_while_the_database_is_away_are_told_soon(
+    db: Database, tmp_path: Path
+) -> None:
+    """And let in as soon as it is back; the log has a line for each try, not for each of them."""
+    customers = [db.make_customer() for _ in range(30)]
+    with behind_a_proxy(db, tmp_path) as (hub, proxy), ThreadPoolExecutor(30) as threads:
+
+        def come(customer: str) -> int:
+            with Client(hub.port, token(customer)) as client:
+                return client.status
+
+        lose_the_database(hub, proxy)
+        began = time.monotonic()
+        assert set(threads.map(come, customers)) == {503}
+        assert time.monotonic() - began < 15
+        waiting = [threads.submit(come, customer) for customer in customers]
+        time.sleep(1)
+        proxy.open()
+        assert {each.result() for each in waiting} == {200}
+        lines = hub.output.read_text().splitlines()
+        assert len([line for line in lines if "database_away" in line]) < 20
+
+
 class Late(HubDatabase):
     """Something happens whenever the end of the log is asked for."""
 
@@ -188,6 +212,7 @@ def test_a_cursor_above_the_hub_s_own_misses_nothing(db: Database) -> None:
     async def ask() -> bytes:
         async with Late(db.dsn("hub_app"), lambda: record(db, customer, 1, "")) as database:
             hub = server.Hub(config, database)
+            hub._listening.set()
             headers = {"Authorization": f"Bearer {token(customer)}", "Last-Event-ID": str(last.id)}
             async with TestClient(TestServer(hub.app())) as client:
                 stream = await client.get("/events", headers=headers)
