@@ -1,6 +1,7 @@
 """The connections of an app that waits for the database's notices."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -32,6 +33,16 @@ async def answering() -> AsyncIterator[None]:
         raise psycopg.OperationalError(f"no answer in {ANSWER_SECONDS} s") from error
 
 
+async def not_ended(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Raises if the server has ended this session (idle for too long, a restart): it says so by
+    itself, and to one that nobody uses it says little else."""
+    said = select.poll()
+    said.register(connection.fileno(), select.POLLIN)
+    if said.poll(0):
+        await connection.close()
+        raise psycopg.OperationalError("the server has ended the session")
+
+
 class Pooled:
     """A pool, open inside the context; `connect` is how a connection beside it is made."""
 
@@ -41,6 +52,8 @@ class Pooled:
         self._url = url
         self._connect: dict[str, Any] = {
             "autocommit": True,
+            # A role's own may lack a letter of what is read.
+            "client_encoding": "utf8",
             "connect_timeout": 5,
             # A server that vanishes without a word must not hold the app for ever.
             "keepalives_idle": 5,
@@ -57,6 +70,7 @@ class Pooled:
             max_size=max_size,
             timeout=timeout,
             reconnect_timeout=5,
+            check=not_ended,
             open=False,
         )
 

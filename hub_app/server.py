@@ -38,6 +38,8 @@ SYSTEM_BUFFER = 65_536
 # Whoever cannot take what they missed in so many seconds comes again for the rest.
 CATCH_UP_SECONDS = 30
 CATCH_UP_PAGE = 500
+# Whoever comes while the database is away waits so long for it, and then comes again.
+AWAY_SECONDS = 5
 # Of one user: tabs, phones.
 MOST_STREAMS = 16
 # Milliseconds until a client comes again, each after another time.
@@ -116,7 +118,7 @@ class Hub:
         self._streams: dict[str, set[Stream]] = {}
         self._count = 0
         self._cursor: int | None = None
-        self._is_listening = False
+        self._listening = asyncio.Event()
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[refuse])
@@ -134,14 +136,14 @@ class Hub:
             try:
                 async with self._database.listening() as log:
                     await self._begin(log)
-                    self._is_listening = True
+                    self._listening.set()
                     while True:
                         while await self._pass_on(log):
                             pass
                         await log.wait()
             except psycopg.Error as error:
                 _log("database_away", error=str(error).splitlines()[0])
-            self._is_listening = False
+            self._listening.clear()
             await asyncio.sleep(1)
 
     async def _begin(self, log: Log) -> None:
@@ -198,6 +200,10 @@ class Hub:
     async def events(self, request: web.Request) -> web.StreamResponse:
         after = last_event_id(request)
         token = self._token(request)
+        # Thousands at once would wait in the pool, which tries for a few seconds and then only for
+        # whoever comes next.
+        async with asyncio.timeout(AWAY_SECONDS):
+            await self._listening.wait()
         user_id = await self._database.admit(token.claims, token.role)
         if self._count >= self._config.most_clients:
             raise Refusal(
@@ -242,8 +248,14 @@ class Hub:
         cursor = after or 0
         if after is None or (not events and cursor > (self._cursor or 0)):
             # From the end; also if a backup was put back, and the cursor lies above the log.
-            last = await self._database.missed(token.claims, token.role, None, 1)
-            events, cursor = [], last[0].event_id if last else 0
+            found = await self._database.missed(token.claims, token.role, None, 1)
+            last = found[0].event_id if found else 0
+            if after is None or last < cursor:
+                events, cursor = [], last
+            elif last > cursor:  # it lies above what the hub has heard so far, and more has come
+                events = await self._database.missed(
+                    token.claims, token.role, cursor, CATCH_UP_PAGE
+                )
         await stream.response.prepare(request)
         await stream.write(b"retry: %d\nid: %d\n\n" % (random.randint(*RETRY), cursor))  # noqa: S311
         while events and not stream.ended.is_set():
@@ -305,9 +317,9 @@ class Hub:
             ) from fault
 
     async def health(self, _: web.Request) -> web.Response:
-        status = 200 if self._is_listening else 503
+        is_listening = self._listening.is_set()
         return web.json_response(
-            {"listening": self._is_listening, "clients": self._count}, status=status
+            {"listening": is_listening, "clients": self._count}, status=200 if is_listening else 503
         )
 
     async def preflight(self, _: web.Request) -> web.Response:
@@ -336,10 +348,11 @@ async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except Refusal as error:
         refusal = error
-    except psycopg.Error as error:
-        refusal = refusal_of(error)
+    # Why is in the log once: the pool says it, or Hub.follow.
     except (psycopg_pool.PoolTimeout, TimeoutError):
         refusal = AWAY
+    except psycopg.Error as error:
+        refusal = refusal_of(error)
     headers = {"Retry-After": "5"} if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     return web.json_response(refusal.body, status=refusal.status, headers=headers)
 

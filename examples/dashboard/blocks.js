@@ -2,10 +2,11 @@
 // so that it can be undone, this device keeps the name.
 import { blockMechanic, unblockMechanic } from "./favorites_priority.js";
 import { confirm, fill, find, me, run, supabase } from "./page.js";
+import { device } from "./storage.js";
 
 const KEY = `blocked:${me.id}`;
-const readNames = () => JSON.parse(localStorage.getItem(KEY) ?? "{}");
-const keepNames = (names) => localStorage.setItem(KEY, JSON.stringify(names));
+const readNames = () => JSON.parse(device.getItem(KEY) ?? "{}");
+const keepNames = (names) => device.setItem(KEY, JSON.stringify(names));
 
 // None for whoever is not blocked here.
 export const blockedName = (mechanicId) => readNames()[mechanicId];

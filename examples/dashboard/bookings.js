@@ -1,11 +1,12 @@
 // What the customer's two pages share: attempts, Checkouts under way, and what becomes of the money.
 import { call } from "./favorites_priority.js";
 import { me, money, supabase } from "./page.js";
+import { device, tab } from "./storage.js";
 
 // --- Attempts, one for each plan, kept in this tab while the customer is away at Stripe ---
 
-const readAttempts = () => JSON.parse(sessionStorage.getItem("attempts") ?? "{}");
-const keepAttempts = (attempts) => sessionStorage.setItem("attempts", JSON.stringify(attempts));
+const readAttempts = () => JSON.parse(tab.getItem("attempts") ?? "{}");
+const keepAttempts = (attempts) => tab.setItem("attempts", JSON.stringify(attempts));
 
 // The same one until it is known what became of it: asked twice, it is booked once.
 export function attemptAt(planCode) {
@@ -21,16 +22,16 @@ export function forgetAttempt(planCode) {
 }
 
 // What was wished for, until its own page is there; another session's page leaves it alone.
-export const keepBooked = (requestId) => sessionStorage.setItem("booked", requestId);
-export const wasBooked = (requestId) => sessionStorage.getItem("booked") === requestId;
+export const keepBooked = (requestId) => tab.setItem("booked", requestId);
+export const wasBooked = (requestId) => tab.getItem("booked") === requestId;
 
 export function forgetBooking() {
-  ["attempts", "wish", "notes", "booked"].forEach((key) => sessionStorage.removeItem(key));
+  ["attempts", "wish", "notes", "booked"].forEach((key) => tab.removeItem(key));
 }
 
 // What somebody else wrote and wished for in this tab is not shown to whoever signs in after them.
-if (sessionStorage.getItem("booker") !== me.id) forgetBooking();
-sessionStorage.setItem("booker", me.id);
+if (tab.getItem("booker") !== me.id) forgetBooking();
+tab.setItem("booker", me.id);
 
 // --- Checkouts that this device opened, until their request is there ---
 
@@ -38,8 +39,8 @@ const DAY = 86_400_000;
 const PATIENCE = 30_000;
 const KEY = `checkouts:${me.id}`;
 
-export const listCheckouts = () => JSON.parse(localStorage.getItem(KEY) ?? "[]");
-const keepCheckouts = (checkouts) => localStorage.setItem(KEY, JSON.stringify(checkouts.slice(0, 5)));
+export const listCheckouts = () => JSON.parse(device.getItem(KEY) ?? "[]");
+const keepCheckouts = (checkouts) => device.setItem(KEY, JSON.stringify(checkouts.slice(0, 5)));
 
 // Newest first; what is known of it stays as it was first told.
 export function rememberCheckout(id, facts) {

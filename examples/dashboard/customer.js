@@ -14,6 +14,7 @@ import {
   showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { keepRinging } from "./phone.js";
+import { device, tab } from "./storage.js";
 
 const ABOUT = {
   diagnostic: "Describe the trouble and hear what it may be.",
@@ -279,13 +280,13 @@ function goToLauncher(planCode = "") {
 const NOBODY = { favourites: [], skipIfOffline: false };
 
 function chosen() {
-  const wish = JSON.parse(sessionStorage.getItem("wish"));
+  const wish = JSON.parse(tab.getItem("wish"));
   return wish?.favourites ? wish : NOBODY;
 }
 
 async function setChosen(wish) {
-  if (wish.favourites.length > 0) sessionStorage.setItem("wish", JSON.stringify(wish));
-  else sessionStorage.removeItem("wish");
+  if (wish.favourites.length > 0) tab.setItem("wish", JSON.stringify(wish));
+  else tab.removeItem("wish");
   await drawBanner();
 }
 
@@ -429,9 +430,9 @@ function drawOther(row, favourite) {
 // --- The launcher ---
 
 const notes = find("#notes");
-notes.value = sessionStorage.getItem("notes") ?? "";
+notes.value = tab.getItem("notes") ?? "";
 notes.oninput = () => {
-  sessionStorage.setItem("notes", notes.value);
+  tab.setItem("notes", notes.value);
   const left = notes.maxLength - notes.value.length;
   find("#notes-left").textContent = `${left} left`;
   find("#notes-left").hidden = left > 100;
@@ -665,7 +666,7 @@ if (new URLSearchParams(location.search).has("cancelled")) {
 keepRinging().catch(console.debug);
 
 await keepUp(
-  followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {
+  followAs(supabase, device, (userId) => [`customer:${userId}`], {
     handle: draw,
     onError: showReadError,
   }),

@@ -10,6 +10,7 @@ import {
 import { drawTitle, forget, ring } from "./ring.js";
 import { serverNow } from "./server_clock.js";
 import { sendOnLeaving } from "./session.js";
+import { device } from "./storage.js";
 
 const LEFT = {
   request_accepted: "Another mechanic has taken a request.",
@@ -231,7 +232,7 @@ async function giveBack(id, reason) {
 // Which customers this mechanic does not want to hear of, by the sessions that are still in the list:
 // the database tells nobody.
 const BLOCKED = `blocked-customers:${me.id}`;
-const readBlocked = () => JSON.parse(localStorage.getItem(BLOCKED) ?? "[]");
+const readBlocked = () => JSON.parse(device.getItem(BLOCKED) ?? "[]");
 
 function drawBlock(card, id, whom) {
   const isBlocked = readBlocked().includes(id);
@@ -247,7 +248,7 @@ function drawBlock(card, id, whom) {
     await run(button, "Noting…", async () => {
       await (isBlocked ? unblockCustomer : blockCustomer)(supabase, id);
       const others = readBlocked().filter((each) => each !== id).slice(-20);
-      localStorage.setItem(BLOCKED, JSON.stringify(isBlocked ? others : [...others, id]));
+      device.setItem(BLOCKED, JSON.stringify(isBlocked ? others : [...others, id]));
     });
     drawBlock(card, id, whom);
   };
@@ -322,7 +323,7 @@ async function draw(events) {
 }
 
 catchUp = await keepUp(
-  followAs(supabase, localStorage, mechanicTopics, {
+  followAs(supabase, device, mechanicTopics, {
     userId: me.id,
     handle: draw,
     onError: showReadError,

@@ -16,6 +16,7 @@ import {
 import { tellWorker } from "./phone.js";
 import { offerPhone } from "./phone_button.js";
 import { serverNow } from "./server_clock.js";
+import { device } from "./storage.js";
 
 const address = new URLSearchParams(location.search);
 // A link that was cut off leads to no session; the database would call it a syntax error.
@@ -473,7 +474,7 @@ offerPhone({
 }).catch(tellError);
 
 catchUp = await keepUp(
-  followAs(supabase, localStorage, (userId) => [`customer:${userId}`], {
+  followAs(supabase, device, (userId) => [`customer:${userId}`], {
     handle: draw,
     onError: showReadError,
   }),

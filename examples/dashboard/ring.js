@@ -2,6 +2,7 @@
 import { find, tell } from "./page.js";
 import { tellWorker } from "./phone.js";
 import { offerPhone } from "./phone_button.js";
+import { device } from "./storage.js";
 
 const isSupported = "Notification" in globalThis;
 
@@ -10,7 +11,7 @@ const isSupported = "Notification" in globalThis;
 const KEY = "sound";
 let speaker;
 
-const wantsSound = () => localStorage.getItem(KEY) !== "off";
+const wantsSound = () => device.getItem(KEY) !== "off";
 
 function wake() {
   if (!wantsSound()) return;
@@ -22,7 +23,7 @@ addEventListener("keydown", wake);
 
 find("#sound").checked = wantsSound();
 find("#sound").onchange = ({ target }) => {
-  localStorage.setItem(KEY, target.checked ? "on" : "off");
+  device.setItem(KEY, target.checked ? "on" : "off");
   wake();
   if (target.checked) chime();
 };

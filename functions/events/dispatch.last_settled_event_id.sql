@@ -16,6 +16,12 @@ begin
             message = 'the event log is read on the primary only',
             hint = 'A standby cannot tell which events are still to come.';
     end if;
+    -- Nor does the caller's next query see a newer state there, and would pass one over.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise feature_not_supported using
+            message = 'the event log is read in READ COMMITTED only',
+            hint = 'An older snapshot could skip an event; use the default isolation level.';
+    end if;
 
     -- A transaction that is not in pg_locks now has either committed, and is seen by the caller's
     -- next query, or will get ids above v_last; so will one whose floor is above v_last, which took

@@ -14,15 +14,8 @@ declare
     v_customer text := 'customer:' || v_user_id;
     v_topics text[] := array['session_requests_feed', 'mechanic:' || v_user_id, v_customer];
     v_blocked uuid[];
-    v_settled bigint;
+    v_settled constant bigint := dispatch.last_settled_event_id();
 begin
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise feature_not_supported using
-            message = 'the event log is read in READ COMMITTED only',
-            hint = 'An older snapshot could skip an event; use the default isolation level.';
-    end if;
-    v_settled := dispatch.last_settled_event_id();
-
     if dispatch.approved_mechanic_of(v_user_id) is not null then
         v_blocked := dispatch.blocked_users(v_user_id);
         return query

@@ -93,9 +93,9 @@ from (
         '{plan_cache_mode=force_custom_plan}'
     ),
     ('dispatch.is_spread', 'b7ae19113f5cf296397ca10ca24d4d4a', '{}'),
-    ('dispatch.last_settled_event_id', '2f1905e0aa44344da831c53ae1df7fc8', '{}'),
+    ('dispatch.last_settled_event_id', 'dbbf0b5371d4f456e922d117db3b8af5', '{}'),
     ('dispatch.list_missed_events', '374816cbfe98821585c31b36f0ec0dcb', '{}'),
-    ('dispatch.list_request_events', '96376ff30e8cc1106196b0e2a8ee75a9', '{}'),
+    ('dispatch.list_request_events', '051343f8c095f854a640eb044afe528b', '{}'),
     ('dispatch.may_hear_of', '67243b9ad0a881a8fb95b2211c339b31', '{}'),
     ('dispatch.may_use_topic', '8dc88036581acbf57a87d88681d9799b', '{}'),
     ('dispatch.next_event_id', 'f3eb14b312dfc9e25fa4e52ce67ceb86', '{}'),

@@ -1,5 +1,6 @@
--- An engine of an earlier version has these with fewer parameters. Two of one name would both be
--- meant by a call that leaves the new ones out.
+-- What an engine of an earlier version has under the same names: a call that leaves the new
+-- parameters out would mean both. In dispatch, where all is ours, it is what stands beside one that
+-- was made just now; in public, what calls dispatch.
 do $$
 declare
     v_found record;
@@ -7,27 +8,30 @@ begin
     for v_found in
         select p.oid::regprocedure as signature
         from pg_catalog.pg_proc as p
-        inner join (
+        left join (
             values
-            ('public', 'prepare_checkout', 7),
-            ('public', 'request_free_session', 6),
-            ('dispatch', 'make_checkout', 7),
-            ('dispatch', 'create_free_request', 6),
-            ('dispatch', 'priority_window', 2),
-            ('dispatch', 'push_is_over', 4)
-        ) as w (namespace, name, arguments)
+            ('prepare_checkout', 7),
+            ('request_free_session', 6)
+        ) as w (name, arguments)
             on
-                p.pronamespace = to_regnamespace(w.namespace)
+                p.pronamespace = to_regnamespace('public')
                 and p.proname = w.name and p.pronargs < w.arguments
-        where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
+        where
+            w.name is not null and p.prosrc ~ '\mdispatch\.'
+            or p.pronamespace = to_regnamespace('dispatch')
+            and p.xmin <> pg_current_xact_id()::xid
+            and exists (
+                select from pg_catalog.pg_proc as n
+                where
+                    n.pronamespace = p.pronamespace and n.proname = p.proname
+                    and n.xmin = pg_current_xact_id()::xid
+            )
     loop
         execute pg_catalog.format('drop function %s', v_found.signature);
     end loop;
 end;
 $$;
-drop function if exists dispatch.wants_priority(text, uuid);
-drop function if exists dispatch.hear_events(bigint, uuid[], integer);
-drop function if exists dispatch.log_broadcast(dispatch.requests, text, timestamptz);
-drop function if exists dispatch.claim_to_be(text, text);
-drop function if exists dispatch.as_request(public.session_requests);
-drop function if exists dispatch.shown_request(public.session_requests);
+drop function if exists dispatch.end_full_windows(uuid, uuid);
+drop function if exists dispatch.lock_steps(uuid);
+drop function if exists dispatch.note_turns_of(uuid, uuid);
+drop function if exists dispatch.skip_step(dispatch.requests, integer, uuid, text);

@@ -24,3 +24,16 @@ begin
     end loop;
 end;
 $$;
+-- Nor can a parameter get another name.
+do $$
+begin
+    if exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.pronamespace = to_regnamespace('dispatch') and p.proname = 'broadcast_refusal'
+            and 'p_has_declined' = any(p.proargnames)
+    ) then
+        drop function dispatch.broadcast_refusal(uuid, text, timestamptz, uuid, boolean, timestamptz);
+    end if;
+end;
+$$;

@@ -2322,6 +2322,19 @@ begin
     end loop;
 end;
 $$;
+-- Nor can a parameter get another name.
+do $$
+begin
+    if exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.pronamespace = to_regnamespace('dispatch') and p.proname = 'broadcast_refusal'
+            and 'p_has_declined' = any(p.proargnames)
+    ) then
+        drop function dispatch.broadcast_refusal(uuid, text, timestamptz, uuid, boolean, timestamptz);
+    end if;
+end;
+$$;
 
 -- Who is out of a request for good, by the event log: the last of the topics is theirs. A view and
 -- no function, so that whoever asks it pays for one look into an index.
@@ -2778,6 +2791,12 @@ begin
             message = 'the event log is read on the primary only',
             hint = 'A standby cannot tell which events are still to come.';
     end if;
+    -- Nor does the caller's next query see a newer state there, and would pass one over.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise feature_not_supported using
+            message = 'the event log is read in READ COMMITTED only',
+            hint = 'An older snapshot could skip an event; use the default isolation level.';
+    end if;
 
     -- A transaction that is not in pg_locks now has either committed, and is seen by the caller's
     -- next query, or will get ids above v_last; so will one whose floor is above v_last, which took
@@ -2842,15 +2861,8 @@ declare
     v_customer text := 'customer:' || v_user_id;
     v_topics text[] := array['session_requests_feed', 'mechanic:' || v_user_id, v_customer];
     v_blocked uuid[];
-    v_settled bigint;
+    v_settled constant bigint := dispatch.last_settled_event_id();
 begin
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise feature_not_supported using
-            message = 'the event log is read in READ COMMITTED only',
-            hint = 'An older snapshot could skip an event; use the default isolation level.';
-    end if;
-    v_settled := dispatch.last_settled_event_id();
-
     if dispatch.approved_mechanic_of(v_user_id) is not null then
         v_blocked := dispatch.blocked_users(v_user_id);
         return query
@@ -12089,8 +12101,9 @@ comment on function dispatch.unsettled_requests(timestamptz, integer) is
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
--- An engine of an earlier version has these with fewer parameters. Two of one name would both be
--- meant by a call that leaves the new ones out.
+-- What an engine of an earlier version has under the same names: a call that leaves the new
+-- parameters out would mean both. In dispatch, where all is ours, it is what stands beside one that
+-- was made just now; in public, what calls dispatch.
 do $$
 declare
     v_found record;
@@ -12098,30 +12111,33 @@ begin
     for v_found in
         select p.oid::regprocedure as signature
         from pg_catalog.pg_proc as p
-        inner join (
+        left join (
             values
-            ('public', 'prepare_checkout', 7),
-            ('public', 'request_free_session', 6),
-            ('dispatch', 'make_checkout', 7),
-            ('dispatch', 'create_free_request', 6),
-            ('dispatch', 'priority_window', 2),
-            ('dispatch', 'push_is_over', 4)
-        ) as w (namespace, name, arguments)
+            ('prepare_checkout', 7),
+            ('request_free_session', 6)
+        ) as w (name, arguments)
             on
-                p.pronamespace = to_regnamespace(w.namespace)
+                p.pronamespace = to_regnamespace('public')
                 and p.proname = w.name and p.pronargs < w.arguments
-        where w.namespace = 'dispatch' or p.prosrc ~ '\mdispatch\.'
+        where
+            w.name is not null and p.prosrc ~ '\mdispatch\.'
+            or p.pronamespace = to_regnamespace('dispatch')
+            and p.xmin <> pg_current_xact_id()::xid
+            and exists (
+                select from pg_catalog.pg_proc as n
+                where
+                    n.pronamespace = p.pronamespace and n.proname = p.proname
+                    and n.xmin = pg_current_xact_id()::xid
+            )
     loop
         execute pg_catalog.format('drop function %s', v_found.signature);
     end loop;
 end;
 $$;
-drop function if exists dispatch.wants_priority(text, uuid);
-drop function if exists dispatch.hear_events(bigint, uuid[], integer);
-drop function if exists dispatch.log_broadcast(dispatch.requests, text, timestamptz);
-drop function if exists dispatch.claim_to_be(text, text);
-drop function if exists dispatch.as_request(public.session_requests);
-drop function if exists dispatch.shown_request(public.session_requests);
+drop function if exists dispatch.end_full_windows(uuid, uuid);
+drop function if exists dispatch.lock_steps(uuid);
+drop function if exists dispatch.note_turns_of(uuid, uuid);
+drop function if exists dispatch.skip_step(dispatch.requests, integer, uuid, text);
 
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)

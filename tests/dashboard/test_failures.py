@@ -116,6 +116,41 @@ def test_a_mistake_of_the_page_s_own_is_said(stage: Stage) -> None:
     expect(late(page)).to_be_hidden()
 
 
+# Everyone's but the sign-in's, which was there first.
+FULL = """{
+    const keep = Storage.prototype.setItem;
+    Storage.prototype.setItem = function (key, value) {
+        if (!key.startsWith("sb-")) throw new DOMException("full", "QuotaExceededError");
+        keep.call(this, key, value);
+    };
+}"""
+
+
+def test_a_device_without_room_forgets_and_does_all_else(stage: Stage) -> None:
+    def open_full(person: Person, path: str) -> Page:
+        page = stage.open(person, "icon.svg")
+        page.add_init_script(FULL)
+        page.goto(f"/{path}")
+        return page
+
+    booked = stage.world.book(stage.carla, stage.frank)
+    customer = open_full(stage.carla, "")
+    customer.get_by_label("What is the trouble?").fill("It rattles.")
+    expect(customer.get_by_text("Waiting")).to_be_visible()
+    customer.goto(f"/request.html?id={booked}")
+    expect(customer.get_by_text("Waiting for Frank Öberg")).to_be_visible()
+    mechanic = open_full(stage.frank, "mechanic.html")
+    offer(mechanic).get_by_role("button", name="Accept").click()
+    expect(mechanic.get_by_text("It is yours.")).to_be_visible()
+    read_now(customer)
+    expect(customer.get_by_role("heading", name="Frank Öberg accepted")).to_be_visible()
+    customer.goto("/request.html?checkout=cs_test_of_nobody")
+    expect(customer.get_by_text("Confirming your payment…")).to_be_visible()
+    for page in (mechanic, customer):
+        expect(banner(page)).to_be_hidden()
+        expect(late(page)).to_be_hidden()
+
+
 @pytest.mark.further
 def test_no_countdown_runs_on_what_may_be_old(stage: Stage) -> None:
     booked = stage.world.book(stage.carla, stage.frank)

@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from psycopg.errors import InsufficientPrivilege
+from psycopg import IsolationLevel
+from psycopg.errors import FeatureNotSupported, InsufficientPrivilege
 
 from tests.database import Database, rpc
 
@@ -72,6 +73,14 @@ def test_it_stops_where_lower_events_may_still_come(shared: Database) -> None:
     assert len(found) == 2
     assert db.sql(HEAR, None, 10) == found[1:]
     assert db.sql(HEAR, found[0]["event_id"], 10) == found[1:]
+
+
+def test_it_hears_in_read_committed_only(shared: Database) -> None:
+    """An older snapshot could skip an event, and the hub's cursor would be past it."""
+    hub = shared.open()
+    hub.isolation_level = IsolationLevel.REPEATABLE_READ
+    with hub.transaction(), pytest.raises(FeatureNotSupported):
+        hub.execute(HEAR.encode(), (0, 10))
 
 
 def test_each_commit_that_tells_anybody_wakes_the_hub_once(shared: Database) -> None:

@@ -2,22 +2,37 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
+from hub_app import server
+from hub_app.config import Config
 from hub_app.database import Database as HubDatabase
+from hub_app.database import Event
 from stack.proxy import Proxy
-from tests.database import Database, eventually, rpc
-from tests.hub.listening import Client, Hub, Told, deaf_socket, expiring_token, running, token
+from tests.database import Database, eventually, rpc, value
+from tests.hub.listening import (
+    SECRET,
+    Client,
+    Hub,
+    Told,
+    deaf_socket,
+    expiring_token,
+    running,
+    token,
+)
 
 
 def caught_up(db: Database, user_id: str, after: int | None = 0) -> list[Told]:
@@ -147,6 +162,67 @@ def test_a_cursor_above_the_log_begins_at_its_end(db: Database, hub: Hub) -> Non
         assert client.began == caught_up(db, customer)[-1].id
         record(db, customer, 1, "")
         assert client.next() == caught_up(db, customer)[-1]
+
+
+def test_many_who_come_while_the_database_is_away_are_told_soon(
+    db: Database, tmp_path: Path
+) -> None:
+    """And let in as soon as it is back; the log has a line for each try, not for each of them."""
+    customers = [db.make_customer() for _ in range(30)]
+    with behind_a_proxy(db, tmp_path) as (hub, proxy), ThreadPoolExecutor(30) as threads:
+
+        def come(customer: str) -> int:
+            with Client(hub.port, token(customer)) as client:
+                return client.status
+
+        lose_the_database(hub, proxy)
+        began = time.monotonic()
+        assert set(threads.map(come, customers)) == {503}
+        assert time.monotonic() - began < 15
+        waiting = [threads.submit(come, customer) for customer in customers]
+        time.sleep(1)
+        proxy.open()
+        assert {each.result() for each in waiting} == {200}
+        lines = hub.output.read_text().splitlines()
+        assert len([line for line in lines if "database_away" in line]) < 20
+
+
+class Late(HubDatabase):
+    """Something happens whenever the end of the log is asked for."""
+
+    def __init__(self, url: str, happens: Callable[[], object]) -> None:
+        super().__init__(url)
+        self._happens = happens
+
+    async def missed(
+        self, claims: str, role: str | None, after: int | None, most: int
+    ) -> list[Event]:
+        if after is None:
+            self._happens()
+        return await super().missed(claims, role, after, most)
+
+
+def test_a_cursor_above_the_hub_s_own_misses_nothing(db: Database) -> None:
+    """As when the hub has just begun, or another hub was quicker: that is no backup put back."""
+    customer = db.make_customer()
+    record(db, customer, 1, "")
+    (last,) = caught_up(db, customer)
+    config = Config.from_environ({"DATABASE_URL": db.dsn(), "PGRST_JWT_SECRET": SECRET})
+
+    async def ask() -> bytes:
+        async with Late(db.dsn("hub_app"), lambda: record(db, customer, 1, "")) as database:
+            hub = server.Hub(config, database)
+            hub._listening.set()
+            headers = {"Authorization": f"Bearer {token(customer)}", "Last-Event-ID": str(last.id)}
+            async with TestClient(TestServer(hub.app())) as client:
+                stream = await client.get("/events", headers=headers)
+                asyncio.get_running_loop().call_later(1, hub.end)
+                return await stream.content.read()
+
+    with ThreadPoolExecutor(1) as thread:
+        began = thread.submit(asyncio.run, ask()).result()
+    (_, late) = caught_up(db, customer)
+    assert re.findall(rb"id: ([0-9]+)\n", began) == [b"%d" % last.id, b"%d" % late.id]
 
 
 def test_an_open_transaction_holds_back_what_comes_after_it(db: Database, hub: Hub) -> None:
@@ -294,6 +370,18 @@ def test_nothing_is_missed_while_the_database_is_away(db: Database, tmp_path: Pa
         assert [other.next().data["request_id"] for _ in requests] == requests
 
 
+def test_what_the_server_has_ended_is_not_asked(db: Database, tmp_path: Path) -> None:
+    """As by idle_session_timeout, or when it was restarted: it is there all the same."""
+    superuser, customer = db.superuser(), db.make_customer()
+    theirs = "from pg_stat_activity where usename = 'hub_app' and query !~ 'hear_events'"
+    with running(db, tmp_path) as hub:
+        for _ in range(2):
+            hub.listen(customer).close()
+            superuser.execute(f"select pg_terminate_backend(pid) {theirs}")
+            eventually(lambda: value(superuser, f"select count(*) = 0 {theirs}"))
+        hub.listen(customer).close()
+
+
 def test_whoever_says_nothing_is_not_waited_for(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,6 +460,25 @@ def test_when_a_backup_was_put_back_all_come_again(db: Database, tmp_path: Path)
         assert client.rest() == []
         with hub.listen(customer, after=client.began) as again:
             assert again.began == caught_up(db, customer)[-1].id
+
+
+def test_a_plan_has_any_name_whatever_the_role_s_encoding(db: Database) -> None:
+    setting = f"alter role hub_app in database {db.name}"
+    db.sql("insert into service_plans values ('план', 'План', 'chat', 999)")
+    db.make_request(plan_code="план")
+
+    async def ask() -> str:
+        async with HubDatabase(db.dsn("hub_app")) as hub, hub.listening() as log:
+            (last,) = await log.read(None)
+            return last.payload
+
+    db.sql(f"{setting} set client_encoding = latin1")
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            assert json.loads(thread.submit(asyncio.run, ask()).result())["plan_code"] == "план"
+    finally:
+        db.sql(f"{setting} reset client_encoding")
+        db.sql("delete from session_requests; delete from service_plans where code = 'план'")
 
 
 def test_sigterm_ends_streams_in_order(db: Database, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from stack.install import (
 )
 from stack.postgres import SUPERUSER, Cluster, binary, output_plugins, run_psql
 from tests.database import (
+    TEMPLATE,
     Database,
     checkout,
     dump,
@@ -295,6 +296,18 @@ def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database)
     assert rpc(mechanic, "list_favorite_mechanics") == []
 
 
+def test_an_engine_whose_parameter_has_another_name_is_replaced(engine_db: Database) -> None:
+    name = "dispatch.broadcast_refusal"
+    types = "uuid, text, timestamptz, uuid, boolean, timestamptz"
+    engine_db.sql(
+        f"drop function {name}({types}); create function {name}("
+        "a uuid, b text, c timestamptz, d uuid, p_has_declined boolean, f timestamptz"
+        ") returns text language sql as 'select null::text'"
+    )
+    install(engine_db.dsn(), ENGINE)
+    assert verify(engine_db.dsn(), layer="engine").returncode == 0
+
+
 def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
     """Else two of one name are there, and a call that leaves the new ones out means both."""
     db = engine_db
@@ -303,6 +316,8 @@ def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
         ("public.request_free_session", "a text, b uuid, c text"),
         ("dispatch.make_checkout", "a text, b uuid, c text, d integer, e boolean"),
         ("dispatch.create_free_request", "a text, b uuid, c text"),
+        ("dispatch.due_steps", "a dispatch.requests, b timestamptz, c timestamptz"),
+        ("dispatch.why_not_asked", "a uuid, b boolean, c uuid"),
     ):
         db.sql(
             f"create function {name}({parameters}) returns text language sql"
@@ -1972,6 +1987,28 @@ def test_verify_passes_on_a_restored_marketplace_that_was_there_first(cluster: C
         install_on_theirs(db.dsn(), binding)
         restore(db, copy)
         passed(verify(copy.dsn(), "set local datestyle = 'german'"))
+
+
+def test_the_data_alone_go_into_a_new_install(cluster: Cluster, db: Database) -> None:
+    """As docs/installing.md says."""
+    mechanic, other = db.make_mechanic(), db.make_mechanic()
+    request = db.make_request(preferred=mechanic)
+    with fresh_database(cluster, TEMPLATE) as copy:
+        command = [binary("pg_dump"), "-d", db.dsn(SUPERUSER), "--data-only", "--disable-triggers"]
+        command += ["-n", "public", "-n", "dispatch"]
+        command += ["--exclude-table-data=dispatch.found_before"]
+        data = subprocess.run(command, capture_output=True, check=True)
+        copy.sql("delete from service_plans")
+        for user in db.sql("select id, email from auth.users"):
+            copy.sql("insert into auth.users (id, email) values (%s, %s)", *user.values())
+        psql = ["psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", copy.dsn(SUPERUSER)]
+        subprocess.run(psql, input=data.stdout, capture_output=True, check=True)
+        passed(verify(copy.dsn()))
+        assert copy.events() == db.events()
+        with refused("PT404", "request_not_found"):
+            rpc(copy.connect(other), "accept_session_request", request_id=request)
+        answer = rpc(copy.connect(mechanic), "accept_session_request", request_id=request)
+        assert answer["status"] == "accepted"
 
 
 def test_verify_passes_whatever_other_ids_their_mechanics_have(theirs: str) -> None:
