@@ -246,13 +246,8 @@ def hub(directory: Path, db: Database) -> Iterator[Service]:
     }
     argv = [*PROCESSOR, sys.executable, "-m", "hub_app"]
     health = f"http://127.0.0.1:{number}/healthz"
-    service = Service("hub", directory, argv, lambda: answers(health), settings)
-    service.start()
-    try:
-        service.wait_ready()
+    with Service("hub", directory, argv, lambda: answers(health), settings).running() as service:
         yield service
-    finally:
-        service.stop()
 
 
 @contextmanager

@@ -6,8 +6,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +41,8 @@ def measure(db: Database) -> Subject:
         count = db.size.of(BOOKINGS)
         for number in range(1, count + 1):
             add_device(db, door.origin, number)
-        with running(door.service(AT_ONCE)):
-            with running(sender(directory, db)):
+        with door.service(AT_ONCE).running():
+            with sender(directory, db).running():
                 say(f"{count} bookings, one each {EVERY * 1000:.0f} ms")
                 late = idle(db, door, count)
             groups = [late[start :: db.size.rounds] for start in range(db.size.rounds)]
@@ -52,7 +50,7 @@ def measure(db: Database) -> Subject:
             yield percentile(f"{what}, p50", "-", 50, groups, "ms")
             yield percentile(f"{what}, p99", "<= 150", 99, groups, "ms")
             near = [burst(db, directory, door, count) for _ in range(db.size.rounds)]
-        with running(door.service(AFAR)):
+        with door.service(AFAR).running():
             far = [burst(db, directory, door, count) for _ in range(db.size.rounds)]
     what = "pushes of one sender, encrypted, signed, by TLS"
     rates = [each.rate for each in near]
@@ -159,7 +157,7 @@ def burst(db: Database, directory: Path, door: Door, devices: int) -> Burst:
     count = int(db.value("select count(*) from dispatch.pushes"))
     say(f"{count} pushes are due")
     process = sender(directory, db)
-    with running(process):
+    with process.running():
         assert process.process
         began = processor_seconds(process.process.pid)
         times = [at for _, at in until(door, count)]
@@ -183,16 +181,6 @@ def until(door: Door, count: int) -> list[tuple[str, float]]:
         time.sleep(0.1)
         arrived += door.told()
     return arrived
-
-
-@contextmanager
-def running(service: Service) -> Iterator[None]:
-    service.start()
-    try:
-        service.wait_ready()
-        yield
-    finally:
-        service.stop()
 
 
 def sender(directory: Path, db: Database) -> Service:

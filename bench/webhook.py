@@ -8,8 +8,7 @@ import os
 import random
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,15 +59,8 @@ def measure(db: Database) -> Subject:
     yield Result("memory of a worker of the webhook app, after the load", after, "MB")
 
 
-@contextmanager
-def pinned(service: Service) -> Iterator[Service]:
-    service = replace(service, argv=[*PROCESSOR, *service.argv])
-    service.start()
-    try:
-        service.wait_ready()
-        yield service
-    finally:
-        service.stop()
+def pinned(service: Service) -> AbstractContextManager[Service]:
+    return replace(service, argv=[*PROCESSOR, *service.argv]).running()
 
 
 def post(db: Database, directory: Path, port: int) -> float:

@@ -246,16 +246,18 @@ class Hub:
         """What was missed, then what has come since the stream was registered."""
         events = await self._database.missed(token.claims, token.role, after, CATCH_UP_PAGE)
         cursor = after or 0
-        if after is None or (not events and cursor > (self._cursor or 0)):
-            # From the end; also if a backup was put back, and the cursor lies above the log.
+        if after is None:
+            # From the end: the answer is the last one alone.
+            cursor, events = (events[0].event_id if events else 0), []
+        elif not events and cursor > (self._cursor or 0):
+            # Above what the hub has heard so far; and above the log, if a backup was put back.
             found = await self._database.missed(token.claims, token.role, None, 1)
             last = found[0].event_id if found else 0
-            if after is None or last < cursor:
-                events, cursor = [], last
-            elif last > cursor:  # it lies above what the hub has heard so far, and more has come
+            if last > cursor:  # more has come meanwhile
                 events = await self._database.missed(
                     token.claims, token.role, cursor, CATCH_UP_PAGE
                 )
+            cursor = min(cursor, last)
         await stream.response.prepare(request)
         await stream.write(b"retry: %d\nid: %d\n\n" % (random.randint(*RETRY), cursor))  # noqa: S311
         while events and not stream.ended.is_set():

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +72,16 @@ class Service:
                 self.stop()
                 raise StackError(f"{self.name} did not start. {self.log}:\n{tail(self.log)}")
             time.sleep(0.05)
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Started, and ready; stopped at the end."""
+        self.start()
+        try:
+            self.wait_ready()
+            yield self
+        finally:
+            self.stop()
 
     @property
     def alive(self) -> bool:

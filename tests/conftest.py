@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # The processes of `make test` inherit it, and what they start.
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None  # look again
-    # Debian's psql is a Perl script that looks for this one: a tenth of a second for each four.
+    # Debian's psql is a Perl script that looks for this one, which takes five times as long.
     programs = str(Path(binary("psql")).parent)
     if programs not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([programs, os.environ["PATH"]])

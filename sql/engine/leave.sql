@@ -62,7 +62,8 @@ begin
 
     if
         exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
-        and pg_catalog.obj_description('dispatch.last_delivery'::regclass) like '%up.sql made the extension%'
+        and pg_catalog.obj_description('dispatch.last_delivery'::regclass)
+        like '%up.sql made the extension%'
     then
         execute 'select count(*) from cron.job' into v_found;
         if v_found.count = 0 then

@@ -16,7 +16,9 @@ begin
         array['preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at']
     loop
         if v_name not in (select b.what from dispatch.found_before as b) then
-            execute pg_catalog.format('alter table public.session_requests drop column if exists %I', v_name);
+            execute pg_catalog.format(
+                'alter table public.session_requests drop column if exists %I', v_name
+            );
         end if;
     end loop;
     delete from dispatch.found_before;

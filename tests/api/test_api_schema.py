@@ -30,10 +30,8 @@ def url(db: Database, tmp_path: Path) -> Iterator[str]:
     (port,) = free_ports(0)
     service = postgrest(tmp_path, db.dsn("authenticator"), port, SECRET)
     service.env = {"PGRST_DB_SCHEMAS": "api"}
-    service.start()
-    service.wait_ready()
-    yield f"http://127.0.0.1:{port}/rpc"
-    service.stop()
+    with service.running():
+        yield f"http://127.0.0.1:{port}/rpc"
 
 
 def test_the_rpcs_answer_there_as_in_public(db: Database, url: str) -> None:

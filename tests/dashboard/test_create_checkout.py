@@ -142,14 +142,10 @@ def test_a_slash_at_the_site_s_end_is_no_part_of_its_pages(carla: Person, tmp_pa
         site_url="https://app.example/book/",
         stripe_url="http://" + urlsplit(ask(carla).json()["url"]).netloc,
     )
-    function.start()
-    try:
-        function.wait_ready()
+    with function.running():
         wish = {"plan_code": "quick-chat", "attempt": str(uuid.uuid4())}
         headers = {"Authorization": f"Bearer {carla.token}"}
         answer = httpx.post(f"http://127.0.0.1:{port}/", json=wish, headers=headers, timeout=60)
-    finally:
-        function.stop()
     session = session_of(answer)
     home = "https://app.example/book"
     assert session["success_url"] == f"{home}/request.html?checkout={{CHECKOUT_SESSION_ID}}"
@@ -174,15 +170,11 @@ def test_it_takes_the_key_there_is(world: World, tmp_path: Path, keys: dict[str,
     )
     given = {name: text.replace("KEY", key) for name, text in keys.items()}
     function.env = {**function.env, **given}
-    function.start()
-    try:
-        function.wait_ready()
+    with function.running():
         # Signed in by nobody, it asks with that key alone.
         wish = {"plan_code": "quick-chat", "attempt": str(uuid.uuid4())}
         answer = httpx.post(f"http://127.0.0.1:{port}/", json=wish, timeout=60)
         assert (answer.status_code, answer.json()["code"]) == (401, "42501"), answer.text
-    finally:
-        function.stop()
 
 
 def test_only_the_site_may_call_it_from_a_browser(world: World) -> None:

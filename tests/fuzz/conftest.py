@@ -73,10 +73,8 @@ def api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         service = postgrest(
             tmp_path_factory.mktemp("postgrest"), database.dsn("authenticator"), port, SECRET
         )
-        service.start()
-        service.wait_ready()
-        yield Api(f"http://127.0.0.1:{port}", database)
-        service.stop()
+        with service.running():
+            yield Api(f"http://127.0.0.1:{port}", database)
 
 
 @pytest.fixture(params=ROLES)

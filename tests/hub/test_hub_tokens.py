@@ -126,12 +126,8 @@ def api(_heard: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     directory = tmp_path_factory.mktemp("postgrest")
     service = postgrest(directory, _heard.dsn("authenticator"), port, "replaced by its variable")
     service.env = SETTINGS
-    service.start()
-    try:
-        service.wait_ready()
+    with service.running():
         yield f"http://127.0.0.1:{port}/rpc/list_session_request_events"
-    finally:
-        service.stop()
 
 
 def status(api: str, token: str | None) -> int:

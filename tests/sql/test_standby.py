@@ -132,9 +132,7 @@ def test_postgrest_in_front_of_it(shared: Database, replica: Database, tmp_path:
     (port,) = free_ports(0)
     service = postgrest(tmp_path, replica.dsn("authenticator"), port, secret)
     service.env = {"PGRST_DB_CHANNEL_ENABLED": "false"}  # it could not listen
-    service.start()
-    try:
-        service.wait_ready()
+    with service.running():
         token = sign("authenticated", mechanic, secret=secret)
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/rpc", headers=headers) as api:
@@ -145,8 +143,6 @@ def test_postgrest_in_front_of_it(shared: Database, replica: Database, tmp_path:
             }.items():
                 answer = api.post(f"/{function}", json=arguments)
                 assert (answer.status_code, answer.json()["code"]) == (400, "0A000"), answer.text
-    finally:
-        service.stop()
 
 
 def test_the_event_log_is_not_read_there(shared: Database, replica: Database) -> None:
