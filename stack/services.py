@@ -389,8 +389,9 @@ def hub(directory: Path, db_uri: str, port: int, jwt_secret: str) -> Service:
 class Stack:
     """All of it in one directory, on free ports; `env` says where, once it is started.
 
-    The data and the secrets stay in the directory. With `fixed_ports` the well-known ones are
-    taken when they are free. With `proxied` the services and `env` find the database through
+    The data and the secrets stay in the directory. With `fixed_ports` they are the same each time
+    if they are free: none that the system gives to outgoing connections, none of Supabase's own
+    command's. With `proxied` the services and `env` find the database through
     `network`, which may fail. `settings` are PostgreSQL's. With `complete` the push app
     and the hub run too.
     """
@@ -417,7 +418,7 @@ class Stack:
         self.network: Proxy | None = None
         self.services: list[Service] = []
         self.first_sweep: subprocess.Popen[bytes] | None = None
-        wanted = (54322, 54321, 54324, 54325) if fixed_ports else (0, 0, 0, 0)
+        wanted = (9322, 9321, 9324, 9325) if fixed_ports else (0, 0, 0, 0)
         self.ports = free_ports(*wanted, 0, 0, 0, 0, 0)
 
     def start(self) -> None:
