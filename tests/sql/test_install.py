@@ -151,6 +151,15 @@ STANDS_ON_THE_ENGINE = {
     " as 'select r.id'": "function public.report",
     "create cast (dispatch.requests as jsonb) with inout": "cast from dispatch.requests",
     "create publication report for table dispatch.request_events": "publication report",
+    # What names it in a text.
+    "create function queue() returns bigint language plpgsql as $$ begin return (select count(*)"
+    " from session_requests as r where not dispatch.is_reserved_for_another(r.id)); end $$": (
+        "function public.queue()"
+    ),
+    "create schema api; create function api.log() returns setof bigint language sql"
+    ' as $$ select id from "dispatch"."request_events" $$': "function api.log()",
+    # In the schema itself.
+    "create table dispatch.old_events (like dispatch.request_events)": "table dispatch.old_events",
 }
 
 
@@ -170,6 +179,9 @@ STANDS_ON_THE_ENGINE = {
         "argument",
         "cast",
         "publication",
+        "text",
+        "quoted",
+        "table",
     ],
 )
 def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str) -> None:
@@ -180,6 +192,28 @@ def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str
         install(db.dsn(), ENGINE_DOWN)
     assert STANDS_ON_THE_ENGINE[theirs] in str(raised.value)
     assert dump(db) == before
+
+
+def test_what_else_runs_on_the_engine_is_told_before_it_goes() -> None:
+    """A job of theirs, and a publication of the whole schema. (Nothing is said of a word.)"""
+    with Cluster() as cluster, Database(cluster, "postgres") as db:
+        install(db.dsn(), MARKETPLACE, ENGINE)
+        db.sql("select cron.schedule('alarm', '* * * * *', 'select * from dispatch.health()')")
+        db.sql("create function vans() returns integer language sql as 'select 1 -- our dispatch.'")
+        db.superuser().execute("create publication report for tables in schema dispatch")
+        before = dump(db)
+        with pytest.raises(RuntimeError, match="the engine is still used") as raised:
+            install(db.dsn(), ENGINE_DOWN)
+        for told in (
+            "job alarm of pg_cron",
+            "publication of schema dispatch in publication report",
+        ):
+            assert told in str(raised.value)
+        assert "vans" not in str(raised.value)
+        assert dump(db) == before
+        db.sql("select cron.unschedule('alarm')")
+        db.superuser().execute("drop publication report")
+        install(db.dsn(), ENGINE_DOWN)
 
 
 STANDS_ON_THE_COLUMNS = {
@@ -196,6 +230,18 @@ STANDS_ON_THE_COLUMNS = {
     " for each row execute function report()",
     "publication": "create publication report"
     " for table session_requests (id, priority_notified_at)",
+    # What PostgreSQL would take along without a word.
+    "index": "create index report on session_requests (customer_id, priority_notified_at)",
+    "predicate": "create index report on session_requests (customer_id)"
+    " where preferred_mechanic_id is null",
+    "key": "alter table session_requests add constraint report"
+    " unique (customer_id, preferred_mechanic_id, created_at)",
+    "check": "alter table session_requests add constraint report"
+    " check (plan_code is not null or priority_window_minutes < 30)",
+    "statistics": "create statistics report on plan_code, preferred_mechanic_id"
+    " from session_requests",
+    "child": "create table old () inherits (session_requests);"
+    " create view report as select priority_notified_at from old",
 }
 
 
