@@ -913,8 +913,9 @@ select
 from (
     select
         'columns that a booking fills' as check_name,
-        e.names is null or t.fill or e.is_elsewhere as ok,
+        (e.names is null or t.fill or e.is_elsewhere) and e.nulls is null as ok,
         coalesce(
+            'null is written in ' || e.nulls || ', which has no null now: run sql/engine/up.sql',
             case when t.fill or e.is_elsewhere then 'NOTE: ' else '' end
             || 'not null, without a default: ' || e.names
             || case
@@ -927,15 +928,37 @@ from (
         ) as detail
     from (
         select
-            string_agg(a.attname, ', ' order by a.attnum) as names,
+            string_agg(a.attname, ', ' order by a.attnum) filter (where w.is_needed) as names,
+            -- A default is written by whoever leaves the column out; dispatch.insert_request has it
+            -- from when it was made.
+            string_agg(a.attname, ', ' order by a.attnum) filter (where w.is_null) as nulls,
             not current_setting('favorites_priority.governs_all')::boolean as is_elsewhere
         from pg_catalog.pg_attribute as a
         inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+        left join pg_catalog.pg_proc as p
+            on p.pronamespace = to_regnamespace('dispatch') and p.proname = 'insert_request'
+        cross join
+            lateral (
+                select
+                    not f.has_default
+                    and a.attname not in (
+                        'id', 'customer_id', 'session_type', 'plan_code', 'status'
+                    )
+                        as is_needed,
+                    f.has_default
+                    and a.attname in (
+                        'customer_name', 'customer_email', 'notes', 'requested_brand',
+                        'customer_country', 'customer_city', 'preferred_mechanic_id',
+                        'priority_window_minutes'
+                    )
+                    and p.prosrc ~ ('[ (]p_' || a.attname || '[,:)]')
+                    and p.prosrc !~ ('coalesce\(p_' || a.attname || '[,:]') as is_null
+                from (select a.atthasdef or y.typdefault is not null as has_default) as f
+            ) as w
         where
             a.attrelid = to_regclass('public.session_requests') and a.attnum > 0
             and not a.attisdropped and (a.attnotnull or y.typnotnull)
-            and not a.atthasdef and y.typdefault is null and a.attidentity = ''
-            and a.attname not in ('id', 'customer_id', 'session_type', 'plan_code', 'status')
+            and a.attidentity = '' and a.attgenerated = ''
     ) as e
     cross join (
         select count(*) > 0 as fill

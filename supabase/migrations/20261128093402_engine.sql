@@ -163,6 +163,16 @@ where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
+    format('column session_requests.%s is computed, and no accept could be written', a.attname),
+    'make it a column that is written'
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_attribute as a on a.attrelid = m.oid and not a.attisdropped
+where
+    m.relname = 'session_requests' and a.attname in ('mechanic_id', 'status')
+    and a.attgenerated <> '';
+
+insert into pg_temp.missing (what, remedy)
+select
     format('table %s has no unique key (id)', m.relname),
     format(
         'alter table public.%s add unique (id)%s',
@@ -1249,11 +1259,19 @@ begin
     select
         string_agg(c.name, ', ' order by c.number),
         string_agg(
-            'p_' || c.name
-            || case
-                -- An explicit cast to varchar(n) would cut off without a word.
-                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
-                else '::' || format_type(a.atttypid, a.atttypmod)
+            -- What is not known of a booking may have to be what it is where nobody says it.
+            case
+                when
+                    c.number > 5 and (a.attnotnull or y.typnotnull)
+                    and coalesce(d.adbin, y.typdefaultbin) is not null
+                    then format(
+                        'coalesce(%s, %s)',
+                        v.given,
+                        coalesce(
+                            pg_get_expr(d.adbin, d.adrelid), pg_get_expr(y.typdefaultbin, 0)
+                        )
+                    )
+                else v.given
             end,
             ', ' order by c.number
         )
@@ -1283,6 +1301,16 @@ begin
             -- What they compute is theirs to compute.
             and a.attgenerated = ''
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+    left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    cross join lateral (
+        select
+            'p_' || c.name
+            || case
+                -- An explicit cast to varchar(n) would cut off without a word.
+                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
+                else '::' || format_type(a.atttypid, a.atttypmod)
+            end as given
+    ) as v
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
     -- Locked for update, the request comes first, as by a writer, whose trigger then comes to its
@@ -2211,24 +2239,43 @@ begin
                 on
                     d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
                     and d.refclassid = 'pg_catalog.pg_class'::regclass
+        ),
+
+        watched as (
+            select unnest(dispatch.approval_columns())::name as name
+            union
+            select a.attname
+            from views as v
+            inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
+            inner join pg_catalog.pg_depend as d
+                on
+                    d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid = to_regclass('public.mechanics')
+            inner join pg_catalog.pg_attribute as a
+                on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+            inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+            where
+                not dispatch.governs_all()
+                and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
         )
 
-        select unnest(dispatch.approval_columns())::name as name
-        union
-        select a.attname
-        from views as v
-        inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
-        inner join pg_catalog.pg_depend as d
+        -- A trigger before the update cannot name what is computed, but what it is computed of.
+        select distinct coalesce(b.attname, w.name) as name
+        from watched as w
+        left join pg_catalog.pg_attribute as a
             on
-                d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
-                and d.refclassid = 'pg_catalog.pg_class'::regclass
-                and d.refobjid = to_regclass('public.mechanics')
-        inner join pg_catalog.pg_attribute as a
-            on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-        inner join pg_catalog.pg_type as y on y.oid = a.atttypid
-        where
-            not dispatch.governs_all()
-            and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
+                a.attrelid = to_regclass('public.mechanics') and a.attname = w.name
+                and a.attgenerated <> ''
+        left join pg_catalog.pg_attrdef as f on f.adrelid = a.attrelid and f.adnum = a.attnum
+        left join pg_catalog.pg_depend as d
+            on
+                d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid
+                and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = a.attrelid
+                and d.refobjsubid <> a.attnum
+        left join pg_catalog.pg_attribute as b
+            on b.attrelid = d.refobjid and b.attnum = d.refobjsubid
+        where a.attnum is null or b.attnum is not null
         order by 1
     );
 end;
@@ -7027,7 +7074,16 @@ begin
             )
         then
             new.priority_notified_at := old.priority_notified_at;
-            new.priority_window_minutes := null;
+            -- (In a column that was theirs before, null may not be possible.)
+            new.priority_window_minutes := case
+                when
+                    exists (
+                        select from pg_catalog.pg_attribute as a
+                        where
+                            a.attrelid = tg_relid and a.attname = 'priority_window_minutes'
+                            and a.attnotnull
+                    ) then 0
+            end;
         end if;
     end if;
     if dispatch.max_open_sessions() is not null then
