@@ -6,7 +6,8 @@
 -- Again: nothing changes, the binding, the feature and its flag included. Those who book meanwhile
 -- wait for the triggers alone; whatever stops it, run it again.
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
--- another table, or none, has the name.
+-- another table, or none, has the name. And it stays whose it is: what another role (a superuser)
+-- made beside it, its functions could not use.
 -- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
 -- search_path a function there whose arguments fit better, as its own format(text, text), would be
 -- the one that is called.
@@ -15,7 +16,19 @@ set local search_path = pg_catalog, pg_temp;
 do $$
 declare
     v_moved text;
+    v_owner text := (
+        select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n
+        where
+            n.nspname = 'dispatch'
+            -- Somebody else's is told by requirements.sql.
+            and to_regprocedure('dispatch.favorites_priority_enabled()') is not null
+    );
 begin
+    if v_owner <> current_user then
+        raise insufficient_privilege using
+            message = format('the engine belongs to %s, and nothing was changed', v_owner),
+            hint = format('Run this as that role: psql … -c "set role %I" -f …', v_owner);
+    end if;
     select
         string_agg(
             format('%s is what public.%s was', m.relation::regclass, m.name), ', ' order by m.name
@@ -286,7 +299,7 @@ where
 -- An accept needs the row that it wrote. A rule on UPDATE may keep it.
 do $$
 begin
-    execute 'explain update public.session_requests set status = status where false returning id';
+    execute 'explain update public.session_requests set id = id where false returning id';
 exception
     when feature_not_supported then
         insert into pg_temp.missing (what, remedy)

@@ -377,6 +377,21 @@ def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
     assert db.sql(twice) == []
 
 
+def test_another_role_than_the_owner_makes_nothing_beside_it(db: Database) -> None:
+    """A superuser may: and the functions, which run as the owner, could not use a table of it."""
+    before = dump(db)
+    for file in (ENGINE, FEATURE, DOWN, ENGINE_DOWN):
+        with pytest.raises(RuntimeError, match="the engine belongs to postgres, and nothing was"):
+            install(db.dsn(SUPERUSER), file)
+    assert dump(db) == before
+    db.sql("drop table dispatch.unanswered")
+    as_owner = ("-c", "set role postgres", "-f")
+    run_psql(db.dsn(SUPERUSER), *as_owner, str(ROOT / ENGINE))
+    assert db.value("select tableowner from pg_tables where tablename = 'unanswered'") == "postgres"
+    for file in (DOWN, ENGINE_DOWN):
+        run_psql(db.dsn(SUPERUSER), *as_owner, str(ROOT / file))
+
+
 def test_the_flag_is_off_at_first(engine_db: Database) -> None:
     install(engine_db.dsn())
     assert engine_db.value("select dispatch.favorites_priority_enabled()") is False
