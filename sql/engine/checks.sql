@@ -262,16 +262,24 @@ from (
                         or (0 = any(p.polroles) and pg_get_expr(p.polqual, p.polrelid) = 'true')
                     )
             )
-            -- What the views read.
-            and exists (
-                select from pg_catalog.pg_rewrite as r
-                inner join pg_catalog.pg_class as v on v.oid = r.ev_class
-                inner join pg_catalog.pg_depend as d
-                    on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
-                where
-                    v.relnamespace = n.oid and h.relnamespace <> n.oid
-                    and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
-            )
+            and case
+                -- To whom nobody is shown, each customer's account is gone.
+                when h.oid = to_regclass('auth.users')
+                    then not exists (
+                        select from pg_catalog.pg_policy as p
+                        where p.polrelid = h.oid
+                    )
+                -- What the views read.
+                else exists (
+                    select from pg_catalog.pg_rewrite as r
+                    inner join pg_catalog.pg_class as v on v.oid = r.ev_class
+                    inner join pg_catalog.pg_depend as d
+                        on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    where
+                        v.relnamespace = n.oid and h.relnamespace <> n.oid
+                        and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
+                )
+            end
     where n.nspname = 'dispatch'
 ) as c
 \gset
@@ -1287,7 +1295,8 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_columns',
                 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'shown_request', 'silent_since', 'spread_feed', 'stopped_triggers',
+                'score_match', 'sees_accounts', 'shown_request', 'silent_since', 'spread_feed',
+                'stopped_triggers',
                 'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
                 'watched_columns', 'why_not_asked'
