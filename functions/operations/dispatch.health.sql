@@ -104,13 +104,11 @@ begin
     from unnest(
         array[
             to_regclass('public.session_requests'), 'dispatch.request_events',
-            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
+            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices',
+            to_regclass('auth.users')
         ]
     ) as t (relation)
-    where row_security_active(t.relation);
-    if not dispatch.sees_accounts() then
-        v_hidden := concat_ws(', ', 'auth.users', v_hidden);
-    end if;
+    where not dispatch.sees_rows(t.relation);
     check_name := 'rows_visible';
     ok := v_hidden is null;
     detail := coalesce(

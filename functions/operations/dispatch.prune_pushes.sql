@@ -11,7 +11,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_sees_accounts constant boolean := dispatch.sees_accounts();
+    v_sees_accounts constant boolean := dispatch.sees_rows('auth.users');
     v_count integer;
     v_devices integer;
     v_blocks integer;

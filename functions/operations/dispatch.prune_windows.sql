@@ -13,6 +13,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
+    v_sees_requests constant boolean := dispatch.sees_rows('public.session_requests');
     v_count integer;
 begin
     delete from dispatch.windows as w
@@ -22,7 +23,7 @@ begin
             where
                 old.closed_at < p_now - p_older_than
                 -- Gone without a trigger: their table was truncated, say.
-                or not exists (
+                or v_sees_requests and not exists (
                     select from public.session_requests as r where r.id = old.request_id
                 )
             limit p_limit
@@ -35,7 +36,7 @@ begin
         s.request_id = any(array(
             select old.request_id from dispatch.steps as old
             where
-                not exists (
+                v_sees_requests and not exists (
                     select from dispatch.requests as r
                     where
                         r.id = old.request_id and r.is_pending and r.announced_at is null

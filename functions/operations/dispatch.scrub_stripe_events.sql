@@ -14,7 +14,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    v_sees_accounts constant boolean := dispatch.sees_accounts();
+    v_sees_accounts constant boolean := dispatch.sees_rows('auth.users');
+    v_sees_requests constant boolean := dispatch.sees_rows('public.session_requests');
     v_count integer;
 begin
     with checkouts as (
@@ -25,7 +26,7 @@ begin
             e.outcome = 'request_created'
             and not exists (select from public.session_requests as r where r.id = e.request_id)
             -- Who does not see it does not know that it is gone.
-            and not row_security_active('public.session_requests') as is_deleted
+            and v_sees_requests as is_deleted
         from dispatch.stripe_events as e
         where e.type like 'checkout.session.%'
     ),

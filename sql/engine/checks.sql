@@ -238,39 +238,61 @@ from (
             and not a.attisdropped
     union all
     -- All is done as the owner. Rows hidden from it: every favourite is unknown, nothing is due.
+    -- What it may not write is not booked; to lock a row takes as much as to change it.
     select
         'rows of the marketplace',
         count(h.oid) = 0,
         coalesce(
             'row level security hides them from ' || min(o.rolname) || ', as whom the RPCs run: '
-            || string_agg(h.oid::regclass::text, ', ' order by h.oid::regclass::text)
-            || ' (alter role … bypassrls, or alter table … no force row level security)',
+            || string_agg(distinct h.oid::regclass::text, ', ')
+            || ' (alter role … bypassrls, or alter table … no force row level security, or a '
+            'policy for all to that role)',
             'all seen by ' || min(o.rolname)
         )
     from pg_catalog.pg_namespace as n
     inner join pg_catalog.pg_roles as o on o.oid = n.nspowner
-    left join pg_catalog.pg_class as h
+    left join (
+        select
+            c.oid,
+            c.relowner,
+            c.relnamespace,
+            c.relforcerowsecurity,
+            unnest(
+                case
+                    when c.oid = to_regclass('public.session_requests') then array['r', 'a', 'w']
+                    when c.oid = to_regclass('auth.users') or c.relname = 'mechanics'
+                        then array['r', 'w']
+                    else array['r']
+                end
+            ) as cmd
+        from pg_catalog.pg_class as c
+        where c.relrowsecurity
+    ) as h
         on
-            h.relrowsecurity and not (o.rolbypassrls or o.rolsuper)
+            not (o.rolbypassrls or o.rolsuper)
             and (h.relforcerowsecurity or not pg_has_role(o.oid, h.relowner, 'usage'))
+            -- As dispatch.sees_rows.
             and not exists (
                 select from pg_catalog.pg_policy as p
+                cross join unnest(p.polroles) as g (oid)
                 where
-                    p.polrelid = h.oid and p.polpermissive and p.polcmd in ('r', '*')
-                    and (
-                        o.oid = any(p.polroles)
-                        or (0 = any(p.polroles) and pg_get_expr(p.polqual, p.polrelid) = 'true')
-                    )
+                    p.polrelid = h.oid and p.polpermissive
+                    and p.polcmd::text in (h.cmd, '*')
+                    and case
+                        when g.oid = o.oid then true
+                        when
+                            'true' in (
+                                pg_get_expr(p.polqual, p.polrelid),
+                                pg_get_expr(p.polwithcheck, p.polrelid)
+                            )
+                            then g.oid = 0 or pg_has_role(o.oid, g.oid, 'usage')
+                    end
             )
-            and case
+            and (
                 -- To whom nobody is shown, each customer's account is gone.
-                when h.oid = to_regclass('auth.users')
-                    then not exists (
-                        select from pg_catalog.pg_policy as p
-                        where p.polrelid = h.oid
-                    )
+                h.oid = to_regclass('auth.users')
                 -- What the views read.
-                else exists (
+                or exists (
                     select from pg_catalog.pg_rewrite as r
                     inner join pg_catalog.pg_class as v on v.oid = r.ev_class
                     inner join pg_catalog.pg_depend as d
@@ -279,7 +301,7 @@ from (
                         v.relnamespace = n.oid and h.relnamespace <> n.oid
                         and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
                 )
-            end
+            )
     where n.nspname = 'dispatch'
 ) as c
 \gset
@@ -1295,7 +1317,7 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_columns',
                 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'sees_accounts', 'shown_request', 'silent_since', 'spread_feed',
+                'score_match', 'sees_rows', 'shown_request', 'silent_since', 'spread_feed',
                 'stopped_triggers',
                 'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',

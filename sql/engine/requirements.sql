@@ -48,7 +48,14 @@ where
     row_security_active(to_regclass('auth.users'))
     and not exists (
         select from pg_catalog.pg_policy as p
-        where p.polrelid = to_regclass('auth.users')
+        cross join unnest(p.polroles) as g (oid)
+        where
+            p.polrelid = to_regclass('auth.users') and p.polpermissive and p.polcmd in ('r', '*')
+            and case
+                when g.oid = to_regrole(quote_ident(current_user)) then true
+                when pg_get_expr(p.polqual, p.polrelid) = 'true'
+                    then g.oid = 0 or pg_has_role(g.oid, 'usage')
+            end
     )
 union all
 -- Whatever it holds, and if it is empty: down.sql would take it along.

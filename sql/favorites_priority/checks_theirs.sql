@@ -176,7 +176,9 @@ from (
             -- The operator of a status that is citext is written out.
             and p.qual ~ 'NOT dispatch\.favorites_priority_enabled\(\)\) OR '
             '.*priority_notified_at IS NULL\).* OR .*status.*<>.* ''pending''.* OR '
-            '.*NOT dispatch\.is_reserved_for_another\(\(?id\M'
+            '.*CURRENT_USER = .* OR .*NOT dispatch\.is_reserved_for_another\(\(?id\M'
+            -- By another name the owner is one of those that it binds.
+            and position(format('CURRENT_USER = %L::name', n.owner) in p.qual) > 0
             and p.with_check = 'true',
             false
         ) as ok,
@@ -202,6 +204,10 @@ from (
                 || array_to_string(p.roles, ', ') || ': ' || coalesce(p.qual, '')
         end as detail
     from (select 'dispatch_reserved'::name as name) as w
+    left join (
+        select pg_get_userbyid(s.nspowner) as owner from pg_catalog.pg_namespace as s
+        where s.nspname = 'dispatch'
+    ) as n on true
     left join pg_catalog.pg_policies as p
         on
             p.schemaname = 'public' and p.tablename = 'session_requests'

@@ -114,7 +114,14 @@ where
     row_security_active(to_regclass('auth.users'))
     and not exists (
         select from pg_catalog.pg_policy as p
-        where p.polrelid = to_regclass('auth.users')
+        cross join unnest(p.polroles) as g (oid)
+        where
+            p.polrelid = to_regclass('auth.users') and p.polpermissive and p.polcmd in ('r', '*')
+            and case
+                when g.oid = to_regrole(quote_ident(current_user)) then true
+                when pg_get_expr(p.polqual, p.polrelid) = 'true'
+                    then g.oid = 0 or pg_has_role(g.oid, 'usage')
+            end
     )
 union all
 -- Whatever it holds, and if it is empty: down.sql would take it along.
@@ -10778,13 +10785,11 @@ begin
     from unnest(
         array[
             to_regclass('public.session_requests'), 'dispatch.request_events',
-            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices'
+            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices',
+            to_regclass('auth.users')
         ]
     ) as t (relation)
-    where row_security_active(t.relation);
-    if not dispatch.sees_accounts() then
-        v_hidden := concat_ws(', ', 'auth.users', v_hidden);
-    end if;
+    where not dispatch.sees_rows(t.relation);
     check_name := 'rows_visible';
     ok := v_hidden is null;
     detail := coalesce(
@@ -11264,7 +11269,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_sees_accounts constant boolean := dispatch.sees_accounts();
+    v_sees_accounts constant boolean := dispatch.sees_rows('auth.users');
     v_count integer;
     v_devices integer;
     v_blocks integer;
@@ -11409,6 +11414,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
+    v_sees_requests constant boolean := dispatch.sees_rows('public.session_requests');
     v_count integer;
 begin
     delete from dispatch.windows as w
@@ -11418,7 +11424,7 @@ begin
             where
                 old.closed_at < p_now - p_older_than
                 -- Gone without a trigger: their table was truncated, say.
-                or not exists (
+                or v_sees_requests and not exists (
                     select from public.session_requests as r where r.id = old.request_id
                 )
             limit p_limit
@@ -11431,7 +11437,7 @@ begin
         s.request_id = any(array(
             select old.request_id from dispatch.steps as old
             where
-                not exists (
+                v_sees_requests and not exists (
                     select from dispatch.requests as r
                     where
                         r.id = old.request_id and r.is_pending and r.announced_at is null
@@ -11671,7 +11677,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    v_sees_accounts constant boolean := dispatch.sees_accounts();
+    v_sees_accounts constant boolean := dispatch.sees_rows('auth.users');
+    v_sees_requests constant boolean := dispatch.sees_rows('public.session_requests');
     v_count integer;
 begin
     with checkouts as (
@@ -11682,7 +11689,7 @@ begin
             e.outcome = 'request_created'
             and not exists (select from public.session_requests as r where r.id = e.request_id)
             -- Who does not see it does not know that it is gone.
-            and not row_security_active('public.session_requests') as is_deleted
+            and v_sees_requests as is_deleted
         from dispatch.stripe_events as e
         where e.type like 'checkout.session.%'
     ),
@@ -11845,9 +11852,9 @@ comment on function dispatch.scrubbed_event(jsonb) is
 revoke all on function dispatch.scrubbed_event(jsonb)
 from public, anon, authenticated, service_role;
 
--- Supabase's table has row level security and no policy. To a role that lost its exemption, as one
--- that was made anew for a restore, everybody is gone. (With a policy it shows somebody.)
-create or replace function dispatch.sees_accounts()
+-- Supabase's table of accounts has row level security and no policy, and a marketplace may have its
+-- own forced. To a role that is not exempt, as one that was made anew for a restore, all is gone.
+create or replace function dispatch.sees_rows(p_relation regclass)
 returns boolean
 language plpgsql
 stable
@@ -11855,16 +11862,25 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return not row_security_active('auth.users')
+    return not row_security_active(p_relation)
+    -- A policy of its own shows it what there is, or one of its groups' or everyone's all.
     or exists (
-        select from pg_catalog.pg_policy as p where p.polrelid = 'auth.users'::regclass
+        select from pg_catalog.pg_policy as p
+        cross join unnest(p.polroles) as g (oid)
+        where
+            p.polrelid = p_relation and p.polpermissive and p.polcmd in ('r', '*')
+            and case
+                when g.oid = to_regrole(quote_ident(current_user)) then true
+                when pg_get_expr(p.polqual, p.polrelid) = 'true'
+                    then g.oid = 0 or pg_has_role(g.oid, 'usage')
+            end
     );
 end;
 $$;
 
-comment on function dispatch.sees_accounts() is
-'Whether the rows of auth.users are shown to who asks: else nobody knows whose account is gone.';
-revoke all on function dispatch.sees_accounts() from public, anon, authenticated, service_role;
+comment on function dispatch.sees_rows(regclass) is
+'Whether the rows of this table are shown to who asks: else nobody knows which are gone.';
+revoke all on function dispatch.sees_rows(regclass) from public, anon, authenticated, service_role;
 
 -- Part of dispatch.health(): what other sessions hold up, and who reads a slot.
 create or replace function dispatch.session_checks(p_now timestamptz)

@@ -1688,7 +1688,11 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         for breakage in (
             "drop policy dispatch_reserved on session_requests",
             "alter policy dispatch_reserved on session_requests using (true)",
-            # As it was once: with the flag off, too, it came before theirs in each plan.
+            # As it was once: where it binds the owner it was asked without an end.
+            "alter policy dispatch_reserved on session_requests"
+            " using (not dispatch.favorites_priority_enabled() or priority_notified_at is null"
+            " or status <> 'pending' or not dispatch.is_reserved_for_another(id))",
+            # And before that: with the flag off, too, it came before theirs in each plan.
             "alter policy dispatch_reserved on session_requests using (priority_notified_at is null"
             " or status <> 'pending' or not dispatch.is_reserved_for_another(id))",
             "alter policy dispatch_reserved on session_requests to authenticated",
@@ -1707,6 +1711,12 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         f"{NO_BYPASS}; {REQUESTS} force row level security;"
         " create policy owners on session_requests to postgres using (true)",
         {"policies on the marketplace's tables"},
+    ),
+    # But may write nothing.
+    (
+        f"{NO_BYPASS}; {REQUESTS} force row level security;"
+        " create policy owners on session_requests for select to postgres using (true)",
+        {"policies on the marketplace's tables", "rows of the marketplace"},
     ),
     *(
         (f"revoke execute on function dispatch.{name} from public", {f"grant on {name}"})

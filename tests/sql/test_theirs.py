@@ -27,6 +27,7 @@ from tests.database import (
     Kept,
     Row,
     at_once,
+    become,
     checkout,
     dump,
     fresh_database,
@@ -1558,6 +1559,48 @@ def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
     assert [event["event"] for event in events] == ["priority_request", "request_cancelled"]
     recipients = theirs.db.sql("select * from dispatch.choose_recipients(%s)", theirs.book())
     assert [str(each["mechanic_id"]) for each in recipients] == [favourite.id]
+
+
+def test_what_is_hidden_from_the_owner_is_not_gone(theirs: Theirs) -> None:
+    """A table of theirs whose security is forced hides its rows from its owner, too."""
+    request = theirs.book()
+    superuser = theirs.db.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("alter role postgres nobypassrls")
+        superuser.execute("alter table session_requests force row level security")
+        superuser.execute("set local role postgres")
+        assert value(superuser, "select dispatch.prune_windows('90 days')") == 0
+        superuser.execute("reset role")
+        (window,) = rows(superuser, "select request_id from dispatch.windows")
+    assert str(window["request_id"]) == request
+
+
+def test_where_their_security_binds_the_owner_too(theirs: Theirs) -> None:
+    """It is forced, and a policy shows the owner all: ours must not be asked by itself."""
+    superuser = theirs.db.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("alter role postgres nobypassrls")
+        for table in ("session_requests", "mechanics"):
+            superuser.execute(f"alter table {table} force row level security".encode())
+            superuser.execute(f"create policy owners on {table} to postgres using (true)".encode())
+        superuser.execute("create policy owners on auth.users to postgres using (true)")
+        become(superuser, None, "service_role")
+        first, second = theirs.book(superuser), theirs.book(superuser)
+        listed = "select count(*) from session_requests where status = 'pending'"
+        become(superuser, theirs.other.user)
+        assert value(superuser, listed) == 0
+        become(superuser, theirs.favourite.user)
+        assert rpc(superuser, "accept_session_request", request_id=first)["status"] == "accepted"
+        become(superuser, None, "postgres")
+        assert value(superuser, "select dispatch.sweep(1000, now() + interval '11 minutes')") == 1
+        superuser.execute("reset role")
+        logged = rows(superuser, "select event, request_id::text from dispatch.request_events")
+    assert [
+        (row["event"], row["request_id"]) for row in logged if row["event"] != "priority_request"
+    ] == [
+        ("request_accepted", first),
+        ("new_request", second),
+    ]
 
 
 def test_columns_of_theirs_may_have_the_names_of_our_variables(theirs: Theirs) -> None:
