@@ -649,8 +649,18 @@ $$;
 -- takes any type (format, unnest) is called with its own.
 set local search_path to default;
 
+create temporary table feature_columns on commit drop as
+select *
+from (
+    values
+    ('preferred_mechanic_id', 'The favourite who is told first and alone; null: broadcast.'),
+    ('priority_window_minutes', 'Length of the priority window in minutes, 1 to 60.'),
+    ('priority_notified_at', 'When the priority window began.')
+) as w (name, description);
+
 -- What is there before is the marketplace's own, and stays so (dispatch.found_before); noted once,
--- as whatever stops up.sql, it is run again.
+-- as whatever stops up.sql, it is run again. But not what bears the comment of ours, nor an index
+-- of that: they came with a dump of the schema public alone.
 -- In a copy of the schema alone no row says what was the marketplace's own; up.sql left it in a
 -- comment, too.
 -- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
@@ -680,24 +690,28 @@ set local search_path to default;
 insert into dispatch.found_before (what)
 select f.what
 from (
-    select 'noted by up.sql' as what
+    select 'noted by up.sql' as what, null as of_column
     union all
-    select a.attname::text from pg_catalog.pg_attribute as a
-    where
-        a.attrelid = 'public.session_requests'::regclass and not a.attisdropped
-        and a.attname in (
-            'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
-        )
+    select c.name as what, c.name as of_column from pg_temp.feature_columns as c
     union all
-    select c.relname::text from pg_catalog.pg_class as c
-    where
-        c.relnamespace = 'public'::regnamespace
-        and c.relname in (
-            'session_requests_preferred_mechanic_idx', 'session_requests_priority_notified_idx',
-            'session_requests_priority_deadline_idx'
-        )
+    select i.name, i.of_column
+    from (
+        values
+        ('session_requests_preferred_mechanic_idx', 'preferred_mechanic_id'),
+        ('session_requests_priority_notified_idx', 'priority_notified_at'),
+        ('session_requests_priority_deadline_idx', 'priority_notified_at')
+    ) as i (name, of_column)
+    where to_regclass('public.' || i.name) is not null
 ) as f
-where not exists (select from dispatch.found_before);
+left join pg_temp.feature_columns as w on w.name = f.of_column
+left join pg_catalog.pg_attribute as a
+    on
+        a.attrelid = 'public.session_requests'::regclass and a.attname = f.of_column
+        and not a.attisdropped
+where
+    not exists (select from dispatch.found_before)
+    and (a.attnum is not null or w.name is distinct from f.what)
+    and (w.name is null or col_description(a.attrelid, a.attnum) is distinct from w.description);
 do $$
 begin
     execute pg_catalog.format(
@@ -741,16 +755,7 @@ declare
     v_column record;
 begin
     for v_column in
-        select w.name, w.description
-        from (
-            values
-            (
-                'preferred_mechanic_id',
-                'The favourite who is told first and alone; null: broadcast.'
-            ),
-            ('priority_window_minutes', 'Length of the priority window in minutes, 1 to 60.'),
-            ('priority_notified_at', 'When the priority window began.')
-        ) as w (name, description)
+        select w.name, w.description from pg_temp.feature_columns as w
         where w.name not in (select b.what from dispatch.found_before as b)
     loop
         if v_column.name = 'preferred_mechanic_id' then

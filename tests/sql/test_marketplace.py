@@ -20,7 +20,7 @@ from stack.install import (
     install,
     install_on_theirs,
 )
-from stack.postgres import SUPERUSER, Cluster, run_psql
+from stack.postgres import SUPERUSER, Cluster, binary, run_psql
 from tests.database import (
     Database,
     Row,
@@ -1132,6 +1132,30 @@ def test_a_copy_of_the_schema_alone_knows_what_was_theirs(of_their_own: Database
     db.sql("delete from dispatch.found_before")
     install(db.dsn(), DOWN)
     assert dump(db) == before
+
+
+def test_a_dump_of_public_alone_brings_no_columns_of_theirs(
+    theirs: Database, empty_db: Database, tmp_path: Path
+) -> None:
+    """They are the feature's, of the install that the dump is of."""
+    install(theirs.dsn(), FEATURE)
+    file = str(tmp_path / "dump")
+    command = [binary("pg_dump"), "-Fc", "-n", "public", "-f", file, "-d", theirs.dsn(SUPERUSER)]
+    subprocess.run(command, check=True)
+    empty_db.superuser().execute("drop schema public")
+    # What the functions call is not there, and so are not the policy and the triggers.
+    command = [binary("pg_restore"), "-d", empty_db.dsn(SUPERUSER), file]
+    assert subprocess.run(command, capture_output=True).returncode == 1
+    install_on_theirs(empty_db.dsn())
+    install(empty_db.dsn(), VERIFY)
+    install(theirs.dsn(), DOWN, ENGINE_DOWN)
+    install(empty_db.dsn(), DOWN, ENGINE_DOWN)
+    columns = (
+        "select attname from pg_attribute where attrelid = 'session_requests'::regclass"
+        " and not attisdropped"
+        " union all select relname from pg_class where relname ~ 'priority|preferred'"
+    )
+    assert empty_db.sql(columns) == theirs.sql(columns)
 
 
 def test_a_column_that_came_after_up_is_not_taken_for_theirs(theirs: Database) -> None:
