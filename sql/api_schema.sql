@@ -2,14 +2,15 @@
 -- same names, arguments and answers, with the caller's rights, for whoever may call ours. After
 -- each upgrade again: what it made before, it makes anew.
 --   psql "$DATABASE_URL" -X -v schema=api -f sql/api_schema.sql
-\set ON_ERROR_STOP on
+\ir engine/quiet_begin.sql
 \if :{?schema}
 \else
 \warn 'Which schema do clients see? -v schema=api'
 \quit
 \endif
 begin;
-set local search_path = pg_catalog, pg_temp;
+\ir engine/asking.sql
+set local standard_conforming_strings = on;
 select set_config('dispatch.api_schema', :'schema', true) as kept
 \gset
 \ir engine/functions_expected.sql
@@ -84,3 +85,6 @@ end;
 $$;
 notify pgrst, 'reload schema';
 commit;
+select format('The RPCs are in the schema %s too.', :'schema') as word
+\gset
+\ir engine/quiet_end.sql

@@ -99,7 +99,9 @@ def test_after_an_upgrade_none_is_left_of_the_older_version(db: Database) -> Non
     make_schema(db)
     db.sql('create schema "Shown ones"')
     show_in(db, "api")
-    show_in(db, "Shown ones")
+    command = ["psql", "-X", "-v", "schema=Shown ones", "-d", db.dsn()]
+    said = subprocess.check_output([*command, "-f", str(ROOT / "sql/api_schema.sql")], text=True)
+    assert said == "The RPCs are in the schema Shown ones too.\n"
     status, table = verified(db)
     assert status == 0 and "in Shown ones, api, as in public" in table
     db.sql("""
