@@ -1155,12 +1155,23 @@ COUNTED = {
         "insert into public.old select r.* from only public.session_requests as r where true",
         "with gone as (delete from session_requests where status = 'expired' returning *)"
         " INSERT INTO old SELECT * FROM gone",
+        'insert into "old" select * from "public"."session_requests"',
+        'insert into old select "r".* from "session_requests" "r"',
+        "insert into old select /* all */ * -- of them\n from session_requests",
+        "insert into old table session_requests",
+        "insert into old select session_requests.* from session_requests",
+        "insert into old select r.* from old as o right join session_requests r on r.id = o.id",
+        "insert into dated select now(), r.* from session_requests as r",
+        "insert into old select distinct r.* from old o, session_requests r where o.id = r.id",
+        "with r as (select * from session_requests) insert into old select * from r",
+        "insert into old with r as (select * from session_requests) select r.* from r",
     ],
     "setof old": [
         "select * from session_requests",
         "select r.* from session_requests as r cross join (values (1)) as v",
         "select * from old union all select * from public.session_requests",
         "select * from session_requests union all (select * from old)",
+        "table old union all table session_requests",
     ],
     "session_requests": ["select {columns} from session_requests limit 1"],
     "setof session_requests": ["update session_requests set id = id returning {columns}"],
@@ -1171,6 +1182,13 @@ UNCOUNTED = {
         "insert into old (id, status) select id, status from session_requests",
         "insert into old (id) select o.id from session_requests as r cross join old as o",
         "insert into old select o.* from old as o where exists (select from session_requests)",
+        "insert into old select o.* from old as o where exists (select * from session_requests)",
+        "insert into old select o.* from old as o join session_requests as r on r.id = o.id",
+        "insert into old (id) select id -- not select * from session_requests;\n"
+        " from session_requests",
+        "/* insert into old select *\n from session_requests; */ delete from session_requests",
+        "insert into old (id) select id from session_requests where 2 * 3 = 6",
+        "with r as (select * from session_requests) insert into old (id) select r.id from r",
     ],
     "setof old": [
         "select {columns} from session_requests",
@@ -1182,6 +1200,9 @@ UNCOUNTED = {
         "update session_requests set id = id returning *",
     ],
     "bigint": ["select count(*) from session_requests"],
+    "table (id uuid)": [
+        "select r.id from (values (1)) as v cross join session_requests as r where 2 * 3 = 6",
+    ],
 }
 
 
@@ -1191,7 +1212,7 @@ def test_what_counts_the_columns_is_asked(empty_db: Database, fails: bool, langu
     """Each of these functions works before the install; who is asked of does not after it."""
     db = empty_db
     make(db, "enums", with_rows=False)
-    db.sql(f"create table old {OLD}")
+    db.sql(f"create table old {OLD}; create table dated (at timestamptz, {OLD[1:]}")
     (shape,) = db.sql(
         "select string_agg(attname, ', ' order by attnum) as columns, string_agg(attname || ' ' ||"
         " format_type(atttypid, atttypmod), ', ' order by attnum) as types from pg_attribute"
