@@ -32,6 +32,9 @@ declare
         '\mwhole_rows\M[^;]*' || v_several,
         v_several || '[^;]*\mwhole_rows\M'
     );
+    -- One that a function was given, by its name or number.
+    v_given constant text := '\minsert\s+into\s[^;]*\m(?:values|select)\s*\(?\s*'
+    || '(?:[^;]*,\s*)?\(?[\w$]+\)?\.\*';
     v_found text[];
     v_jobs jsonb := '[]';
 begin
@@ -58,23 +61,29 @@ begin
                 l.lanname = 'sql' as is_sql,
                 t.typrelid = to_regclass('public.session_requests') as is_row,
                 t.typtype = 'c' or f.prorettype = 'record'::regtype as is_record,
+                f.proargtypes::oid[] && g.types as is_given,
                 f.prosrc as body
             from pg_catalog.pg_proc as f
             inner join pg_catalog.pg_language as l on l.oid = f.prolang
             inner join pg_catalog.pg_type as t on t.oid = f.prorettype
+            cross join (
+                select array_agg(y.oid) as types from pg_catalog.pg_type as y
+                where y.typrelid = to_regclass('public.session_requests')
+            ) as g
             where
                 f.pronamespace <> 'pg_catalog'::regnamespace and l.lanname in ('sql', 'plpgsql')
-                and f.prosrc ~* '\msession_requests\M'
+                and (f.prosrc ~* '\msession_requests\M' or f.proargtypes::oid[] && g.types)
                 and not exists (
-                    select from pg_catalog.pg_trigger as g
+                    select from pg_catalog.pg_trigger as h
                     where
-                        g.tgrelid = to_regclass('public.session_requests') and g.tgfoid = f.oid
+                        h.tgrelid = to_regclass('public.session_requests') and h.tgfoid = f.oid
                 )
             union all
             select
                 1,
                 j.nr,
                 'the cron job ' || j.job,
+                false,
                 false,
                 false,
                 false,
@@ -103,6 +112,7 @@ begin
         cross join lateral regexp_replace(p.text, v_read, ' whole_rows ', 'gi') as r (text)
         where
             r.text ~* v_copies
+            or p.is_given and p.text ~* v_given
             or case
                 -- As its rows, from a list of the columns there are.
                 when p.is_row

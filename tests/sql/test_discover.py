@@ -1268,6 +1268,27 @@ def test_a_loop_and_a_job_that_insert_whole_rows_are_asked() -> None:
         assert not found_in(db).asks("three more columns")
 
 
+def test_a_function_of_a_row_that_inserts_it_is_asked(empty_db: Database) -> None:
+    """As a trigger of theirs may call it."""
+    db = empty_db
+    make(db, "enums")
+    db.sql(f"""
+        create table old {OLD};
+        create function keep(gone session_requests) returns void language plpgsql
+        as 'begin insert into old select gone.*; end';
+        create function first(session_requests) returns void language sql
+        as 'insert into old values ($1.*)';
+        create function note(gone session_requests) returns void language sql
+        as 'delete from old where id = gone.id'
+    """)
+    told = "columns: the function public.keep(public.session_requests), the function public.first("
+    assert found_in(db).asks(told) and not found_in(db).asks("public.note(")
+    install_on_theirs(db.dsn())
+    for name, fails in (("keep", True), ("first", True), ("note", False)):
+        with pytest.raises(psycopg.Error) if fails else nullcontext():
+            db.sql(f"select {name}(r) from session_requests as r")
+
+
 def test_what_passes_by_every_policy_is_asked(empty_db: Database) -> None:
     """A view and a function with their owner's rights, and a trigger that tells of what is new."""
     db = empty_db
