@@ -13,7 +13,7 @@ begin;
 set local standard_conforming_strings = on;
 select set_config('dispatch.api_schema', :'schema', true) as kept
 \gset
-\ir engine/functions_expected.sql
+\ir engine/rpcs.sql
 do $$
 declare
     v_schema constant text := current_setting('dispatch.api_schema');
@@ -60,11 +60,7 @@ begin
         from pg_proc as p
         where
             p.pronamespace = 'public'::regnamespace and p.prosrc ~ '\mdispatch\.'
-            and 'public.' || p.proname in (
-                select f.name
-                from jsonb_to_recordset(current_setting('favorites_priority.functions')::jsonb)
-                    as f (name text)
-            )
+            and p.proname = any(current_setting('dispatch.rpcs')::text[])
     loop
         execute format(
             'create function %1$I.%2$I(%3$s) returns %4$s language sql %5$s security invoker '

@@ -2372,6 +2372,13 @@ def test_verify_lists_the_functions_as_their_files_have_them() -> None:
     assert lists == wanted
 
 
+def test_the_rpcs_are_listed_as_their_files_have_them() -> None:
+    text = (ROOT / "sql/engine/rpcs.sql").read_text()
+    listed = re.findall(r"\w+(?=,?')", text.partition("'{'")[2].replace(",", ",'"))
+    files = {path.stem.partition(".")[2] for path in FILES if path.stem.startswith("public.")}
+    assert set(listed) == files and len(listed) == len(files)
+
+
 def test_every_table_and_view_of_the_product_has_its_comment(shared: Database) -> None:
     found = shared.sql(
         "select relname, obj_description(oid, 'pg_class') as comment from pg_class"
