@@ -177,11 +177,11 @@ from (
     ('dispatch.end_unreachable_window', '170a5f20acfa65688bb25efb0ff06a70', '{}'),
     ('dispatch.is_push_endpoint', '440512be149d34d0e3d1e37b6c829213', '{}'),
     ('dispatch.push_is_over', '5f8fc839ab8818c1100f5181630516a8', '{}'),
-    ('dispatch.push_payload', '56ec3193f11711e2d35bf950d1ce9679', '{}'),
+    ('dispatch.push_payload', 'd2b4d26194a8ff736264af4b4e570280', '{}'),
     ('dispatch.record_answers', '61ce319f72e2811618afa51f9d74e6b2', '{}'),
     ('dispatch.remove_device', '081ccb83b071ee8ad9ecaab4ec72c16e', '{}'),
     ('dispatch.set_push_services', 'ba675310ba423d1ec78753be59645fe1', '{}'),
-    ('dispatch.take_pushes', '40826d960aaa3df4bd90b30ec36c71da', '{}'),
+    ('dispatch.take_pushes', 'e5f87af3f2a290628e35e04dc2f420e1', '{}'),
     ('dispatch.announce_window', '9c5a548149ee3bd9e0ab04b388505af5', '{}'),
     ('dispatch.broadcast_refusal', 'fad35657ac7898bbaef67f2c8de246d1', '{}'),
     (
