@@ -320,8 +320,11 @@ class Hub:
 
     async def health(self, _: web.Request) -> web.Response:
         is_listening = self._listening.is_set()
+        # It may listen on by a connection of before, and let nobody in: another password, a limit.
+        is_open = is_listening and await self._database.answers(AWAY_SECONDS)
         return web.json_response(
-            {"listening": is_listening, "clients": self._count}, status=200 if is_listening else 503
+            {"listening": is_listening, "open": is_open, "clients": self._count},
+            status=200 if is_open else 503,
         )
 
     async def preflight(self, _: web.Request) -> web.Response:

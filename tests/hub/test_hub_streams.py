@@ -382,6 +382,41 @@ def test_what_the_server_has_ended_is_not_asked(db: Database, tmp_path: Path) ->
         hub.listen(customer).close()
 
 
+def test_a_hub_that_can_let_nobody_in_is_not_well(db: Database, tmp_path: Path) -> None:
+    """It listens by a connection of before, and gets no other: another password, a limit."""
+    superuser = db.superuser()
+    with running(db, tmp_path) as hub:
+        superuser.execute("alter role hub_app connection limit 0")
+        try:
+            superuser.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where usename = 'hub_app' and query !~ 'hear_events'"
+            )
+            eventually(lambda: hub.health() == {})
+        finally:
+            superuser.execute("alter role hub_app connection limit -1")
+        eventually(lambda: hub.health().get("open"))
+
+
+def test_where_many_wait_for_the_pool_the_hub_is_well(db: Database) -> None:
+    """As long as they are let in, one after the other."""
+
+    async def ask() -> bool:
+        async with HubDatabase(db.dsn("hub_app")) as hub, asyncio.TaskGroup() as group:
+
+            async def wait() -> None:
+                async with hub.connection() as connection:
+                    await connection.execute("select pg_sleep(0.02)")
+
+            for _ in range(400):
+                group.create_task(wait())
+            await asyncio.sleep(0)
+            return await hub.answers(0.5)
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, ask()).result()
+
+
 def test_whoever_says_nothing_is_not_waited_for(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
