@@ -323,13 +323,16 @@ def test_who_asks_for_the_head_alone_gets_no_stream(db: Database, hub: Hub) -> N
     assert streams(db, hub) == before
 
 
-def test_one_user_has_only_so_many_streams(db: Database, hub: Hub) -> None:
+def test_one_user_has_only_so_many_streams_and_the_oldest_makes_room(db: Database, hub: Hub) -> None:
+    """A phone that was in many networks is told in the one that it is in."""
     customer = db.make_customer()
-    clients = [hub.listen(customer) for _ in range(16)]
-    refused = Client(hub.port, token(customer))
-    assert (refused.status, refused.body["details"]) == (429, "too_many_streams")
-    for client in clients:
-        client.close()
+    with ExitStack() as stack:
+        first, *others = [stack.enter_context(hub.listen(customer)) for _ in range(17)]
+        assert first.rest() == []
+        record(db, customer, 1, "")
+        assert len({client.next().id for client in others}) == 1
+        with hub.listen(customer, after=others[0].began):
+            assert others[0].rest() == []
 
 
 @contextmanager
