@@ -99,8 +99,8 @@ class Pooled:
                 raise
 
     async def answers(self, seconds: float) -> bool:
-        """Whether the pool has a connection, and the server answers. Where many wait for one, that any
-        of them has been answered meanwhile is as good."""
+        """Whether the pool has a connection, and the server answers. Where many wait for one, that
+        any of them has been answered meanwhile is as good."""
         began = time.monotonic()
         with suppress(psycopg.Error, PoolTimeout, TimeoutError):
             async with asyncio.timeout(seconds), self.connection() as connection:

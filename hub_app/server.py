@@ -40,8 +40,8 @@ CATCH_UP_SECONDS = 30
 CATCH_UP_PAGE = 500
 # Whoever comes while the database is away waits so long for it, and then comes again.
 AWAY_SECONDS = 5
-# Of one user: tabs, phones. The oldest makes room: a phone leaves one behind in each network that it
-# was in, which the proxy before us may think is there for a quarter of an hour.
+# Of one user: tabs, phones. The oldest makes room: a phone leaves one behind in each network that
+# it was in, which the proxy before us may think is there for a quarter of an hour.
 MOST_STREAMS = 16
 # Milliseconds until a client comes again, each after another time.
 RETRY = (1_000, 5_000)

@@ -61,7 +61,7 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body. Null: '
-'this is none of what they are told.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body. '
+'Null: this is none of what they are told.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;

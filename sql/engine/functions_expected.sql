@@ -139,7 +139,7 @@ from (
     ('dispatch.get_request_by_checkout', '04bcc5ef02a7eb7f54ea377ca7eace46', '{}'),
     ('dispatch.is_paid_back', '68c0df4b1e5a40196c93ebe0ab07a32a', '{}'),
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
-    ('dispatch.make_checkout', '829bc497140308efc81386c692aec2e1', '{}'),
+    ('dispatch.make_checkout', 'd447a2912f5fa92fa0f9bc5838fad66b', '{}'),
     ('dispatch.marketplace_error', '9ce61079dee72a7d2db757ce742de49d', '{}'),
     ('dispatch.price_difference', '219f2a2e7e3b6c7a5af9e920f8bb68db', '{}'),
     ('dispatch.process_stripe_event', 'ed390aff5f75843cdfb5a4007535098a', '{}'),

@@ -323,7 +323,7 @@ def test_who_asks_for_the_head_alone_gets_no_stream(db: Database, hub: Hub) -> N
     assert streams(db, hub) == before
 
 
-def test_one_user_has_only_so_many_streams_and_the_oldest_makes_room(db: Database, hub: Hub) -> None:
+def test_one_user_has_so_many_streams_and_the_oldest_makes_room(db: Database, hub: Hub) -> None:
     """A phone that was in many networks is told in the one that it is in."""
     customer = db.make_customer()
     with ExitStack() as stack:
