@@ -8190,6 +8190,8 @@ begin
                 else 'Your request was cancelled'
             end;
             v_body := 'The request is closed.';
+        else
+            return null;
     end case;
     return jsonb_strip_nulls(jsonb_build_object(
         'event_id', p_event_id,
@@ -8204,7 +8206,8 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body. '
+'Null: this is none of what they are told.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -8410,6 +8413,18 @@ begin
                 or dispatch.push_is_over(v_push, v_request, v_event.event, p_now)
                 then 'over'
         end;
+        if v_outcome is null then
+            -- Who was told as its mechanic, or its customer, may be the other by now: a writer may give
+            -- a request another customer, as when two accounts are made one.
+            payload := dispatch.push_payload(
+                v_push.event_id,
+                v_event.event,
+                case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
+                v_event.payload,
+                p_now
+            )::text;
+            v_outcome := case when payload is null then 'over' end;
+        end if;
         if v_outcome is not null then
             update dispatch.pushes set finished_at = p_now, outcome = v_outcome
             where id = v_push.id;
@@ -8424,13 +8439,6 @@ begin
         endpoint := v_device.endpoint;
         p256dh := v_device.p256dh;
         auth := v_device.auth;
-        payload := dispatch.push_payload(
-            v_push.event_id,
-            v_event.event,
-            case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
-            v_event.payload,
-            p_now
-        )::text;
         ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now))::integer);
         urgency := case v_event.event when 'request_cancelled' then 'normal' else 'high' end;
         -- A newer one of the same request takes the place of one not delivered yet.
@@ -9175,10 +9183,23 @@ begin
 
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
-        -- one who cannot be had even now.
+        -- one who cannot be had even now. A name has nothing that turns the words around it.
         select
             string_agg(
-                left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200),
+                left(
+                    coalesce(
+                        nullif(
+                            btrim(
+                                regexp_replace(
+                                    m.display_name, '[\u202a-\u202e\u2066-\u2069]', '', 'g'
+                                )
+                            ),
+                            ''
+                        ),
+                        'your favourite'
+                    ),
+                    200
+                ),
                 ', then ' order by i.number
             ) into v_name
         from unnest(v_ids) with ordinality as i (id, number)
