@@ -52,7 +52,16 @@ begin
             )
         then
             new.priority_notified_at := old.priority_notified_at;
-            new.priority_window_minutes := null;
+            -- (In a column that was theirs before, null may not be possible.)
+            new.priority_window_minutes := case
+                when
+                    exists (
+                        select from pg_catalog.pg_attribute as a
+                        where
+                            a.attrelid = tg_relid and a.attname = 'priority_window_minutes'
+                            and a.attnotnull
+                    ) then 0
+            end;
         end if;
     end if;
     if dispatch.max_open_sessions() is not null then

@@ -30,11 +30,19 @@ begin
     select
         string_agg(c.name, ', ' order by c.number),
         string_agg(
-            'p_' || c.name
-            || case
-                -- An explicit cast to varchar(n) would cut off without a word.
-                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
-                else '::' || format_type(a.atttypid, a.atttypmod)
+            -- What is not known of a booking may have to be what it is where nobody says it.
+            case
+                when
+                    c.number > 5 and (a.attnotnull or y.typnotnull)
+                    and coalesce(d.adbin, y.typdefaultbin) is not null
+                    then format(
+                        'coalesce(%s, %s)',
+                        v.given,
+                        coalesce(
+                            pg_get_expr(d.adbin, d.adrelid), pg_get_expr(y.typdefaultbin, 0)
+                        )
+                    )
+                else v.given
             end,
             ', ' order by c.number
         )
@@ -64,6 +72,16 @@ begin
             -- What they compute is theirs to compute.
             and a.attgenerated = ''
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+    left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    cross join lateral (
+        select
+            'p_' || c.name
+            || case
+                -- An explicit cast to varchar(n) would cut off without a word.
+                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
+                else '::' || format_type(a.atttypid, a.atttypmod)
+            end as given
+    ) as v
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
     -- Locked for update, the request comes first, as by a writer, whose trigger then comes to its

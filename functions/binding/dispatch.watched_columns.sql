@@ -20,24 +20,43 @@ begin
                 on
                     d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
                     and d.refclassid = 'pg_catalog.pg_class'::regclass
+        ),
+
+        watched as (
+            select unnest(dispatch.approval_columns())::name as name
+            union
+            select a.attname
+            from views as v
+            inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
+            inner join pg_catalog.pg_depend as d
+                on
+                    d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid = to_regclass('public.mechanics')
+            inner join pg_catalog.pg_attribute as a
+                on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+            inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+            where
+                not dispatch.governs_all()
+                and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
         )
 
-        select unnest(dispatch.approval_columns())::name as name
-        union
-        select a.attname
-        from views as v
-        inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
-        inner join pg_catalog.pg_depend as d
+        -- A trigger before the update cannot name what is computed, but what it is computed of.
+        select distinct coalesce(b.attname, w.name) as name
+        from watched as w
+        left join pg_catalog.pg_attribute as a
             on
-                d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
-                and d.refclassid = 'pg_catalog.pg_class'::regclass
-                and d.refobjid = to_regclass('public.mechanics')
-        inner join pg_catalog.pg_attribute as a
-            on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-        inner join pg_catalog.pg_type as y on y.oid = a.atttypid
-        where
-            not dispatch.governs_all()
-            and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
+                a.attrelid = to_regclass('public.mechanics') and a.attname = w.name
+                and a.attgenerated <> ''
+        left join pg_catalog.pg_attrdef as f on f.adrelid = a.attrelid and f.adnum = a.attnum
+        left join pg_catalog.pg_depend as d
+            on
+                d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid
+                and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = a.attrelid
+                and d.refobjsubid <> a.attnum
+        left join pg_catalog.pg_attribute as b
+            on b.attrelid = d.refobjid and b.attnum = d.refobjsubid
+        where a.attnum is null or b.attnum is not null
         order by 1
     );
 end;

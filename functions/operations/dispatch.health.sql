@@ -108,6 +108,9 @@ begin
         ]
     ) as t (relation)
     where row_security_active(t.relation);
+    if not dispatch.sees_accounts() then
+        v_hidden := concat_ws(', ', 'auth.users', v_hidden);
+    end if;
     check_name := 'rows_visible';
     ok := v_hidden is null;
     detail := coalesce(

@@ -11,6 +11,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_sees_accounts constant boolean := dispatch.sees_accounts();
     v_count integer;
     v_devices integer;
     v_blocks integer;
@@ -32,7 +33,9 @@ begin
     where
         d.endpoint = any(array(
             select gone.endpoint from dispatch.devices as gone
-            where not exists (select from auth.users as u where u.id = gone.user_id)
+            where
+                v_sees_accounts
+                and not exists (select from auth.users as u where u.id = gone.user_id)
             limit p_limit
             for update of gone skip locked
         ));
@@ -42,8 +45,11 @@ begin
         b.ctid = any(array(
             select gone.ctid from dispatch.blocks as gone
             where
-                not exists (select from auth.users as u where u.id = gone.user_id)
-                or not exists (select from auth.users as u where u.id = gone.other_id)
+                v_sees_accounts
+                and (
+                    not exists (select from auth.users as u where u.id = gone.user_id)
+                    or not exists (select from auth.users as u where u.id = gone.other_id)
+                )
             limit p_limit
             for update of gone skip locked
         ));

@@ -14,6 +14,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
+    v_sees_accounts constant boolean := dispatch.sees_accounts();
     v_count integer;
 begin
     with checkouts as (
@@ -40,13 +41,14 @@ begin
                     c.session ->> 'payment_intent',
                     -- Stripe writes the id of a customer, or all that it has of them.
                     case
-                        when u.id is null
+                        when u.id is null and v_sees_accounts
                             then coalesce(c.session #>> '{customer,id}', c.session ->> 'customer')
                     end
                 ]
             ) as r (id)
         where
-            (c.customer_id is not null and u.id is null or c.is_deleted) and r.id is not null
+            (c.customer_id is not null and u.id is null and v_sees_accounts or c.is_deleted)
+            and r.id is not null
     ),
 
     found as (

@@ -17,6 +17,7 @@
 \ir dispatch.refused_output_plugins.sql
 \ir dispatch.scrub_stripe_events.sql
 \ir dispatch.scrubbed_event.sql
+\ir dispatch.sees_accounts.sql
 \ir dispatch.session_checks.sql
 \ir dispatch.set_max_open_sessions.sql
 \ir dispatch.unsettled_requests.sql

@@ -155,6 +155,14 @@ begin
                             end
                         );
                 end if;
+                v_lacks := v_lacks || array(
+                    select a.attname || ' that is written, not computed'
+                    from pg_catalog.pg_attribute as a
+                    where
+                        a.attrelid = t.relation and a.attname in ('mechanic_id', 'status')
+                        and a.attgenerated <> ''
+                    order by a.attname
+                );
         end case;
 
         if cardinality(v_lacks) > 0 then

@@ -262,16 +262,24 @@ from (
                         or (0 = any(p.polroles) and pg_get_expr(p.polqual, p.polrelid) = 'true')
                     )
             )
-            -- What the views read.
-            and exists (
-                select from pg_catalog.pg_rewrite as r
-                inner join pg_catalog.pg_class as v on v.oid = r.ev_class
-                inner join pg_catalog.pg_depend as d
-                    on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
-                where
-                    v.relnamespace = n.oid and h.relnamespace <> n.oid
-                    and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
-            )
+            and case
+                -- To whom nobody is shown, each customer's account is gone.
+                when h.oid = to_regclass('auth.users')
+                    then not exists (
+                        select from pg_catalog.pg_policy as p
+                        where p.polrelid = h.oid
+                    )
+                -- What the views read.
+                else exists (
+                    select from pg_catalog.pg_rewrite as r
+                    inner join pg_catalog.pg_class as v on v.oid = r.ev_class
+                    inner join pg_catalog.pg_depend as d
+                        on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    where
+                        v.relnamespace = n.oid and h.relnamespace <> n.oid
+                        and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
+                )
+            end
     where n.nspname = 'dispatch'
 ) as c
 \gset
@@ -913,8 +921,9 @@ select
 from (
     select
         'columns that a booking fills' as check_name,
-        e.names is null or t.fill or e.is_elsewhere as ok,
+        (e.names is null or t.fill or e.is_elsewhere) and e.nulls is null as ok,
         coalesce(
+            'null is written in ' || e.nulls || ', which has no null now: run sql/engine/up.sql',
             case when t.fill or e.is_elsewhere then 'NOTE: ' else '' end
             || 'not null, without a default: ' || e.names
             || case
@@ -927,15 +936,37 @@ from (
         ) as detail
     from (
         select
-            string_agg(a.attname, ', ' order by a.attnum) as names,
+            string_agg(a.attname, ', ' order by a.attnum) filter (where w.is_needed) as names,
+            -- A default is written by whoever leaves the column out; dispatch.insert_request has it
+            -- from when it was made.
+            string_agg(a.attname, ', ' order by a.attnum) filter (where w.is_null) as nulls,
             not current_setting('favorites_priority.governs_all')::boolean as is_elsewhere
         from pg_catalog.pg_attribute as a
         inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+        left join pg_catalog.pg_proc as p
+            on p.pronamespace = to_regnamespace('dispatch') and p.proname = 'insert_request'
+        cross join
+            lateral (
+                select
+                    not f.has_default
+                    and a.attname not in (
+                        'id', 'customer_id', 'session_type', 'plan_code', 'status'
+                    )
+                        as is_needed,
+                    f.has_default
+                    and a.attname in (
+                        'customer_name', 'customer_email', 'notes', 'requested_brand',
+                        'customer_country', 'customer_city', 'preferred_mechanic_id',
+                        'priority_window_minutes'
+                    )
+                    and p.prosrc ~ ('[ (]p_' || a.attname || '[,:)]')
+                    and p.prosrc !~ ('coalesce\(p_' || a.attname || '[,:]') as is_null
+                from (select a.atthasdef or y.typdefault is not null as has_default) as f
+            ) as w
         where
             a.attrelid = to_regclass('public.session_requests') and a.attnum > 0
             and not a.attisdropped and (a.attnotnull or y.typnotnull)
-            and not a.atthasdef and y.typdefault is null and a.attidentity = ''
-            and a.attname not in ('id', 'customer_id', 'session_type', 'plan_code', 'status')
+            and a.attidentity = '' and a.attgenerated = ''
     ) as e
     cross join (
         select count(*) > 0 as fill
@@ -1340,7 +1371,8 @@ from (
                 'realtime_checks', 'refusal', 'refused_output_plugins', 'request_columns',
                 'request_of_checkout',
                 'require_mechanic', 'require_own_request', 'require_user', 'routing_note',
-                'score_match', 'shown_request', 'silent_since', 'spread_feed', 'stopped_triggers',
+                'score_match', 'sees_accounts', 'shown_request', 'silent_since', 'spread_feed',
+                'stopped_triggers',
                 'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
                 'watched_columns', 'why_not_asked'

@@ -3,6 +3,8 @@
 do $$
 declare
     v_found text;
+    v_named text;
+    v_jobs text;
     v_count bigint;
 begin
     if to_regprocedure('dispatch.governs_all()') is null then
@@ -135,7 +137,68 @@ begin
             'pg_catalog.pg_constraint'::regclass, 'pg_catalog.pg_attrdef'::regclass,
             'pg_catalog.pg_class'::regclass, 'pg_catalog.pg_type'::regclass
         );
-    if v_found is not null then
+
+    -- What is text depends on nothing: a queue that leaves out what is reserved, a job that asks for
+    -- the health.
+    select '\mdispatch"?\."?(' || string_agg(distinct w.name, '|') || ')\M' into v_named
+    from (
+        select p.proname as name from pg_catalog.pg_proc as p
+        where p.pronamespace = 'dispatch'::regnamespace
+        union all
+        select c.relname from pg_catalog.pg_class as c
+        where c.relnamespace = 'dispatch'::regnamespace and c.relkind in ('r', 'v', 'S')
+    ) as w;
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+        execute
+            'select string_agg(''job '' || coalesce(j.jobname, j.jobid::text) || '' of pg_cron'', '', '') '
+            'from cron.job as j '
+            'where '
+            'j.database = current_database() and j.command ~ $1 '
+            'and coalesce(j.jobname, '''') not in '
+            '(''dispatch-sweep'', ''dispatch-start'', ''dispatch-retention'', ''dispatch-push'')'
+        into v_jobs using v_named;
+    end if;
+    select concat_ws(', ', v_found, v_jobs, string_agg(o.what, ', ' order by o.what)) into v_found
+    from (
+        select pg_describe_object('pg_catalog.pg_proc'::regclass, p.oid, 0) as what
+        from pg_catalog.pg_proc as p
+        where
+            p.prosrc ~ '\mdispatch\M' and p.prosrc ~ v_named
+            and p.pronamespace <> 'dispatch'::regnamespace
+            -- As leave.sql drops them.
+            and not (
+                p.pronamespace = 'public'::regnamespace
+                and p.proname in (
+                    'accept_session_request', 'acknowledge_notice', 'block_customer',
+                    'block_mechanic', 'broadcast_session_request_now', 'cancel_session_request',
+                    'claim_pushes', 'complete_session_request', 'decline_session_request',
+                    'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
+                    'get_session_request_by_checkout', 'get_session_request_timeline',
+                    'list_favorite_mechanics', 'list_open_session_requests',
+                    'list_session_request_events', 'list_session_request_mechanics',
+                    'list_session_request_payments', 'prepare_checkout', 'process_stripe_event',
+                    'register_device', 'release_session_request', 'reopen_session_request',
+                    'request_free_session', 'set_presence', 'unblock_customer',
+                    'unblock_mechanic', 'unregister_device'
+                )
+            )
+        union all
+        -- Of another's making (an archive of the log), and in a schema that goes.
+        select pg_describe_object('pg_catalog.pg_class'::regclass, c.oid, 0)
+        from pg_catalog.pg_class as c
+        where
+            c.relnamespace = 'dispatch'::regnamespace and c.relkind in ('r', 'p', 'f', 'm')
+            and c.relname not in (
+                'request_events', 'stripe_events', 'windows', 'presence', 'found_before', 'devices',
+                'pushes', 'steps', 'blocks', 'unanswered'
+            )
+        union all
+        select
+            pg_describe_object('pg_catalog.pg_publication_namespace'::regclass, n.oid, 0)
+        from pg_catalog.pg_publication_namespace as n
+        where n.pnnspid = 'dispatch'::regnamespace
+    ) as o;
+    if v_found <> '' then
         raise dependent_objects_still_exist using
             message = format('the engine is still used, and nothing was changed: %s', v_found),
             hint = 'Drop or change these first.';

@@ -1,10 +1,23 @@
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
--- another table, or none, has the name.
+-- another table, or none, has the name. And it stays whose it is: what another role (a superuser)
+-- made beside it, its functions could not use.
 \ir asking.sql
 do $$
 declare
     v_moved text;
+    v_owner text := (
+        select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n
+        where
+            n.nspname = 'dispatch'
+            -- Somebody else's is told by requirements.sql.
+            and to_regprocedure('dispatch.favorites_priority_enabled()') is not null
+    );
 begin
+    if v_owner <> current_user then
+        raise insufficient_privilege using
+            message = format('the engine belongs to %s, and nothing was changed', v_owner),
+            hint = format('Run this as that role: psql … -c "set role %I" -f …', v_owner);
+    end if;
     select
         string_agg(
             format('%s is what public.%s was', m.relation::regclass, m.name), ', ' order by m.name

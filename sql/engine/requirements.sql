@@ -110,6 +110,16 @@ where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
+    format('column session_requests.%s is computed, and no accept could be written', a.attname),
+    'make it a column that is written'
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_attribute as a on a.attrelid = m.oid and not a.attisdropped
+where
+    m.relname = 'session_requests' and a.attname in ('mechanic_id', 'status')
+    and a.attgenerated <> '';
+
+insert into pg_temp.missing (what, remedy)
+select
     format('table %s has no unique key (id)', m.relname),
     format(
         'alter table public.%s add unique (id)%s',
@@ -212,7 +222,7 @@ where
 -- An accept needs the row that it wrote. A rule on UPDATE may keep it.
 do $$
 begin
-    execute 'explain update public.session_requests set status = status where false returning id';
+    execute 'explain update public.session_requests set id = id where false returning id';
 exception
     when feature_not_supported then
         insert into pg_temp.missing (what, remedy)

@@ -21,8 +21,44 @@ begin
         on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
     where
         d.refclassid = 'pg_catalog.pg_class'::regclass
-        and d.refobjid = 'public.session_requests'::regclass
-        and d.deptype = 'n'
+        and d.refobjid in (
+            with recursive t as (
+                select 'public.session_requests'::regclass::oid as oid
+                union
+                select h.inhrelid from t inner join pg_catalog.pg_inherits as h on h.inhparent = t.oid
+            )
+
+            select t.oid from t
+        )
+        and (
+            d.deptype = 'n'
+            -- Without a word these would go with a column that they have among others.
+            or (
+                d.classid in (
+                    'pg_catalog.pg_class'::regclass, 'pg_catalog.pg_constraint'::regclass,
+                    'pg_catalog.pg_statistic_ext'::regclass
+                )
+                and not exists (
+                    select from pg_catalog.pg_class as c
+                    where
+                        d.classid = 'pg_catalog.pg_class'::regclass and c.oid = d.objid
+                        and (
+                            c.relkind <> 'i'
+                            or c.relname in (
+                                'session_requests_preferred_mechanic_idx',
+                                'session_requests_priority_deadline_idx',
+                                'session_requests_priority_notified_idx'
+                            )
+                        )
+                )
+                and not exists (
+                    select from pg_catalog.pg_constraint as k
+                    where
+                        d.classid = 'pg_catalog.pg_constraint'::regclass and k.oid = d.objid
+                        and k.conname = 'session_requests_preferred_mechanic_id_fkey'
+                )
+            )
+        )
         and a.attname in (
             'preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at'
         )

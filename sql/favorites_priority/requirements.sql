@@ -5,6 +5,11 @@ where
     to_regclass('dispatch.requests') is null
     or to_regprocedure('dispatch.sweep(integer,timestamptz)') is null
 union all
+select 'the engine is of an earlier version', 'run sql/engine/up.sql, or push its migration'
+where
+    to_regclass('dispatch.requests') is not null
+    and to_regprocedure('dispatch.watched_columns()') is null
+union all
 select
     format(
         'column session_requests.%s is %s, not %s',
@@ -20,6 +25,15 @@ from (
 inner join pg_catalog.pg_attribute as a
     on a.attrelid = to_regclass('public.session_requests') and a.attname = w.name
 where not a.attisdropped and a.atttypid <> to_regtype(w.type)
+union all
+select
+    format('column session_requests.%s is computed', a.attname),
+    format('alter table public.session_requests rename column %s to …', a.attname)
+from pg_catalog.pg_attribute as a
+where
+    a.attrelid = to_regclass('public.session_requests') and not a.attisdropped
+    and a.attname in ('preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at')
+    and a.attgenerated <> ''
 union all
 select
     format(

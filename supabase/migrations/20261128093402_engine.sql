@@ -6,7 +6,8 @@
 -- Again: nothing changes, the binding, the feature and its flag included. Those who book meanwhile
 -- wait for the triggers alone; whatever stops it, run it again.
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
--- another table, or none, has the name.
+-- another table, or none, has the name. And it stays whose it is: what another role (a superuser)
+-- made beside it, its functions could not use.
 -- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
 -- search_path a function there whose arguments fit better, as its own format(text, text), would be
 -- the one that is called.
@@ -15,7 +16,19 @@ set local search_path = pg_catalog, pg_temp;
 do $$
 declare
     v_moved text;
+    v_owner text := (
+        select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n
+        where
+            n.nspname = 'dispatch'
+            -- Somebody else's is told by requirements.sql.
+            and to_regprocedure('dispatch.favorites_priority_enabled()') is not null
+    );
 begin
+    if v_owner <> current_user then
+        raise insufficient_privilege using
+            message = format('the engine belongs to %s, and nothing was changed', v_owner),
+            hint = format('Run this as that role: psql … -c "set role %I" -f …', v_owner);
+    end if;
     select
         string_agg(
             format('%s is what public.%s was', m.relation::regclass, m.name), ', ' order by m.name
@@ -163,6 +176,16 @@ where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
+    format('column session_requests.%s is computed, and no accept could be written', a.attname),
+    'make it a column that is written'
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_attribute as a on a.attrelid = m.oid and not a.attisdropped
+where
+    m.relname = 'session_requests' and a.attname in ('mechanic_id', 'status')
+    and a.attgenerated <> '';
+
+insert into pg_temp.missing (what, remedy)
+select
     format('table %s has no unique key (id)', m.relname),
     format(
         'alter table public.%s add unique (id)%s',
@@ -285,7 +308,7 @@ where
 -- An accept needs the row that it wrote. A rule on UPDATE may keep it.
 do $$
 begin
-    execute 'explain update public.session_requests set status = status where false returning id';
+    execute 'explain update public.session_requests set id = id where false returning id';
 exception
     when feature_not_supported then
         insert into pg_temp.missing (what, remedy)
@@ -1258,11 +1281,19 @@ begin
     select
         string_agg(c.name, ', ' order by c.number),
         string_agg(
-            'p_' || c.name
-            || case
-                -- An explicit cast to varchar(n) would cut off without a word.
-                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
-                else '::' || format_type(a.atttypid, a.atttypmod)
+            -- What is not known of a booking may have to be what it is where nobody says it.
+            case
+                when
+                    c.number > 5 and (a.attnotnull or y.typnotnull)
+                    and coalesce(d.adbin, y.typdefaultbin) is not null
+                    then format(
+                        'coalesce(%s, %s)',
+                        v.given,
+                        coalesce(
+                            pg_get_expr(d.adbin, d.adrelid), pg_get_expr(y.typdefaultbin, 0)
+                        )
+                    )
+                else v.given
             end,
             ', ' order by c.number
         )
@@ -1292,6 +1323,16 @@ begin
             -- What they compute is theirs to compute.
             and a.attgenerated = ''
     inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+    left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    cross join lateral (
+        select
+            'p_' || c.name
+            || case
+                -- An explicit cast to varchar(n) would cut off without a word.
+                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
+                else '::' || format_type(a.atttypid, a.atttypmod)
+            end as given
+    ) as v
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');
 
     -- Locked for update, the request comes first, as by a writer, whose trigger then comes to its
@@ -2220,24 +2261,43 @@ begin
                 on
                     d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
                     and d.refclassid = 'pg_catalog.pg_class'::regclass
+        ),
+
+        watched as (
+            select unnest(dispatch.approval_columns())::name as name
+            union
+            select a.attname
+            from views as v
+            inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
+            inner join pg_catalog.pg_depend as d
+                on
+                    d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::regclass
+                    and d.refobjid = to_regclass('public.mechanics')
+            inner join pg_catalog.pg_attribute as a
+                on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+            inner join pg_catalog.pg_type as y on y.oid = a.atttypid
+            where
+                not dispatch.governs_all()
+                and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
         )
 
-        select unnest(dispatch.approval_columns())::name as name
-        union
-        select a.attname
-        from views as v
-        inner join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
-        inner join pg_catalog.pg_depend as d
+        -- A trigger before the update cannot name what is computed, but what it is computed of.
+        select distinct coalesce(b.attname, w.name) as name
+        from watched as w
+        left join pg_catalog.pg_attribute as a
             on
-                d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
-                and d.refclassid = 'pg_catalog.pg_class'::regclass
-                and d.refobjid = to_regclass('public.mechanics')
-        inner join pg_catalog.pg_attribute as a
-            on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-        inner join pg_catalog.pg_type as y on y.oid = a.atttypid
-        where
-            not dispatch.governs_all()
-            and coalesce(nullif(y.typbasetype, 0), y.oid) = 'uuid'::regtype
+                a.attrelid = to_regclass('public.mechanics') and a.attname = w.name
+                and a.attgenerated <> ''
+        left join pg_catalog.pg_attrdef as f on f.adrelid = a.attrelid and f.adnum = a.attnum
+        left join pg_catalog.pg_depend as d
+            on
+                d.classid = 'pg_catalog.pg_attrdef'::regclass and d.objid = f.oid
+                and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = a.attrelid
+                and d.refobjsubid <> a.attnum
+        left join pg_catalog.pg_attribute as b
+            on b.attrelid = d.refobjid and b.attnum = d.refobjsubid
+        where a.attnum is null or b.attnum is not null
         order by 1
     );
 end;
@@ -7036,7 +7096,16 @@ begin
             )
         then
             new.priority_notified_at := old.priority_notified_at;
-            new.priority_window_minutes := null;
+            -- (In a column that was theirs before, null may not be possible.)
+            new.priority_window_minutes := case
+                when
+                    exists (
+                        select from pg_catalog.pg_attribute as a
+                        where
+                            a.attrelid = tg_relid and a.attname = 'priority_window_minutes'
+                            and a.attnotnull
+                    ) then 0
+            end;
         end if;
     end if;
     if dispatch.max_open_sessions() is not null then
@@ -10768,6 +10837,9 @@ begin
         ]
     ) as t (relation)
     where row_security_active(t.relation);
+    if not dispatch.sees_accounts() then
+        v_hidden := concat_ws(', ', 'auth.users', v_hidden);
+    end if;
     check_name := 'rows_visible';
     ok := v_hidden is null;
     detail := coalesce(
@@ -11247,6 +11319,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_sees_accounts constant boolean := dispatch.sees_accounts();
     v_count integer;
     v_devices integer;
     v_blocks integer;
@@ -11268,7 +11341,9 @@ begin
     where
         d.endpoint = any(array(
             select gone.endpoint from dispatch.devices as gone
-            where not exists (select from auth.users as u where u.id = gone.user_id)
+            where
+                v_sees_accounts
+                and not exists (select from auth.users as u where u.id = gone.user_id)
             limit p_limit
             for update of gone skip locked
         ));
@@ -11278,8 +11353,11 @@ begin
         b.ctid = any(array(
             select gone.ctid from dispatch.blocks as gone
             where
-                not exists (select from auth.users as u where u.id = gone.user_id)
-                or not exists (select from auth.users as u where u.id = gone.other_id)
+                v_sees_accounts
+                and (
+                    not exists (select from auth.users as u where u.id = gone.user_id)
+                    or not exists (select from auth.users as u where u.id = gone.other_id)
+                )
             limit p_limit
             for update of gone skip locked
         ));
@@ -11648,6 +11726,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
+    v_sees_accounts constant boolean := dispatch.sees_accounts();
     v_count integer;
 begin
     with checkouts as (
@@ -11674,13 +11753,14 @@ begin
                     c.session ->> 'payment_intent',
                     -- Stripe writes the id of a customer, or all that it has of them.
                     case
-                        when u.id is null
+                        when u.id is null and v_sees_accounts
                             then coalesce(c.session #>> '{customer,id}', c.session ->> 'customer')
                     end
                 ]
             ) as r (id)
         where
-            (c.customer_id is not null and u.id is null or c.is_deleted) and r.id is not null
+            (c.customer_id is not null and u.id is null and v_sees_accounts or c.is_deleted)
+            and r.id is not null
     ),
 
     found as (
@@ -11819,6 +11899,27 @@ comment on function dispatch.scrubbed_event(jsonb) is
 'A Stripe event without what is personal: ids, amounts, times and states are left.';
 revoke all on function dispatch.scrubbed_event(jsonb)
 from public, anon, authenticated, service_role;
+
+-- Supabase's table has row level security and no policy. To a role that lost its exemption, as one
+-- that was made anew for a restore, everybody is gone. (With a policy it shows somebody.)
+create or replace function dispatch.sees_accounts()
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return not row_security_active('auth.users')
+    or exists (
+        select from pg_catalog.pg_policy as p where p.polrelid = 'auth.users'::regclass
+    );
+end;
+$$;
+
+comment on function dispatch.sees_accounts() is
+'Whether the rows of auth.users are shown to who asks: else nobody knows whose account is gone.';
+revoke all on function dispatch.sees_accounts() from public, anon, authenticated, service_role;
 
 -- Part of dispatch.health(): what other sessions hold up, and who reads a slot.
 create or replace function dispatch.session_checks(p_now timestamptz)

@@ -4,7 +4,8 @@
 -- first: select dispatch.set_favorites_priority(true). Those who book meanwhile wait for the
 -- columns and for the triggers; whatever stops it, run it again.
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
--- another table, or none, has the name.
+-- another table, or none, has the name. And it stays whose it is: what another role (a superuser)
+-- made beside it, its functions could not use.
 -- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
 -- search_path a function there whose arguments fit better, as its own format(text, text), would be
 -- the one that is called.
@@ -13,7 +14,19 @@ set local search_path = pg_catalog, pg_temp;
 do $$
 declare
     v_moved text;
+    v_owner text := (
+        select pg_get_userbyid(n.nspowner) from pg_catalog.pg_namespace as n
+        where
+            n.nspname = 'dispatch'
+            -- Somebody else's is told by requirements.sql.
+            and to_regprocedure('dispatch.favorites_priority_enabled()') is not null
+    );
 begin
+    if v_owner <> current_user then
+        raise insufficient_privilege using
+            message = format('the engine belongs to %s, and nothing was changed', v_owner),
+            hint = format('Run this as that role: psql … -c "set role %I" -f …', v_owner);
+    end if;
     select
         string_agg(
             format('%s is what public.%s was', m.relation::regclass, m.name), ', ' order by m.name
@@ -161,6 +174,16 @@ where a.attnum is null or (w.types <> '{}' and y.typname <> all(w.types));
 
 insert into pg_temp.missing (what, remedy)
 select
+    format('column session_requests.%s is computed, and no accept could be written', a.attname),
+    'make it a column that is written'
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_attribute as a on a.attrelid = m.oid and not a.attisdropped
+where
+    m.relname = 'session_requests' and a.attname in ('mechanic_id', 'status')
+    and a.attgenerated <> '';
+
+insert into pg_temp.missing (what, remedy)
+select
     format('table %s has no unique key (id)', m.relname),
     format(
         'alter table public.%s add unique (id)%s',
@@ -283,7 +306,7 @@ where
 -- An accept needs the row that it wrote. A rule on UPDATE may keep it.
 do $$
 begin
-    execute 'explain update public.session_requests set status = status where false returning id';
+    execute 'explain update public.session_requests set id = id where false returning id';
 exception
     when feature_not_supported then
         insert into pg_temp.missing (what, remedy)
@@ -306,6 +329,11 @@ where
     to_regclass('dispatch.requests') is null
     or to_regprocedure('dispatch.sweep(integer,timestamptz)') is null
 union all
+select 'the engine is of an earlier version', 'run sql/engine/up.sql, or push its migration'
+where
+    to_regclass('dispatch.requests') is not null
+    and to_regprocedure('dispatch.watched_columns()') is null
+union all
 select
     format(
         'column session_requests.%s is %s, not %s',
@@ -321,6 +349,15 @@ from (
 inner join pg_catalog.pg_attribute as a
     on a.attrelid = to_regclass('public.session_requests') and a.attname = w.name
 where not a.attisdropped and a.atttypid <> to_regtype(w.type)
+union all
+select
+    format('column session_requests.%s is computed', a.attname),
+    format('alter table public.session_requests rename column %s to …', a.attname)
+from pg_catalog.pg_attribute as a
+where
+    a.attrelid = to_regclass('public.session_requests') and not a.attisdropped
+    and a.attname in ('preferred_mechanic_id', 'priority_window_minutes', 'priority_notified_at')
+    and a.attgenerated <> ''
 union all
 select
     format(

@@ -797,6 +797,13 @@ def test_without_a_marketplace_it_says_what_to_run(empty_db: Database) -> None:
             r"needed is the user who is the mechanic \(uuid, of auth.users\)\.",
         ),
         (
+            {
+                "mechanic_id uuid references auth.users (id) on delete set null": "mechanic_id"
+                " uuid generated always as (parent_session_id) stored"
+            },
+            r"needed is mechanic_id that is written, not computed\.",
+        ),
+        (
             {"slug text not null unique,\n    name": "what", "price numeric": "rated numeric"},
             "public.service_plans is another table: .*; a marketplace's has a code or a slug, and",
         ),

@@ -628,7 +628,7 @@ def test_requests_that_a_trigger_keeps_from_expiring(db: Database) -> None:
 @pytest.mark.parametrize(
     "table",
     ["public.session_requests", "dispatch.request_events", "dispatch.stripe_events",
-     "dispatch.windows", "dispatch.pushes", "dispatch.devices"],
+     "dispatch.windows", "dispatch.pushes", "dispatch.devices", "auth.users"],
 )  # fmt: skip
 def test_rows_that_are_hidden_from_who_asks(shared: Database, table: str) -> None:
     """A table whose security is forced hides its rows from its owner too."""

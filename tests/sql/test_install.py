@@ -151,6 +151,15 @@ STANDS_ON_THE_ENGINE = {
     " as 'select r.id'": "function public.report",
     "create cast (dispatch.requests as jsonb) with inout": "cast from dispatch.requests",
     "create publication report for table dispatch.request_events": "publication report",
+    # What names it in a text.
+    "create function queue() returns bigint language plpgsql as $$ begin return (select count(*)"
+    " from session_requests as r where not dispatch.is_reserved_for_another(r.id)); end $$": (
+        "function public.queue()"
+    ),
+    "create schema api; create function api.log() returns setof bigint language sql"
+    ' as $$ select id from "dispatch"."request_events" $$': "function api.log()",
+    # In the schema itself.
+    "create table dispatch.old_events (like dispatch.request_events)": "table dispatch.old_events",
 }
 
 
@@ -170,6 +179,9 @@ STANDS_ON_THE_ENGINE = {
         "argument",
         "cast",
         "publication",
+        "text",
+        "quoted",
+        "table",
     ],
 )
 def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str) -> None:
@@ -180,6 +192,28 @@ def test_nothing_of_theirs_goes_with_the_engine(engine_db: Database, theirs: str
         install(db.dsn(), ENGINE_DOWN)
     assert STANDS_ON_THE_ENGINE[theirs] in str(raised.value)
     assert dump(db) == before
+
+
+def test_what_else_runs_on_the_engine_is_told_before_it_goes() -> None:
+    """A job of theirs, and a publication of the whole schema. (Nothing is said of a word.)"""
+    with Cluster() as cluster, Database(cluster, "postgres") as db:
+        install(db.dsn(), MARKETPLACE, ENGINE)
+        db.sql("select cron.schedule('alarm', '* * * * *', 'select * from dispatch.health()')")
+        db.sql("create function vans() returns integer language sql as 'select 1 -- our dispatch.'")
+        db.superuser().execute("create publication report for tables in schema dispatch")
+        before = dump(db)
+        with pytest.raises(RuntimeError, match="the engine is still used") as raised:
+            install(db.dsn(), ENGINE_DOWN)
+        for told in (
+            "job alarm of pg_cron",
+            "publication of schema dispatch in publication report",
+        ):
+            assert told in str(raised.value)
+        assert "vans" not in str(raised.value)
+        assert dump(db) == before
+        db.sql("select cron.unschedule('alarm')")
+        db.superuser().execute("drop publication report")
+        install(db.dsn(), ENGINE_DOWN)
 
 
 STANDS_ON_THE_COLUMNS = {
@@ -196,6 +230,18 @@ STANDS_ON_THE_COLUMNS = {
     " for each row execute function report()",
     "publication": "create publication report"
     " for table session_requests (id, priority_notified_at)",
+    # What PostgreSQL would take along without a word.
+    "index": "create index report on session_requests (customer_id, priority_notified_at)",
+    "predicate": "create index report on session_requests (customer_id)"
+    " where preferred_mechanic_id is null",
+    "key": "alter table session_requests add constraint report"
+    " unique (customer_id, preferred_mechanic_id, created_at)",
+    "check": "alter table session_requests add constraint report"
+    " check (plan_code is not null or priority_window_minutes < 30)",
+    "statistics": "create statistics report on plan_code, preferred_mechanic_id"
+    " from session_requests",
+    "child": "create table old () inherits (session_requests);"
+    " create view report as select priority_notified_at from old",
 }
 
 
@@ -329,6 +375,21 @@ def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
         " ('public'::regnamespace, 'dispatch'::regnamespace) group by 1, 2 having count(*) > 1"
     )
     assert db.sql(twice) == []
+
+
+def test_another_role_than_the_owner_makes_nothing_beside_it(db: Database) -> None:
+    """A superuser may: and the functions, which run as the owner, could not use a table of it."""
+    before = dump(db)
+    for file in (ENGINE, FEATURE, DOWN, ENGINE_DOWN):
+        with pytest.raises(RuntimeError, match="the engine belongs to postgres, and nothing was"):
+            install(db.dsn(SUPERUSER), file)
+    assert dump(db) == before
+    db.sql("drop table dispatch.unanswered")
+    as_owner = ("-c", "set role postgres", "-f")
+    run_psql(db.dsn(SUPERUSER), *as_owner, str(ROOT / ENGINE))
+    assert db.value("select tableowner from pg_tables where tablename = 'unanswered'") == "postgres"
+    for file in (DOWN, ENGINE_DOWN):
+        run_psql(db.dsn(SUPERUSER), *as_owner, str(ROOT / file))
 
 
 def test_the_flag_is_off_at_first(engine_db: Database) -> None:
@@ -590,6 +651,10 @@ EARLIER_INDEX = (
     " + make_interval(mins => priority_window_minutes)) at time zone 'UTC'))"
     " where status = 'pending' and notification_sent_at is null"
 )
+# The owner, as whom all runs, is not exempt, and is shown the platform's accounts by a policy.
+NO_BYPASS = (
+    "alter role postgres nobypassrls; create policy seen on auth.users to postgres using (true)"
+)
 REQUESTS = f"alter table {TABLE}"
 CHECKOUT_KEY = "session_requests_stripe_checkout_session_id_key"
 TABLES = (
@@ -757,7 +822,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
     ),
     (
-        f"alter role postgres nobypassrls; {REQUESTS} force row level security",
+        f"{NO_BYPASS}; {REQUESTS} force row level security",
         {"row level security on session_requests"},
     ),
     *(
@@ -963,8 +1028,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
     ),
     (
-        "alter role postgres nobypassrls;"
-        " alter table dispatch.request_events force row level security",
+        f"{NO_BYPASS}; alter table dispatch.request_events force row level security",
         {"storage of dispatch"},
     ),
     *(
@@ -1636,16 +1700,17 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             "alter policy dispatch_reserved on session_requests to authenticated",
         )
     ),
+    ("alter role postgres nobypassrls", {"rows of the marketplace"}),
     *(
         (
-            f"alter role postgres nobypassrls; alter table {table} force row level security",
+            f"{NO_BYPASS}; alter table {table} force row level security",
             {"rows of the marketplace"},
         )
         for table in (TABLE, "mechanics")
     ),
     # Here the owner is told of all: by a policy of its own.
     (
-        f"alter role postgres nobypassrls; {REQUESTS} force row level security;"
+        f"{NO_BYPASS}; {REQUESTS} force row level security;"
         " create policy owners on session_requests to postgres using (true)",
         {"policies on the marketplace's tables"},
     ),

@@ -21,7 +21,17 @@ from stack.install import (
     install_on_theirs,
 )
 from stack.postgres import SUPERUSER, Cluster, run_psql
-from tests.database import Database, Row, dump, eventually, fresh_database, refused, rows, rpc
+from tests.database import (
+    Database,
+    Row,
+    checkout,
+    dump,
+    eventually,
+    fresh_database,
+    refused,
+    rows,
+    rpc,
+)
 from tests.further import further_but
 
 VERIFY = "sql/favorites_priority/verify.sql"
@@ -228,6 +238,10 @@ FAULTS = {
     " alter table session_requests alter created_at drop default,"
     " alter created_at type text": (
         "column session_requests.created_at is text: this is another table"
+    ),
+    "alter table session_requests drop status cascade, add status text generated always as"
+    " (case when accepted_at is null then 'pending' else 'accepted' end) stored": (
+        "column session_requests.status is computed, and no accept could be written: make it"
     ),
     "alter table session_requests drop constraint session_requests_pkey": (
         "table session_requests has no unique key (id): alter table public.session_requests add"
@@ -869,6 +883,13 @@ def test_the_feature_without_the_engine_is_refused(garage: Database) -> None:
     ]
 
 
+def test_the_feature_on_an_engine_of_before_is_refused(theirs: Database) -> None:
+    theirs.sql("drop function dispatch.watched_columns()")
+    assert refusal(theirs, FEATURE) == [
+        "the engine is of an earlier version: run sql/engine/up.sql, or push its migration"
+    ]
+
+
 @pytest.mark.parametrize(
     ("columns", "lines"),
     [
@@ -882,6 +903,10 @@ def test_the_feature_without_the_engine_is_refused(garage: Database) -> None:
                 "column session_requests.preferred_mechanic_id points to auth.users, not to"
                 " mechanics: alter table"
             ],
+        ),
+        (
+            "preferred_mechanic_id uuid generated always as (parent_session_id) stored",
+            ["column session_requests.preferred_mechanic_id is computed: alter table"],
         ),
         (
             "priority_window_minutes text, add priority_notified_at timestamp",
@@ -984,6 +1009,93 @@ def test_what_was_theirs_stays_theirs(of_their_own: Database) -> None:
         assert db.sql(ROWS) == places
     install(db.dsn(), ENGINE_DOWN)
     assert columns_of(db) == content
+
+
+FILLED = """
+create domain place as text not null default 'Ulm';
+create type "Land" as enum ('CA', 'DE');
+alter table session_requests
+add notes varchar(20) not null default 'it''s none',
+alter customer_city type place using 'x',
+alter customer_country type "Land" using null,
+alter customer_country set default 'DE',
+alter customer_country set not null,
+add priority_window_minutes integer not null default 45;
+insert into service_plans (slug, name, price, duration_minutes, description)
+values ('chat10', 'Chat', 9.99, 10, ''), ('free', 'Free', 0, 10, '')
+"""
+
+
+def test_a_booking_fills_what_may_not_be_null_as_theirs_do(garage: Database) -> None:
+    """By the default of each column."""
+    db = garage
+    db.sql(FILLED)
+    install_on_theirs(db.dsn())
+    install(db.dsn(), VERIFY)
+    db.sql("select dispatch.set_favorites_priority(true)")
+    customer, mechanic = db.make_customer(), db.make_customer()
+    favourite = db.value(
+        "insert into mechanics (user_id, application_status) values (%s, 'approved') returning id",
+        mechanic,
+    )
+    backend = db.connect(role="service_role")
+
+    def pay(**metadata: str) -> Row:
+        event = checkout(customer, plan="chat10", **metadata)
+        answer = rpc(backend, "process_stripe_event", event=event)
+        assert answer["outcome"] == "request_created", db.sql(
+            "select * from dispatch.stripe_events"
+        )
+        return db.request(answer["request_id"])
+
+    row = pay()
+    assert (row["notes"], row["customer_city"], row["customer_country"]) == (
+        "it's none", "Ulm", "DE",
+    )  # fmt: skip
+    assert row["priority_window_minutes"] == 45 and not row["preferred_mechanic_id"]
+    row = rpc(db.connect(customer), "request_free_session", plan_code="free")
+    assert row["customer_city"] == "Ulm"
+    row = pay(
+        routing_type="priority_broadcast",
+        preferred_mechanic_id=str(favourite),
+        priority_window_minutes="5",
+    )
+    assert row["priority_window_minutes"] == 5
+    # Nor does it fail where the window is ended by what says that there is one.
+    rows(
+        backend, "update session_requests set priority_notified_at = null where id = %s", row["id"]
+    )
+    db.sweep()
+    assert db.log(row["id"]) == ["priority_request", "new_request:window_ended"]
+
+    # Of a column that became one since verify says so.
+    db.sql("alter table session_requests alter requested_brand set default 'any'")
+    db.sql("update session_requests set requested_brand = 'any'")
+    db.sql("alter table session_requests alter requested_brand set not null")
+    with pytest.raises(RuntimeError, match="verify failed: columns that a booking fills\n"):
+        install(db.dsn(), VERIFY)
+    install(db.dsn(), ENGINE, VERIFY)
+    assert pay()["requested_brand"] == "any"
+
+
+def test_an_approval_that_their_table_computes(garage: Database) -> None:
+    db = garage
+    db.sql(
+        "alter table mechanics drop application_status cascade, drop can_accept_sessions,"
+        " add approved_at timestamptz,"
+        " add approved boolean generated always as (approved_at is not null) stored"
+    )
+    install_on_theirs(db.dsn())
+    install(db.dsn(), VERIFY)
+    assert db.value("select dispatch.approval_columns() = '{approved}'")
+    db.sql("select dispatch.set_favorites_priority(true)")
+    mechanic = db.value(
+        "insert into mechanics (user_id, approved_at) values (%s, now()) returning id",
+        db.make_customer(),
+    )
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), db.make_customer(), mechanic)
+    db.sql("update mechanics set approved_at = null")
+    assert db.log(row["id"]) == ["priority_request", "new_request:mechanic_gone"]
 
 
 BOOK = """
