@@ -2,12 +2,13 @@
 
 import asyncio
 import select
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 # Whatever is asked takes milliseconds. What stands between (a pooler that has lost its own server)
 # may answer for TCP, and never for the database.
@@ -73,6 +74,7 @@ class Pooled:
             check=not_ended,
             open=False,
         )
+        self._answered_at = 0.0
 
     async def __aenter__(self) -> Self:
         await self._pool.open()
@@ -88,9 +90,19 @@ class Pooled:
             try:
                 async with answering():
                     yield connection
+                self._answered_at = time.monotonic()
             except psycopg.errors.ReadOnlySqlTransaction:
                 with suppress(psycopg.Error):
                     async with answering():
                         await connection.execute(END_READ_ONLY)
                 await connection.close()
                 raise
+
+    async def answers(self, seconds: float) -> bool:
+        """Whether the pool has a connection, and the server answers. Where many wait for one, that
+        any of them has been answered meanwhile is as good."""
+        began = time.monotonic()
+        with suppress(psycopg.Error, PoolTimeout, TimeoutError):
+            async with asyncio.timeout(seconds), self.connection() as connection:
+                await connection.execute("select 1")
+        return self._answered_at >= began

@@ -10,7 +10,7 @@ import {
 } from "./bookings.js";
 import { drawOrder, sayOrder } from "./order.js";
 import {
-  LANGUAGE, ago, drawList, fill, find, initials, keepUp, lastSeen, leave, me, money, part, run,
+  LANGUAGE, ago, drawList, fill, find, initials, keepUp, lastSeen, leave, me, money, nameIn, part, run,
   showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { keepRinging } from "./phone.js";
@@ -43,7 +43,7 @@ const removed = new Set(); // shown until the page is left, so that it can be un
 
 const nameOf = ({ mechanic_id, display_name }) =>
   blockedName(mechanic_id) ??
-  (display_name?.trim() || (profiles.has(mechanic_id) ? "A mechanic" : "Not available any more"));
+  (nameIn(display_name) || (profiles.has(mechanic_id) ? "A mechanic" : "Not available any more"));
 
 // --- Favourites ---
 
@@ -185,15 +185,16 @@ async function search() {
 function drawFound(row, mechanic) {
   const { id, display_name, city, brands } = mechanic;
   const isKept = favourites.some((each) => each.mechanic_id === id) && !removed.has(id);
+  const name = nameIn(display_name) || "A mechanic";
   fill(row, {
     face: initials(display_name),
-    name: display_name,
+    name,
     about: [city, brands.slice(0, 3).join(", ")].filter(Boolean).join(" · "),
     keep: isKept ? "Added" : "Add",
   });
   const keep = part(row, "keep");
   keep.setAttribute("aria-pressed", String(isKept));
-  keep.setAttribute("aria-label", `${isKept ? "Added" : "Add"}: ${display_name}`);
+  keep.setAttribute("aria-label", `${isKept ? "Added" : "Add"}: ${name}`);
   keep.onclick = async () => {
     await setKept(id, !isKept);
     await readFavourites().catch(tellError);
@@ -520,7 +521,7 @@ const titleOf = (planCode) => plans.find((plan) => plan.code === planCode)?.titl
 // --- Sessions under way ---
 
 function drawRequest(row, { id, plan_code, created_at, status, mechanic_id }) {
-  const winner = blockedName(mechanic_id) ?? profiles.get(mechanic_id)?.display_name;
+  const winner = blockedName(mechanic_id) ?? nameIn(profiles.get(mechanic_id)?.display_name);
   fill(row, {
     plan: titleOf(plan_code),
     when: [status === "accepted" && winner && `With ${winner}`, `asked ${ago(created_at)}`]
@@ -604,7 +605,7 @@ async function readProfiles(ids) {
     .in("id", ids)
     .throwOnError();
   for (const mechanic of data) profiles.set(mechanic.id, mechanic);
-  return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name]));
+  return Object.fromEntries(data.map(({ id, display_name }) => [id, nameIn(display_name)]));
 }
 
 // --- All of it ---

@@ -4,8 +4,8 @@ import {
   listOpenRequests, mechanicTopics, releaseRequest, timeLeft, unblockCustomer,
 } from "./favorites_priority.js";
 import {
-  LANGUAGE, ago, confirm, drawJoin, drawList, fill, find, isCurrent, keepUp, me, money, part, run,
-  showConnected, showReadError, signOut, supabase, tell, tellError,
+  LANGUAGE, ago, confirm, drawJoin, drawList, fill, find, isCurrent, keepUp, me, money, nameIn, part,
+  run, showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { drawTitle, forget, ring } from "./ring.js";
 import { serverNow } from "./server_clock.js";
@@ -203,7 +203,7 @@ addEventListener("pagehide", () => {
 function drawJob(card, job) {
   const { id, customer_name, customer_email, notes } = job;
   fill(card, {
-    customer: customer_name ?? "Your customer",
+    customer: nameIn(customer_name) || "Your customer",
     plan: titleOf(job),
     notes: notes ?? "",
     email: customer_email ?? "",
@@ -213,7 +213,7 @@ function drawJob(card, job) {
   drawJoin(part(card, "join"), id);
   drawEnding(card, id);
   const release = part(card, "release");
-  const whom = customer_name ?? "your customer";
+  const whom = nameIn(customer_name) || "your customer";
   release.setAttribute("aria-label", `I can't make it: ${whom}`);
   release.onclick = async () => {
     const reason = await askWhy("#releasing");
@@ -279,7 +279,9 @@ async function readMechanic() {
     .maybeSingle()
     .throwOnError();
   const isApproved = data?.status === "approved";
-  find("#hello").textContent = isApproved ? `Hello ${data.display_name}` : WORDS.not_a_mechanic;
+  find("#hello").textContent = isApproved
+    ? `Hello ${nameIn(data.display_name) ?? ""}`
+    : WORDS.not_a_mechanic;
   document
     .querySelectorAll("main section, .switches")
     .forEach((node) => (node.hidden = !isApproved));

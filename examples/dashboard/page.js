@@ -53,12 +53,15 @@ export function drawList(list, template, items, keyOf, draw) {
 // Numbers and dates are in the language of the words around them, not in the device's.
 export const LANGUAGE = document.documentElement.lang || "en";
 
+// What somebody calls themselves, if anything, without what turns the words around it.
+export const nameIn = (text) => text?.replace(/[\u202a-\u202e\u2066-\u2069]/g, "").trim() || null;
+
 // A letter as it is seen: one of "é" or of a family's emoji may be several characters.
 const letters = new Intl.Segmenter(LANGUAGE, { granularity: "grapheme" });
 const firstLetter = (word) => letters.segment(word)[Symbol.iterator]().next().value.segment;
 
 export function initials(name) {
-  const words = (name ?? "").split(/\s+/).filter(Boolean).slice(0, 2);
+  const words = (nameIn(name) ?? "").split(/\s+/).filter(Boolean).slice(0, 2);
   return words.map(firstLetter).join("").toLocaleUpperCase(LANGUAGE) || "?";
 }
 

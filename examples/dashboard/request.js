@@ -10,8 +10,8 @@ import {
   wasBooked, whatBecameOf,
 } from "./bookings.js";
 import {
-  LANGUAGE, ago, confirm, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, part, run,
-  showConnected, showReadError, signOut, supabase, tell, tellError,
+  LANGUAGE, ago, confirm, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, nameIn, part,
+  run, showConnected, showReadError, signOut, supabase, tell, tellError,
 } from "./page.js";
 import { tellWorker } from "./phone.js";
 import { offerPhone } from "./phone_button.js";
@@ -64,7 +64,7 @@ async function readNames(ids) {
     .select("id, display_name")
     .in("id", [...new Set(ids.filter(Boolean))])
     .throwOnError();
-  return Object.fromEntries(data.map(({ id, display_name }) => [id, display_name?.trim()]));
+  return Object.fromEntries(data.map(({ id, display_name }) => [id, nameIn(display_name)]));
 }
 
 const plans = new Map();

@@ -42,9 +42,40 @@ const device = await readSession().catch(console.debug);
 if (device) adopt(device);
 navigator.serviceWorker?.addEventListener("message", ({ data }) => adopt(data.session));
 
+// A token may be over by the server's clock, and not by this device's, which supabase-js goes by: then
+// it is renewed, once for all who ask, and they ask again.
+let renewal;
+
+async function renewed({ access_token }) {
+  if (keptSession()?.access_token !== access_token) return keptSession(); // meanwhile
+  renewal ??= supabase.auth.refreshSession().finally(() => (renewal = undefined));
+  const { data, error } = await renewal;
+  // Without a network nobody is signed out.
+  if (error?.name === "AuthRetryableFetchError") throw error;
+  return data.session;
+}
+
+// As PostgREST says it; one that does not hold for other reasons no new one makes good.
+const isExpired = async (answer) =>
+  answer.status === 401 && /JWT expired/.test(await answer.clone().text());
+
+const renewing = (ask) => async (url, init) => {
+  const session = keptSession();
+  const answer = await ask(url, init);
+  const headers = new Headers(init?.headers);
+  const isTheirs = session && headers.get("Authorization") === `Bearer ${session.access_token}`;
+  if (!isTheirs || !(await isExpired(answer))) return answer;
+  const next = await renewed(session);
+  if (!next) return answer;
+  headers.set("Authorization", `Bearer ${next.access_token}`);
+  return ask(url, { ...init, headers });
+};
+
+const ask = renewing(watchClock(inTime(OPTIONS.global?.fetch ?? fetch)));
+
 export const supabase = globalThis.supabase.createClient(SUPABASE_URL, SUPABASE_ANON_KEY, {
   ...OPTIONS,
-  global: { ...OPTIONS.global, fetch: watchClock(inTime(OPTIONS.global?.fetch ?? fetch)) },
+  global: { ...OPTIONS.global, fetch: ask },
 });
 
 // --- The session ---

@@ -28,7 +28,9 @@ declare
     v_job record;
     v_sweep_is_active boolean := false;
     v_user text := current_user::text;
-    v_max_time interval;
+    v_cut text;
+    v_isolation text;
+    v_is_read_only boolean;
     v_stand_in text;
 begin
     select a.pid, a.backend_start, a.wait_event into v_launcher
@@ -199,28 +201,51 @@ begin
     end;
     return next;
 
-    v_max_time := make_interval(
-        secs => dispatch.job_setting(v_user, 'statement_timeout')::double precision / 1000
-    );
+    select
+        string_agg(
+            format(
+                '%s of %s is %s, and %s takes %s: alter role %I in database %I set %1$s = 0',
+                c.setting, v_user, c.longest, c.what, c.needed, v_user, current_database()
+            ),
+            '; '
+        )
+    into v_cut
+    from (
+        select
+            w.*,
+            make_interval(
+                secs => dispatch.job_setting(v_user, w.setting)::double precision / 1000
+            ) as longest
+        from (
+            values
+            ('statement_timeout', 'a run', v_run_time),
+            ('transaction_timeout', 'a batch', interval '10 seconds')
+        ) as w (setting, what, needed)
+        -- PostgreSQL 15 and 16 know one of them.
+        where exists (select from pg_catalog.pg_settings as s where s.name = w.setting)
+    ) as c
+    where c.longest > interval '0' and c.longest <= c.needed;
     check_name := 'sweep_uncut';
-    ok := v_max_time = interval '0' or v_max_time > v_run_time;
-    detail := case
-        when ok then 'no statement_timeout ends a run of ' || v_user
-        else
-            'statement_timeout of ' || v_user || ' is ' || v_max_time || ', and a run takes '
-            || v_run_time || ': alter role ' || quote_ident(v_user) || ' in database '
-            || quote_ident(current_database()) || ' set statement_timeout = 0'
-    end;
+    ok := v_cut is null;
+    detail := coalesce(v_cut, 'no timeout ends a run of ' || v_user);
     return next;
 
     -- As a platform sets it, say, whose disk is nearly full.
     check_name := 'sweep_may_write';
-    ok := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'off';
+    v_isolation := dispatch.job_setting(v_user, 'default_transaction_isolation');
+    v_is_read_only := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'on';
+    ok := not v_is_read_only and v_isolation = 'read committed';
     detail := case
-        when ok then v_user || ' begins transactions that may write'
-        else
-            'default_transaction_read_only is on for ' || v_user || ', and nothing is announced '
-            'or booked: see why, then set it off'
+        when v_is_read_only
+            then
+                'default_transaction_read_only is on for ' || v_user || ', and nothing is announced '
+                'or booked: see why, then set it off'
+        when not ok
+            then
+                'default_transaction_isolation is ' || v_isolation || ' for ' || v_user || ': '
+                'sweeps fail beside other writers, and where it is so for clients none catches up; '
+                'set it back to ''read committed'''
+        else v_user || ' begins transactions that may write'
     end;
     return next;
 end;

@@ -43,10 +43,23 @@ begin
 
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
-        -- one who cannot be had even now.
+        -- one who cannot be had even now. A name has nothing that turns the words around it.
         select
             string_agg(
-                left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200),
+                left(
+                    coalesce(
+                        nullif(
+                            btrim(
+                                regexp_replace(
+                                    m.display_name, '[\u202a-\u202e\u2066-\u2069]', '', 'g'
+                                )
+                            ),
+                            ''
+                        ),
+                        'your favourite'
+                    ),
+                    200
+                ),
                 ', then ' order by i.number
             ) into v_name
         from unnest(v_ids) with ordinality as i (id, number)

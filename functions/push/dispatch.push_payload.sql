@@ -45,6 +45,8 @@ begin
                 else 'Your request was cancelled'
             end;
             v_body := 'The request is closed.';
+        else
+            return null;
     end case;
     return jsonb_strip_nulls(jsonb_build_object(
         'event_id', p_event_id,
@@ -59,6 +61,7 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body. '
+'Null: this is none of what they are told.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;

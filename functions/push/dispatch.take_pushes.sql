@@ -49,6 +49,18 @@ begin
                 or dispatch.push_is_over(v_push, v_request, v_event.event, p_now)
                 then 'over'
         end;
+        if v_outcome is null then
+            -- Who was told as its mechanic, or its customer, may be the other by now: a writer may give
+            -- a request another customer, as when two accounts are made one.
+            payload := dispatch.push_payload(
+                v_push.event_id,
+                v_event.event,
+                case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
+                v_event.payload,
+                p_now
+            )::text;
+            v_outcome := case when payload is null then 'over' end;
+        end if;
         if v_outcome is not null then
             update dispatch.pushes set finished_at = p_now, outcome = v_outcome
             where id = v_push.id;
@@ -63,13 +75,6 @@ begin
         endpoint := v_device.endpoint;
         p256dh := v_device.p256dh;
         auth := v_device.auth;
-        payload := dispatch.push_payload(
-            v_push.event_id,
-            v_event.event,
-            case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
-            v_event.payload,
-            p_now
-        )::text;
         ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now))::integer);
         urgency := case v_event.event when 'request_cancelled' then 'normal' else 'high' end;
         -- A newer one of the same request takes the place of one not delivered yet.

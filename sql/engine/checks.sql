@@ -1227,6 +1227,82 @@ begin
 end;
 $$;
 
+-- What sql/api_schema.sql made of the RPCs is what it would make now, and not of another version.
+with
+rpcs as (
+    select
+        n.nspname as schema_name,
+        p.proname as name,
+        p.prosrc ~ 'sql/api_schema\.sql' as is_copy,
+        (
+            pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), p.provolatile = 'v',
+            array(
+                select r.rolname from pg_catalog.pg_roles as r
+                where
+                    r.rolname in ('anon', 'authenticated', 'service_role')
+                    and has_function_privilege(r.oid, p.oid, 'execute')
+                order by r.rolname
+            )
+        )::text as says
+    from pg_catalog.pg_proc as p
+    inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+    where
+        p.prosrc ~ 'sql/api_schema\.sql'
+        or p.pronamespace = 'public'::regnamespace and 'public.' || p.proname in (
+            select f.name
+            from
+                jsonb_to_recordset(current_setting('favorites_priority.functions')::jsonb)
+                    as f (name text)
+        )
+),
+
+behind as (
+    select
+        s.schema_name,
+        string_agg(distinct d.name, ', ' order by d.name) as names
+    from (
+        select distinct r.schema_name from rpcs as r
+        where r.is_copy
+    ) as s
+    left join
+        lateral (
+            select
+                r.name,
+                r.says
+            from rpcs as r
+            where not r.is_copy or r.schema_name = s.schema_name
+            group by r.name, r.says
+            having count(*) = 1
+        ) as d
+        on true
+    group by s.schema_name
+)
+
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'RPCs in another schema' as check_name,
+        count(b.names) = 0 as ok,
+        coalesce(
+            string_agg(
+                format(
+                    'in %s not as in public: %s (run sql/api_schema.sql, -v schema=%1$s)',
+                    b.schema_name, b.names
+                ),
+                '; ' order by b.schema_name
+            ) filter (where b.names <> ''),
+            'in ' || string_agg(b.schema_name, ', ' order by b.schema_name) || ', as in public',
+            'there are none'
+        ) as detail
+    from behind as b
+) as c
+\gset
+
 -- Exactly these functions run as their owner, and exactly these may be called by clients: one too
 -- many opens the event log, one too few breaks an RPC. PUBLIC's grants count as anon's. A function
 -- that is said to be stable and writes fails; one that only reads and is volatile is not planned

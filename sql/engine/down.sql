@@ -5,6 +5,7 @@
 \ir alone_begin.sql
 begin;
 \ir moved.sql
+\ir rpcs.sql
 \ir may_go.sql
 \ir end_sweep.sql
 \ir locks.sql

@@ -41,21 +41,10 @@ begin
     for v_found in
         select p.oid::regprocedure as signature from pg_catalog.pg_proc as p
         where
-            p.pronamespace = 'public'::regnamespace and p.prosrc ~ '\mdispatch\.'
-            and p.proname in (
-                'accept_session_request', 'acknowledge_notice', 'block_customer', 'block_mechanic',
-                'broadcast_session_request_now',
-                'cancel_session_request', 'claim_pushes', 'complete_session_request',
-                'decline_session_request', 'finish_pushes', 'get_checkout_status',
-                'get_mechanic_status', 'get_session_request_by_checkout',
-                'get_session_request_timeline', 'list_favorite_mechanics',
-                'list_open_session_requests', 'list_session_request_events',
-                'list_session_request_mechanics', 'list_session_request_payments',
-                'prepare_checkout', 'process_stripe_event',
-                'register_device', 'release_session_request', 'reopen_session_request',
-                'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
-                'unregister_device'
-            )
+            -- As sql/api_schema.sql made them for clients who are shown another schema.
+            p.prosrc ~ 'sql/api_schema\.sql'
+            or p.pronamespace = 'public'::regnamespace and p.prosrc ~ '\mdispatch\.'
+            and p.proname = any(current_setting('dispatch.rpcs')::text[])
     loop
         execute pg_catalog.format('drop function %s', v_found.signature);
     end loop;

@@ -93,20 +93,24 @@ where
             a.attrelid = r.oid and a.attname = 'priority_notified_at' and not a.attisdropped
     );
 
--- As the audit triggers of PostgreSQL's manual do, of a row and of a statement: every write would
--- fail. By execute it may be any table: one that has all columns that session_requests has now, by
--- their names, or (one may have another name since) by their types, one after the other.
+-- As the audit triggers of PostgreSQL's manual do, of a row and of a statement, or read anew: every
+-- write would fail. By execute it may be any table: one that has all columns that session_requests
+-- has, by their names, or (one may have another name since) by their types, one after the other.
 insert into pg_temp.missing (what, remedy)
 select
     format('trigger function %s inserts whole rows of session_requests', i.function),
-    format(
-        'name its columns, or first alter table %s add preferred_mechanic_id uuid, '
-        'add priority_window_minutes integer, add priority_notified_at timestamptz', i.target
-    )
+    case
+        when i.is_listed then format('name its columns, as those of %s', i.target)
+        else format(
+            'name its columns, or first alter table %s add preferred_mechanic_id uuid, '
+            'add priority_window_minutes integer, add priority_notified_at timestamptz', i.target
+        )
+    end
 from (
     select
         f.function,
         m.found[1] as target,
+        m.found[2] is not null as is_listed,
         coalesce(
             to_regclass(m.found[1]),
             case when m.found[1] !~ '\.' then to_regclass('public.' || m.found[1]) end
@@ -114,37 +118,41 @@ from (
     from (
         select
             p.oid::regprocedure as function,
-            p.prosrc,
-            -- What stands for whole rows there: transition tables, by other names too.
+            b.text,
+            n.tables,
+            -- What stands for whole rows there: transition tables and itself, by other names too.
             concat_ws(
-                '|', 'old', 'new', t.tgoldtable, t.tgnewtable,
+                '|', 'old', 'new', n.tables,
                 (
                     select string_agg(a.found[1], '|')
                     from
                         regexp_matches(
-                            p.prosrc,
-                            '(?i)\m(?:' || concat_ws('|', t.tgoldtable, t.tgnewtable)
-                            || ')\s+(?:as\s+)?([a-z_]\w*)',
-                            'g'
+                            b.text, '(?i)\m(?:' || n.tables || ')\s+(?:as\s+)?([a-z_]\w*)', 'g'
                         ) as a (found)
-                    where concat_ws('|', t.tgoldtable, t.tgnewtable) <> ''
                 )
-            ) as names,
-            nullif(concat_ws('|', t.tgoldtable, t.tgnewtable), '') as tables
+            ) as names
         from pg_catalog.pg_trigger as t
         inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+        -- Without its comments.
+        cross join
+            lateral regexp_replace(
+                p.prosrc, '(''(?:[^'']|'''')*'')|--[^\n]*|/\*.*?\*/', '\1', 'g'
+            ) as b (text)
+        cross join
+            lateral concat_ws('|', 'session_requests', t.tgoldtable, t.tgnewtable) as n (tables)
         where t.tgrelid = to_regclass('public.session_requests') and not t.tgisinternal
     ) as f
     cross join
         regexp_matches(
-            f.prosrc,
-            '(?i)insert\s+into\s+((?:[a-z_]\w*|"[^"]+")(?:\.(?:[a-z_]\w*|"[^"]+"))?)'
-            '\s+(?:select|values\s*\()\s*(?:[^;]*,\s*)?(?:\(?(?:' || f.names || ')\)?\.\*'
-            || coalesce('|\*\s*(?:,[^;]*)?\sfrom\s+(?:' || f.tables || ')\M', '') || ')',
+            f.text,
+            '(?i)insert\s+into\s+((?:[a-z_]\w*|"[^"]+")(?:\.(?:[a-z_]\w*|"[^"]+"))?)\s*'
+            '(\([^()]*\))?\s*(?:\mselect|\mvalues\s*\()\s*(?:[^;]*,\s*)?(?:\(?(?:' || f.names
+            || ')\)?\.\*|\*\s*(?:,[^;]*)?\sfrom\s+(?:only\s+)?(?:public\.)?(?:' || f.tables
+            || ')\M)',
             'g'
         ) as m (found)
     union
-    select p.oid::regprocedure, c.oid::regclass::text, c.oid::regclass
+    select p.oid::regprocedure, c.oid::regclass::text, false, c.oid::regclass
     from pg_catalog.pg_trigger as t
     inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
     cross join pg_catalog.pg_class as c
@@ -201,6 +209,9 @@ where
     not exists (
         select from pg_catalog.pg_attribute as a
         where
-            a.attrelid in (to_regclass('public.session_requests'), i.relation)
+            (
+                a.attrelid = to_regclass('public.session_requests')
+                or a.attrelid = i.relation and not i.is_listed
+            )
             and a.attname = 'priority_notified_at' and not a.attisdropped
     );

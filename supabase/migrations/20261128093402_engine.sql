@@ -214,6 +214,27 @@ where
     );
 
 -- Nothing of the marketplace's is replaced because its name is one of ours.
+-- The names of what clients call, in public: functions/api. (A function of theirs may have one.)
+do $$
+begin
+    perform set_config(
+        'dispatch.rpcs',
+        '{'
+        'accept_session_request,acknowledge_notice,block_customer,block_mechanic,'
+        'broadcast_session_request_now,cancel_session_request,claim_pushes,'
+        'complete_session_request,decline_session_request,finish_pushes,get_checkout_status,'
+        'get_mechanic_status,get_session_request_by_checkout,get_session_request_timeline,'
+        'list_favorite_mechanics,list_open_session_requests,list_session_request_events,'
+        'list_session_request_mechanics,list_session_request_payments,prepare_checkout,'
+        'process_stripe_event,register_device,release_session_request,reopen_session_request,'
+        'request_free_session,set_presence,unblock_customer,unblock_mechanic,'
+        'unregister_device'
+        '}',
+        true
+    );
+end;
+$$;
+
 insert into pg_temp.missing (what, remedy)
 select
     format('function %s is the marketplace''s own', p.oid::regprocedure),
@@ -221,19 +242,7 @@ select
 from pg_catalog.pg_proc as p
 where
     p.pronamespace = 'public'::regnamespace and p.prosrc !~ '\mdispatch\.'
-    and p.proname in (
-        'accept_session_request', 'acknowledge_notice', 'block_customer', 'block_mechanic',
-        'broadcast_session_request_now',
-        'cancel_session_request', 'claim_pushes', 'complete_session_request',
-        'decline_session_request', 'finish_pushes', 'get_checkout_status', 'get_mechanic_status',
-        'get_session_request_by_checkout', 'get_session_request_timeline',
-        'list_favorite_mechanics', 'list_open_session_requests', 'list_session_request_events',
-        'list_session_request_mechanics', 'list_session_request_payments', 'prepare_checkout',
-        'process_stripe_event',
-        'register_device', 'release_session_request', 'reopen_session_request',
-        'request_free_session', 'set_presence', 'unblock_customer', 'unblock_mechanic',
-        'unregister_device'
-    )
+    and p.proname = any(current_setting('dispatch.rpcs')::text[])
 union all
 select
     format('trigger %s is the marketplace''s own', t.tgname),
@@ -8257,6 +8266,8 @@ begin
                 else 'Your request was cancelled'
             end;
             v_body := 'The request is closed.';
+        else
+            return null;
     end case;
     return jsonb_strip_nulls(jsonb_build_object(
         'event_id', p_event_id,
@@ -8271,7 +8282,8 @@ end;
 $$;
 
 comment on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz) is
-'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body.';
+'What a push says of an event at p_now, to whom (mechanic, customer): ids, a title and a body. '
+'Null: this is none of what they are told.';
 revoke all on function dispatch.push_payload(bigint, text, text, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -8477,6 +8489,18 @@ begin
                 or dispatch.push_is_over(v_push, v_request, v_event.event, p_now)
                 then 'over'
         end;
+        if v_outcome is null then
+            -- Who was told as its mechanic, or its customer, may be the other by now: a writer may give
+            -- a request another customer, as when two accounts are made one.
+            payload := dispatch.push_payload(
+                v_push.event_id,
+                v_event.event,
+                case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
+                v_event.payload,
+                p_now
+            )::text;
+            v_outcome := case when payload is null then 'over' end;
+        end if;
         if v_outcome is not null then
             update dispatch.pushes set finished_at = p_now, outcome = v_outcome
             where id = v_push.id;
@@ -8491,13 +8515,6 @@ begin
         endpoint := v_device.endpoint;
         p256dh := v_device.p256dh;
         auth := v_device.auth;
-        payload := dispatch.push_payload(
-            v_push.event_id,
-            v_event.event,
-            case when v_push.user_id = v_request.customer_id then 'customer' else 'mechanic' end,
-            v_event.payload,
-            p_now
-        )::text;
         ttl := greatest(1, floor(extract(epoch from v_push.expires_at - p_now))::integer);
         urgency := case v_event.event when 'request_cancelled' then 'normal' else 'high' end;
         -- A newer one of the same request takes the place of one not delivered yet.
@@ -9242,10 +9259,23 @@ begin
 
     if v_is_priority then
         -- Whether the mechanic can be had is decided when the payment comes; no banner promises
-        -- one who cannot be had even now.
+        -- one who cannot be had even now. A name has nothing that turns the words around it.
         select
             string_agg(
-                left(coalesce(nullif(btrim(m.display_name), ''), 'your favourite'), 200),
+                left(
+                    coalesce(
+                        nullif(
+                            btrim(
+                                regexp_replace(
+                                    m.display_name, '[\u202a-\u202e\u2066-\u2069]', '', 'g'
+                                )
+                            ),
+                            ''
+                        ),
+                        'your favourite'
+                    ),
+                    200
+                ),
                 ', then ' order by i.number
             ) into v_name
         from unnest(v_ids) with ordinality as i (id, number)
@@ -10268,7 +10298,9 @@ declare
     v_job record;
     v_sweep_is_active boolean := false;
     v_user text := current_user::text;
-    v_max_time interval;
+    v_cut text;
+    v_isolation text;
+    v_is_read_only boolean;
     v_stand_in text;
 begin
     select a.pid, a.backend_start, a.wait_event into v_launcher
@@ -10439,28 +10471,51 @@ begin
     end;
     return next;
 
-    v_max_time := make_interval(
-        secs => dispatch.job_setting(v_user, 'statement_timeout')::double precision / 1000
-    );
+    select
+        string_agg(
+            format(
+                '%s of %s is %s, and %s takes %s: alter role %I in database %I set %1$s = 0',
+                c.setting, v_user, c.longest, c.what, c.needed, v_user, current_database()
+            ),
+            '; '
+        )
+    into v_cut
+    from (
+        select
+            w.*,
+            make_interval(
+                secs => dispatch.job_setting(v_user, w.setting)::double precision / 1000
+            ) as longest
+        from (
+            values
+            ('statement_timeout', 'a run', v_run_time),
+            ('transaction_timeout', 'a batch', interval '10 seconds')
+        ) as w (setting, what, needed)
+        -- PostgreSQL 15 and 16 know one of them.
+        where exists (select from pg_catalog.pg_settings as s where s.name = w.setting)
+    ) as c
+    where c.longest > interval '0' and c.longest <= c.needed;
     check_name := 'sweep_uncut';
-    ok := v_max_time = interval '0' or v_max_time > v_run_time;
-    detail := case
-        when ok then 'no statement_timeout ends a run of ' || v_user
-        else
-            'statement_timeout of ' || v_user || ' is ' || v_max_time || ', and a run takes '
-            || v_run_time || ': alter role ' || quote_ident(v_user) || ' in database '
-            || quote_ident(current_database()) || ' set statement_timeout = 0'
-    end;
+    ok := v_cut is null;
+    detail := coalesce(v_cut, 'no timeout ends a run of ' || v_user);
     return next;
 
     -- As a platform sets it, say, whose disk is nearly full.
     check_name := 'sweep_may_write';
-    ok := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'off';
+    v_isolation := dispatch.job_setting(v_user, 'default_transaction_isolation');
+    v_is_read_only := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'on';
+    ok := not v_is_read_only and v_isolation = 'read committed';
     detail := case
-        when ok then v_user || ' begins transactions that may write'
-        else
-            'default_transaction_read_only is on for ' || v_user || ', and nothing is announced '
-            'or booked: see why, then set it off'
+        when v_is_read_only
+            then
+                'default_transaction_read_only is on for ' || v_user || ', and nothing is announced '
+                'or booked: see why, then set it off'
+        when not ok
+            then
+                'default_transaction_isolation is ' || v_isolation || ' for ' || v_user || ': '
+                'sweeps fail beside other writers, and where it is so for clients none catches up; '
+                'set it back to ''read committed'''
+        else v_user || ' begins transactions that may write'
     end;
     return next;
 end;

@@ -1,6 +1,7 @@
-"""Where PostgREST shows clients another schema than public, by the page's own lines."""
+"""Where PostgREST shows clients another schema than public."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,40 @@ from tests.database import Database
 
 SECRET = "another schema " * 3
 
+FUNCTIONS = """
+    select p.proname, p.provolatile, pg_get_function_arguments(p.oid), array(
+        select r from unnest(array['anon', 'authenticated', 'service_role']) as r
+        where has_function_privilege(r, p.oid, 'execute')
+    ) as callers
+    from pg_proc as p where p.pronamespace = %s::regnamespace and p.prosrc ~ %s order by 1
+"""
+
+
+def make_schema(db: Database) -> None:
+    db.sql("create schema api; grant usage on schema api to anon, authenticated, service_role")
+
+
+def show_in(db: Database, schema: str) -> str:
+    return run_psql(db.dsn(), "-v", f"schema={schema}", "-f", str(ROOT / "sql/api_schema.sql"))
+
+
+def is_as_in_public(db: Database, schema: str = "api") -> bool:
+    ours = db.sql(FUNCTIONS, "public", r"\mdispatch\.")
+    return len(ours) == 29 and db.sql(FUNCTIONS, schema, r"\mpublic\.") == ours
+
+
+def verified(db: Database) -> tuple[int, str]:
+    file = str(ROOT / "sql/favorites_priority/verify.sql")
+    command = ["psql", "-X", "-q", "-d", db.dsn(), "-f", file]
+    result = subprocess.run(command, capture_output=True, text=True)
+    return result.returncode, re.sub(r"\.\n +\| +\|\.", "", result.stdout)  # unfolded
+
 
 @pytest.fixture
 def url(db: Database, tmp_path: Path) -> Iterator[str]:
-    db.sql("create schema api; grant usage on schema api to anon, authenticated, service_role")
-    page = (ROOT / "docs/installing.md").read_text()
-    (block,) = re.findall(r"^```sql\n(select format\(.*?\\gexec)$", page, re.MULTILINE | re.DOTALL)
-    file = tmp_path / "api.sql"
-    file.write_text(block)
+    make_schema(db)
     for _ in range(2):
-        run_psql(db.dsn(), "-f", str(file))
+        show_in(db, "api")
     (port,) = free_ports(0)
     service = postgrest(tmp_path, db.dsn("authenticator"), port, SECRET)
     service.env = {"PGRST_DB_SCHEMAS": "api"}
@@ -57,16 +82,69 @@ def test_the_rpcs_answer_there_as_in_public(db: Database, url: str) -> None:
     assert httpx.post(f"{url}/list_open_session_requests", json={}).status_code == 401
 
 
-def test_each_rpc_is_there_for_whom_it_is_in_public(db: Database, url: str) -> None:
-    who = """
-        select p.proname, p.provolatile, pg_get_function_arguments(p.oid), array(
-            select r from unnest(array['anon', 'authenticated', 'service_role', 'webhook_app']) as r
-            where has_function_privilege(r, p.oid, 'execute')
-        ) as callers
-        from pg_proc as p where p.pronamespace = %s::regnamespace and p.prosrc ~ %s order by 1
-    """
-    ours = db.sql(who, "public", r"\mdispatch\.")
-    for each in ours:
-        # A role of its own calls ours by name, not through the API.
-        each["callers"] = [role for role in each["callers"] if role != "webhook_app"]
-    assert len(ours) == 29 and db.sql(who, "api", r"\mpublic\.") == ours
+def test_each_rpc_is_there_for_whom_it_is_in_public(db: Database) -> None:
+    make_schema(db)
+    db.sql("""
+        create function public.follow() returns trigger language plpgsql
+        as 'begin perform dispatch.favorites_priority_enabled(); return new; end';
+        revoke execute on function public.set_presence(text) from authenticated
+    """)
+    show_in(db, "api")
+    assert db.value("select to_regproc('api.follow') is null")
+    db.sql("drop function public.follow()")
+    assert is_as_in_public(db)
+
+
+def test_after_an_upgrade_none_is_left_of_the_older_version(db: Database) -> None:
+    make_schema(db)
+    db.sql('create schema "Shown ones"')
+    show_in(db, "api")
+    command = ["psql", "-X", "-v", "schema=Shown ones", "-d", db.dsn()]
+    said = subprocess.check_output([*command, "-f", str(ROOT / "sql/api_schema.sql")], text=True)
+    assert said == "The RPCs are in the schema Shown ones too.\n"
+    status, table = verified(db)
+    assert status == 0 and "in Shown ones, api, as in public" in table
+    db.sql("""
+        drop function api.set_presence(text), api.unblock_mechanic(uuid),
+            api.block_customer(uuid), api.list_favorite_mechanics();
+        create function api.set_presence(state text) returns text language sql
+        as $$ select public.set_presence(state) -- sql/api_schema.sql$$;
+        create function api.block_customer(customer uuid, note text) returns int language sql
+        as $$ select 1 -- sql/api_schema.sql$$;
+        create function api.gone() returns int language sql
+        as $$ select 1 -- sql/api_schema.sql$$;
+        grant execute on function api.request_free_session to anon
+    """)
+    status, table = verified(db)
+    assert status == 3
+    assert (
+        "in api not as in public: block_customer, gone, list_favorite_mechanics,"
+        " request_free_session, set_presence, unblock_mechanic"
+        " (run sql/api_schema.sql, -v schema=api)"
+    ) in table
+    show_in(db, "api")
+    assert is_as_in_public(db)
+    assert verified(db)[0] == 0
+
+
+def test_what_is_theirs_there_is_not_replaced(db: Database) -> None:
+    make_schema(db)
+    db.sql("create function api.set_presence(status text) returns text return 'mine'")
+    with pytest.raises(RuntimeError, match='"set_presence" already exists'):
+        show_in(db, "api")
+    assert db.sql(FUNCTIONS, "api", r"\mpublic\.") == []
+    assert db.value("select api.set_presence('')") == "mine"
+
+
+@pytest.mark.parametrize("schema", ["nowhere", "public", ""])
+def test_a_schema_that_it_cannot_be_is_refused(db: Database, schema: str) -> None:
+    with pytest.raises(RuntimeError, match="is no schema that the RPCs"):
+        show_in(db, schema)
+
+
+def test_they_go_with_the_engine(db: Database) -> None:
+    make_schema(db)
+    show_in(db, "api")
+    for layer in ("favorites_priority", "engine"):
+        run_psql(db.dsn(), "-v", "confirm=down", "-f", str(ROOT / f"sql/{layer}/down.sql"))
+    assert db.sql(FUNCTIONS, "api", ".") == []

@@ -345,6 +345,23 @@ def test_fifty_favourites_leave_the_launcher_on_the_screen(stage: Stage) -> None
     assert len(set(colours)) == 2
 
 
+def test_a_name_turns_no_words_around_it(stage: Stage) -> None:
+    """What makes text run the other way is not part of a name; a name that does is."""
+    mechanic(stage, "\u202eMia\u2067")
+    stage.world.sql(
+        "update public.mechanics set display_name = 'محمد' where id = %s", stage.mona.id
+    )
+    page = stage.open(stage.carla)
+    expect(page.get_by_role("button", name="Book again: محمد")).to_be_visible()
+    book_again(page, "Mia", "Continue with Mia")
+    page.get_by_role("button", name="Then ask …").click()
+    page.get_by_role("button", name="Then ask محمد").click()
+    expect(page.get_by_text("Booking with Mia, then محمد (Priority)")).to_be_visible()
+    start(page, "Free").click()
+    expect(headline(page)).to_have_text("Waiting for Mia")
+    expect(page.locator("body")).not_to_contain_text(re.compile("[\u202e\u2067]"))
+
+
 def test_three_favourites_on_a_phone_are_all_within_reach(stage: Stage) -> None:
     mechanic(stage, "Aïcha Benali")
     page = stage.open(stage.carla, viewport=PHONE)

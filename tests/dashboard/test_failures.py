@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from stack.tokens import sign
 from tests.api.world import Person
 from tests.dashboard.conftest import SESSION_KEY, Stage
 from tests.dashboard.test_dashboard import LEFT_OF_TEN, headline, offer
@@ -260,6 +261,43 @@ def test_offline_with_an_expired_token_nobody_is_signed_out(stage: Stage) -> Non
     page.reload()
     expect(page.get_by_text("Nothing at the moment")).to_be_visible()
     expect(banner(page)).to_be_hidden()
+
+
+@pytest.mark.parametrize("answer", ["renewed", "lost", "refused"])
+def test_a_token_that_is_over_by_the_server_s_clock_alone_is_renewed(
+    stage: Stage, answer: str
+) -> None:
+    """A device's own may be slow, so that the client takes it for good."""
+    page = stage.device().new_page()
+    secret = stage.env["JWT_SECRET"]
+    expired = sign("authenticated", stage.frank.id, secret=secret, seconds=-99)
+    keep_session_for_all_tabs(stage, page, stage.frank, access_token=expired)
+    asked: list[Any] = []
+
+    def renew(route: Route) -> None:
+        asked.append(route.request.post_data_json)
+        if answer == "renewed":
+            renewed = stage.session(stage.frank) | {"refresh_token": "next"}
+            route.fulfill(json=renewed, headers=OPEN)
+        elif answer == "lost":
+            route.abort()
+        else:
+            route.fulfill(status=400, json={"code": 400, "msg": "no such token"}, headers=OPEN)
+
+    page.route("**/auth/v1/token*", renew)
+    page.clock.install()
+    page.goto("/mechanic.html")
+    page.clock.run_for(5_000)
+    if answer == "renewed":
+        expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+        assert asked == [{"refresh_token": "unused"}]
+        kept = page.evaluate(f"JSON.parse(localStorage['{SESSION_KEY}'])")
+        assert kept["refresh_token"] == "next"
+    elif answer == "lost":
+        expect(banner(page)).to_be_visible()
+        expect(banner(page)).to_contain_text("No connection.")
+    else:
+        expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
 
 
 @pytest.mark.parametrize("button", ["Start now", "Continue to payment"])

@@ -7,7 +7,8 @@ import subprocess
 from typing import Any
 
 from stack import ROOT
-from tests.database import Database, rpc
+from stack.proxy import Proxy
+from tests.database import Database, eventually, rpc
 from tests.hub.listening import Hub, expiring_token, token
 
 PAGE = (ROOT / "docs/hub.md").read_text()
@@ -48,6 +49,40 @@ def test_the_javascript_client(db: Database, hub: Hub) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == expected
+
+
+def test_the_javascript_client_leaves_a_connection_that_is_silent(db: Database, hub: Hub) -> None:
+    """As one is after a phone's sleep, or in another network: nobody has told either end."""
+    customer, proxy = db.make_customer(), Proxy(hub.port)
+    program = f"""{code("js").replace("export ", "").replace("60_000", "3_000")}
+        await follow({{
+          url: process.env.HUB_URL, after: 0,
+          getToken: async () => (console.log("comes"), process.env.TOKEN),
+          handle: async (event) => console.log(event.request_id),
+        }});
+    """
+    url = f"http://127.0.0.1:{proxy.port}/events"
+    with subprocess.Popen(
+        ["node", "--input-type=module", "-e", program],
+        env=os.environ | {"HUB_URL": url, "TOKEN": token(customer)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        said = (line.strip() for line in process.stdout)
+        try:
+            assert "comes" in said
+            eventually(lambda: hub.health().get("clients") == 1)
+            proxy.stall()
+            request = db.make_request(customer)
+            db.sql("select dispatch.deliver_events()")
+            assert "comes" in said
+            proxy.cut()  # what was said on the old one is lost
+            proxy.resume()
+            assert request in said
+        finally:
+            process.kill()
+            proxy.close()
 
 
 def test_the_python_client(db: Database, hub: Hub) -> None:

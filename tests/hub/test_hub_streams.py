@@ -323,13 +323,16 @@ def test_who_asks_for_the_head_alone_gets_no_stream(db: Database, hub: Hub) -> N
     assert streams(db, hub) == before
 
 
-def test_one_user_has_only_so_many_streams(db: Database, hub: Hub) -> None:
+def test_one_user_has_so_many_streams_and_the_oldest_makes_room(db: Database, hub: Hub) -> None:
+    """A phone that was in many networks is told in the one that it is in."""
     customer = db.make_customer()
-    clients = [hub.listen(customer) for _ in range(16)]
-    refused = Client(hub.port, token(customer))
-    assert (refused.status, refused.body["details"]) == (429, "too_many_streams")
-    for client in clients:
-        client.close()
+    with ExitStack() as stack:
+        first, *others = [stack.enter_context(hub.listen(customer)) for _ in range(17)]
+        assert first.rest() == []
+        record(db, customer, 1, "")
+        assert len({client.next().id for client in others}) == 1
+        with hub.listen(customer, after=others[0].began):
+            assert others[0].rest() == []
 
 
 @contextmanager
@@ -380,6 +383,41 @@ def test_what_the_server_has_ended_is_not_asked(db: Database, tmp_path: Path) ->
             superuser.execute(f"select pg_terminate_backend(pid) {theirs}")
             eventually(lambda: value(superuser, f"select count(*) = 0 {theirs}"))
         hub.listen(customer).close()
+
+
+def test_a_hub_that_can_let_nobody_in_is_not_well(db: Database, tmp_path: Path) -> None:
+    """It listens by a connection of before, and gets no other: another password, a limit."""
+    superuser = db.superuser()
+    with running(db, tmp_path) as hub:
+        superuser.execute("alter role hub_app connection limit 0")
+        try:
+            superuser.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where usename = 'hub_app' and query !~ 'hear_events'"
+            )
+            eventually(lambda: hub.health() == {})
+        finally:
+            superuser.execute("alter role hub_app connection limit -1")
+        eventually(lambda: hub.health().get("open"))
+
+
+def test_where_many_wait_for_the_pool_the_hub_is_well(db: Database) -> None:
+    """As long as they are let in, one after the other."""
+
+    async def ask() -> bool:
+        async with HubDatabase(db.dsn("hub_app")) as hub, asyncio.TaskGroup() as group:
+
+            async def wait() -> None:
+                async with hub.connection() as connection:
+                    await connection.execute("select pg_sleep(0.02)")
+
+            for _ in range(400):
+                group.create_task(wait())
+            await asyncio.sleep(0)
+            return await hub.answers(0.5)
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(asyncio.run, ask()).result()
 
 
 def test_whoever_says_nothing_is_not_waited_for(

@@ -313,6 +313,22 @@ def test_what_does_not_hold_any_more_is_not_sent(shared: Database, what: str) ->
     assert take(shared, after=6) == []
 
 
+def test_who_is_another_s_customer_by_now_stops_no_other_push(shared: Database) -> None:
+    """A writer may give a request to another account, as when two are made one."""
+    favourite, other = shared.make_mechanic(), shared.make_mechanic()
+    former = shared.make_mechanic(online=False)  # who books, too
+    phones = {each: device(shared, each) for each in (favourite, other, former)}
+    asked, given_back = shared.make_request(preferred=favourite), shared.make_request(former)
+    for call in ("accept_session_request", "release_session_request"):
+        rpc(shared.connect(favourite), call, request_id=given_back)
+    queued(shared)
+    for request, customer in ((asked, favourite), (given_back, shared.make_customer())):
+        shared.sql("update session_requests set customer_id = %s where id = %s", customer, request)
+    shared.make_request(preferred=other)
+    queued(shared)
+    assert (phones[other].endpoint, "A customer asks for you") in titles(take(shared))
+
+
 def test_of_a_broadcast_the_best_who_are_not_online_are_told_never_all(shared: Database) -> None:
     customer = shared.make_customer()
     near = [shared.make_mechanic(online=False, city="Graz") for _ in range(30)]

@@ -277,6 +277,26 @@ def test_a_checkout_is_prepared_as_stripe_wants_it(
     assert answer["banner"] == "Booking with Ann O'Neil (Priority)"
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\u202eaiM\u202c", "aiM"),
+        ("\u2067 Mia ", "Mia"),
+        ("محمد", "محمد"),
+        ("\u202e \u2069", "your favourite"),
+    ],
+)
+def test_a_name_does_not_turn_the_banner_s_words(shared: Database, name: str, shown: str) -> None:
+    answer = rpc(
+        shared.connect(shared.make_customer()),
+        "prepare_checkout",
+        plan_code="quick-chat",
+        preferred_mechanic_id=shared.make_mechanic(display_name=name),
+        routing_type="priority_broadcast",
+    )
+    assert answer["banner"] == f"Booking with {shown} (Priority)"
+
+
 @pytest.mark.parametrize("flag", [True, False])
 def test_a_plain_checkout_has_no_wish(shared: Database, flag: bool) -> None:
     customer = shared.make_customer()

@@ -1162,12 +1162,23 @@ COUNTED = {
         "insert into public.old select r.* from only public.session_requests as r where true",
         "with gone as (delete from session_requests where status = 'expired' returning *)"
         " INSERT INTO old SELECT * FROM gone",
+        'insert into "old" select * from "public"."session_requests"',
+        'insert into old select "r".* from "session_requests" "r"',
+        "insert into old select /* all */ * -- of them\n from session_requests",
+        "insert into old table session_requests",
+        "insert into old select session_requests.* from session_requests",
+        "insert into old select r.* from old as o right join session_requests r on r.id = o.id",
+        "insert into dated select now(), r.* from session_requests as r",
+        "insert into old select distinct r.* from old o, session_requests r where o.id = r.id",
+        "with r as (select * from session_requests) insert into old select * from r",
+        "insert into old with r as (select * from session_requests) select r.* from r",
     ],
     "setof old": [
         "select * from session_requests",
         "select r.* from session_requests as r cross join (values (1)) as v",
         "select * from old union all select * from public.session_requests",
         "select * from session_requests union all (select * from old)",
+        "table old union all table session_requests",
     ],
     "session_requests": ["select {columns} from session_requests limit 1"],
     "setof session_requests": ["update session_requests set id = id returning {columns}"],
@@ -1178,6 +1189,13 @@ UNCOUNTED = {
         "insert into old (id, status) select id, status from session_requests",
         "insert into old (id) select o.id from session_requests as r cross join old as o",
         "insert into old select o.* from old as o where exists (select from session_requests)",
+        "insert into old select o.* from old as o where exists (select * from session_requests)",
+        "insert into old select o.* from old as o join session_requests as r on r.id = o.id",
+        "insert into old (id) select id -- not select * from session_requests;\n"
+        " from session_requests",
+        "/* insert into old select *\n from session_requests; */ delete from session_requests",
+        "insert into old (id) select id from session_requests where 2 * 3 = 6",
+        "with r as (select * from session_requests) insert into old (id) select r.id from r",
     ],
     "setof old": [
         "select {columns} from session_requests",
@@ -1189,6 +1207,9 @@ UNCOUNTED = {
         "update session_requests set id = id returning *",
     ],
     "bigint": ["select count(*) from session_requests"],
+    "table (id uuid)": [
+        "select r.id from (values (1)) as v cross join session_requests as r where 2 * 3 = 6",
+    ],
 }
 
 
@@ -1198,7 +1219,7 @@ def test_what_counts_the_columns_is_asked(empty_db: Database, fails: bool, langu
     """Each of these functions works before the install; who is asked of does not after it."""
     db = empty_db
     make(db, "enums", with_rows=False)
-    db.sql(f"create table old {OLD}")
+    db.sql(f"create table old {OLD}; create table dated (at timestamptz, {OLD[1:]}")
     (shape,) = db.sql(
         "select string_agg(attname, ', ' order by attnum) as columns, string_agg(attname || ' ' ||"
         " format_type(atttypid, atttypmod), ', ' order by attnum) as types from pg_attribute"
@@ -1252,6 +1273,27 @@ def test_a_loop_and_a_job_that_insert_whole_rows_are_asked() -> None:
         assert found_in(db).asks(told)
         install_on_theirs(db.dsn())
         assert not found_in(db).asks("three more columns")
+
+
+def test_a_function_of_a_row_that_inserts_it_is_asked(empty_db: Database) -> None:
+    """As a trigger of theirs may call it."""
+    db = empty_db
+    make(db, "enums")
+    db.sql(f"""
+        create table old {OLD};
+        create function keep(gone session_requests) returns void language plpgsql
+        as 'begin insert into old select gone.*; end';
+        create function first(session_requests) returns void language sql
+        as 'insert into old values ($1.*)';
+        create function note(gone session_requests) returns void language sql
+        as 'delete from old where id = gone.id'
+    """)
+    told = "columns: the function public.keep(public.session_requests), the function public.first("
+    assert found_in(db).asks(told) and not found_in(db).asks("public.note(")
+    install_on_theirs(db.dsn())
+    for name, fails in (("keep", True), ("first", True), ("note", False)):
+        with pytest.raises(psycopg.Error) if fails else nullcontext():
+            db.sql(f"select {name}(r) from session_requests as r")
 
 
 def test_what_passes_by_every_policy_is_asked(empty_db: Database) -> None:

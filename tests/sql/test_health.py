@@ -253,6 +253,35 @@ def test_a_timeout_that_ends_each_run(shared: Database, setting: str, is_short: 
             assert ("sweep_uncut" in failing(superuser)) == is_cut
 
 
+def test_a_timeout_that_ends_each_batch(shared: Database) -> None:
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        # PostgreSQL 15 and 16 know none.
+        if not rows(superuser, "select from pg_settings where name = 'transaction_timeout'"):
+            pytest.skip("no such setting before PostgreSQL 17")
+        for longest, is_cut in (("10s", True), (90, True), ("11s", False), (0, False)):
+            setting = f"alter role postgres set transaction_timeout = '{longest}'"
+            superuser.execute(setting.encode())
+            found = failing(superuser)
+            assert ("sweep_uncut" in found) == is_cut
+            if is_cut:
+                told = "transaction_timeout of postgres is 00:00:"
+                assert found["sweep_uncut"].startswith(told)
+                assert found["sweep_uncut"].endswith("set transaction_timeout = 0")
+
+
+@pytest.mark.parametrize("level", ["serializable", "REPEATABLE READ", "read committed"])
+def test_a_job_with_another_isolation_level(shared: Database, level: str) -> None:
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        setting = f"alter database shared set default_transaction_isolation = '{level}'"
+        superuser.execute(setting.encode())
+        found = failing(superuser)
+        assert ("sweep_may_write" in found) == (level != "read committed")
+        if level != "read committed":
+            assert f"is {level.lower()} for postgres" in found["sweep_may_write"]
+
+
 @pytest.mark.parametrize(
     ("setting", "is_read_only"),
     [

@@ -610,6 +610,18 @@ KEPT_OTHERWISE = {
         "for each row",
         "audit",
     ),
+    "read anew": (
+        "insert into audit select 'U', now(), r.* from session_requests r where id = new.id;"
+        " return null;",
+        "for each row",
+        "audit",
+    ),
+    "read anew, bare": (
+        "insert into audit -- as it is now\n select 'U', now(), * from public.session_requests;"
+        " return null;",
+        "for each row",
+        "audit",
+    ),
     "execute": (
         "execute format('insert into %I select ''U'', now(), ($1).*', 'audit') using new;"
         " return new;",
@@ -673,6 +685,21 @@ def test_whole_rows_are_kept_in_more_than_one_way(
     assert theirs.value(f"select count(*) from {target}") == 1
 
 
+def test_where_the_columns_are_listed_no_room_helps(theirs: Database) -> None:
+    theirs.sql(
+        "create table audit (like session_requests);"
+        "create function keep_row() returns trigger language plpgsql as $$ begin"
+        " insert into audit (id, customer_id) select new.*; return new; end $$;"
+        "create trigger keep_row before insert on session_requests"
+        " for each row execute function keep_row();"
+        "alter table audit add preferred_mechanic_id uuid, add priority_window_minutes integer,"
+        " add priority_notified_at timestamptz"
+    )
+    (line,) = refusal(theirs, FEATURE)
+    assert line.startswith("trigger function public.keep_row() inserts whole rows of ")
+    assert line.endswith(": name its columns, as those of audit")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -708,6 +735,10 @@ def test_what_keeps_no_whole_rows_is_not_asked_to_change(theirs: Database) -> No
     theirs.sql(
         "create table audit (like session_requests); create table figures (n bigint, of jsonb);"
         "create function keep() returns trigger language plpgsql as $$ begin"
+        " -- insert into audit select * from rows_after;\n"
+        " /* insert into audit select new.*; */"
+        " insert into figures (n) select count(*) from session_requests;"
+        " insert into figures (of) select to_jsonb(r.*) from session_requests as r;"
         " insert into figures select count(*), jsonb_agg(to_jsonb(r.*)) from rows_after as r;"
         " insert into figures (n) select d.* from rows_after as r cross join lateral"
         " (select 2 * length(r.session_type::text)) as d;"
