@@ -12310,6 +12310,7 @@ drop function if exists dispatch.end_full_windows(uuid, uuid);
 drop function if exists dispatch.lock_steps(uuid);
 drop function if exists dispatch.note_turns_of(uuid, uuid);
 drop function if exists dispatch.skip_step(dispatch.requests, integer, uuid, text);
+drop function if exists dispatch.sees_accounts();
 
 -- What clients call: thin, by name, as the caller.
 create or replace function public.accept_session_request(request_id uuid)
