@@ -1,13 +1,24 @@
 -- As quiet_begin.sql; and from here on no other session installs or takes off anything in this
 -- database, in whichever of a script's transactions: two at once would wait for each other's
 -- indexes. Whoever comes second is told so soon. Released by alone_end.sql, or with the
--- session, which ends a moment after the script that stopped at an error.
+-- session, which ends a moment after the script that stopped at an error. (Of one in which somebody
+-- types it goes on, and has the lock still when they run the script again.)
 \ir quiet_begin.sql
 do $$
 declare
     v_tries integer := 0;
+    v_is_mine constant boolean := exists (
+        select from pg_catalog.pg_locks as l
+        where
+            l.locktype = 'advisory' and l.pid = pg_backend_pid()
+            and (l.classid, l.objid, l.objsubid) = (1178687058, 4294967293, 2)
+            and l.database = (
+                select d.oid from pg_catalog.pg_database as d
+                where d.datname = current_database()
+            )
+    );
 begin
-    while not pg_try_advisory_lock(1178687058, -3) loop
+    while not v_is_mine and not pg_try_advisory_lock(1178687058, -3) loop
         v_tries := v_tries + 1;
         if v_tries <= 4 then
             perform pg_sleep(0.1);

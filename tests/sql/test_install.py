@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pty
 import re
 import subprocess
 import threading
@@ -513,6 +514,32 @@ def test_a_second_session_installs_and_takes_off_nothing_meanwhile(empty_db: Dat
     assert not db.sql("select from pg_index where not indisvalid")
     held = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
     assert run_psql(db.dsn(), "-At", "-f", str(ROOT / FEATURE), "-c", held) == "0\n"
+
+
+def test_where_somebody_types_a_script_that_failed_leaves_nobody_out(db: Database) -> None:
+    """psql stops the script, and the session goes on."""
+    typed, terminal = pty.openpty()
+    command = [binary("psql"), "-X", "-P", "pager=off", "-d", db.dsn()]
+    psql = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    try:
+        # The first is refused, as the feature is on it.
+        for line in (
+            rf"\i {ROOT / ENGINE_DOWN}",
+            "rollback;",
+            rf"\i {ROOT / ENGINE}",
+            "select 'over' || 'all';",
+        ):
+            os.write(typed, f"{line}\n".encode())
+        said = b""
+        while b"overall" not in said:
+            said += os.read(typed, 10_000)
+        assert b"the feature is installed on it" in said and said.count(b"ERROR") == 1
+        install(db.dsn(), ENGINE)
+    finally:
+        psql.kill()
+        psql.wait()
+        os.close(typed)
 
 
 def test_through_a_pooler_that_changes_connections_it_says_which_lock_is_left(db: Database) -> None:
