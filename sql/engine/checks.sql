@@ -107,7 +107,7 @@ begin
     loop
         v_booking := regexp_replace(
             coalesce(v_booking, substring(v_argument.prosrc from 'insert into [^;]+')),
-            '\m' || v_argument.name || '\M', 'null::' || v_argument.type
+            '\m' || v_argument.name || '\M', 'null::' || v_argument.type, 'g'
         );
     end loop;
     if v_booking is not null then
@@ -982,7 +982,8 @@ from (
                         'priority_window_minutes'
                     )
                     and p.prosrc ~ ('[ (]p_' || a.attname || '[,:)]')
-                    and p.prosrc !~ ('coalesce\(p_' || a.attname || '[,:]') as is_null
+                    and p.prosrc !~ ('coalesce\((case when )?p_' || a.attname || '[,: ]')
+                        as is_null
                 from (select a.atthasdef or y.typdefault is not null as has_default) as f
             ) as w
         where

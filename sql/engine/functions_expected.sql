@@ -57,7 +57,7 @@ from (
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.ask_deferred', 'a0ea1bf92171486fc4ec471715b8e192', '{}'),
-    ('dispatch.bind_requests', '6164e7fcbdf482e5d552b043a217ec12', '{}'),
+    ('dispatch.bind_requests', '57109d79792c288ef3865fe5dd2b5166', '{}'),
     ('dispatch.claim_to_be', '9593dae4c5e92dc919b6571930b4979f', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.make_anew', '8206e5b6051ffa9f7fb2a1b87406ffad', '{}'),

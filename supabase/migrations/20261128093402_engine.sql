@@ -1333,11 +1333,18 @@ begin
     left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
     cross join lateral (
         select
-            'p_' || c.name
-            || case
+            case
                 -- An explicit cast to varchar(n) would cut off without a word.
-                when a.atttypid = c.type::regtype or y.typcategory = 'S' then ''
-                else '::' || format_type(a.atttypid, a.atttypmod)
+                when a.atttypid = c.type::regtype or y.typcategory = 'S' then 'p_' || c.name
+                -- Of what a customer or Stripe wrote (a country) nobody is kept from what they paid.
+                when c.number between 6 and 11
+                    then format(
+                        'case when p_%1$s = any(enum_range(null::%2$s)::text[]) then p_%1$s::%3$s end',
+                        c.name,
+                        format_type(coalesce(nullif(y.typbasetype, 0), y.oid), null),
+                        format_type(a.atttypid, a.atttypmod)
+                    )
+                else 'p_' || c.name || '::' || format_type(a.atttypid, a.atttypmod)
             end as given
     ) as v
     where c.number not between 6 and 11 or y.typcategory in ('S', 'E');

@@ -1053,6 +1053,10 @@ def test_a_booking_fills_what_may_not_be_null_as_theirs_do(garage: Database) -> 
         "it's none", "Ulm", "DE",
     )  # fmt: skip
     assert row["priority_window_minutes"] == 45 and not row["preferred_mechanic_id"]
+    # A word that their type has not is not known.
+    assert [pay(customer_country=country)["customer_country"] for country in ("CA", "FR")] == [
+        "CA", "DE",
+    ]  # fmt: skip
     row = rpc(db.connect(customer), "request_free_session", plan_code="free")
     assert row["customer_city"] == "Ulm"
     row = pay(
