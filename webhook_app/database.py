@@ -14,7 +14,7 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg_pool import ConnectionPool
 
-from app_base.database import END_READ_ONLY
+from app_base.database import WRITE_AGAIN
 
 from .config import Config
 
@@ -75,7 +75,8 @@ class Database:
                 return question(connection, timeout)
             except psycopg.errors.ReadOnlySqlTransaction:
                 with suppress(psycopg.Error):
-                    _run(END_READ_ONLY.encode(), [], connection, PING_TIMEOUT)
+                    _run(WRITE_AGAIN.encode(), [], connection, PING_TIMEOUT)
+                    return question(connection, timeout)
                 connection.close()
             except psycopg.OperationalError:
                 if not connection.closed:

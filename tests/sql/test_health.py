@@ -257,7 +257,7 @@ def test_a_timeout_that_ends_each_batch(shared: Database) -> None:
     superuser = shared.superuser()
     with superuser.transaction(force_rollback=True):
         # PostgreSQL 15 and 16 know none.
-        if not rows(superuser, "select from pg_settings where name = 'transaction_timeout'"):
+        if not rows(superuser, "select name from pg_settings where name = 'transaction_timeout'"):
             pytest.skip("no such setting before PostgreSQL 17")
         for longest, is_cut in (("10s", True), (90, True), ("11s", False), (0, False)):
             setting = f"alter role postgres set transaction_timeout = '{longest}'"
