@@ -16,9 +16,9 @@ ANSWER_SECONDS = 10
 
 # A session that only reads stays so for as long as it lives, though the disk has room again or
 # another server is the primary by now. So it is ended where it is: a pooler would else keep it, and
-# lend it for an hour more. (It may lend another for this, which is left alone.) What the pooler alone
-# says of it, as PgBouncer from 1.26 on makes a client's sessions what the first of the pool's was, is
-# taken back: they are then as the server has them.
+# lend it for an hour more. (It may lend another for this, which is left alone.) What only a pooler
+# says, as PgBouncer from 1.26 on makes a client's sessions what its pool's first one was, is taken
+# back: they are then as the server has them.
 WRITE_AGAIN = """
 select case
     when pg_catalog.current_setting('transaction_read_only') = 'off' then null
