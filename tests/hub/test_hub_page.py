@@ -6,6 +6,8 @@ import re
 import subprocess
 from typing import Any
 
+import httpx
+
 from stack import ROOT
 from stack.proxy import Proxy
 from tests.database import Database, eventually, rpc
@@ -89,7 +91,14 @@ def test_the_python_client(db: Database, hub: Hub) -> None:
     customer, expected = three_requests(db)
     names: dict[str, Any] = {}
     exec(code("python"), names)
-    events = names["follow"](f"http://127.0.0.1:{hub.port}/events", lambda: token(customer), 0)
+    tries = iter(range(9))
+
+    def get_token() -> str:
+        if next(tries) == 0:
+            raise httpx.ConnectError("whoever renews it is away")
+        return token(customer)
+
+    events = names["follow"](f"http://127.0.0.1:{hub.port}/events", get_token, 0)
     assert [next(events) for _ in expected] == expected
     events.close()
 
