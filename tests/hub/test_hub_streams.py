@@ -535,6 +535,23 @@ def test_a_full_hub_says_so(db: Database, tmp_path: Path) -> None:
         assert (refused.status, refused.body["details"]) == (503, "too_many_clients")
 
 
+def test_a_hub_keeps_files_to_listen_by(db: Database, tmp_path: Path) -> None:
+    """However many come, and though the database was restarted meanwhile."""
+    customers = [db.make_customer() for _ in range(3)]
+    with running(db, tmp_path, files="130") as hub, ExitStack() as stack:
+        clients = [
+            stack.enter_context(Client(hub.port, token(customers[number % 3])))
+            for number in range(90)
+        ]
+        let_in = [client for client in clients if client.status == 200]
+        refused = {client.body["details"] for client in clients if client.status != 200}
+        assert len(let_in) == 30 and refused == {"too_many_clients"}
+        end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'hub_app'"
+        db.superuser().execute(end)
+        record(db, customers[0], 1, "")
+        assert let_in[0].next().event == "new_request"
+
+
 def test_the_door_is_ipv6_too(db: Database, tmp_path: Path) -> None:
     with running(db, tmp_path, HUB_HOST="::") as hub:
         socket.create_connection(("127.0.0.1", hub.port)).close()
