@@ -124,6 +124,8 @@ class Hub:
         self._count = 0
         self._cursor: int | None = None
         self._listening = asyncio.Event()
+        self._asked: asyncio.Task[bool] | None = None
+        self._asked_at = 0.0
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[refuse])
@@ -324,11 +326,19 @@ class Hub:
     async def health(self, _: web.Request) -> web.Response:
         is_listening = self._listening.is_set()
         # It may listen on by a connection of before, and let nobody in: another password, a limit.
-        is_open = is_listening and await self._database.answers(AWAY_SECONDS)
+        is_open = is_listening and await self._is_open()
         return web.json_response(
             {"listening": is_listening, "open": is_open, "clients": self._count},
             status=200 if is_open else 503,
         )
+
+    async def _is_open(self) -> bool:
+        """Asked of the database once a second: anyone may ask here, as often as they like."""
+        now = time.monotonic()
+        if self._asked is None or (self._asked.done() and now > self._asked_at + 1):
+            self._asked_at = now
+            self._asked = asyncio.create_task(self._database.answers(AWAY_SECONDS))
+        return await asyncio.shield(self._asked)
 
     async def preflight(self, _: web.Request) -> web.Response:
         return web.Response(

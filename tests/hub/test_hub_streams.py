@@ -401,6 +401,32 @@ def test_a_hub_that_can_let_nobody_in_is_not_well(db: Database, tmp_path: Path) 
         eventually(lambda: hub.health().get("open"))
 
 
+class Counting(HubDatabase):
+    """How often it is asked whether it answers."""
+
+    count = 0
+
+    async def answers(self, seconds: float) -> bool:
+        self.count += 1
+        return await super().answers(seconds)
+
+
+def test_who_asks_for_the_hub_s_health_does_not_ask_the_database_each_time(db: Database) -> None:
+    config = Config.from_environ({"DATABASE_URL": db.dsn(), "PGRST_JWT_SECRET": SECRET})
+
+    async def ask() -> tuple[set[int], int]:
+        async with Counting(db.dsn("hub_app")) as database:
+            hub = server.Hub(config, database)
+            hub._listening.set()
+            async with TestClient(TestServer(hub.app())) as client:
+                answers = await asyncio.gather(*(client.get("/healthz") for _ in range(200)))
+            return {answer.status for answer in answers}, database.count
+
+    with ThreadPoolExecutor(1) as thread:
+        statuses, count = thread.submit(asyncio.run, ask()).result()
+    assert statuses == {200} and count < 20
+
+
 def test_where_many_wait_for_the_pool_the_hub_is_well(db: Database) -> None:
     """As long as they are let in, one after the other."""
 
