@@ -87,6 +87,36 @@ def test_the_javascript_client_leaves_a_connection_that_is_silent(db: Database, 
             proxy.close()
 
 
+def test_the_javascript_client_leaves_nothing_behind_where_it_fails(db: Database, hub: Hub) -> None:
+    """What could not be handled comes again, on a connection that is its only one."""
+    customer, expected = three_requests(db)
+    program = f"""{code("js").replace("export ", "")}
+        let failures = 2;
+        await follow({{
+          url: process.env.HUB_URL, getToken: async () => process.env.TOKEN, after: 0,
+          handle: async (event) => {{
+            if (failures-- > 0) throw new Error("not now");
+            console.log(event.event_id);
+          }},
+        }});
+    """
+    eventually(lambda: hub.health().get("clients") == 0)
+    with subprocess.Popen(
+        ["node", "--input-type=module", "-e", program],
+        env=os.environ
+        | {"HUB_URL": f"http://127.0.0.1:{hub.port}/events", "TOKEN": token(customer)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        try:
+            said = (line.strip() for line in process.stdout)
+            assert str(expected[-1]["event_id"]) in said
+            eventually(lambda: hub.health().get("clients") == 1)
+        finally:
+            process.kill()
+
+
 def test_the_python_client(db: Database, hub: Hub) -> None:
     customer, expected = three_requests(db)
     names: dict[str, Any] = {}
