@@ -35,8 +35,8 @@ def test_the_javascript_client(db: Database, hub: Hub) -> None:
     program = f"""{code("js").replace("export ", "")}
         const end = new AbortController(), handled = [];
         await follow({{
-          url: process.env.HUB_URL, getToken: async () => process.env.TOKEN, after: 0,
-          signal: end.signal,
+          url: process.env.HUB_URL, after: 0, signal: end.signal,
+          getToken: async (isRefused) => (isRefused ? process.env.TOKEN : "over by the hub's"),
           handle: async (event) => {{ if (handled.push(event) === 3) end.abort(); }},
         }});
         console.log(JSON.stringify(handled));
@@ -50,7 +50,7 @@ def test_the_javascript_client(db: Database, hub: Hub) -> None:
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == expected
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
 
 
 def test_the_javascript_client_leaves_a_connection_that_is_silent(db: Database, hub: Hub) -> None:
