@@ -62,7 +62,8 @@ class Database:
         return result
 
     def ping(self) -> None:
-        """Raise what an event would meet, be it a server that only reads (a full disk)."""
+        """Raise what an event would meet, be it a server that only reads. (It writes nothing: of a
+        full disk the first event alone knows.)"""
         self._ask(_ping, PING_TIMEOUT)
 
     def close(self) -> None:
