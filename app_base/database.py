@@ -16,11 +16,20 @@ ANSWER_SECONDS = 10
 
 # A session that only reads stays so for as long as it lives, though the disk has room again or
 # another server is the primary by now. So it is ended where it is: a pooler would else keep it, and
-# lend it for an hour more. (It may lend another for this, which is left alone.)
-END_READ_ONLY = """
-select case pg_catalog.current_setting('transaction_read_only')
-    when 'on' then pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())
+# lend it for an hour more. (It may lend another for this, which is left alone.) What only a pooler
+# says, as PgBouncer from 1.26 on makes a client's sessions what its pool's first one was, is taken
+# back: they are then as the server has them.
+WRITE_AGAIN = """
+select case
+    when pg_catalog.current_setting('transaction_read_only') = 'off' then null
+    when
+        not pg_catalog.pg_is_in_recovery()
+        and pg_catalog.set_config('default_transaction_read_only', s.reset_val, false) = 'off'
+        then null
+    else pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())
 end
+from pg_catalog.pg_settings as s
+where s.name = 'default_transaction_read_only'
 """
 
 
@@ -92,10 +101,11 @@ class Pooled:
                     yield connection
                 self._answered_at = time.monotonic()
             except psycopg.errors.ReadOnlySqlTransaction:
-                with suppress(psycopg.Error):
+                try:
                     async with answering():
-                        await connection.execute(END_READ_ONLY)
-                await connection.close()
+                        await connection.execute(WRITE_AGAIN)
+                except psycopg.Error:
+                    await connection.close()
                 raise
 
     async def answers(self, seconds: float) -> bool:

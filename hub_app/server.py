@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
@@ -40,6 +41,8 @@ CATCH_UP_SECONDS = 30
 CATCH_UP_PAGE = 500
 # Whoever comes while the database is away waits so long for it, and then comes again.
 AWAY_SECONDS = 5
+# Files that are not clients': the database's, those who are being refused.
+SPARE_FILES = 100
 # Of one user: tabs, phones. The oldest makes room: a phone leaves one behind in each network that
 # it was in, which the proxy before us may think is there for a quarter of an hour.
 MOST_STREAMS = 16
@@ -121,6 +124,8 @@ class Hub:
         self._count = 0
         self._cursor: int | None = None
         self._listening = asyncio.Event()
+        self._asked: asyncio.Task[bool] | None = None
+        self._asked_at = 0.0
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[refuse])
@@ -212,7 +217,7 @@ class Hub:
                 503,
                 "The hub is full",
                 "too_many_clients",
-                "Come again later, or raise HUB_MAX_CLIENTS.",
+                "Come again later, or raise HUB_MAX_CLIENTS and the limit of open files.",
             )
         response = web.StreamResponse(
             headers={
@@ -321,11 +326,19 @@ class Hub:
     async def health(self, _: web.Request) -> web.Response:
         is_listening = self._listening.is_set()
         # It may listen on by a connection of before, and let nobody in: another password, a limit.
-        is_open = is_listening and await self._database.answers(AWAY_SECONDS)
+        is_open = is_listening and await self._is_open()
         return web.json_response(
             {"listening": is_listening, "open": is_open, "clients": self._count},
             status=200 if is_open else 503,
         )
+
+    async def _is_open(self) -> bool:
+        """Asked of the database once a second: anyone may ask here, as often as they like."""
+        now = time.monotonic()
+        if self._asked is None or (self._asked.done() and now > self._asked_at + 1):
+            self._asked_at = now
+            self._asked = asyncio.create_task(self._database.answers(AWAY_SECONDS))
+        return await asyncio.shield(self._asked)
 
     async def preflight(self, _: web.Request) -> web.Response:
         return web.Response(
@@ -358,8 +371,11 @@ async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
         refusal = AWAY
     except psycopg.Error as error:
         refusal = refusal_of(error)
-    headers = {"Retry-After": "5"} if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return web.json_response(refusal.body, status=refusal.status, headers=headers)
+    answer = web.json_response(refusal.body, status=refusal.status)
+    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = "5"
+        answer.force_close()  # who is let in later has the file
+    return answer
 
 
 AWAY = Refusal(503, "The database does not answer", "database_away", "Come again later.")
@@ -438,6 +454,10 @@ async def serve(config: Config) -> None:
     logging.getLogger("aiohttp.server").addFilter(is_loggable)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Else clients have all of them, and after a restart of the database none is left to listen by.
+    if most != resource.RLIM_INFINITY:
+        room = max(1, most - SPARE_FILES)
+        config = replace(config, most_clients=min(config.most_clients, room))
     # With thousands of clients a full collection holds up everything for half a second, and while
     # they come it finds nothing: one at each two million objects more, not at each quarter more.
     gc.set_threshold(50_000, 10, 4)
@@ -454,7 +474,7 @@ async def serve(config: Config) -> None:
         site = web.SockSite(runner, door, backlog=4096)
         await site.start()
         following = asyncio.create_task(hub.follow())
-        _log("started", port=config.port)
+        _log("started", port=config.port, most_clients=config.most_clients)
         stopping = asyncio.create_task(stop.wait())
         # A fault of the hub's own ends it, and is not waited out.
         await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)

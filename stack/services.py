@@ -157,8 +157,9 @@ http {{
         "" $from_apikey;
         default $http_authorization;
     }}
-    # Each request on a connection of its own: PostgREST before 14.15 closes after its answer to
-    # HEAD without saying so, and what came next on that connection would be lost.
+    # Each request on a connection of its own, by HTTP/1.0: PostgREST before 14.15 closes after its
+    # answer to HEAD without saying so, and what came next on that connection would be lost. (From
+    # 1.29.7 on nginx keeps connections if nothing is said, and speaks 1.1.)
     upstream postgrest {{
         server 127.0.0.1:{postgrest_port} max_fails=0;
     }}
@@ -166,7 +167,7 @@ http {{
         listen 127.0.0.1:{port};
         location /rest/v1/ {{
             proxy_pass http://postgrest/;
-            proxy_http_version 1.1;
+            proxy_http_version 1.0;
             proxy_set_header Host $http_host;
             proxy_set_header Authorization $bearer;
         }}

@@ -14,7 +14,7 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg_pool import ConnectionPool
 
-from app_base.database import END_READ_ONLY
+from app_base.database import WRITE_AGAIN
 
 from .config import Config
 
@@ -62,7 +62,8 @@ class Database:
         return result
 
     def ping(self) -> None:
-        """Raise what an event would meet, be it a server that only reads (a full disk)."""
+        """Raise what an event would meet, be it a server that only reads. (It writes nothing: of a
+        full disk the first event alone knows.)"""
         self._ask(_ping, PING_TIMEOUT)
 
     def close(self) -> None:
@@ -75,7 +76,8 @@ class Database:
                 return question(connection, timeout)
             except psycopg.errors.ReadOnlySqlTransaction:
                 with suppress(psycopg.Error):
-                    _run(END_READ_ONLY.encode(), [], connection, PING_TIMEOUT)
+                    _run(WRITE_AGAIN.encode(), [], connection, PING_TIMEOUT)
+                    return question(connection, timeout)
                 connection.close()
             except psycopg.OperationalError:
                 if not connection.closed:

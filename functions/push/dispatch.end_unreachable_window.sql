@@ -30,7 +30,8 @@ begin
     then
         -- For dispatch.fallback_reason.
         perform dispatch.note_routing(p_request_id, 'unreachable');
-        update dispatch.requests set announced_at = p_now where id = p_request_id;
+        -- One that the marketplace does not let move on would keep every other answer out.
+        perform dispatch.announce_each(array[p_request_id], p_now);
     end if;
 end;
 $$;

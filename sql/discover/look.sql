@@ -97,7 +97,7 @@ begin
                 with ordinality as w (word, number)
             where
                 k.contype = 'c' and coalesce(cardinality(k.conkey), 1) = 1
-                and pg_get_constraintdef(k.oid) !~ '[<>~]'
+                and pg_get_constraintdef(k.oid) !~ '[<>~]| NOT ENFORCED$'
             group by k.oid
         ),
 

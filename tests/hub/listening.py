@@ -83,7 +83,7 @@ class Client:
 
 
 class Hub:
-    def __init__(self, dsn: str, output: Path, **settings: str) -> None:
+    def __init__(self, dsn: str, output: Path, files: str = "", **settings: str) -> None:
         (self.port,) = free_ports(0)
         self.output = output
         environment = {
@@ -91,9 +91,10 @@ class Hub:
             "PGRST_JWT_SECRET": SECRET,
             "HUB_PORT": str(self.port),
         }
+        limit = ["prlimit", f"--nofile={files}:{files}"] if files else []
         with output.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hub_app"],
+                [*limit, sys.executable, "-m", "hub_app"],
                 env=os.environ | environment | settings,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -122,8 +123,10 @@ class Hub:
 
 
 @contextmanager
-def running(db: Database, directory: Path, dsn: str = "", **settings: str) -> Iterator[Hub]:
-    hub = Hub(dsn or db.dsn("hub_app"), directory / "hub.log", **settings)
+def running(
+    db: Database, directory: Path, dsn: str = "", files: str = "", **settings: str
+) -> Iterator[Hub]:
+    hub = Hub(dsn or db.dsn("hub_app"), directory / "hub.log", files, **settings)
     try:
         hub.wait_ready()
         yield hub

@@ -6,6 +6,8 @@ import re
 import subprocess
 from typing import Any
 
+import httpx
+
 from stack import ROOT
 from stack.proxy import Proxy
 from tests.database import Database, eventually, rpc
@@ -33,8 +35,8 @@ def test_the_javascript_client(db: Database, hub: Hub) -> None:
     program = f"""{code("js").replace("export ", "")}
         const end = new AbortController(), handled = [];
         await follow({{
-          url: process.env.HUB_URL, getToken: async () => process.env.TOKEN, after: 0,
-          signal: end.signal,
+          url: process.env.HUB_URL, after: 0, signal: end.signal,
+          getToken: async (isRefused) => (isRefused ? process.env.TOKEN : "over by the hub's"),
           handle: async (event) => {{ if (handled.push(event) === 3) end.abort(); }},
         }});
         console.log(JSON.stringify(handled));
@@ -48,7 +50,7 @@ def test_the_javascript_client(db: Database, hub: Hub) -> None:
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == expected
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
 
 
 def test_the_javascript_client_leaves_a_connection_that_is_silent(db: Database, hub: Hub) -> None:
@@ -85,11 +87,48 @@ def test_the_javascript_client_leaves_a_connection_that_is_silent(db: Database, 
             proxy.close()
 
 
+def test_the_javascript_client_leaves_nothing_behind_where_it_fails(db: Database, hub: Hub) -> None:
+    """What could not be handled comes again, on a connection that is its only one."""
+    customer, expected = three_requests(db)
+    program = f"""{code("js").replace("export ", "")}
+        let failures = 2;
+        await follow({{
+          url: process.env.HUB_URL, getToken: async () => process.env.TOKEN, after: 0,
+          handle: async (event) => {{
+            if (failures-- > 0) throw new Error("not now");
+            console.log(event.event_id);
+          }},
+        }});
+    """
+    eventually(lambda: hub.health().get("clients") == 0)
+    with subprocess.Popen(
+        ["node", "--input-type=module", "-e", program],
+        env=os.environ
+        | {"HUB_URL": f"http://127.0.0.1:{hub.port}/events", "TOKEN": token(customer)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        try:
+            said = (line.strip() for line in process.stdout)
+            assert str(expected[-1]["event_id"]) in said
+            eventually(lambda: hub.health().get("clients") == 1)
+        finally:
+            process.kill()
+
+
 def test_the_python_client(db: Database, hub: Hub) -> None:
     customer, expected = three_requests(db)
     names: dict[str, Any] = {}
     exec(code("python"), names)
-    events = names["follow"](f"http://127.0.0.1:{hub.port}/events", lambda: token(customer), 0)
+    tries = iter(range(9))
+
+    def get_token() -> str:
+        if next(tries) == 0:
+            raise httpx.ConnectError("whoever renews it is away")
+        return token(customer)
+
+    events = names["follow"](f"http://127.0.0.1:{hub.port}/events", get_token, 0)
     assert [next(events) for _ in expected] == expected
     events.close()
 

@@ -401,6 +401,32 @@ def test_a_hub_that_can_let_nobody_in_is_not_well(db: Database, tmp_path: Path) 
         eventually(lambda: hub.health().get("open"))
 
 
+class Counting(HubDatabase):
+    """How often it is asked whether it answers."""
+
+    count = 0
+
+    async def answers(self, seconds: float) -> bool:
+        self.count += 1
+        return await super().answers(seconds)
+
+
+def test_who_asks_for_the_hub_s_health_does_not_ask_the_database_each_time(db: Database) -> None:
+    config = Config.from_environ({"DATABASE_URL": db.dsn(), "PGRST_JWT_SECRET": SECRET})
+
+    async def ask() -> tuple[set[int], int]:
+        async with Counting(db.dsn("hub_app")) as database:
+            hub = server.Hub(config, database)
+            hub._listening.set()
+            async with TestClient(TestServer(hub.app())) as client:
+                answers = await asyncio.gather(*(client.get("/healthz") for _ in range(200)))
+            return {answer.status for answer in answers}, database.count
+
+    with ThreadPoolExecutor(1) as thread:
+        statuses, count = thread.submit(asyncio.run, ask()).result()
+    assert statuses == {200} and count < 20
+
+
 def test_where_many_wait_for_the_pool_the_hub_is_well(db: Database) -> None:
     """As long as they are let in, one after the other."""
 
@@ -533,6 +559,23 @@ def test_a_full_hub_says_so(db: Database, tmp_path: Path) -> None:
     with running(db, tmp_path, HUB_MAX_CLIENTS="1") as hub, hub.listen(db.make_customer()):
         refused = Client(hub.port, token(db.make_customer()))
         assert (refused.status, refused.body["details"]) == (503, "too_many_clients")
+
+
+def test_a_hub_keeps_files_to_listen_by(db: Database, tmp_path: Path) -> None:
+    """However many come, and though the database was restarted meanwhile."""
+    customers = [db.make_customer() for _ in range(3)]
+    with running(db, tmp_path, files="130") as hub, ExitStack() as stack:
+        clients = [
+            stack.enter_context(Client(hub.port, token(customers[number % 3])))
+            for number in range(90)
+        ]
+        let_in = [client for client in clients if client.status == 200]
+        refused = {client.body["details"] for client in clients if client.status != 200}
+        assert len(let_in) == 30 and refused == {"too_many_clients"}
+        end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'hub_app'"
+        db.superuser().execute(end)
+        record(db, customers[0], 1, "")
+        assert let_in[0].next().event == "new_request"
 
 
 def test_the_door_is_ipv6_too(db: Database, tmp_path: Path) -> None:

@@ -115,3 +115,14 @@ test("presence: said once more by the component that stays, offline in all", asy
   page.remove();
   await until(async () => (await status()).is_online);
 });
+
+test("presence: what one said, the next who signs in has not", async (t) => {
+  const page = show(t, ({ who }) => usePresence(who.supabase, who.id, "offline"), { who: frank });
+  await until(() => page.now?.status === "offline");
+  await page.now.setStatus("online");
+  await until(() => page.now.status === "online");
+  const before = page.renders.length;
+  page.give({ who: mona });
+  await until(() => page.renders.length > before);
+  assert.deepEqual([...new Set(page.renders.slice(before).map(({ status }) => status))], ["offline"]);
+});

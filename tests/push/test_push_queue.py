@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from stack.push_service import Device, base64url
-from tests.database import Database, Row, at_once, refused, rpc
+from tests.database import POISON, POISON_AT_COMMIT, Database, Row, at_once, refused, rpc
 
 APPLE = "https://web.push.apple.com/"
 COUNT = iter(range(1_000_000))
@@ -576,6 +576,22 @@ def test_a_favourite_none_of_whose_devices_is_there_is_not_waited_for(
     )
     assert shared.sql("select * from dispatch.devices") == []
     assert take(shared, after=6) == []
+
+
+@pytest.mark.parametrize("poison", [POISON, POISON_AT_COMMIT], ids=["at once", "at the commit"])
+def test_a_request_that_cannot_be_moved_on_keeps_no_answer_out(db: Database, poison: str) -> None:
+    """Else the sender told of none any more, and each push left again every half a minute."""
+    gone, other = db.make_mechanic(online=False), db.make_mechanic()
+    device(db, gone)
+    device(db, other)
+    request = db.make_request(preferred=gone, notes="poison")
+    db.make_request(preferred=other)
+    queued(db)
+    db.sql(poison)
+    first, second = take(db)
+    finish(db, (first["push_id"], 410), (second["push_id"], 201))
+    assert sorted(filter(None, outcomes(db))) == ["gone", "sent"]
+    assert db.log(request) == ["priority_request"]
 
 
 def test_an_answer_that_comes_late_or_twice_changes_nothing(shared: Database) -> None:

@@ -1844,6 +1844,15 @@ def test_verify_knows_the_columns_that_a_binding_s_own_condition_names(theirs: s
     }
 
 
+def test_a_rule_that_nobody_enforces_is_none(cluster: Cluster, theirs: str) -> None:
+    with psycopg.connect(theirs) as connection:
+        if connection.info.server_version < 180000:
+            pytest.skip("each is enforced before PostgreSQL 18")
+    rule = f"{REQUESTS} add constraint words check (status::text = 'never') not enforced"
+    for dsn in (cluster.dsn(SUPERUSER), theirs):
+        assert failed(verify(dsn, rule)) == set()
+
+
 def test_each_check_was_seen_to_fail(cluster: Cluster, theirs: str) -> None:
     seen = set().union(*(checks for _, checks in BREAKAGES))
     # Told, not failed: who waits for other jobs, as not every DBA can change it; and policies of

@@ -1,28 +1,33 @@
 #!/usr/bin/env bash
-# Run `make $2` in a Debian 13 of its own, in the directory $1: `stack/debian13.sh DIRECTORY test`.
+# Run `make $3` in a Debian of its own, in the directory $2: `stack/debian.sh trixie DIRECTORY test`.
 # The system is made by debootstrap when there is none. The clone in it is new each time and has the
 # last commit alone, so that nothing that was installed or left here by hand hides a missing step.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf '== %s\n' "$*"; }
-fail() { printf 'debian13: %s\n' "$*" >&2; exit 1; }
+fail() { printf 'debian: %s\n' "$*" >&2; exit 1; }
+suite=$1 directory=$2 target=$3
 
 # Only root may make a system and enter it.
-[ "$(id -u)" = 0 ] || exec sudo "$PWD/stack/debian13.sh" "$@"
+[ "$(id -u)" = 0 ] || exec sudo "$PWD/stack/debian.sh" "$@"
 if ! command -v debootstrap >/dev/null; then
     say "Installing debootstrap"
     { apt-get -qq update && apt-get -qq install --no-install-recommends debootstrap; } >/dev/null ||
         fail "apt-get could not install debootstrap."
 fi
-mkdir -p "$1"
-system=$(cd "$1" && pwd)
+mkdir -p "$directory"
+system=$(cd "$directory" && pwd)
 clone=/srv/favorites-priority
 
 if [ ! -e "$system/etc/debian_version" ]; then
     # Under another name until it is whole.
-    say "Making a Debian 13 in $system"
+    say "Making a Debian, $suite, in $system"
     rm -rf "$system.new"
-    debootstrap --variant=minbase --include=ca-certificates,make trixie "$system.new" >"$system.log" ||
+    # A suite that is newer than debootstrap is made as the newest is.
+    how=/usr/share/debootstrap/scripts/$suite
+    [ -e "$how" ] || how=/usr/share/debootstrap/scripts/sid
+    debootstrap --variant=minbase --include=ca-certificates,make "$suite" "$system.new" "" "$how" \
+        >"$system.log" ||
         fail "debootstrap failed; see $system.log"
     rmdir "$system"
     mv "$system.new" "$system"
@@ -52,4 +57,4 @@ exec unshare --mount --pid --fork --kill-child bash -c '
     # What names a directory of this machine is left here.
     exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TMPDIR -u PIP_FIND_LINKS \
         chroot "$1" make -C "$2" "$3"
-' - "$system" "$clone" "$2"
+' - "$system" "$clone" "$target"
