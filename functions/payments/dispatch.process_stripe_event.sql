@@ -252,6 +252,9 @@ begin
             exception
                 when invalid_text_representation then
                     v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
+                    v_booked_id := null;
+                    -- It was an id, and what the booking meets is none: nobody else has paid.
+                    exit when v_customer_id is not null;
                 when others then
                     v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                     if v_error is null then

@@ -143,7 +143,7 @@ from (
     ('dispatch.make_checkout', 'd447a2912f5fa92fa0f9bc5838fad66b', '{}'),
     ('dispatch.marketplace_error', '9ce61079dee72a7d2db757ce742de49d', '{}'),
     ('dispatch.price_difference', '219f2a2e7e3b6c7a5af9e920f8bb68db', '{}'),
-    ('dispatch.process_stripe_event', 'ed390aff5f75843cdfb5a4007535098a', '{}'),
+    ('dispatch.process_stripe_event', '650467b725db2acab906033791df0b34', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.settle_payment', '1b72c83de16f8bf4cc9b4ebdeae64a0b', '{}'),

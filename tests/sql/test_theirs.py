@@ -1561,6 +1561,25 @@ def test_the_customers_and_the_mechanics_calls(theirs: Theirs) -> None:
     assert [str(each["mechanic_id"]) for each in recipients] == [favourite.id]
 
 
+def test_what_one_s_booking_meets_books_for_nobody_else(theirs: Theirs) -> None:
+    """A trigger of theirs reads a text that is no number, as an id that is none is no uuid."""
+    theirs.db.sql(
+        "create function no_number() returns trigger language plpgsql"
+        " as $$ begin perform 'x'::integer; return new; end $$"
+    )
+    theirs.db.sql(
+        "create trigger no_number before insert on session_requests for each row"
+        f" when (new.customer_id = '{theirs.customer}') execute function no_number()"
+    )
+    event = checkout(theirs.customer, plan="chat10", reference=theirs.db.make_customer())
+    answer = rpc(theirs.backend, "process_stripe_event", event=event)
+    assert (answer["outcome"], answer["request_id"]) == ("error", None)
+    assert "22P02" in theirs.db.value("select error from dispatch.stripe_events")
+    assert not theirs.db.sql("select from session_requests")
+    theirs.db.sql("drop function no_number() cascade")
+    assert rpc(theirs.backend, "process_stripe_event", event=event)["created"]
+
+
 def test_what_is_hidden_from_the_owner_is_not_gone(theirs: Theirs) -> None:
     """A table of theirs whose security is forced hides its rows from its owner, too."""
     request = theirs.book()
