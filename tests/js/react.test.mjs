@@ -10,7 +10,10 @@ import { useMyRequests, useOpenRequests, usePresence } from "./react.mjs";
 
 const window = new Window();
 const { document, navigator } = window;
-Object.assign(globalThis, { window, document, navigator });
+// Node has a navigator of its own from 21 on, which no assignment replaces.
+for (const [name, value] of Object.entries({ window, document, navigator })) {
+  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+}
 const { createRoot } = await import("react-dom/client");
 
 async function until(condition) {
