@@ -702,8 +702,8 @@ def test_whole_rows_are_kept_in_more_than_one_way(
     assert theirs.value(f"select count(*) from {target}") == 1
 
 
-# What the pattern of a whole row is found in, and no whole row is put in columns: a function is given
-# it, it is a text, it goes where the new columns come by themselves, or it is another table's.
+# What a whole row's pattern is found in, and no whole row is put in columns: a function is given it,
+# it is a text, it goes where the new columns come by themselves, or it is another table's.
 HARMLESS = [
     "insert into log (at, data) values (now(), jsonb_build_object('id', new.id, 'row', new.*));",
     "insert into log (at, data) values (now(), to_jsonb(coalesce(new.*, old.*)));",
@@ -713,7 +713,7 @@ HARMLESS = [
     "raise debug 'insert into audit values (new.*)';",
     "insert into of_2026 values (new.*);",
     "if tg_table_name = 'mechanics' then insert into mechanics_audit select new.*; end if;",
-    "execute 'insert into log (at, data) select now(), to_jsonb(r.*) from only session_requests r';",
+    "execute 'insert into log select now(), to_jsonb(r.*) from only session_requests as r';",
 ]
 
 
