@@ -702,7 +702,7 @@ def test_whole_rows_are_kept_in_more_than_one_way(
     assert theirs.value(f"select count(*) from {target}") == 1
 
 
-# What a whole row's pattern is found in, and no whole row is put in columns: a function is given it,
+# What a whole row's pattern is found in, and no row is put in columns: a function is given it,
 # it is a text, it goes where the new columns come by themselves, or it is another table's.
 HARMLESS = [
     "insert into log (at, data) values (now(), jsonb_build_object('id', new.id, 'row', new.*));",
