@@ -34,7 +34,7 @@ begin
         select p.oid::regprocedure as signature from pg_proc as p
         where
             p.pronamespace = quote_ident(v_schema)::regnamespace
-            and p.prosrc ~ 'sql/api_schema\.sql'
+            and p.prosrc ~ '-- sql/api_schema\.sql$'
     loop
         execute format('drop function %s', v_found.signature);
     end loop;

@@ -66,7 +66,8 @@ const renewing = (ask) => async (url, init) => {
   const isTheirs = session && headers.get("Authorization") === `Bearer ${session.access_token}`;
   if (!isTheirs || !(await isExpired(answer))) return answer;
   const next = await renewed(session);
-  if (!next) return answer;
+  // In another tab somebody else may have signed in meanwhile, for whom nothing is asked here.
+  if (next?.user?.id !== session.user?.id) return answer;
   headers.set("Authorization", `Bearer ${next.access_token}`);
   return ask(url, { ...init, headers });
 };

@@ -17,7 +17,8 @@ begin
             hint = 'A standby cannot tell which events are still to come.';
     end if;
     -- Nor does the caller's next query see a newer state there, and would pass one over.
-    if current_setting('transaction_isolation') <> 'read committed' then
+    -- (READ UNCOMMITTED is READ COMMITTED by another name.)
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
         raise feature_not_supported using
             message = 'the event log is read in READ COMMITTED only',
             hint = 'An older snapshot could skip an event; use the default isolation level.';

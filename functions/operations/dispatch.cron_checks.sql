@@ -234,7 +234,7 @@ begin
     check_name := 'sweep_may_write';
     v_isolation := dispatch.job_setting(v_user, 'default_transaction_isolation');
     v_is_read_only := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'on';
-    ok := not v_is_read_only and v_isolation = 'read committed';
+    ok := not v_is_read_only and v_isolation in ('read committed', 'read uncommitted');
     detail := case
         when v_is_read_only
             then

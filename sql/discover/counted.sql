@@ -8,7 +8,10 @@ declare
     v_list constant text := '(?:(?!\m(?:from|select)\M)[^;])*';
     v_others constant text
     := '(?:(?!\m(?:where|select|group|order|limit|union|except|intersect)\M)[^;])*';
-    v_star constant text := '\mselect\s+(?:' || v_list || ',\s*|all\s+|distinct\s+)?';
+    -- The same with as much in brackets as there may be: what a function is given is one value.
+    v_values constant text := '(?:(?!\m(?:from|select)\M)[^;()]'
+    || '|\((?:[^;()]|\((?:[^;()]|\((?:[^;()]|\([^;()]*\))*\))*\))*\))*';
+    v_star constant text := '\mselect\s+(?:' || v_values || ',\s*|all\s+|distinct\s+)?';
     v_from constant text
     := v_list || '\mfrom\s+(?:' || v_others || '(?:,|\mjoin)\s+)?' || v_table;
     -- Whole rows as they are read: of the table, or of what it is called there.
@@ -98,7 +101,11 @@ begin
                 regexp_replace(
                     replace(
                         regexp_replace(
-                            w.body, '(''(?:[^'']|'''')*'')|--[^\n]*|/\*.*?\*/', '\1', 'g'
+                            w.body,
+                            '(\me''(?:[^''\\]|\\.|'''')*''|''(?:[^'']|'''')*'')|--[^\n]*'
+                            '|/\*[^*]*\*+(?:[^*/][^*]*\*+)*/',
+                            '\1',
+                            'gi'
                         ),
                         '"', ''
                     ),

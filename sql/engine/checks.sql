@@ -1235,7 +1235,7 @@ rpcs as (
     select
         n.nspname as schema_name,
         p.proname as name,
-        p.prosrc ~ 'sql/api_schema\.sql' as is_copy,
+        p.prosrc ~ '-- sql/api_schema\.sql$' as is_copy,
         (
             pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), p.provolatile = 'v',
             array(
@@ -1249,7 +1249,7 @@ rpcs as (
     from pg_catalog.pg_proc as p
     inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
     where
-        p.prosrc ~ 'sql/api_schema\.sql'
+        p.prosrc ~ '-- sql/api_schema\.sql$'
         or p.pronamespace = 'public'::regnamespace and 'public.' || p.proname in (
             select f.name
             from

@@ -93,7 +93,7 @@ from (
         '{plan_cache_mode=force_custom_plan}'
     ),
     ('dispatch.is_spread', 'b7ae19113f5cf296397ca10ca24d4d4a', '{}'),
-    ('dispatch.last_settled_event_id', 'dbbf0b5371d4f456e922d117db3b8af5', '{}'),
+    ('dispatch.last_settled_event_id', '1b35a3c140d130747a86badc60a3e407', '{}'),
     ('dispatch.list_missed_events', '374816cbfe98821585c31b36f0ec0dcb', '{}'),
     ('dispatch.list_request_events', '051343f8c095f854a640eb044afe528b', '{}'),
     ('dispatch.may_hear_of', '67243b9ad0a881a8fb95b2211c339b31', '{}'),
@@ -104,7 +104,7 @@ from (
     ('dispatch.send_broadcasts', 'a9ecc4fb368f2b9fe90110c8dfb7496b', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
-    ('dispatch.cron_checks', '7b3d0b1db48b8afd4f2d707b843d91da', '{}'),
+    ('dispatch.cron_checks', 'de68c0d3f570a68f136403f90aeb235c', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '5ee6560c1120570edccc7c23eab2b21e', '{}'),
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),

@@ -42,7 +42,7 @@ begin
         select p.oid::regprocedure as signature from pg_catalog.pg_proc as p
         where
             -- As sql/api_schema.sql made them for clients who are shown another schema.
-            p.prosrc ~ 'sql/api_schema\.sql'
+            p.prosrc ~ '-- sql/api_schema\.sql$'
             or p.pronamespace = 'public'::regnamespace and p.prosrc ~ '\mdispatch\.'
             and p.proname = any(current_setting('dispatch.rpcs')::text[])
     loop

@@ -120,23 +120,52 @@ from (
             p.oid::regprocedure as function,
             b.text,
             n.tables,
-            -- What stands for whole rows there: transition tables and itself, by other names too.
+            -- What stands for whole rows there: transition tables and itself, by other names too,
+            -- and variables of its type.
             concat_ws(
                 '|', 'old', 'new', n.tables,
                 (
                     select string_agg(a.found[1], '|')
                     from
                         regexp_matches(
-                            b.text, '(?i)\m(?:' || n.tables || ')\s+(?:as\s+)?([a-z_]\w*)', 'g'
+                            b.text, '(?i)\m(?:' || n.tables || ')"?\s+(?:as\s+)?([a-z_]\w*)', 'g'
                         ) as a (found)
+                ),
+                (
+                    select string_agg(v.found[1], '|')
+                    from
+                        regexp_matches(
+                            b.text,
+                            '(?i)\m([a-z_]\w*)\s+(?:constant\s+)?(?:public\.)?session_requests'
+                            '(?:%rowtype)?\s*(?:;|:?=|\mdefault\M)',
+                            'g'
+                        ) as v (found)
                 )
-            ) as names
+            ) as names,
+            -- Part of a list, with as much in brackets as there may be: what a function is given
+            -- (of to_jsonb(new.*), say) is one value.
+            '(?:[^;()]|\((?:[^;()]|\((?:[^;()]|\((?:[^;()]|\([^;()]*\))*\))*\))*\))*' as list
         from pg_catalog.pg_trigger as t
         inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
-        -- Without its comments.
+        -- Without its comments; and without the texts, if none is executed.
         cross join
             lateral regexp_replace(
-                p.prosrc, '(''(?:[^'']|'''')*'')|--[^\n]*|/\*.*?\*/', '\1', 'g'
+                p.prosrc,
+                '(\me''(?:[^''\\]|\\.|'''')*''|''(?:[^'']|'''')*'')|--[^\n]*'
+                '|/\*[^*]*\*+(?:[^*/][^*]*\*+)*/',
+                '\1',
+                'gi'
+            ) as w (text)
+        cross join
+            lateral regexp_replace(
+                w.text,
+                case
+                    when w.text !~* '\mexecute\M'
+                        then '\me''(?:[^''\\]|\\.|'''')*''|''(?:[^'']|'''')*'''
+                    else '$^'
+                end,
+                'null',
+                'gi'
             ) as b (text)
         cross join
             lateral concat_ws('|', 'session_requests', t.tgoldtable, t.tgnewtable) as n (tables)
@@ -145,10 +174,12 @@ from (
     cross join
         regexp_matches(
             f.text,
-            '(?i)insert\s+into\s+((?:[a-z_]\w*|"[^"]+")(?:\.(?:[a-z_]\w*|"[^"]+"))?)\s*'
-            '(\([^()]*\))?\s*(?:\mselect|\mvalues\s*\()\s*(?:[^;]*,\s*)?(?:\(?(?:' || f.names
-            || ')\)?\.\*|\*\s*(?:,[^;]*)?\sfrom\s+(?:only\s+)?(?:public\.)?(?:' || f.tables
-            || ')\M)',
+            '(?i)\minsert\s+into\s+((?:[a-z_]\w*|"[^"]+")(?:\.(?:[a-z_]\w*|"[^"]+"))?)\s*'
+            '(?:\mas\s+\w+\s*)?(\([^()]*\))?\s*(?:\moverriding\s+\w+\s+value\s*)?\(?\s*(?:\mtable\s+'
+            '(?:only\s+)?(?:"?public"?\.)?"?(?:' || f.tables || ')\M|(?:\mselect\M|\mvalues\s*'
+            '(?:\(' || f.list || '\)\s*,\s*)*\()\s*(?:' || f.list || ',\s*)?(?:\(?"?(?:' || f.names
+            || ')"?\)?\.\*|\*\s*(?:,[^;]*)?\sfrom\s+(?:only\s+)?(?:"?public"?\.)?"?(?:' || f.tables
+            || ')\M))',
             'g'
         ) as m (found)
     union
@@ -159,7 +190,10 @@ from (
     where
         t.tgrelid = to_regclass('public.session_requests')
         and p.prosrc ~* '\mexecute\M'
-        and p.prosrc ~* 'insert\s+into[^;]*(?:\$\d+|::\s*[\w."%]+)\s*\)?\s*\.\*'
+        and p.prosrc ~* (
+            'insert\s+into[^;]*(?:\mselect\M|\mvalues\s*\(|,)\s*'
+            '(?:\(?\$\d+|\([^;]*::\s*[\w."%]+)\s*\)?\s*\.\*'
+        )
         and c.relkind in ('r', 'p') and c.oid <> t.tgrelid
         and not exists (
             select from pg_catalog.pg_inherits as h
@@ -214,4 +248,26 @@ where
                 or a.attrelid = i.relation and not i.is_listed
             )
             and a.attname = 'priority_notified_at' and not a.attisdropped
+    )
+    -- It, and what inherits it, gets them itself. What has fewer columns takes none of its rows now:
+    -- then they are another table's, whose trigger this is, too.
+    and not exists (
+        select from pg_catalog.pg_class as c
+        inner join pg_catalog.pg_class as r on r.oid = to_regclass('public.session_requests')
+        left join pg_catalog.pg_inherits as h on h.inhrelid = c.oid and h.inhparent = r.oid
+        where
+            c.oid = i.relation
+            and (
+                c.oid = r.oid or h.inhrelid is not null
+                or (
+                    not i.is_listed
+                    and (
+                        select count(*) from pg_catalog.pg_attribute as a
+                        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                    ) < (
+                        select count(*) from pg_catalog.pg_attribute as a
+                        where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+                    )
+                )
+            )
     );

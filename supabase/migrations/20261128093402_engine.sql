@@ -2876,7 +2876,8 @@ begin
             hint = 'A standby cannot tell which events are still to come.';
     end if;
     -- Nor does the caller's next query see a newer state there, and would pass one over.
-    if current_setting('transaction_isolation') <> 'read committed' then
+    -- (READ UNCOMMITTED is READ COMMITTED by another name.)
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
         raise feature_not_supported using
             message = 'the event log is read in READ COMMITTED only',
             hint = 'An older snapshot could skip an event; use the default isolation level.';
@@ -10524,7 +10525,7 @@ begin
     check_name := 'sweep_may_write';
     v_isolation := dispatch.job_setting(v_user, 'default_transaction_isolation');
     v_is_read_only := dispatch.job_setting(v_user, 'default_transaction_read_only') = 'on';
-    ok := not v_is_read_only and v_isolation = 'read committed';
+    ok := not v_is_read_only and v_isolation in ('read committed', 'read uncommitted');
     detail := case
         when v_is_read_only
             then

@@ -134,6 +134,21 @@ def test_what_is_theirs_there_is_not_replaced(db: Database) -> None:
         show_in(db, "api")
     assert db.sql(FUNCTIONS, "api", r"\mpublic\.") == []
     assert db.value("select api.set_presence('')") == "mine"
+    # One that only names the script is nobody's copy.
+    db.sql("alter function api.set_presence(text) rename to about")
+    db.sql(
+        "create function api.help() returns text language sql as $$"
+        "select 'made anew by sql/api_schema.sql after an upgrade' $$"
+    )
+    for _ in range(2):
+        show_in(db, "api")
+    assert verified(db)[0] == 0
+    for layer in ("favorites_priority", "engine"):
+        run_psql(db.dsn(), "-v", "confirm=down", "-f", str(ROOT / f"sql/{layer}/down.sql"))
+    assert db.value(
+        "select array_agg(p.proname order by 1) from pg_proc as p"
+        " where p.pronamespace = 'api'::regnamespace"
+    ) == ["about", "help"]
 
 
 @pytest.mark.parametrize("schema", ["nowhere", "public", ""])

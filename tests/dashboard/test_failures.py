@@ -300,6 +300,25 @@ def test_a_token_that_is_over_by_the_server_s_clock_alone_is_renewed(
         expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
 
 
+def test_what_one_asked_is_not_asked_again_as_another(stage: Stage) -> None:
+    """Who signed in, in another tab, while it was asked with a token that is over."""
+    page = stage.device().new_page()
+    keep_session_for_all_tabs(stage, page, stage.frank)
+    asked: list[Route] = []
+    page.route("**/rest/v1/rpc/accept*", lambda route: asked.append(route))
+    page.goto("/mechanic.html")
+    expect(page.get_by_text("Nothing at the moment")).to_be_visible()
+    with page.expect_request("**/rest/v1/rpc/accept*"):
+        page.evaluate("""() => void import("/session.js").then(async ({ supabase }) => {
+            window.answer = (await supabase.rpc("accept_session_request")).status;
+        })""")
+    kept = json.dumps(json.dumps(stage.session(stage.mona)))
+    page.evaluate(f"localStorage['{SESSION_KEY}'] = {kept}")
+    asked[0].fulfill(status=401, json={"message": "JWT expired"}, headers=OPEN)
+    page.wait_for_function("window.answer === 401", timeout=5_000)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("button", ["Start now", "Continue to payment"])
 def test_whose_account_is_gone_is_told_so_and_pays_nothing(stage: Stage, button: str) -> None:
     page = stage.open(stage.carla)

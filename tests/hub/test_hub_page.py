@@ -53,6 +53,30 @@ def test_the_javascript_client(db: Database, hub: Hub) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == expected
 
 
+def test_the_javascript_client_asks_for_another_token_once(hub: Hub) -> None:
+    """A hub that has other keys takes none, and whoever renews them is asked by thousands."""
+    client = code("js").replace("export ", "").replace("1000 + Math.random() * 4000", "10")
+    program = f"""{client}
+        const end = new AbortController(), asked = [];
+        await follow({{
+          url: process.env.HUB_URL, signal: end.signal, handle: () => {{}},
+          getToken: async (isRefused) => {{
+            if (asked.push(isRefused) === 4) end.abort();
+            return "of other keys";
+          }},
+        }});
+        console.log(JSON.stringify(asked));
+    """
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", program],
+        env=os.environ | {"HUB_URL": f"http://127.0.0.1:{hub.port}/events"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [False, True, False, False]
+
+
 def test_the_javascript_client_leaves_a_connection_that_is_silent(db: Database, hub: Hub) -> None:
     """As one is after a phone's sleep, or in another network: nobody has told either end."""
     customer, proxy = db.make_customer(), Proxy(hub.port)

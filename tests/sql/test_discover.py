@@ -1165,6 +1165,7 @@ COUNTED = {
         'insert into "old" select * from "public"."session_requests"',
         'insert into old select "r".* from "session_requests" "r"',
         "insert into old select /* all */ * -- of them\n from session_requests",
+        "/* each night */ insert into old select * from session_requests /* all of them */",
         "insert into old table session_requests",
         "insert into old select session_requests.* from session_requests",
         "insert into old select r.* from old as o right join session_requests r on r.id = o.id",
@@ -1195,6 +1196,7 @@ UNCOUNTED = {
         " from session_requests",
         "/* insert into old select *\n from session_requests; */ delete from session_requests",
         "insert into old (id) select id from session_requests where 2 * 3 = 6",
+        "insert into said select 1, jsonb_build_object('it', r.*) from session_requests as r",
         "with r as (select * from session_requests) insert into old (id) select r.id from r",
     ],
     "setof old": [
@@ -1220,6 +1222,7 @@ def test_what_counts_the_columns_is_asked(empty_db: Database, fails: bool, langu
     db = empty_db
     make(db, "enums", with_rows=False)
     db.sql(f"create table old {OLD}; create table dated (at timestamptz, {OLD[1:]}")
+    db.sql("create table said (number integer, data jsonb)")
     (shape,) = db.sql(
         "select string_agg(attname, ', ' order by attnum) as columns, string_agg(attname || ' ' ||"
         " format_type(atttypid, atttypmod), ', ' order by attnum) as types from pg_attribute"

@@ -121,6 +121,11 @@ def test_the_log_is_read_in_read_committed_only(shared: Database) -> None:
     reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with reader.transaction(), pytest.raises(psycopg.errors.FeatureNotSupported):
         follow(reader, 0)
+    # The same by another name.
+    reader.isolation_level = psycopg.IsolationLevel.READ_UNCOMMITTED
+    (event,) = shared.events(shared.make_request())
+    with reader.transaction():
+        assert event["id"] in follow(reader, 0)
 
 
 def test_many_events_of_a_transaction_take_one_lock(shared: Database) -> None:

@@ -622,6 +622,23 @@ KEPT_OTHERWISE = {
         "for each row",
         "audit",
     ),
+    "between comments": (
+        "/* before */ insert into audit /* it */ select 'U', now(), new.*; /* after */ return new;",
+        "for each row",
+        "audit",
+    ),
+    "after a text": (
+        r"perform E'it\'s'; insert into audit as a overriding system value"
+        " values (coalesce(upper(tg_op), 'U'), now(), \"new\".*); return new;",
+        "for each row",
+        "audit",
+    ),
+    "in a variable": (
+        "declare row session_requests%rowtype; begin row := new;"
+        " insert into audit (select 'U', now(), row.*); return new; end;",
+        "for each row",
+        "audit",
+    ),
     "execute": (
         "execute format('insert into %I select ''U'', now(), ($1).*', 'audit') using new;"
         " return new;",
@@ -683,6 +700,42 @@ def test_whole_rows_are_kept_in_more_than_one_way(
     booking = "insert into session_requests (customer_id, session_type) values (%s, 'chat')"
     theirs.sql(booking, theirs.make_customer())
     assert theirs.value(f"select count(*) from {target}") == 1
+
+
+# What a whole row's pattern is found in, and no row is put in columns: a function is given it,
+# it is a text, it goes where the new columns come by themselves, or it is another table's.
+HARMLESS = [
+    "insert into log (at, data) values (now(), jsonb_build_object('id', new.id, 'row', new.*));",
+    "insert into log (at, data) values (now(), to_jsonb(coalesce(new.*, old.*)));",
+    "insert into log (at, data) values (now(), difference(old.*, new.*));",
+    "insert into log (at, data) select now(), jsonb_object_agg(r.id, r.*) from session_requests r;",
+    "insert into log (at, data) values (now(), to_jsonb(md5(concat_ws('|', new.*))));",
+    "raise debug 'insert into audit values (new.*)';",
+    "insert into of_2026 values (new.*);",
+    "if tg_table_name = 'mechanics' then insert into mechanics_audit select new.*; end if;",
+    "execute 'insert into log select now(), to_jsonb(r.*) from only session_requests as r';",
+]
+
+
+def test_a_row_that_is_put_in_no_columns_is_no_fault(theirs: Database) -> None:
+    theirs.sql(
+        "create table log (at timestamptz, data jsonb); create table audit (like session_requests);"
+        "create table mechanics_audit (like mechanics);"
+        "create table of_2026 () inherits (session_requests);"
+        "create function difference(before session_requests, after session_requests) returns jsonb"
+        " language sql as 'select to_jsonb(after)'"
+    )
+    for number, body in enumerate(HARMLESS):
+        theirs.sql(
+            f"create function harmless_{number}() returns trigger language plpgsql"
+            f" as $$ begin {body} return new; end $$;"
+            f"create trigger harmless_{number} after insert on session_requests"
+            f" for each row execute function harmless_{number}()"
+        )
+    install(theirs.dsn(), FEATURE)
+    booking = "insert into session_requests (customer_id, session_type) values (%s, 'chat')"
+    theirs.sql(booking, theirs.make_customer())
+    assert theirs.value("select count(*) from log") == len(HARMLESS) - 3
 
 
 def test_where_the_columns_are_listed_no_room_helps(theirs: Database) -> None:
