@@ -56,6 +56,9 @@ const hears = (supabase) =>
   supabase.getChannels().length > 0 &&
   supabase.getChannels().every((channel) => channel.state === "joined");
 
+// One that has never run begins at the log's end, once that is read, and a channel may hear before.
+const follows = (supabase, ...all) => all.every(({ handled }) => handled > 0) && hears(supabase);
+
 // A client of hers whose requests go through this function first.
 const through = (person, before) =>
   signedIn(person, { global: { fetch: async (url, init) => (await before(url, init)) ?? fetch(url, init) } });
@@ -114,7 +117,7 @@ test("the heartbeat goes on after one that got no answer", async (t) => {
 test("when Realtime closes the channel for good, reading takes over and it is joined again", async (t) => {
   const { supabase } = signedIn(carla);
   const heard = follow(t, supabase, soon);
-  await until(() => hears(supabase));
+  await until(() => follows(supabase, heard));
   const [{ topic }] = supabase.getChannels();
   goOffline();
   swift = [RETRY];
@@ -203,7 +206,7 @@ test("a cursor that is kept elsewhere, or cannot be kept", async (t) => {
 test("a client with a token of its own, as on one's machine", async (t) => {
   const supabase = clientOf(carla.id, { realtime: { transport: Transport } });
   const heard = follow(t, supabase);
-  await until(() => hears(supabase));
+  await until(() => follows(supabase, heard));
   const booked = await book(carla);
   await until(() => heard.ids.includes(booked));
   assert.deepEqual(heard.errors, []);
@@ -212,7 +215,7 @@ test("a client with a token of its own, as on one's machine", async (t) => {
 test("started twice, and stopped and started again as React's StrictMode does", async (t) => {
   const { supabase } = signedIn(carla);
   const [first, second] = [follow(t, supabase), follow(t, supabase)];
-  await until(() => hears(supabase));
+  await until(() => follows(supabase, first, second));
   const heardByBoth = await book(carla);
   await until(() => first.ids.includes(heardByBoth) && second.ids.includes(heardByBoth));
 
@@ -225,7 +228,7 @@ test("started twice, and stopped and started again as React's StrictMode does", 
   const leaving = second.stop();
   const third = follow(t, supabase);
   await leaving;
-  await until(() => third.handled > 0 && hears(supabase));
+  await until(() => follows(supabase, third));
   const heardAgain = await book(carla);
   await until(() => third.ids.includes(heardAgain));
   assert.equal(supabase.getChannels().length, 1);
