@@ -175,11 +175,11 @@ from (
         regexp_matches(
             f.text,
             '(?i)\minsert\s+into\s+((?:[a-z_]\w*|"[^"]+")(?:\.(?:[a-z_]\w*|"[^"]+"))?)\s*'
-            '(?:\mas\s+\w+\s*)?(\([^()]*\))?\s*(?:\moverriding\s+\w+\s+value\s*)?\(?\s*(?:\mtable\s+'
-            '(?:only\s+)?(?:"?public"?\.)?"?(?:' || f.tables || ')\M|(?:\mselect\M|\mvalues\s*'
-            '(?:\(' || f.list || '\)\s*,\s*)*\()\s*(?:' || f.list || ',\s*)?(?:\(?"?(?:' || f.names
-            || ')"?\)?\.\*|\*\s*(?:,[^;]*)?\sfrom\s+(?:only\s+)?(?:"?public"?\.)?"?(?:' || f.tables
-            || ')\M))',
+            '(?:\mas\s+\w+\s*)?(\([^()]*\))?\s*(?:\moverriding\s+\w+\s+value\s*)?\(?\s*'
+            '(?:\mtable\s+(?:only\s+)?(?:"?public"?\.)?"?(?:' || f.tables || ')\M|'
+            '(?:\mselect\M|\mvalues\s*(?:\(' || f.list || '\)\s*,\s*)*\()\s*(?:' || f.list
+            || ',\s*)?(?:\(?"?(?:' || f.names || ')"?\)?\.\*|'
+            '\*\s*(?:,[^;]*)?\sfrom\s+(?:only\s+)?(?:"?public"?\.)?"?(?:' || f.tables || ')\M))',
             'g'
         ) as m (found)
     union
@@ -249,8 +249,8 @@ where
             )
             and a.attname = 'priority_notified_at' and not a.attisdropped
     )
-    -- It, and what inherits it, gets them itself. What has fewer columns takes none of its rows now:
-    -- then they are another table's, whose trigger this is, too.
+    -- It, and what inherits it, gets them itself. What has fewer columns takes none of its rows
+    -- now: then they are another table's, whose trigger this is, too.
     and not exists (
         select from pg_catalog.pg_class as c
         inner join pg_catalog.pg_class as r on r.oid = to_regclass('public.session_requests')
