@@ -263,7 +263,9 @@ def test_offline_with_an_expired_token_nobody_is_signed_out(stage: Stage) -> Non
     expect(banner(page)).to_be_hidden()
 
 
-@pytest.mark.parametrize("answer", ["renewed", "lost", "refused"])
+@pytest.mark.parametrize(
+    "answer", ["renewed", pytest.param("lost", marks=pytest.mark.further), "refused"]
+)
 def test_a_token_that_is_over_by_the_server_s_clock_alone_is_renewed(
     stage: Stage, answer: str
 ) -> None:

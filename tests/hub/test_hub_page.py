@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+import pytest
+
 from stack import ROOT
 from stack.proxy import Proxy
 from tests.database import Database, eventually, rpc
@@ -111,6 +113,7 @@ def test_the_javascript_client_leaves_a_connection_that_is_silent(db: Database, 
             proxy.close()
 
 
+@pytest.mark.further
 def test_the_javascript_client_leaves_nothing_behind_where_it_fails(db: Database, hub: Hub) -> None:
     """What could not be handled comes again, on a connection that is its only one."""
     customer, expected = three_requests(db)
@@ -157,6 +160,7 @@ def test_the_python_client(db: Database, hub: Hub) -> None:
     events.close()
 
 
+@pytest.mark.further
 def test_the_python_client_of_before_a_backup_was_put_back(db: Database, hub: Hub) -> None:
     """Its cursor lies above the log: it goes on from where its stream began."""
     customer = db.make_customer()
