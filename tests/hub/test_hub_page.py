@@ -7,7 +7,6 @@ import subprocess
 from typing import Any
 
 import httpx
-
 import pytest
 
 from stack import ROOT
