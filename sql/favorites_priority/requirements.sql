@@ -157,15 +157,17 @@ from (
                 'gi'
             ) as w (text)
         cross join
-            lateral regexp_replace(
-                w.text,
-                case
-                    when w.text !~* '\mexecute\M'
-                        then '\me''(?:[^''\\]|\\.|'''')*''|''(?:[^'']|'''')*'''
-                    else '$^'
-                end,
-                'null',
-                'gi'
+            lateral (
+                select
+                    case
+                        when w.text ~* '\mexecute\M' then w.text
+                        else regexp_replace(
+                            w.text,
+                            '\me''(?:[^''\\]|\\.|'''')*''|''(?:[^'']|'''')*''',
+                            'null',
+                            'gi'
+                        )
+                    end
             ) as b (text)
         cross join
             lateral concat_ws('|', 'session_requests', t.tgoldtable, t.tgnewtable) as n (tables)
