@@ -50,6 +50,20 @@ begin
         ) as u
         union all
         select
+            'bookings_whole',
+            'paid sessions booked without what a column of the marketplace refused',
+            count(*),
+            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
+        from (
+            select e.received_at from dispatch.stripe_events as e
+            where
+                e.outcome = 'request_created' and e.subject is not null
+                and e.error like '%left_out: %'
+            order by e.received_at
+            limit p_enough
+        ) as u
+        union all
+        select
             'live_payments_booked',
             'paid sessions of the last 1000 events not booked, as test mode or another account is '
             'expected',

@@ -23,6 +23,7 @@ declare
     v_request_id constant uuid := gen_random_uuid();
     v_booked_id uuid;
     v_is_other_price boolean;
+    v_left_out text;
     v_subject text;
     v_error text;
     v_is_new boolean;
@@ -189,9 +190,10 @@ begin
                     where u.id = v_customer_id
                     for key share;
                     exit when v_customer_id is null;
-                    v_booked_id := dispatch.book_theirs(
+                    select b.booked_id, b.left_out into v_booked_id, v_left_out
+                    from dispatch.book_theirs(
                         v_request_id, v_customer_id, v_object, v_refunded_at
-                    );
+                    ) as b;
                     v_is_other_price := true;  -- to be looked at: their row has no place for it
                 else
                     insert into public.session_requests (
@@ -287,7 +289,9 @@ begin
         else
             v_error := null;
             if v_is_other_price then
-                v_error := dispatch.price_difference(v_object);
+                v_error := nullif(
+                    concat_ws('; ', dispatch.price_difference(v_object), v_left_out), ''
+                );
             end if;
             if v_refunded_at is not null and dispatch.governs_all() then
                 perform dispatch.record_event(

@@ -110,7 +110,7 @@ from (
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
     ('dispatch.health', '66922de59e3142e97236900a8732f788', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
-    ('dispatch.payment_checks', '3e71aae1b1d2f1acfd2cc3f3b66c7f87', '{}'),
+    ('dispatch.payment_checks', '13bdd0271420538eeb8b0c360f69cd88', '{}'),
     (
         'dispatch.policy_fingerprints', '81d9e124a7e3bca161d00426c9724832',
         '{quote_all_identifiers=off}'
@@ -130,7 +130,6 @@ from (
     ('dispatch.set_favorites_priority', '3d578fc2eef6301aa5773b3dc83c893a', '{}'),
     ('dispatch.set_max_open_sessions', 'e16707779e4a641b7a55558dbcdfc5b3', '{}'),
     ('dispatch.unsettled_requests', '4316f31cc32604f0ad7d4ea479a3c364', '{}'),
-    ('dispatch.book_theirs', '04b5659a3e794e7669a2713f831d6f2a', '{}'),
     ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
     ('dispatch.cancel_refunded', '32ba887db44734493ffc29e12b6772d8', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
@@ -143,7 +142,7 @@ from (
     ('dispatch.make_checkout', 'd447a2912f5fa92fa0f9bc5838fad66b', '{}'),
     ('dispatch.marketplace_error', 'f54ed4fa0c3d57a5a80c2b0a184aa692', '{}'),
     ('dispatch.price_difference', '219f2a2e7e3b6c7a5af9e920f8bb68db', '{}'),
-    ('dispatch.process_stripe_event', '650467b725db2acab906033791df0b34', '{}'),
+    ('dispatch.process_stripe_event', 'e6860a0abb44896aabbff31d90707aab', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
     ('dispatch.settle_payment', '1b72c83de16f8bf4cc9b4ebdeae64a0b', '{}'),

@@ -8624,9 +8624,10 @@ create or replace function dispatch.book_theirs(
     p_id uuid,
     p_customer_id uuid,
     p_checkout jsonb,
-    p_refunded_at timestamptz default null
+    p_refunded_at timestamptz default null,
+    out booked_id uuid,
+    out left_out text
 )
-returns uuid
 language plpgsql
 volatile
 security invoker
@@ -8640,11 +8641,31 @@ declare
     v_known_ids uuid[];
     v_minutes integer;
     v_skipped jsonb;
+    v_extras constant jsonb := jsonb_strip_nulls(jsonb_build_object(
+        'customer_name', p_checkout #> '{customer_details,name}',
+        'customer_email', p_checkout #> '{customer_details,email}',
+        'notes', v_metadata -> 'notes',
+        'requested_brand', v_metadata -> 'requested_brand',
+        'customer_country', coalesce(
+            v_metadata -> 'customer_country', p_checkout #> '{customer_details,address,country}'
+        ),
+        'customer_city', coalesce(
+            v_metadata -> 'customer_city', p_checkout #> '{customer_details,address,city}'
+        )
+    ));
+    -- What is not paid may be refused for its notes, which whoever wrote them can write anew.
+    v_may_go constant text[] := array(
+        select e.key from jsonb_each(v_extras) as e
+        where e.key <> 'notes' or p_checkout ? 'id'
+    );
+    v_without text[] := '{}';
+    v_told jsonb;
+    v_refusal text;
     v_is_booked boolean;
 begin
     select * into v_plan from dispatch.plans as p where p.code = v_metadata ->> 'plan_code';
     if v_plan.code is null then
-        return null;
+        return;
     end if;
     if
         v_metadata ->> 'routing_type' = 'priority_broadcast' and p_refunded_at is null
@@ -8677,39 +8698,67 @@ begin
             perform dispatch.note_routing(p_id, 'skip_if_offline');
         end if;
     end if;
-    v_is_booked := dispatch.insert_request(
-        p_id,
-        p_customer_id,
-        coalesce(v_plan.session_type, v_metadata ->> 'session_type'),
-        v_plan.code,
-        case when p_refunded_at is null then 'pending' else 'cancelled' end,
-        p_checkout #>> '{customer_details,name}',
-        p_checkout #>> '{customer_details,email}',
-        v_metadata ->> 'notes',
-        v_metadata ->> 'requested_brand',
-        coalesce(
-            v_metadata ->> 'customer_country', p_checkout #>> '{customer_details,address,country}'
-        ),
-        coalesce(v_metadata ->> 'customer_city', p_checkout #>> '{customer_details,address,city}'),
-        p_preferred_mechanic_id => v_known_ids[1],
-        p_priority_window_minutes => v_minutes
-    );
+    -- What a column of theirs does not take (it is too long, no such country) keeps nobody from what
+    -- they paid: it is left out, alone if that is enough, else with all that may be.
+    for v_number in 0 .. cardinality(v_may_go) + 1 loop
+        v_without := case
+            when v_number <= cardinality(v_may_go) then v_may_go[v_number:v_number]
+            else v_may_go
+        end;
+        v_told := v_extras - v_without;
+        begin
+            v_is_booked := dispatch.insert_request(
+                p_id,
+                p_customer_id,
+                coalesce(v_plan.session_type, v_metadata ->> 'session_type'),
+                v_plan.code,
+                case when p_refunded_at is null then 'pending' else 'cancelled' end,
+                v_told ->> 'customer_name',
+                v_told ->> 'customer_email',
+                v_told ->> 'notes',
+                v_told ->> 'requested_brand',
+                v_told ->> 'customer_country',
+                v_told ->> 'customer_city',
+                p_preferred_mechanic_id => v_known_ids[1],
+                p_priority_window_minutes => v_minutes
+            );
+            exit;
+        exception
+            when others then
+                if
+                    v_number > cardinality(v_may_go)
+                    or dispatch.marketplace_error(sqlstate, sqlerrm) is null
+                then
+                    raise;
+                end if;
+                v_refusal := coalesce(v_refusal, sqlstate || ' ' || left(sqlerrm, 300));
+        end;
+    end loop;
     if not v_is_booked then
-        return null;
+        return;
     end if;
     if v_skipped is not null then
         perform dispatch.log_skipped(dispatch.as_request(s), v_skipped)
         from public.session_requests as s
         where s.id = p_id;
     end if;
-    return p_id;
+    booked_id := p_id;
+    if v_refusal is not null then
+        left_out := format(
+            'left_out: %s, refused by the marketplace (%s); write it into the request or let it be, '
+            'then set error = null',
+            array_to_string(v_without, ', '), v_refusal
+        );
+        raise log 'request %: %', p_id, left_out;
+    end if;
 end;
 $$;
 
 comment on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz) is
 'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that '
-'was there first; one that was refunded is booked as cancelled. Returns its id; null: there is '
-'no such plan, or a trigger kept the row out.';
+'was there first; one that was refunded is booked as cancelled. Returns its id (null: there is no '
+'such plan, or a trigger kept the row out), and what the marketplace refused of it and was left '
+'out (null: nothing).';
 revoke all on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -9433,6 +9482,7 @@ declare
     v_request_id constant uuid := gen_random_uuid();
     v_booked_id uuid;
     v_is_other_price boolean;
+    v_left_out text;
     v_subject text;
     v_error text;
     v_is_new boolean;
@@ -9599,9 +9649,10 @@ begin
                     where u.id = v_customer_id
                     for key share;
                     exit when v_customer_id is null;
-                    v_booked_id := dispatch.book_theirs(
+                    select b.booked_id, b.left_out into v_booked_id, v_left_out
+                    from dispatch.book_theirs(
                         v_request_id, v_customer_id, v_object, v_refunded_at
-                    );
+                    ) as b;
                     v_is_other_price := true;  -- to be looked at: their row has no place for it
                 else
                     insert into public.session_requests (
@@ -9697,7 +9748,9 @@ begin
         else
             v_error := null;
             if v_is_other_price then
-                v_error := dispatch.price_difference(v_object);
+                v_error := nullif(
+                    concat_ws('; ', dispatch.price_difference(v_object), v_left_out), ''
+                );
             end if;
             if v_refunded_at is not null and dispatch.governs_all() then
                 perform dispatch.record_event(
@@ -11108,6 +11161,20 @@ begin
             where
                 e.outcome = 'request_created' and e.subject is not null
                 and e.error like 'price_difference:%'
+            order by e.received_at
+            limit p_enough
+        ) as u
+        union all
+        select
+            'bookings_whole',
+            'paid sessions booked without what a column of the marketplace refused',
+            count(*),
+            ', the oldest of ' || min(u.received_at) || '; see dispatch.stripe_events.error'
+        from (
+            select e.received_at from dispatch.stripe_events as e
+            where
+                e.outcome = 'request_created' and e.subject is not null
+                and e.error like '%left_out: %'
             order by e.received_at
             limit p_enough
         ) as u

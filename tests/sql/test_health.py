@@ -43,6 +43,7 @@ CHECKS = SCHEDULE | {
     "events_delivered",
     "stripe_events_processed",
     "payments_as_priced",
+    "bookings_whole",
     "live_payments_booked",
     "requests_accepted",
     "requests_expired",

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from stack import ROOT
@@ -1133,6 +1134,62 @@ def test_a_booking_fills_what_may_not_be_null_as_theirs_do(garage: Database) -> 
         install(db.dsn(), VERIFY)
     install(db.dsn(), ENGINE, VERIFY)
     assert pay()["requested_brand"] == "any"
+
+
+NARROW = """
+alter table session_requests
+add notes varchar(5),
+add constraint served check (customer_country <> 'XX');
+create function no_links() returns trigger language plpgsql as
+$$begin if new.requested_brand like 'http%' then raise 'no links'; end if; return new; end$$;
+create trigger no_links before insert on session_requests for each row execute function no_links();
+insert into service_plans (slug, name, price, duration_minutes, description)
+values ('chat10', 'Chat', 9.99, 10, ''), ('free', 'Free', 0, 10, '')
+"""
+TAKEN: Row = {"notes": "brake", "requested_brand": "Audi", "customer_country": "DE"}
+REFUSED: Row = {"notes": "brakes", "requested_brand": "http://", "customer_country": "XX"}
+
+
+@pytest.mark.parametrize(
+    "words", [["notes"], ["requested_brand"], ["customer_country"], [*REFUSED]], ids=" ".join
+)
+def test_what_a_column_refuses_loses_no_paid_booking(garage: Database, words: list[str]) -> None:
+    """As little as may be is left out; the owner is told."""
+    db = garage
+    db.sql(NARROW)
+    install_on_theirs(db.dsn())
+    customer = db.make_customer()
+    backend = db.connect(role="service_role")
+    said = TAKEN | {name: REFUSED[name] for name in words}
+    event = checkout(customer, plan="chat10", **said)
+    event["data"]["object"] |= {"amount_total": 999, "currency": "usd"}
+    answer = rpc(backend, "process_stripe_event", event=event)
+    assert answer["outcome"] == "request_created"
+    row = db.request(answer["request_id"])
+    kept = {} if len(words) > 1 else {n: v for n, v in TAKEN.items() if n not in words}
+    assert {name: row[name] for name in TAKEN} == dict.fromkeys(TAKEN) | kept
+    error = db.value("select error from dispatch.stripe_events")
+    left_out = error[error.index("left_out: ") + 10 : error.index(", refused by the marketplace (")]
+    assert set(words) <= set(left_out.split(", "))
+    assert (left_out in words) == (len(words) == 1)
+    check = "select ok from dispatch.payment_checks() where check_name = 'bookings_whole'"
+    assert db.value(check) is False
+    db.sql("update dispatch.stripe_events set error = null")
+    assert db.value(check) is True
+
+
+def test_a_free_booking_is_not_left_out_of_without_a_word(garage: Database) -> None:
+    """The customer can write other notes; of a name that is too long they cannot."""
+    db = garage
+    db.sql(NARROW)
+    db.sql("alter table session_requests add constraint short check (length(customer_name) < 5)")
+    install_on_theirs(db.dsn())
+    customer = db.make_customer()
+    client = db.connect(customer, user_metadata={"full_name": "Carla Customer"})
+    row = rpc(client, "request_free_session", plan_code="free", notes="brake")
+    assert (row["notes"], row["customer_name"]) == ("brake", None)
+    with pytest.raises(psycopg.Error, match="booking_refused"):
+        rpc(client, "request_free_session", plan_code="free", notes="brakes")
 
 
 def test_an_approval_that_their_table_computes(garage: Database) -> None:
