@@ -14,6 +14,8 @@ import json
 import os
 import smtplib
 import sys
+import threading
+from collections import deque
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,8 +29,12 @@ from push_app.keys import public_key, read_key
 KEY = os.environ["MAIL_PRIVATE_KEY"]
 PORT = int(os.environ.get("MAIL_PORT", "8025"))
 AUTH = hashlib.sha256(b"auth" + KEY.encode()).digest()[:16]
-# The sender waits for 10 seconds.
+# The sender waits for 10 seconds for the answer, this for each of the mail server's.
 TIMEOUT = 8
+# The same push comes again where that took longer: what was mailed last, and what is being mailed.
+mailed: deque[tuple[str, bytes]] = deque(maxlen=1000)
+mailing: set[tuple[str, bytes]] = set()
+lock = threading.Lock()
 
 DEVICE = f"""\
 insert into dispatch.devices (endpoint, user_id, p256dh, auth)
@@ -64,6 +70,24 @@ def send(address: str, title: str, body: str) -> int:
     return answer
 
 
+def send_once(address: str, text: bytes) -> int:
+    push = (address, text)
+    with lock:
+        if push in mailed:
+            return 201
+        if push in mailing:
+            return 503
+        mailing.add(push)
+    try:
+        message = json.loads(text)
+        answer = send(address, message["title"], message["body"])
+        if answer == 201:
+            mailed.append(push)
+        return answer
+    finally:
+        mailing.discard(push)
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.send_response(self.answer())
@@ -79,9 +103,7 @@ class Handler(BaseHTTPRequestHandler):
             # Only who knows the device's keys can have written it: the database.
             key = read_key(KEY).private_key
             text = http_ece.decrypt(body, private_key=key, auth_secret=AUTH, version="aes128gcm")
-            message = json.loads(text)
-            address = bytes.fromhex(self.path[1:]).decode()
-            return send(address, message["title"], message["body"])
+            return send_once(bytes.fromhex(self.path[1:]).decode(), text)
         except (http_ece.ECEException, ValueError, KeyError):
             return 400
 

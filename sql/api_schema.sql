@@ -14,6 +14,7 @@ set local standard_conforming_strings = on;
 select set_config('dispatch.api_schema', :'schema', true) as kept
 \gset
 \ir engine/rpcs.sql
+\ir engine/copies.sql
 do $$
 declare
     v_schema constant text := current_setting('dispatch.api_schema');

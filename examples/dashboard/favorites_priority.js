@@ -22,6 +22,7 @@ export const WORDS = {
   invalid_notes: "Please say it in at most 500 characters.",
   invalid_status: "Please choose online, busy, away or offline.",
   invalid_event: "This payment could not be read.",
+  invalid_answers: "These answers could not be read.",
   invalid_device: "This browser cannot be told of new requests.",
   too_many_devices: "Too many devices were added. Please try again in an hour.",
 };

@@ -14,7 +14,7 @@ comment on function public.finish_pushes(jsonb) is
 'What the push service said: an array of {"push_id", "status", "retry_after"}; status is the '
 'answer''s HTTP status, or null for none; retry_after in seconds, if it said so. Devices that are '
 'gone (404, 410) are removed; 408, 429, 5xx and no answer are tried again. Returns how many were '
-'still open.';
+'still open. Raises PT422 invalid_answers.';
 revoke all on function public.finish_pushes(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.finish_pushes(jsonb) to service_role;

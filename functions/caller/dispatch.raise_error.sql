@@ -93,6 +93,11 @@ begin
             v_status := 'PT429';
             v_message := 'Too many devices in a short time';
             v_hint := 'Ten are enough for an hour; call unregister_device for those not used.';
+        when 'invalid_answers' then
+            v_status := 'PT422';
+            v_message := 'Not the answers of a push service';
+            v_hint := 'Pass an array of objects with push_id, status (a whole number or null) and '
+            'retry_after (seconds or null); none of these was taken.';
         when 'invalid_notes' then
             v_status := 'PT422';
             v_message := 'Invalid notes';

@@ -39,7 +39,7 @@ declare
         select e.key from jsonb_each(v_extras) as e
         where e.key <> 'notes' or p_checkout ? 'id'
     );
-    v_without text[] := '{}';
+    v_without text[];
     v_told jsonb;
     v_refusal text;
     v_is_booked boolean;

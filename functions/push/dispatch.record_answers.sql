@@ -17,6 +17,13 @@ declare
     v_outcome text;
     v_count integer := 0;
 begin
+    begin
+        perform from jsonb_to_recordset(p_answers)
+            as a (push_id bigint, status integer, retry_after numeric);
+    exception
+        when data_exception then
+            perform dispatch.raise_error('invalid_answers');
+    end;
     for v_answer in
         -- In the order of ids, so that two senders never wait for each other.
         select a.push_id, a.status, a.retry_after

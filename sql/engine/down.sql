@@ -7,6 +7,7 @@ begin;
 \ir moved.sql
 \ir rpcs.sql
 \ir may_go.sql
+\ir copies.sql
 \ir end_sweep.sql
 \ir locks.sql
 \ir leave.sql

@@ -144,6 +144,8 @@ from (
             t.tgrelid = to_regclass('public.session_requests') and not t.tgisinternal
             -- pg_trigger.h: for each row 1, before 2, insert 4, update 16
             and t.tgtype & 1 = 1
+            -- One that waits for the commit comes after all that do not, whatever its name.
+            and not t.tginitdeferred
             and case
                 when t.tgtype & 2 = 0 then t.tgname < '00_dispatch_log'
                 else

@@ -1083,6 +1083,11 @@ begin
             v_status := 'PT429';
             v_message := 'Too many devices in a short time';
             v_hint := 'Ten are enough for an hour; call unregister_device for those not used.';
+        when 'invalid_answers' then
+            v_status := 'PT422';
+            v_message := 'Not the answers of a push service';
+            v_hint := 'Pass an array of objects with push_id, status (a whole number or null) and '
+            'retry_after (seconds or null); none of these was taken.';
         when 'invalid_notes' then
             v_status := 'PT422';
             v_message := 'Invalid notes';
@@ -8565,6 +8570,13 @@ declare
     v_outcome text;
     v_count integer := 0;
 begin
+    begin
+        perform from jsonb_to_recordset(p_answers)
+            as a (push_id bigint, status integer, retry_after numeric);
+    exception
+        when data_exception then
+            perform dispatch.raise_error('invalid_answers');
+    end;
     for v_answer in
         -- In the order of ids, so that two senders never wait for each other.
         select a.push_id, a.status, a.retry_after
@@ -8658,7 +8670,7 @@ declare
         select e.key from jsonb_each(v_extras) as e
         where e.key <> 'notes' or p_checkout ? 'id'
     );
-    v_without text[] := '{}';
+    v_without text[];
     v_told jsonb;
     v_refusal text;
     v_is_booked boolean;
@@ -12604,7 +12616,7 @@ comment on function public.finish_pushes(jsonb) is
 'What the push service said: an array of {"push_id", "status", "retry_after"}; status is the '
 'answer''s HTTP status, or null for none; retry_after in seconds, if it said so. Devices that are '
 'gone (404, 410) are removed; 408, 429, 5xx and no answer are tried again. Returns how many were '
-'still open.';
+'still open. Raises PT422 invalid_answers.';
 revoke all on function public.finish_pushes(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function public.finish_pushes(jsonb) to service_role;

@@ -163,3 +163,16 @@ def test_they_go_with_the_engine(db: Database) -> None:
     for layer in ("favorites_priority", "engine"):
         run_psql(db.dsn(), "-v", "confirm=down", "-f", str(ROOT / f"sql/{layer}/down.sql"))
     assert db.sql(FUNCTIONS, "api", ".") == []
+
+
+def test_those_of_another_role_are_told_by_whom(db: Database) -> None:
+    make_schema(db)
+    show_in(db, "api")
+    run_psql(db.dsn(), "-v", "confirm=down", "-f", str(ROOT / "sql/favorites_priority/down.sql"))
+    with db.superuser() as superuser:
+        superuser.execute("alter function api.set_presence owner to supabase_auth_admin")
+    told = "the RPCs in the schema api belong to supabase_auth_admin, and nothing was changed"
+    with pytest.raises(RuntimeError, match=told):
+        show_in(db, "api")
+    with pytest.raises(RuntimeError, match=told):
+        run_psql(db.dsn(), "-v", "confirm=down", "-f", str(ROOT / "sql/engine/down.sql"))

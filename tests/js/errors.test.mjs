@@ -118,6 +118,12 @@ const cases = {
     return refused(rpc(frank, "register_device", given), 422, "invalid_device");
   },
 
+  async invalid_answers() {
+    for (const answers of ["201", {}, [201], [{ push_id: "x" }], [{ push_id: 1, status: 2.5e9 }]]) {
+      await refused(service.rpc("finish_pushes", { answers }), 422, "invalid_answers");
+    }
+  },
+
   async invalid_event() {
     for (const event of [{}, [], null, { id: "evt_1", type: "charge.refunded" }]) {
       await refused(service.rpc("process_stripe_event", { event }), 422, "invalid_event");

@@ -1,19 +1,23 @@
 """The second way: the sender as it is, examples/push_by_mail.py, and a mail server."""
 
+import base64
 import email
+import hashlib
 import os
 import socketserver
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import Message
 
+import http_ece
 import httpx
 import pytest
 
-from push_app.keys import new_keys
+from push_app.keys import new_keys, public_key, read_key
 from stack import ROOT
 from stack.network import free_ports, listens
 from tests.database import Database, eventually
@@ -32,6 +36,9 @@ class MailServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), Conversation)
         self.mails: list[tuple[str, Message]] = []
         self.recipient = "250 ok"
+        self.reached = threading.Event()
+        self.takes = threading.Event()
+        self.takes.set()
 
 
 class Conversation(socketserver.StreamRequestHandler):
@@ -48,6 +55,8 @@ class Conversation(socketserver.StreamRequestHandler):
             elif command == b"DATA":
                 self.say("354 go on")
                 lines = iter(self.rfile.readline, b".\r\n")
+                self.server.reached.set()
+                self.server.takes.wait()
                 self.server.mails.append((to, email.message_from_bytes(b"".join(lines))))
                 self.say("250 ok")
             elif command == b"QUIT":
@@ -164,6 +173,36 @@ def test_an_address_that_is_none_is_forgotten_and_its_window_ends(
     eventually(lambda: db.log(request) == ["priority_request", "new_request:unreachable"])
     assert db.sql("select * from dispatch.devices") == []
     assert mail.mails == []
+
+
+def pushed(text: bytes) -> bytes:
+    """As the sender encrypts it, with another salt each time."""
+    device = read_key(MAIL_KEY)
+    return http_ece.encrypt(
+        text,
+        private_key=read_key(new_keys()[1]).private_key,
+        dh=base64.urlsafe_b64decode(public_key(device) + "=="),
+        auth_secret=hashlib.sha256(b"auth" + MAIL_KEY.encode()).digest()[:16],
+        version="aes128gcm",
+    )
+
+
+def test_a_push_that_comes_again_is_no_second_mail(bridge: str, mail: MailServer) -> None:
+    """Nor while the mail server has not said that it took the first."""
+    address = bridge + b"frank@mail.example".hex()
+    text = b'{"title": "A customer is waiting", "body": "Chat session."}'
+    mail.takes.clear()
+    mail.reached.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(httpx.post, address, content=pushed(text))
+        mail.reached.wait()
+        assert httpx.post(address, content=pushed(text)).status_code == 503
+        mail.takes.set()
+        assert first.result().status_code == 201
+    assert httpx.post(address, content=pushed(text)).status_code == 201
+    assert len(mail.mails) == 1
+    assert httpx.post(address, content=pushed(text.replace(b"Chat", b"Video"))).status_code == 201
+    assert len(mail.mails) == 2
 
 
 def test_nobody_else_sends_mail_by_it(bridge: str, mail: MailServer) -> None:
