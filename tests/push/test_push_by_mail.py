@@ -178,13 +178,14 @@ def test_an_address_that_is_none_is_forgotten_and_its_window_ends(
 def pushed(text: bytes) -> bytes:
     """As the sender encrypts it, with another salt each time."""
     device = read_key(MAIL_KEY)
-    return http_ece.encrypt(
+    encrypted: bytes = http_ece.encrypt(
         text,
         private_key=read_key(new_keys()[1]).private_key,
         dh=base64.urlsafe_b64decode(public_key(device) + "=="),
         auth_secret=hashlib.sha256(b"auth" + MAIL_KEY.encode()).digest()[:16],
         version="aes128gcm",
     )
+    return encrypted
 
 
 def test_a_push_that_comes_again_is_no_second_mail(bridge: str, mail: MailServer) -> None:

@@ -1592,6 +1592,7 @@ do $$ begin execute (
     'CREATE OR REPLACE \\1 EXECUTE') from pg_trigger where tgname = '{}'
 ); end $$
 """
+WRITES_AGAIN = THEIRS.replace("begin", "begin update session_requests set status = status;")
 LATE = "create trigger zzzz before {} on session_requests for each row execute function theirs()"
 # The same on a marketplace that was there first: what only such a one has.
 BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
@@ -1699,17 +1700,17 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             # These do not come between, by what they do or by when.
             (LATE.format("insert").replace("zzzz before", '"00_audit" after'), set[str]()),
             (LATE.format("delete"), set[str]()),
-            (
-                LATE.format("update")
-                .replace("zzzz before", '"00_cancel" after')
-                .replace("create trigger", "create constraint trigger")
-                .replace("for each", "initially deferred for each"),
-                set[str](),
-            ),
             (LATE.format("insert").replace("before", "after"), set[str]()),
             (LATE.format("insert").replace("zzzz", '"00_cancel"'), set[str]()),
             (LATE.format("update").replace("zzzz", "zzz"), set[str]()),
         )
+    ),
+    # What waits for the commit comes after ours by any name.
+    (
+        f"{WRITES_AGAIN};"
+        ' create constraint trigger "00_cancel" after update on session_requests'
+        " deferrable initially deferred for each row execute function theirs()",
+        set[str](),
     ),
     *(
         (
