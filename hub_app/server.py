@@ -48,6 +48,8 @@ SPARE_FILES = 100
 MOST_STREAMS = 16
 # Milliseconds until a client comes again, each after another time.
 RETRY = (1_000, 5_000)
+# The same for one that made room: with more tabs than that they would take turns at each other's.
+RETRY_DISPLACED = (30_000, 60_000)
 
 
 class Refusal(Exception):
@@ -72,6 +74,7 @@ class Stream:
     ) -> None:
         self.response = response
         self.ended = asyncio.Event()
+        self.is_displaced = False
         self._transport = transport
         self._is_chunked = is_chunked
         self._waiting: list[Event] | None = []
@@ -284,11 +287,14 @@ class Hub:
             except TimeoutError:
                 if left > KEEP_ALIVE:
                     await stream.write(b":\n\n")
+        if stream.is_displaced:
+            await stream.write(b"retry: %d\n\n" % random.randint(*RETRY_DISPLACED))  # noqa: S311
 
     @contextmanager
     def _registered(self, user_id: str, stream: Stream) -> Iterator[None]:
         streams = self._streams.setdefault(user_id, {})
         for oldest in [each for each in streams if not each.ended.is_set()][: 1 - MOST_STREAMS]:
+            oldest.is_displaced = True
             oldest.ended.set()
         streams[stream] = None
         self._count += 1

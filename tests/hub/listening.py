@@ -43,6 +43,8 @@ class Client:
         self.status = self.response.status
         # Why not.
         self.body: dict[str, Any] = json.loads(self.response.read()) if self.status != 200 else {}
+        # When to come again, in milliseconds.
+        self.retry = 0
         # Where the stream begins, once it is told.
         self.began = int(self._block()["id"]) if self.status == 200 else None
 
@@ -57,7 +59,8 @@ class Client:
         self._connection.close()
 
     def next(self) -> Told:
-        fields = self._block()
+        while "data" not in (fields := self._block()):
+            pass
         return Told(int(fields["id"]), fields["event"], json.loads(fields["data"]))
 
     def rest(self) -> list[Told]:
@@ -79,6 +82,7 @@ class Client:
             if colon and name:
                 fields[name] = value
             elif fields and line == b"\n":
+                self.retry = int(fields.get("retry", self.retry))
                 return fields
 
 

@@ -4,6 +4,9 @@ import json
 import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -157,6 +160,29 @@ def test_the_python_client(db: Database, hub: Hub) -> None:
     events = names["follow"](f"http://127.0.0.1:{hub.port}/events", get_token, 0)
     assert [next(events) for _ in expected] == expected
     events.close()
+
+
+def test_the_python_client_waits_as_long_as_it_is_told(db: Database, hub: Hub) -> None:
+    customer = db.make_customer()
+    names: dict[str, Any] = {}
+    exec(code("python"), names)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        raise InterruptedError
+
+    names["time"] = SimpleNamespace(sleep=sleep)
+    events = names["follow"](f"http://127.0.0.1:{hub.port}/events", lambda: token(customer))
+    eventually(lambda: hub.health().get("clients") == 0)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        listened = pool.submit(next, events)
+        eventually(lambda: hub.health().get("clients") == 1)
+        for _ in range(16):
+            stack.enter_context(hub.listen(customer))
+        with pytest.raises(InterruptedError):
+            listened.result()
+    assert waited[0] >= 30
 
 
 @pytest.mark.further
