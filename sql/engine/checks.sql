@@ -798,7 +798,7 @@ from (
     from (
         values
         (
-            'dispatch.request_events_exclusions_idx', false,
+            'dispatch.request_events_excluded_idx', false,
             'request_id INCLUDE topics WHERE event '
             '= ANY ARRAY[''request_declined''::text, ''request_released''::text]'
         ),

@@ -13225,12 +13225,13 @@ do $$ begin perform dispatch.note_views(); end; $$;
 -- dispatch.exclusions. Of few requests there is one, so that most events do not touch this index.
 -- Whose they are is read from the topics that it has with it: of an expression every insert makes a
 -- copy, whether or not it has to do with this index.
-create index if not exists request_events_exclusions_idx
+create index if not exists request_events_excluded_idx
 on dispatch.request_events (request_id) include (topics)
 where event in ('request_declined', 'request_released');
 
--- The one that it took the place of.
+-- Those that it took the place of.
 drop index if exists dispatch.request_events_declined_idx;
+drop index if exists dispatch.request_events_exclusions_idx;
 
 -- A customer's catch-up and timelines: the customer's topic always comes first in topics.
 create index if not exists request_events_first_topic_idx

@@ -1135,7 +1135,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     *(
         (f"drop index {name}", {f"index {name}"})
         for name in (
-            "dispatch.request_events_exclusions_idx",
+            "dispatch.request_events_excluded_idx",
             "dispatch.request_events_first_topic_idx",
             "dispatch.request_events_undelivered_idx",
             "dispatch.stripe_events_unprocessed_idx",

@@ -214,7 +214,7 @@ PATHS = [
     Path(
         "list",
         "select * from public.list_open_session_requests()",
-        *("authenticated", MECHANIC, 10, 220, 240, {"request_events_exclusions_idx"}),
+        *("authenticated", MECHANIC, 10, 220, 240, {"request_events_excluded_idx"}),
         rows_when_surprised=820,
     ),
     Path(
@@ -260,14 +260,14 @@ PATHS = [
     Path(
         "accept",
         "select public.accept_session_request(%s)",
-        *("authenticated", MECHANIC, 18, 12, 100, {"request_events_exclusions_idx"}),
+        *("authenticated", MECHANIC, 18, 12, 100, {"request_events_excluded_idx"}),
         notifying=1,
         given=[SOUGHT],
     ),
     Path(
         "accept by the favourite",
         "select public.accept_session_request(%s)",
-        *("authenticated", FAVOURITE, 23, 12, 100, {"request_events_exclusions_idx"}),
+        *("authenticated", FAVOURITE, 23, 12, 100, {"request_events_excluded_idx"}),
         notifying=1,
         given=[RESERVED],
         rows_when_surprised=420,
