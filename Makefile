@@ -6,6 +6,7 @@ INPUTS := 200000
 TIMES := 1
 DEBIAN13 := .local/debian13
 DEBIAN14 := .local/debian14
+UBUNTU := .local/ubuntu
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
@@ -28,10 +29,13 @@ testall: $(READY)  ## Run all of them: on more marketplaces, in Firefox too, wit
 	@$(PYTHON) -m pytest -n 4 --all
 
 debian13:  ## Run `make $TARGET` (test) in a Debian 13 of its own, in $DEBIAN13 (.local/debian13)
-	@stack/debian.sh trixie $(DEBIAN13) $(or $(TARGET),test)
+	@stack/system.sh trixie $(DEBIAN13) $(or $(TARGET),test)
 
 debian14:  ## The same in what will be Debian 14, with PostgreSQL 18
-	@stack/debian.sh forky $(DEBIAN14) $(or $(TARGET),test)
+	@stack/system.sh forky $(DEBIAN14) $(or $(TARGET),test)
+
+ubuntu:  ## The same in an Ubuntu 26.04
+	@stack/system.sh resolute $(UBUNTU) $(or $(TARGET),test)
 
 up: $(READY)  ## Start the stack and leave it running; its settings go to .local/env
 	@$(PYTHON) -m stack up
@@ -108,6 +112,6 @@ check: $(READY)  ## Lint, check types and SQL, and that the generated files are 
 audit: $(READY)  ## Ask the advisory databases about the pinned packages; fail if they do not answer
 	@$(PYTHON) -m stack.audit
 
-.PHONY: help setup demo test debian13 debian14 up dashboard down clean verify bench profile chaos failover fuzz sql screenshots
+.PHONY: help setup demo test debian13 debian14 ubuntu up dashboard down clean verify bench profile chaos failover fuzz sql screenshots
 .PHONY: release
 .PHONY: adopt leave check audit
