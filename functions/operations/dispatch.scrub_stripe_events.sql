@@ -109,8 +109,15 @@ begin
             when f.is_refund_due
                 then 'refund_due: paid, and the request is gone before it was completed'
             when f.is_unsettled then 'customer_gone: this is of a payment that was booked'
-            -- What their trigger said may name somebody.
-            else regexp_replace(e.error, '^(refused by the marketplace: .{5}).*$', '\1')
+            -- What their trigger said may name somebody; and what a booking was to have beside it
+            -- goes with the payload.
+            else nullif(
+                regexp_replace(
+                    regexp_replace(e.error, '(; )?left_out: .*$', ''),
+                    '^(refused by the marketplace: .{5}).*$', '\1'
+                ),
+                ''
+            )
         end
     from found as f
     where e.id = f.id;

@@ -123,7 +123,7 @@ from (
     ('dispatch.push_checks', '67966fb38935dc310d69ff06894b8717', '{}'),
     ('dispatch.realtime_checks', '012c68b1af55b641d76282c180202374', '{}'),
     ('dispatch.refused_output_plugins', '58a701c43930036c1b3665d296c9d6ea', '{}'),
-    ('dispatch.scrub_stripe_events', '930882f484676a7359abce6f6f44ee27', '{}'),
+    ('dispatch.scrub_stripe_events', '8ada6f277460c14b17a5a3449accdecf', '{}'),
     ('dispatch.scrubbed_event', 'dc09e125c60baf7c6a798e99c29e3feb', '{}'),
     ('dispatch.sees_rows', '101c1a662d288b93386ac4204550183a', '{}'),
     ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),

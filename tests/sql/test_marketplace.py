@@ -1174,7 +1174,13 @@ def test_what_a_column_refuses_loses_no_paid_booking(garage: Database, words: li
     assert (left_out in words) == (len(words) == 1)
     check = "select ok from dispatch.payment_checks() where check_name = 'bookings_whole'"
     assert db.value(check) is False
-    db.sql("update dispatch.stripe_events set error = null")
+    if "notes" in words:
+        # Whose account is gone nobody writes anything for.
+        db.sql("delete from auth.users where id = %s", customer)
+        assert db.value("select dispatch.scrub_stripe_events(interval '1 day')") == 1
+        assert "left_out" not in (db.value("select error from dispatch.stripe_events") or "")
+    else:
+        db.sql("update dispatch.stripe_events set error = null")
     assert db.value(check) is True
 
 
