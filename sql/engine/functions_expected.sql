@@ -132,7 +132,7 @@ from (
     ('dispatch.unsettled_requests', '4316f31cc32604f0ad7d4ea479a3c364', '{}'),
     ('dispatch.book_theirs', '04b5659a3e794e7669a2713f831d6f2a', '{}'),
     ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
-    ('dispatch.cancel_refunded', '32ba887db44734493ffc29e12b6772d8', '{}'),
+    ('dispatch.cancel_refunded', 'de65ccbd1a2ae854636a0365ab009300', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', 'e2a7c14e78bb0e1cf26519c8a1dd3620', '{}'),
     ('dispatch.create_free_request', '57e0de6964da302c58f4ec14c2b1562e', '{}'),
