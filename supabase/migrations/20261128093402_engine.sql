@@ -327,7 +327,7 @@ exception
             r.ev_class = 'public.session_requests'::regclass
             and r.ev_type = '2' and r.is_instead;
     -- What else is wrong with it is told above.
-    when others then null;
+    when assert_failure or others then null;
 end;
 $$;
 
@@ -901,7 +901,7 @@ begin
         execute 'explain select from dispatch.mechanics for share';
     end if;
 exception
-    when others then
+    when assert_failure or others then
         insert into pg_temp.missing (what, remedy)
         values (
             'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
@@ -934,7 +934,7 @@ begin
             execute v_query;
             perform set_config('search_path', 'pg_catalog, pg_temp', true);
         exception
-            when others then
+            when assert_failure or others then
                 -- (That there is no such function is told above.)
                 insert into pg_temp.missing (what, remedy)
                 select
@@ -1114,7 +1114,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- What passes by itself, and what was said for the caller, is for the caller to raise again.
-    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'PT', 'XX') then
+    if left(p_sqlstate, 2) in ('40', '53', '57', 'PT') or p_sqlstate in ('55006', '55P03') then
         return;
     end if;
     perform setval(
@@ -1436,7 +1436,7 @@ from public, anon, authenticated, service_role;
                 'exception\n'
                 '    when sqlstate ''FP000'' then return v_is_open;\n'
                 '    -- Whoever a policy fails for is shown nothing by it.\n'
-                '    when others then return false;\n'
+                '    when assert_failure or others then return false;\n'
                 'end;\n',
                 dispatch.open_to()
             )
@@ -2151,7 +2151,7 @@ begin
                 v_request := jsonb_populate_record(v_request, v_hidden);
             exception
                 -- Also by a CHECK, or by the domain that it is made of.
-                when others then null;
+                when assert_failure or others then null;
             end;
         end loop;
     end if;
@@ -3357,7 +3357,7 @@ begin
             return;
         end if;
     exception
-        when others then
+        when assert_failure or others then
             null;  -- Of one that fails, realtime.send warns, and sends the others.
     end;
 
@@ -3365,7 +3365,7 @@ begin
     from unnest(p_topics, p_events, p_payloads, v_are_private)
         as n (topic, event, payload, is_private);
 exception
-    when others then
+    when assert_failure or others then
         raise warning 'Broadcast of % notices failed: %', cardinality(p_topics), sqlerrm;
 end;
 $$;
@@ -3509,7 +3509,7 @@ begin
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
             -- is done to them, does not wait for this one.
-            when others then
+            when assert_failure or others then
                 raise warning 'request % could not be moved on: %', v_id, sqlerrm;
         end;
     end loop;
@@ -3688,7 +3688,7 @@ begin
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
     -- announcements, nor keep the others online. By chance, so that none is always behind such ones.
-    when others then
+    when assert_failure or others then
         raise warning 'marking the silent as offline one by one: %', sqlerrm;
         v_count := 0;
         for v_id in
@@ -3703,7 +3703,7 @@ exception
                 perform dispatch.ask_deferred();
                 v_count := v_count + 1;
             exception
-                when others then
+                when assert_failure or others then
                     raise warning 'mechanic % is not marked as offline: %', v_id, sqlerrm;
             end;
         end loop;
@@ -3936,7 +3936,7 @@ begin
     perform dispatch.ask_deferred();
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
-    when others then
+    when assert_failure or others then
         raise warning 'mechanic % is not set away: %', p_request.preferred_mechanic_id, sqlerrm;
 end;
 $$;
@@ -4778,7 +4778,7 @@ begin
 exception
     when generated_always then null;  -- theirs to compute
     -- Some trigger of theirs does not let it: the broadcast must not wait for that.
-    when others then
+    when assert_failure or others then
         raise warning 'the expiry of request % was not moved: %', p_request_id, sqlerrm;
 end;
 $$;
@@ -6384,7 +6384,7 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
-        when others then
+        when assert_failure or others then
             -- By the foreign key: the mechanic's account may have been deleted at this moment.
             if
                 sqlstate <> '23503' or dispatch.approved_mechanic_of(v_user_id) is not null
@@ -6479,7 +6479,7 @@ begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
             perform dispatch.ask_deferred();
         exception
-            when others then
+            when assert_failure or others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                 raise;
         end;
@@ -6529,7 +6529,7 @@ begin
         returning * into v_cancelled;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
             raise;
     end;
@@ -6577,7 +6577,7 @@ begin
             update public.session_requests set status = 'completed' where id = p_request_id;
             perform dispatch.ask_deferred();
         exception
-            when others then
+            when assert_failure or others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                 raise;
         end;
@@ -6666,7 +6666,7 @@ begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
                 perform dispatch.ask_deferred();
             exception
-                when others then
+                when assert_failure or others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                     raise;
             end;
@@ -7709,7 +7709,7 @@ begin
         end if;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
             raise;
     end;
@@ -8974,7 +8974,7 @@ begin
         end if;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
             raise;
     end;
@@ -9356,8 +9356,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
-    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
+    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again. (What a
+    -- server says that a trigger of theirs calls, or a file that is broken, may never pass.)
+    if left(p_sqlstate, 2) in ('40', '53', '57') or p_sqlstate in ('55006', '55P03') then
         return null;
     end if;
     return 'refused by the marketplace: '
@@ -9680,7 +9681,7 @@ begin
                     v_booked_id := null;
                     -- It was an id, and what the booking meets is none: nobody else has paid.
                     exit when v_customer_id is not null;
-                when others then
+                when assert_failure or others then
                     v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                     if v_error is null then
                         raise;
@@ -9856,7 +9857,7 @@ begin
     end if;
     perform dispatch.ask_deferred();
 exception
-    when others then
+    when assert_failure or others then
         error := dispatch.marketplace_error(sqlstate, sqlerrm);
         if error is null then
             raise;
@@ -10041,7 +10042,7 @@ begin
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
     -- it raises: take them one by one and leave that one behind.
-    when others then
+    when assert_failure or others then
         raise warning 'broadcasting one by one: %', sqlerrm;
         v_count := 0;
         for v_id in select w.request_id from dispatch.pending_windows(p_now, null) as w
@@ -10076,7 +10077,7 @@ exception
                     end if;
                 end if;
             exception
-                when others then
+                when assert_failure or others then
                     raise warning 'request % could not be broadcast: %', v_id, sqlerrm;
             end;
         end loop;
@@ -10133,7 +10134,7 @@ begin
                     v_count := v_count + 1;
                 end if;
             exception
-                when others then
+                when assert_failure or others then
                     v_failed := v_failed + 1;
                     raise warning 'request % could not be expired: %', v_id, sqlerrm;
             end;
@@ -10291,7 +10292,7 @@ begin
     end if;
 exception
     -- Whatever it is (a lock timeout, a full disk), a later round tries again.
-    when others then
+    when assert_failure or others then
         raise warning 'sweep failed, trying again: %', sqlerrm;
         next_round := v_now + interval '1 second';
 end;

@@ -861,8 +861,21 @@ def test_what_was_configured_survives_an_upgrade(db: Database) -> None:
         TRIGGER.format("raise exception $m$Zoe Quill owes us$m$"),
         DEFERRED.format("raise exception $m$Zoe Quill owes us$m$"),
         TRIGGER.format("return null"),
+        TRIGGER.format("assert false, $m$Zoe Quill owes us$m$"),
+        TRIGGER.format("raise sqlstate $c$08001$c$ using message = $m$no server for Quill$m$"),
+        TRIGGER.format("raise sqlstate $c$XX000$c$ using message = $m$Zoe Quill$m$"),
     ],
-    ids=["not null", "check", "a nameless customer", "raises", "at the commit", "without a word"],
+    ids=[
+        "not null",
+        "check",
+        "a nameless customer",
+        "raises",
+        "at the commit",
+        "without a word",
+        "asserts",
+        "calls a server that is away",
+        "by an extension",
+    ],
 )
 def test_a_free_booking_that_is_refused_shows_no_row(db: Database, refuse: str) -> None:
     db.sql(refuse)
@@ -900,9 +913,9 @@ def test_what_a_trigger_says_to_the_caller_and_what_passes_are_not_hidden(db: Da
         ("reopen_session_request", "pending"),
     ],
 )
-@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("way", ["at once", "at the commit", "by assert"])
 def test_no_write_that_is_refused_shows_its_row(
-    db: Database, function: str, status: str | None, *, deferred: bool
+    db: Database, function: str, status: str | None, way: str
 ) -> None:
     """The mechanic who accepts has not even been told the customer's name."""
     mechanic = db.make_mechanic()
@@ -911,7 +924,10 @@ def test_no_write_that_is_refused_shows_its_row(
         rpc(db.connect(mechanic), "accept_session_request", request_id=request)
         db.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
     broken = f"status <> '{status}'" if status else "notification_sent_at is null"
-    if deferred:
+    if way == "by assert":
+        asserts = f"assert new.{broken}, $m$Zoe Quill$m$; return new".replace("'", "''")
+        db.sql(TRIGGER.replace(" insert ", " update ").format(asserts))
+    elif way == "at the commit":
         raises = f"if not (new.{broken}) then raise exception $m$Zoe Quill$m$; end if; return null"
         db.sql(DEFERRED.replace(" insert ", " update ").format(raises.replace("'", "''")))
     else:
