@@ -138,7 +138,7 @@ from (
     ('dispatch.create_free_request', 'c5974eb27182f56560d8a465f23c19c1', '{}'),
     ('dispatch.follow_payment', '010fb54d28ae0085ee68c671b7c53c4f', '{}'),
     ('dispatch.get_request_by_checkout', '04bcc5ef02a7eb7f54ea377ca7eace46', '{}'),
-    ('dispatch.is_paid_back', '68c0df4b1e5a40196c93ebe0ab07a32a', '{}'),
+    ('dispatch.is_paid_back', '9b976fb05bb149f881bb2920b7d13b78', '{}'),
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
     ('dispatch.make_checkout', 'd447a2912f5fa92fa0f9bc5838fad66b', '{}'),
     ('dispatch.marketplace_error', 'f3087b7333cbea99ad74ea348876daca', '{}'),

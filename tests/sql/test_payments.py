@@ -1,5 +1,6 @@
 """What comes after a payment, and instead of one: each is told to whoever must know of it."""
 
+import itertools
 import json
 import uuid
 from typing import Any
@@ -524,6 +525,21 @@ def test_a_lost_dispute_that_comes_before_its_payment_is_of_its_sum(
     state = "pending" if amount == 400 else "cancelled"
     assert shared.request(request)["status"] == state
     assert shared.value("select is_refunded from dispatch.payments") == (amount == 999)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_a_part_that_was_lost_is_no_more_for_a_refund_of_all(
+    shared: Database, order: tuple[int, ...]
+) -> None:
+    session = checkout(shared.make_customer(), payment="pi_1")
+    session["data"]["object"] |= price(999)
+    lost = part(at(1, dispute("pi_1", "closed", "lost")), 400)
+    events = [session, lost, at(2, refund("pi_1"))]
+    for number in order:
+        process(shared, events[number])
+    outcome_of = "select outcome from dispatch.stripe_events where id = %s"
+    assert shared.value(outcome_of, lost["id"]) == "dispute_lost_in_part"
+    assert shared.value("select is_refunded from dispatch.payments")
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 1, 0], [0, 3, 1, 2]])
