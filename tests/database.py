@@ -42,12 +42,20 @@ POISON = """
     create trigger poison before update on public.session_requests
     for each row execute function public.poison()
 """
+# The same by an ASSERT, which "others" does not catch.
+POISON_BY_ASSERT = POISON.replace("raise exception 'no'", "assert false, 'no'")
 # The same, asked at the commit.
 POISON_AT_COMMIT = POISON.replace(
     "create trigger poison before update on public.session_requests",
     "create constraint trigger poison after update on public.session_requests"
     " deferrable initially deferred",
 )
+# Each way, for a test that tries them all.
+EACH_POISON = [
+    pytest.param(POISON, id="at once"),
+    pytest.param(POISON_BY_ASSERT, id="by assert"),
+    pytest.param(POISON_AT_COMMIT, id="at the commit"),
+]
 
 
 def rows(connection: Connection, query: str, *params: object) -> list[Row]:

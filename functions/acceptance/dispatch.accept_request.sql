@@ -74,7 +74,7 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
-        when others then
+        when assert_failure or others then
             -- By the foreign key: the mechanic's account may have been deleted at this moment.
             if
                 sqlstate <> '23503' or dispatch.approved_mechanic_of(v_user_id) is not null

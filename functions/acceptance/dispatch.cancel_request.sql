@@ -32,7 +32,7 @@ begin
         returning * into v_cancelled;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
             raise;
     end;

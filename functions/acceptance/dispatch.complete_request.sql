@@ -20,7 +20,7 @@ begin
             update public.session_requests set status = 'completed' where id = p_request_id;
             perform dispatch.ask_deferred();
         exception
-            when others then
+            when assert_failure or others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                 raise;
         end;

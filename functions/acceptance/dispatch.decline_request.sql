@@ -53,7 +53,7 @@ begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
                 perform dispatch.ask_deferred();
             exception
-                when others then
+                when assert_failure or others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                     raise;
             end;

@@ -59,7 +59,7 @@ begin
         end if;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
             raise;
     end;

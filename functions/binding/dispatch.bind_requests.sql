@@ -178,7 +178,7 @@ from public, anon, authenticated, service_role;
                 'exception\n'
                 '    when sqlstate ''FP000'' then return v_is_open;\n'
                 '    -- Whoever a policy fails for is shown nothing by it.\n'
-                '    when others then return false;\n'
+                '    when assert_failure or others then return false;\n'
                 'end;\n',
                 dispatch.open_to()
             )

@@ -10,7 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- What passes by itself, and what was said for the caller, is for the caller to raise again.
-    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'PT', 'XX') then
+    if left(p_sqlstate, 2) in ('40', '53', '57', 'PT') or p_sqlstate in ('55006', '55P03') then
         return;
     end if;
     perform setval(

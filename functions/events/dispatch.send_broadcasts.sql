@@ -54,7 +54,7 @@ begin
             return;
         end if;
     exception
-        when others then
+        when assert_failure or others then
             null;  -- Of one that fails, realtime.send warns, and sends the others.
     end;
 
@@ -62,7 +62,7 @@ begin
     from unnest(p_topics, p_events, p_payloads, v_are_private)
         as n (topic, event, payload, is_private);
 exception
-    when others then
+    when assert_failure or others then
         raise warning 'Broadcast of % notices failed: %', cardinality(p_topics), sqlerrm;
 end;
 $$;

@@ -105,7 +105,7 @@ begin
             );
             exit;
         exception
-            when others then
+            when assert_failure or others then
                 if
                     v_number > cardinality(v_may_go)
                     or dispatch.marketplace_error(sqlstate, sqlerrm) is null

@@ -20,29 +20,42 @@ begin
         update public.session_requests as r
         set status = 'cancelled'
         where r.id = any(v_request_ids) and r.status = 'pending';
-        return case
-            when found
-                then (
-                    select r.id from public.session_requests as r
-                    where r.id = any(v_request_ids) and r.status = 'cancelled'
-                    limit 1
+        if found then
+            return (
+                select r.id from public.session_requests as r
+                where r.id = any(v_request_ids) and r.status = 'cancelled'
+                limit 1
+            );
+        elsif not dispatch.favorites_priority_enabled() then
+            return null;
+        end if;
+        -- Of those with a window it is told, and once: their row does not say that it was refunded.
+        v_request_ids := array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(v_request_ids) and not r.is_pending
+                and not exists (
+                    select from dispatch.request_events as e
+                    where
+                        e.topics[1] = 'customer:' || r.customer_id::text
+                        and e.request_id = r.id and e.event = 'request_refunded'
                 )
-        end;
+        );
+    else
+        with refunded as (
+            update public.session_requests as r
+            set
+                status = case r.status when 'pending' then 'cancelled' else r.status end,
+                metadata = r.metadata || pg_catalog.jsonb_build_object('refunded_at', now())
+            where
+                (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
+                and not r.metadata ? 'refunded_at'
+            returning r.id, r.status
+        )
+
+        select pg_catalog.array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
+        from refunded as f;
     end if;
-
-    with refunded as (
-        update public.session_requests as r
-        set
-            status = case r.status when 'pending' then 'cancelled' else r.status end,
-            metadata = r.metadata || pg_catalog.jsonb_build_object('refunded_at', now())
-        where
-            (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
-            and not r.metadata ? 'refunded_at'
-        returning r.id, r.status
-    )
-
-    select pg_catalog.array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
-    from refunded as f;
     -- So the two are told. It is no cancellation: the mechanic may still complete it.
     perform dispatch.record_event(
         r.id, r.session_type, r.plan_code, r.created_at, 'request_refunded',
@@ -52,7 +65,9 @@ begin
         )
     )
     from dispatch.requests as r
-    where r.id = any(v_request_ids) and r.status in ('accepted', 'completed');
+    where
+        -- (Theirs have words of their own for what was accepted.)
+        r.id = any(v_request_ids) and not r.is_pending and r.status not in ('cancelled', 'expired');
     return v_request_ids[1];
 end;
 $$;

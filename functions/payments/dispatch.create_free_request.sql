@@ -86,7 +86,7 @@ begin
         end if;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
             raise;
     end;

@@ -6,13 +6,15 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- In any case: of a part alone it is to be noted also where a refund was over all, which may fail.
+    v_is_disputed constant boolean := dispatch.weigh_disputes(
+        p_payment_intent, p_checkout -> 'amount_total', p_checkout ->> 'currency'
+    );
 begin
-    return exists (
+    return v_is_disputed or exists (
         select from dispatch.stripe_events as e
         where e.outcome = 'refunded' and e.subject = p_payment_intent
-    )
-    or dispatch.weigh_disputes(
-        p_payment_intent, p_checkout -> 'amount_total', p_checkout ->> 'currency'
     );
 end;
 $$;

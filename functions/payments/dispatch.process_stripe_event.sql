@@ -257,7 +257,7 @@ begin
                     v_booked_id := null;
                     -- It was an id, and what the booking meets is none: nobody else has paid.
                     exit when v_customer_id is not null;
-                when others then
+                when assert_failure or others then
                     v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                     if v_error is null then
                         raise;

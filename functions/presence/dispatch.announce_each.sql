@@ -27,7 +27,7 @@ begin
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
             -- is done to them, does not wait for this one.
-            when others then
+            when assert_failure or others then
                 raise warning 'request % could not be moved on: %', v_id, sqlerrm;
         end;
     end loop;

@@ -47,7 +47,7 @@ begin
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
     -- announcements, nor keep the others online. By chance, so that none is always behind such ones.
-    when others then
+    when assert_failure or others then
         raise warning 'marking the silent as offline one by one: %', sqlerrm;
         v_count := 0;
         for v_id in
@@ -62,7 +62,7 @@ exception
                 perform dispatch.ask_deferred();
                 v_count := v_count + 1;
             exception
-                when others then
+                when assert_failure or others then
                     raise warning 'mechanic % is not marked as offline: %', v_id, sqlerrm;
             end;
         end loop;

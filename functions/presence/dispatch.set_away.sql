@@ -44,7 +44,7 @@ begin
     perform dispatch.ask_deferred();
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
-    when others then
+    when assert_failure or others then
         raise warning 'mechanic % is not set away: %', p_request.preferred_mechanic_id, sqlerrm;
 end;
 $$;

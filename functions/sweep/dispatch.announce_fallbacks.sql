@@ -76,7 +76,7 @@ begin
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
     -- it raises: take them one by one and leave that one behind.
-    when others then
+    when assert_failure or others then
         raise warning 'broadcasting one by one: %', sqlerrm;
         v_count := 0;
         for v_id in select w.request_id from dispatch.pending_windows(p_now, null) as w
@@ -111,7 +111,7 @@ exception
                     end if;
                 end if;
             exception
-                when others then
+                when assert_failure or others then
                     raise warning 'request % could not be broadcast: %', v_id, sqlerrm;
             end;
         end loop;

@@ -42,7 +42,7 @@ begin
                     v_count := v_count + 1;
                 end if;
             exception
-                when others then
+                when assert_failure or others then
                     v_failed := v_failed + 1;
                     raise warning 'request % could not be expired: %', v_id, sqlerrm;
             end;

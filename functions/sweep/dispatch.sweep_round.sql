@@ -56,7 +56,7 @@ begin
     end if;
 exception
     -- Whatever it is (a lock timeout, a full disk), a later round tries again.
-    when others then
+    when assert_failure or others then
         raise warning 'sweep failed, trying again: %', sqlerrm;
         next_round := v_now + interval '1 second';
 end;

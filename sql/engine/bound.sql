@@ -94,7 +94,7 @@ begin
         execute 'explain select from dispatch.mechanics for share';
     end if;
 exception
-    when others then
+    when assert_failure or others then
         insert into pg_temp.missing (what, remedy)
         values (
             'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
@@ -127,7 +127,7 @@ begin
             execute v_query;
             perform set_config('search_path', 'pg_catalog, pg_temp', true);
         exception
-            when others then
+            when assert_failure or others then
                 -- (That there is no such function is told above.)
                 insert into pg_temp.missing (what, remedy)
                 select

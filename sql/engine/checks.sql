@@ -137,7 +137,7 @@ begin
 exception
     -- A function that is missing is told below.
     when undefined_function then perform set_config('favorites_priority.row_fault', '', true);
-    when others then
+    when assert_failure or others then
         perform set_config(
             'favorites_priority.row_fault', v_stopped || ': ' || sqlerrm, true
         );

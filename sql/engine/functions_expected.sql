@@ -4,12 +4,12 @@
 select set_config('favorites_priority.functions', jsonb_agg(w)::text, true) as kept
 from (
     values
-    ('dispatch.accept_request', 'ff44f8b6859f25c0bb6e994605d0fbbc', '{}'),
+    ('dispatch.accept_request', '0ec7ca15faa9498e5a7760031a915266', '{}'),
     ('dispatch.accepted_before', 'ed4b28f953c60ca9661bb75cffa4ad6d', '{}'),
-    ('dispatch.broadcast_request_now', '6a0bbeb967e4cfc4349ab8c966c5f259', '{}'),
-    ('dispatch.cancel_request', '8da0f747b56325b6c16051838649c57f', '{}'),
-    ('dispatch.complete_request', 'd46186bd62ca6da43815eccc895b9de9', '{}'),
-    ('dispatch.decline_request', 'a03b03a0490b4edeb6f07bc552299429', '{}'),
+    ('dispatch.broadcast_request_now', 'f79fb3dd77fe0e181210f05b2c9f57b1', '{}'),
+    ('dispatch.cancel_request', 'b01ab9013004261030cb3b707356847b', '{}'),
+    ('dispatch.complete_request', '542d1b77e6728b5468e3cef406595d8f', '{}'),
+    ('dispatch.decline_request', '456b18611680d955241c296587973631', '{}'),
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
     ('dispatch.guard_request', '44895b0fbc6f9d336c4b958f91f69a09', '{}'),
@@ -19,7 +19,7 @@ from (
     ('dispatch.lock_sessions', 'fc48787e24b5fb791720f9c5bbef649c', '{}'),
     ('dispatch.log_request_change', '1a332d57d30e070b8288c3ba88eb23ab', '{}'),
     ('dispatch.not_pending', 'e2696dcd9c4697b393bac5904c2009d6', '{}'),
-    ('dispatch.put_back', 'fcfe79328e416391af53eed86a6d35af', '{}'),
+    ('dispatch.put_back', '11db748bf777bdcf918bfa3529d208fe', '{}'),
     ('dispatch.release_request', '542352883ebcd4ccda565e009f23614e', '{}'),
     ('dispatch.reopen_request', '8bb5311f1f407052ba16ce7796028f94', '{}'),
     ('dispatch.require_own_request', 'a4f88631b081abb36b24d14792b01fc4', '{}'),
@@ -57,7 +57,7 @@ from (
     ('public.unregister_device', 'e493ccc3791ba6b0c43676a811c69190', '{}'),
     ('dispatch.approved_mechanic_of', '8a84fc68bcce6098c667608ca215746b', '{}'),
     ('dispatch.ask_deferred', 'a0ea1bf92171486fc4ec471715b8e192', '{}'),
-    ('dispatch.bind_requests', '57109d79792c288ef3865fe5dd2b5166', '{}'),
+    ('dispatch.bind_requests', '352f419b70a1171c3353cad1d42c3b39', '{}'),
     ('dispatch.claim_to_be', '63dceec315109a907db2ef24004226a6', '{}'),
     ('dispatch.is_approved_mechanic', '31f252c902cfc73ae9de8a1ba040bf6e', '{}'),
     ('dispatch.make_anew', '8206e5b6051ffa9f7fb2a1b87406ffad', '{}'),
@@ -67,7 +67,7 @@ from (
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
     ('dispatch.request_columns', 'fb54d4b3e48d554c81b19fef40591dc4', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
-    ('dispatch.shown_request', '42438a40db2349318530dff164db3e9d', '{}'),
+    ('dispatch.shown_request', '1d4bb1d125815ca1e4f0742603c1ddcf', '{}'),
     ('dispatch.stopped_triggers', 'f679c0075f656fbbd95090357abe4900', '{}'),
     (
         'dispatch.view_fingerprint', '02dccdca8e48d07113088cb35ec9d0d7',
@@ -80,7 +80,7 @@ from (
     ('dispatch.is_blocked', '47a0d50b9c0829ee8e51a7d7455bd2d5', '{}'),
     ('dispatch.caller_id', '1de73ae2281f9b3972917775f31e104b', '{}'),
     ('dispatch.raise_error', '7b326ebb41b379084336d7215fa5f597', '{}'),
-    ('dispatch.raise_refused', 'bce50d19886414b849ec3695769f46f7', '{}'),
+    ('dispatch.raise_refused', '7c1cc04d4a60f1a6a886a12e5105c7f5', '{}'),
     ('dispatch.require_user', 'fda9b86237aa19f32704520a87d31684', '{}'),
     ('dispatch.to_uuid', 'bd6f704f26a0d34ccc77ebc732bbfbef', '{}'),
     ('dispatch.admit_listener', '4e3b00134b1f45b372e34e3a06a32ea8', '{}'),
@@ -101,7 +101,7 @@ from (
     ('dispatch.next_event_id', 'f3eb14b312dfc9e25fa4e52ce67ceb86', '{}'),
     ('dispatch.queue_pushes', 'e73087570c47464180cabe869f459c72', '{}'),
     ('dispatch.record_event', '9429ce9776c0ec5c2c4833e4e8c704ab', '{}'),
-    ('dispatch.send_broadcasts', 'a9ecc4fb368f2b9fe90110c8dfb7496b', '{}'),
+    ('dispatch.send_broadcasts', 'af374b42ccc13fb3c8d6af32b80fcea7', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
     ('dispatch.cron_checks', 'de68c0d3f570a68f136403f90aeb235c', '{}'),
@@ -131,31 +131,31 @@ from (
     ('dispatch.set_max_open_sessions', 'e16707779e4a641b7a55558dbcdfc5b3', '{}'),
     ('dispatch.unsettled_requests', '4316f31cc32604f0ad7d4ea479a3c364', '{}'),
     ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
-    ('dispatch.cancel_refunded', '32ba887db44734493ffc29e12b6772d8', '{}'),
+    ('dispatch.cancel_refunded', 'de65ccbd1a2ae854636a0365ab009300', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', 'e2a7c14e78bb0e1cf26519c8a1dd3620', '{}'),
-    ('dispatch.create_free_request', '57e0de6964da302c58f4ec14c2b1562e', '{}'),
+    ('dispatch.create_free_request', 'c5974eb27182f56560d8a465f23c19c1', '{}'),
     ('dispatch.follow_payment', '010fb54d28ae0085ee68c671b7c53c4f', '{}'),
     ('dispatch.get_request_by_checkout', '04bcc5ef02a7eb7f54ea377ca7eace46', '{}'),
-    ('dispatch.is_paid_back', '68c0df4b1e5a40196c93ebe0ab07a32a', '{}'),
+    ('dispatch.is_paid_back', '9b976fb05bb149f881bb2920b7d13b78', '{}'),
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
     ('dispatch.make_checkout', 'd447a2912f5fa92fa0f9bc5838fad66b', '{}'),
-    ('dispatch.marketplace_error', 'f54ed4fa0c3d57a5a80c2b0a184aa692', '{}'),
+    ('dispatch.marketplace_error', 'f3087b7333cbea99ad74ea348876daca', '{}'),
     ('dispatch.price_difference', '219f2a2e7e3b6c7a5af9e920f8bb68db', '{}'),
-    ('dispatch.process_stripe_event', 'e6860a0abb44896aabbff31d90707aab', '{}'),
+    ('dispatch.process_stripe_event', 'da44a35b13fb4a314aaffe56a686b2d4', '{}'),
     ('dispatch.replay_stripe_event', '1057edafad7463f97a6871050f966eb9', '{}'),
     ('dispatch.request_of_checkout', '3f8d92f062c6de1ea145721fbdbec320', '{}'),
-    ('dispatch.settle_payment', '1b72c83de16f8bf4cc9b4ebdeae64a0b', '{}'),
+    ('dispatch.settle_payment', '12b735d35665d7420501b801b7c60ce4', '{}'),
     ('dispatch.tidy_notes', '1556de61c8b9a61d83f441fedb74a257', '{}'),
     ('dispatch.weigh_disputes', '4724ec50da639392ca7dece3d551dbc1', '{}'),
-    ('dispatch.announce_each', 'f313586da26e6b65af57b2baf5a8aec1', '{}'),
+    ('dispatch.announce_each', '52b5bebf15f23d1421209905b40ae4bf', '{}'),
     (
         'dispatch.announce_ended', '5eccbcd425fa17962e572b44dba1a7a8',
         '{enable_sort=off}'
     ),
     ('dispatch.is_online', '86599dc62f5b70d7a247d79d2d1afdfe', '{}'),
     ('dispatch.list_favorites', '9a2742dd44e21d6e76588e7c05abe6bc', '{}'),
-    ('dispatch.mark_silent_mechanics_offline', '40527edd1519b727ad7d6ba61a5b77e3', '{}'),
+    ('dispatch.mark_silent_mechanics_offline', '9517f3eeab15a9b89df6f73e6e13996a', '{}'),
     ('dispatch.mechanic_status', 'b961912fa5c1360154e4818c0fd69dfd', '{}'),
     (
         'dispatch.note_answer', 'ab0ac0a010403a4140105a3eb6f490e2',
@@ -163,7 +163,7 @@ from (
     ),
     ('dispatch.note_silence', '80d06c9b2932d19e788e003369a835db', '{}'),
     ('dispatch.note_silences', '523a67c7c241247094209f0ab13f10d5', '{}'),
-    ('dispatch.set_away', '432950cdf968b016f7486c72ee401308', '{}'),
+    ('dispatch.set_away', '46c11dfa1a8b8d7c6150ed98f54acaf4', '{}'),
     ('dispatch.set_mechanic_presence', '14e308a8e2667d1f8a15d148a75dbec4', '{}'),
     ('dispatch.silent_since', 'bb7c65ef52650d19c384063636cdaea0', '{}'),
     ('dispatch.write_turns', '7d2c58accc9c790c3e790cfc68ed7db1', '{}'),
@@ -199,7 +199,7 @@ from (
         'dispatch.list_open_requests', 'e565879fed4dc1827aa4d0d5e00181e9',
         '{enable_nestloop=off,jit=off}'
     ),
-    ('dispatch.live_on', 'be40e20051f13245b4c52ee1a29d5f16', '{}'),
+    ('dispatch.live_on', '221febe4d81e1b1e54e16d84af0aa19d', '{}'),
     ('dispatch.log_broadcast', '653d5f7d6f4b63f5d59ffa2777a4d016', '{}'),
     ('dispatch.log_broadcasts', '95a92e1c2dc5c60b5e334452b54c8234', '{}'),
     ('dispatch.log_new_request', '56fba832ae739f24780a957686868362', '{}'),
@@ -229,9 +229,9 @@ from (
     ('dispatch.why_not_asked', 'a5d73976f6ad6f7349a35f6ae3bc0279', '{}'),
     ('dispatch.wished_mechanics', '00a91ba59def842a348bf853e9880604', '{}'),
     ('dispatch.with_window_of', '813f2dacd4b44f770aa865655cf12bfa', '{}'),
-    ('dispatch.announce_fallbacks', 'b1617db9cb06eef42b414cb5bb00a39b', '{}'),
+    ('dispatch.announce_fallbacks', '1043f3a03d2271dd78de1c1e5611c521', '{}'),
     (
-        'dispatch.expire_requests', '0aa79267c026bfd952d030577b06865e',
+        'dispatch.expire_requests', '028a9a28b89bf1b67c978fce6ccce663',
         '{enable_sort=off}'
     ),
     (
@@ -242,7 +242,7 @@ from (
         'dispatch.sweep', 'c5867b7b08c388c0c3f53ac81754f6d6',
         '{plan_cache_mode=force_generic_plan}'
     ),
-    ('dispatch.sweep_round', '553118d73ba1b7d3ff1021c2f0b750ce', '{}')
+    ('dispatch.sweep_round', 'f5c08c54eae445fa79499f984e9af2cf', '{}')
 ) as w (name, body, settings)
 \gset
 

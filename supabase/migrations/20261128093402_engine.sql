@@ -327,7 +327,7 @@ exception
             r.ev_class = 'public.session_requests'::regclass
             and r.ev_type = '2' and r.is_instead;
     -- What else is wrong with it is told above.
-    when others then null;
+    when assert_failure or others then null;
 end;
 $$;
 
@@ -901,7 +901,7 @@ begin
         execute 'explain select from dispatch.mechanics for share';
     end if;
 exception
-    when others then
+    when assert_failure or others then
         insert into pg_temp.missing (what, remedy)
         values (
             'rows of dispatch.mechanics cannot be locked: ' || sqlerrm,
@@ -934,7 +934,7 @@ begin
             execute v_query;
             perform set_config('search_path', 'pg_catalog, pg_temp', true);
         exception
-            when others then
+            when assert_failure or others then
                 -- (That there is no such function is told above.)
                 insert into pg_temp.missing (what, remedy)
                 select
@@ -1119,7 +1119,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- What passes by itself, and what was said for the caller, is for the caller to raise again.
-    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'PT', 'XX') then
+    if left(p_sqlstate, 2) in ('40', '53', '57', 'PT') or p_sqlstate in ('55006', '55P03') then
         return;
     end if;
     perform setval(
@@ -1441,7 +1441,7 @@ from public, anon, authenticated, service_role;
                 'exception\n'
                 '    when sqlstate ''FP000'' then return v_is_open;\n'
                 '    -- Whoever a policy fails for is shown nothing by it.\n'
-                '    when others then return false;\n'
+                '    when assert_failure or others then return false;\n'
                 'end;\n',
                 dispatch.open_to()
             )
@@ -2156,7 +2156,7 @@ begin
                 v_request := jsonb_populate_record(v_request, v_hidden);
             exception
                 -- Also by a CHECK, or by the domain that it is made of.
-                when others then null;
+                when assert_failure or others then null;
             end;
         end loop;
     end if;
@@ -3362,7 +3362,7 @@ begin
             return;
         end if;
     exception
-        when others then
+        when assert_failure or others then
             null;  -- Of one that fails, realtime.send warns, and sends the others.
     end;
 
@@ -3370,7 +3370,7 @@ begin
     from unnest(p_topics, p_events, p_payloads, v_are_private)
         as n (topic, event, payload, is_private);
 exception
-    when others then
+    when assert_failure or others then
         raise warning 'Broadcast of % notices failed: %', cardinality(p_topics), sqlerrm;
 end;
 $$;
@@ -3514,7 +3514,7 @@ begin
         exception
             -- Some trigger of the marketplace's own: what a mechanic does with other requests, or
             -- is done to them, does not wait for this one.
-            when others then
+            when assert_failure or others then
                 raise warning 'request % could not be moved on: %', v_id, sqlerrm;
         end;
     end loop;
@@ -3693,7 +3693,7 @@ begin
 exception
     -- A mechanic whose row raises (some trigger of the marketplace's own) must not hold up the
     -- announcements, nor keep the others online. By chance, so that none is always behind such ones.
-    when others then
+    when assert_failure or others then
         raise warning 'marking the silent as offline one by one: %', sqlerrm;
         v_count := 0;
         for v_id in
@@ -3708,7 +3708,7 @@ exception
                 perform dispatch.ask_deferred();
                 v_count := v_count + 1;
             exception
-                when others then
+                when assert_failure or others then
                     raise warning 'mechanic % is not marked as offline: %', v_id, sqlerrm;
             end;
         end loop;
@@ -3941,7 +3941,7 @@ begin
     perform dispatch.ask_deferred();
 exception
     -- Some trigger of the marketplace's own: the announcement must not wait for that.
-    when others then
+    when assert_failure or others then
         raise warning 'mechanic % is not set away: %', p_request.preferred_mechanic_id, sqlerrm;
 end;
 $$;
@@ -4783,7 +4783,7 @@ begin
 exception
     when generated_always then null;  -- theirs to compute
     -- Some trigger of theirs does not let it: the broadcast must not wait for that.
-    when others then
+    when assert_failure or others then
         raise warning 'the expiry of request % was not moved: %', p_request_id, sqlerrm;
 end;
 $$;
@@ -6389,7 +6389,7 @@ begin
         end if;
     exception
         when sqlstate 'FP000' then null;
-        when others then
+        when assert_failure or others then
             -- By the foreign key: the mechanic's account may have been deleted at this moment.
             if
                 sqlstate <> '23503' or dispatch.approved_mechanic_of(v_user_id) is not null
@@ -6484,7 +6484,7 @@ begin
             update dispatch.requests set announced_at = now() where id = p_request_id;
             perform dispatch.ask_deferred();
         exception
-            when others then
+            when assert_failure or others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                 raise;
         end;
@@ -6534,7 +6534,7 @@ begin
         returning * into v_cancelled;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
             raise;
     end;
@@ -6582,7 +6582,7 @@ begin
             update public.session_requests set status = 'completed' where id = p_request_id;
             perform dispatch.ask_deferred();
         exception
-            when others then
+            when assert_failure or others then
                 perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                 raise;
         end;
@@ -6671,7 +6671,7 @@ begin
                 update dispatch.requests set announced_at = now() where id = p_request_id;
                 perform dispatch.ask_deferred();
             exception
-                when others then
+                when assert_failure or others then
                     perform dispatch.raise_refused(sqlstate, 'request_not_pending');
                     raise;
             end;
@@ -7714,7 +7714,7 @@ begin
         end if;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'request_not_pending');
             raise;
     end;
@@ -8736,7 +8736,7 @@ begin
             );
             exit;
         exception
-            when others then
+            when assert_failure or others then
                 if
                     v_number > cardinality(v_may_go)
                     or dispatch.marketplace_error(sqlstate, sqlerrm) is null
@@ -8821,29 +8821,42 @@ begin
         update public.session_requests as r
         set status = 'cancelled'
         where r.id = any(v_request_ids) and r.status = 'pending';
-        return case
-            when found
-                then (
-                    select r.id from public.session_requests as r
-                    where r.id = any(v_request_ids) and r.status = 'cancelled'
-                    limit 1
+        if found then
+            return (
+                select r.id from public.session_requests as r
+                where r.id = any(v_request_ids) and r.status = 'cancelled'
+                limit 1
+            );
+        elsif not dispatch.favorites_priority_enabled() then
+            return null;
+        end if;
+        -- Of those with a window it is told, and once: their row does not say that it was refunded.
+        v_request_ids := array(
+            select r.id from dispatch.requests as r
+            where
+                r.id = any(v_request_ids) and not r.is_pending
+                and not exists (
+                    select from dispatch.request_events as e
+                    where
+                        e.topics[1] = 'customer:' || r.customer_id::text
+                        and e.request_id = r.id and e.event = 'request_refunded'
                 )
-        end;
+        );
+    else
+        with refunded as (
+            update public.session_requests as r
+            set
+                status = case r.status when 'pending' then 'cancelled' else r.status end,
+                metadata = r.metadata || pg_catalog.jsonb_build_object('refunded_at', now())
+            where
+                (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
+                and not r.metadata ? 'refunded_at'
+            returning r.id, r.status
+        )
+
+        select pg_catalog.array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
+        from refunded as f;
     end if;
-
-    with refunded as (
-        update public.session_requests as r
-        set
-            status = case r.status when 'pending' then 'cancelled' else r.status end,
-            metadata = r.metadata || pg_catalog.jsonb_build_object('refunded_at', now())
-        where
-            (r.metadata ->> 'stripe_payment_intent') = p_payment_intent
-            and not r.metadata ? 'refunded_at'
-        returning r.id, r.status
-    )
-
-    select pg_catalog.array_agg(f.id order by f.status = 'cancelled' desc) into v_request_ids
-    from refunded as f;
     -- So the two are told. It is no cancellation: the mechanic may still complete it.
     perform dispatch.record_event(
         r.id, r.session_type, r.plan_code, r.created_at, 'request_refunded',
@@ -8853,7 +8866,9 @@ begin
         )
     )
     from dispatch.requests as r
-    where r.id = any(v_request_ids) and r.status in ('accepted', 'completed');
+    where
+        -- (Theirs have words of their own for what was accepted.)
+        r.id = any(v_request_ids) and not r.is_pending and r.status not in ('cancelled', 'expired');
     return v_request_ids[1];
 end;
 $$;
@@ -9020,7 +9035,7 @@ begin
         end if;
         perform dispatch.ask_deferred();
     exception
-        when others then
+        when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
             raise;
     end;
@@ -9238,13 +9253,15 @@ volatile
 security invoker
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- In any case: of a part alone it is to be noted also where a refund was over all, which may fail.
+    v_is_disputed constant boolean := dispatch.weigh_disputes(
+        p_payment_intent, p_checkout -> 'amount_total', p_checkout ->> 'currency'
+    );
 begin
-    return exists (
+    return v_is_disputed or exists (
         select from dispatch.stripe_events as e
         where e.outcome = 'refunded' and e.subject = p_payment_intent
-    )
-    or dispatch.weigh_disputes(
-        p_payment_intent, p_checkout -> 'amount_total', p_checkout ->> 'currency'
     );
 end;
 $$;
@@ -9402,8 +9419,9 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again.
-    if left(p_sqlstate, 2) in ('08', '40', '53', '55', '57', '58', 'XX') then
+    -- Not what passes by itself: of that the webhook app is told, and Stripe tries again. (What a
+    -- server says that a trigger of theirs calls, or a file that is broken, may never pass.)
+    if left(p_sqlstate, 2) in ('40', '53', '57') or p_sqlstate in ('55006', '55P03') then
         return null;
     end if;
     return 'refused by the marketplace: '
@@ -9728,7 +9746,7 @@ begin
                     v_booked_id := null;
                     -- It was an id, and what the booking meets is none: nobody else has paid.
                     exit when v_customer_id is not null;
-                when others then
+                when assert_failure or others then
                     v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                     if v_error is null then
                         raise;
@@ -9906,7 +9924,7 @@ begin
     end if;
     perform dispatch.ask_deferred();
 exception
-    when others then
+    when assert_failure or others then
         error := dispatch.marketplace_error(sqlstate, sqlerrm);
         if error is null then
             raise;
@@ -10091,7 +10109,7 @@ begin
 exception
     -- A row that raises (some trigger of the marketplace's own) must not stop the rest, whatever
     -- it raises: take them one by one and leave that one behind.
-    when others then
+    when assert_failure or others then
         raise warning 'broadcasting one by one: %', sqlerrm;
         v_count := 0;
         for v_id in select w.request_id from dispatch.pending_windows(p_now, null) as w
@@ -10126,7 +10144,7 @@ exception
                     end if;
                 end if;
             exception
-                when others then
+                when assert_failure or others then
                     raise warning 'request % could not be broadcast: %', v_id, sqlerrm;
             end;
         end loop;
@@ -10183,7 +10201,7 @@ begin
                     v_count := v_count + 1;
                 end if;
             exception
-                when others then
+                when assert_failure or others then
                     v_failed := v_failed + 1;
                     raise warning 'request % could not be expired: %', v_id, sqlerrm;
             end;
@@ -10341,7 +10359,7 @@ begin
     end if;
 exception
     -- Whatever it is (a lock timeout, a full disk), a later round tries again.
-    when others then
+    when assert_failure or others then
         raise warning 'sweep failed, trying again: %', sqlerrm;
         next_round := v_now + interval '1 second';
 end;

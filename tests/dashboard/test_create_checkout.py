@@ -2,8 +2,11 @@
 
 import tomllib
 import uuid
+from contextlib import ExitStack
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import httpx
@@ -117,6 +120,38 @@ def test_refusals_keep_their_words(world: World, carla: Person) -> None:
     assert ask(world.anyone()).status_code == 401
     assert ask(carla, attempt="again").status_code == 400
     assert httpx.get(world.env["SUPABASE_URL"] + PATH).status_code == 405
+
+
+@pytest.mark.parametrize("status", [None, 403, 502])
+def test_what_fails_on_the_way_tells_nothing_of_it(
+    carla: Person, tmp_path: Path, status: int | None
+) -> None:
+    """Neither the trace of a call that reached nobody, nor a page of the proxy's own."""
+    port, other = free_ports(0, 0)
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status or 500)
+            self.end_headers()
+            self.wfile.write(b"<html>upstream 10.0.0.7</html>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    url = f"http://127.0.0.1:{other}"
+    function = create_checkout(
+        tmp_path, port, api_url=url, anon_key="key", site_url=url, stripe_url=url
+    )
+    with ExitStack() as stack:
+        if status:
+            proxy = stack.enter_context(HTTPServer(("127.0.0.1", other), Proxy))
+            stack.callback(proxy.shutdown)
+            Thread(target=proxy.serve_forever).start()
+        stack.enter_context(function.running())
+        wish = {"plan_code": "quick-chat", "attempt": str(uuid.uuid4())}
+        answer = httpx.post(f"http://127.0.0.1:{port}/", json=wish, timeout=60)
+    assert answer.status_code == (status or 502)
+    assert answer.json() == {"message": "The database did not answer as it should"}
 
 
 def test_the_gateway_looks_at_no_token() -> None:

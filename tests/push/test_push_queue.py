@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from stack.push_service import Device, base64url
-from tests.database import POISON, POISON_AT_COMMIT, Database, Row, at_once, refused, rpc
+from tests.database import EACH_POISON, Database, Row, at_once, refused, rpc
 
 APPLE = "https://web.push.apple.com/"
 COUNT = iter(range(1_000_000))
@@ -578,7 +578,7 @@ def test_a_favourite_none_of_whose_devices_is_there_is_not_waited_for(
     assert take(shared, after=6) == []
 
 
-@pytest.mark.parametrize("poison", [POISON, POISON_AT_COMMIT], ids=["at once", "at the commit"])
+@pytest.mark.parametrize("poison", EACH_POISON)
 def test_a_request_that_cannot_be_moved_on_keeps_no_answer_out(db: Database, poison: str) -> None:
     """Else the sender told of none any more, and each push left again every half a minute."""
     gone, other = db.make_mechanic(online=False), db.make_mechanic()

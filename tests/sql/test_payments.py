@@ -1,5 +1,6 @@
 """What comes after a payment, and instead of one: each is told to whoever must know of it."""
 
+import itertools
 import json
 import uuid
 from typing import Any
@@ -526,6 +527,21 @@ def test_a_lost_dispute_that_comes_before_its_payment_is_of_its_sum(
     assert shared.value("select is_refunded from dispatch.payments") == (amount == 999)
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_a_part_that_was_lost_is_no_more_for_a_refund_of_all(
+    shared: Database, order: tuple[int, ...]
+) -> None:
+    session = checkout(shared.make_customer(), payment="pi_1")
+    session["data"]["object"] |= price(999)
+    lost = part(at(1, dispute("pi_1", "closed", "lost")), 400)
+    events = [session, lost, at(2, refund("pi_1"))]
+    for number in order:
+        process(shared, events[number])
+    outcome_of = "select outcome from dispatch.stripe_events where id = %s"
+    assert shared.value(outcome_of, lost["id"]) == "dispute_lost_in_part"
+    assert shared.value("select is_refunded from dispatch.payments")
+
+
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 3, 1, 0], [0, 3, 1, 2]])
 @pytest.mark.parametrize("state", ["cancelled", "accepted", "pending"])
 def test_what_a_lost_dispute_took_back_stays_so_though_a_refund_fails(
@@ -861,8 +877,21 @@ def test_what_was_configured_survives_an_upgrade(db: Database) -> None:
         TRIGGER.format("raise exception $m$Zoe Quill owes us$m$"),
         DEFERRED.format("raise exception $m$Zoe Quill owes us$m$"),
         TRIGGER.format("return null"),
+        TRIGGER.format("assert false, $m$Zoe Quill owes us$m$"),
+        TRIGGER.format("raise sqlstate $c$08001$c$ using message = $m$no server for Quill$m$"),
+        TRIGGER.format("raise sqlstate $c$XX000$c$ using message = $m$Zoe Quill$m$"),
     ],
-    ids=["not null", "check", "a nameless customer", "raises", "at the commit", "without a word"],
+    ids=[
+        "not null",
+        "check",
+        "a nameless customer",
+        "raises",
+        "at the commit",
+        "without a word",
+        "asserts",
+        "calls a server that is away",
+        "by an extension",
+    ],
 )
 def test_a_free_booking_that_is_refused_shows_no_row(db: Database, refuse: str) -> None:
     db.sql(refuse)
@@ -900,9 +929,9 @@ def test_what_a_trigger_says_to_the_caller_and_what_passes_are_not_hidden(db: Da
         ("reopen_session_request", "pending"),
     ],
 )
-@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("way", ["at once", "at the commit", "by assert"])
 def test_no_write_that_is_refused_shows_its_row(
-    db: Database, function: str, status: str | None, *, deferred: bool
+    db: Database, function: str, status: str | None, way: str
 ) -> None:
     """The mechanic who accepts has not even been told the customer's name."""
     mechanic = db.make_mechanic()
@@ -911,7 +940,10 @@ def test_no_write_that_is_refused_shows_its_row(
         rpc(db.connect(mechanic), "accept_session_request", request_id=request)
         db.sql("update session_requests set accepted_at = now() - interval '10 minutes'")
     broken = f"status <> '{status}'" if status else "notification_sent_at is null"
-    if deferred:
+    if way == "by assert":
+        asserts = f"assert new.{broken}, $m$Zoe Quill$m$; return new".replace("'", "''")
+        db.sql(TRIGGER.replace(" insert ", " update ").format(asserts))
+    elif way == "at the commit":
         raises = f"if not (new.{broken}) then raise exception $m$Zoe Quill$m$; end if; return null"
         db.sql(DEFERRED.replace(" insert ", " update ").format(raises.replace("'", "''")))
     else:

@@ -473,6 +473,14 @@ TRIGGER = """
 create function theirs() returns trigger language plpgsql as 'begin {}; end';
 create trigger theirs {} insert on session_requests for each row execute function theirs()
 """
+# What a server that a trigger of theirs calls answers, an extension, a publication, a broken file.
+NEVER_PASSES = {
+    "P0004": "assert false",
+    **{
+        code: f"raise sqlstate $c${code}$c$ using message = $m$gone$m$"
+        for code in ("08001", "55000", "58P01", "XX000", "XX002")
+    },
+}
 LOCKED = "raise lock_not_available using message = $m$one moment$m$"
 
 
@@ -517,8 +525,16 @@ def test_a_failure_half_way_leaves_no_half(db: Database, moment: str) -> None:
             "drop trigger theirs on session_requests",
             "refused by the marketplace: a trigger kept the row out",
         ),
+        *(
+            (
+                TRIGGER.format(body, "before"),
+                "drop trigger theirs on session_requests",
+                f"refused by the marketplace: {code} ",
+            )
+            for code, body in NEVER_PASSES.items()
+        ),
     ],
-    ids=["check", "not null", "raises", "at the commit", "without a word"],
+    ids=["check", "not null", "raises", "at the commit", "without a word", *NEVER_PASSES],
 )
 def test_a_booking_that_the_marketplace_refuses_stays_in_the_ledger(
     db: Database, refuse: str, mend: str, said: str

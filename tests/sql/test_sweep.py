@@ -14,8 +14,8 @@ import pytest
 from stack.install import install
 from stack.postgres import Cluster
 from tests.database import (
+    EACH_POISON,
     POISON,
-    POISON_AT_COMMIT,
     Database,
     eventually,
     heard,
@@ -321,7 +321,7 @@ def test_by_the_clock_it_is_given(shared: Database, offset: str, count: int) -> 
     assert len(shared.log(request)) == 1 + count
 
 
-@pytest.mark.parametrize("poison", [POISON, POISON_AT_COMMIT], ids=["at once", "at the commit"])
+@pytest.mark.parametrize("poison", EACH_POISON)
 @pytest.mark.parametrize("when", ["priority_notified_at", "expires_at"])
 def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str, poison: str) -> None:
     preferred = db.make_mechanic(online=False) if when == "priority_notified_at" else None
@@ -338,7 +338,7 @@ def test_a_row_that_raises_does_not_stop_the_rest(db: Database, when: str, poiso
     assert len(db.log(poisoned)) == 2
 
 
-@pytest.mark.parametrize("poison", [POISON, POISON_AT_COMMIT], ids=["at once", "at the commit"])
+@pytest.mark.parametrize("poison", EACH_POISON)
 def test_a_row_that_raises_keeps_its_favourite_from_nothing_else(db: Database, poison: str) -> None:
     """It is looked at again with each answer of theirs, and with what is done about them."""
     customer, mechanic = db.make_customer(), db.make_mechanic(online=False)
@@ -391,7 +391,7 @@ def test_what_a_statement_of_theirs_defers_stays_deferred(db: Database) -> None:
     assert db.log(windows[1])[1:] == ["new_request:window_ended", "mechanic_away"]
 
 
-@pytest.mark.parametrize("poison", [POISON, POISON_AT_COMMIT], ids=["at once", "at the commit"])
+@pytest.mark.parametrize("poison", EACH_POISON)
 def test_a_row_that_raises_does_not_stop_who_has_their_hands_full(
     db: Database, poison: str
 ) -> None:

@@ -1137,6 +1137,42 @@ def test_a_payment_books_once_and_is_refunded(theirs: Theirs) -> None:
     assert theirs.db.events(booked["request_id"]) == []
 
 
+@pytest.mark.parametrize("state", ["accepted", "completed", "a word of theirs"])
+def test_a_refund_after_the_accept_is_told_once(theirs: Theirs, state: str) -> None:
+    """Or the mechanic works on for what was paid back. The request is left as it is."""
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    plain = checkout(theirs.customer, plan="chat10", payment="pi_2")
+    others = rpc(theirs.backend, "process_stripe_event", event=plain)["request_id"]
+    for each in (request, others):
+        assert theirs.accept(theirs.favourite, each)
+        if state != "accepted":
+            word = state if state == "completed" else theirs.shape.word
+            theirs.update(each, "status = %s", word)
+    before = theirs.db.log(request)
+    for _ in range(2):  # and what is not the engine's is told to nobody
+        for payment in ("pi_1", "pi_2"):
+            with theirs.db.unchanged_row(request), theirs.db.unchanged_row(others):
+                rpc(theirs.backend, "process_stripe_event", event=refund(payment))
+    if theirs.shape.word == "cancelled" and state == "a word of theirs":
+        assert theirs.db.log(request) == before
+    else:
+        assert theirs.db.log(request) == [*before, "request_refunded"]
+        topics = [f"customer:{theirs.customer}", f"mechanic:{theirs.favourite.user}"]
+        assert theirs.db.events(request)[-1]["topics"] == topics
+    assert theirs.db.events(others) == []
+
+
+def test_with_the_flag_off_a_refund_of_theirs_is_told_to_nobody(theirs: Theirs) -> None:
+    event = checkout(theirs.customer, theirs.favourite.id, plan="chat10", payment="pi_1")
+    request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]
+    assert theirs.accept(theirs.favourite, request)
+    before = theirs.db.log(request)
+    theirs.db.sql("select dispatch.set_favorites_priority(false)")
+    rpc(theirs.backend, "process_stripe_event", event=refund("pi_1"))
+    assert theirs.db.log(request) == before
+
+
 def test_a_payment_whose_request_is_gone_is_not_booked_again(theirs: Theirs) -> None:
     event = checkout(theirs.customer, theirs.favourite.id, plan="chat10")
     request = rpc(theirs.backend, "process_stripe_event", event=event)["request_id"]

@@ -55,7 +55,12 @@ Deno.serve(async (request) => {
       routing_type: "priority_broadcast",
     }),
   });
-  if (error) return answer(error, status || 502);
+  if (error?.code && status < 500) return answer(error, status);
+  if (error) {
+    // Not the database's own words, but those of what failed on the way: addresses, a trace, a page.
+    console.error(error);
+    return answer({ message: "The database did not answer as it should" }, status || 502);
+  }
 
   try {
     const session = await openSession(checkout, await firstKey(checkout, wish.attempt));
