@@ -54,6 +54,10 @@ begin
             v_status := 'PT409';
             v_message := 'The marketplace refused the booking';
             v_hint := 'Nothing was booked. Try another plan, or tell whoever runs the marketplace.';
+        when 'presence_refused' then
+            v_status := 'PT409';
+            v_message := 'The marketplace refused the status';
+            v_hint := 'Nothing was changed. Tell whoever runs the marketplace.';
         when 'request_cancelled' then
             v_status := 'PT410';
             v_message := 'The request was cancelled';

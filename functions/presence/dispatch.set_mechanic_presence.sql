@@ -34,10 +34,18 @@ begin
         ) is not true
     then
         v_is_back := v_online and v_mechanic.is_online is not true;
-        update dispatch.mechanics as m
-        set is_online = v_online, last_seen_at = now()
-        where m.id = v_mechanic.id
-        returning m.is_online, m.last_seen_at into v_mechanic.is_online, v_mechanic.last_seen_at;
+        begin
+            update dispatch.mechanics as m
+            set is_online = v_online, last_seen_at = now()
+            where m.id = v_mechanic.id
+            returning m.is_online, m.last_seen_at
+            into v_mechanic.is_online, v_mechanic.last_seen_at;
+            perform dispatch.ask_deferred();
+        exception
+            when assert_failure or others then
+                perform dispatch.raise_refused(sqlstate, 'presence_refused');
+                raise;
+        end;
         -- What they left unanswered before, seen late, does not undo that they are back. After their
         -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
         if v_is_back then

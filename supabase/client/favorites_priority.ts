@@ -16,6 +16,7 @@ export const WORDS = {
   request_not_pending: "It is too late for that. Look at the booking again.",
   too_early: "Please give them ten minutes first.",
   booking_refused: "This could not be booked. Please try another plan.",
+  presence_refused: "Your status could not be changed. Please tell us.",
   request_cancelled: "This request has been cancelled.",
   request_expired: "This request has expired.",
   invalid_plan: "This plan cannot be booked. Please choose another.",

@@ -1044,6 +1044,10 @@ begin
             v_status := 'PT409';
             v_message := 'The marketplace refused the booking';
             v_hint := 'Nothing was booked. Try another plan, or tell whoever runs the marketplace.';
+        when 'presence_refused' then
+            v_status := 'PT409';
+            v_message := 'The marketplace refused the status';
+            v_hint := 'Nothing was changed. Tell whoever runs the marketplace.';
         when 'request_cancelled' then
             v_status := 'PT410';
             v_message := 'The request was cancelled';
@@ -3988,10 +3992,18 @@ begin
         ) is not true
     then
         v_is_back := v_online and v_mechanic.is_online is not true;
-        update dispatch.mechanics as m
-        set is_online = v_online, last_seen_at = now()
-        where m.id = v_mechanic.id
-        returning m.is_online, m.last_seen_at into v_mechanic.is_online, v_mechanic.last_seen_at;
+        begin
+            update dispatch.mechanics as m
+            set is_online = v_online, last_seen_at = now()
+            where m.id = v_mechanic.id
+            returning m.is_online, m.last_seen_at
+            into v_mechanic.is_online, v_mechanic.last_seen_at;
+            perform dispatch.ask_deferred();
+        exception
+            when assert_failure or others then
+                perform dispatch.raise_refused(sqlstate, 'presence_refused');
+                raise;
+        end;
         -- What they left unanswered before, seen late, does not undo that they are back. After their
         -- row, as whoever suspends, blocks or deletes them locks that first, and then their requests.
         if v_is_back then
@@ -13013,7 +13025,8 @@ comment on function public.set_presence(text) is
 'A mechanic is online, busy, away or offline; also the heartbeat: call it every 30 to 60 seconds, '
 'as 2 minutes of silence count as offline. Only online is available. After two windows in a row '
 'that ended unanswered they are away, until they call it again. Returns {"is_online", '
-'"last_seen"}. Raises PT401 not_signed_in, PT403 not_a_mechanic, PT422 invalid_status.';
+'"last_seen"}. Raises PT401 not_signed_in, PT403 not_a_mechanic, PT409 presence_refused, PT422 '
+'invalid_status.';
 revoke all on function public.set_presence(text) from public, anon, authenticated, service_role;
 grant execute on function public.set_presence(text) to authenticated;
 

@@ -958,6 +958,31 @@ def test_no_write_that_is_refused_shows_its_row(
     assert set(unwell(db)) == {"marketplace_writes"}
 
 
+@pytest.mark.parametrize("way", ["at once", "at the commit", "by assert"])
+def test_a_status_that_is_refused_shows_no_row(db: Database, way: str) -> None:
+    """What the owner notes of a mechanic, clients may not read."""
+    mechanic = db.make_mechanic(online=False)
+    db.sql(
+        "alter table mechanics add note text not null default 'Zoe Quill',"
+        " add vetted boolean not null default false"
+    )
+    if way == "at once":
+        db.sql("alter table mechanics add constraint no check (vetted or not is_online)")
+    else:
+        asserts = "assert new.vetted, $m$Zoe Quill$m$; return new"
+        made = TRIGGER if way == "by assert" else DEFERRED
+        for old, new in ((" insert ", " update "), (" session_requests ", " mechanics ")):
+            assert old in made
+            made = made.replace(old, new)
+        db.sql(made.format(asserts))
+    with db.unchanged(), pytest.raises(psycopg.Error) as raised:
+        rpc(db.connect(mechanic), "set_presence", status="online")
+    diagnosis = raised.value.diag
+    assert (diagnosis.sqlstate, diagnosis.message_detail) == ("PT409", "presence_refused")
+    assert "Quill" not in str(raised.value)
+    assert set(unwell(db)) == {"marketplace_writes"}
+
+
 # What is kept of whom.
 
 
