@@ -874,6 +874,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("session_requests", f"grant update (status) on {TABLE} to authenticated"),
             ("session_requests", f"revoke select (status) on {TABLE} from authenticated"),
             ("session_requests", f"revoke insert on {TABLE} from service_role"),
+            ("session_requests", f"revoke all on {TABLE} from service_role"),
+            ("mechanics", "revoke all on mechanics from service_role"),
             ("session_requests", f"grant truncate on {TABLE} to anon"),
         )
     ),
@@ -1044,6 +1046,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter view dispatch.metrics owner to supabase_admin",
             "alter sequence dispatch.last_delivery owner to supabase_admin",
             "alter table dispatch.stripe_events set unlogged",
+            "alter table dispatch.request_events set (autovacuum_enabled = off)",
             "alter sequence dispatch.request_events_id_seq set unlogged",
             "create rule r as on update to dispatch.requests do instead nothing",
             "create rule no as on insert to dispatch.request_events do instead nothing",

@@ -427,6 +427,25 @@ def test_no_function_of_theirs_is_replaced(garage: Database, binding: Path, db: 
     select oid::regprocedure::text as signature from pg_proc
     where pronamespace = 'public'::regnamespace and prosrc ~ 'dispatch[.]'
     """
+def test_tables_that_another_role_lets_be_read_alone(garage: Database, binding: Path) -> None:
+    """What the binding reads need not be the installer's: the engine comes, and goes again."""
+    garage.superuser().execute(
+        "alter table service_plans owner to supabase_auth_admin;"
+        "alter table service_plans disable row level security;"
+        "alter table customer_favorites owner to supabase_auth_admin;"
+        "create policy engine on customer_favorites to postgres using (true);"
+        "revoke all on service_plans, customer_favorites"
+        " from postgres, anon, authenticated, service_role;"
+        "grant select on service_plans, customer_favorites to postgres"
+    )
+    before = dump(garage)
+    for _ in range(2):
+        install_engine(garage, binding)
+        install(garage.dsn(), FEATURE, VERIFY)
+    install(garage.dsn(), DOWN, ENGINE_DOWN)
+    assert dump(garage) == before
+
+
     ours = {row["signature"] for row in db.sql(query)}
     for signature in ours:
         garage.sql(f"create function {signature} returns text language sql as 'select 1::text'")
