@@ -1184,6 +1184,41 @@ COLUMNS_OF_THEIRS = OWN["all columns"].replace("integer,", "integer default 45,"
 @pytest.mark.parametrize(
     ("enabled", "status"), [(False, "approved"), (True, "rejected"), (False, "rejected")]
 )
+@pytest.mark.parametrize("kind", ["stored", "virtual"])
+def test_what_their_table_computes_of_a_request(garage: Database, kind: str) -> None:
+    """A trigger is not given it: before a write what is stored, at no time what is not."""
+    db = garage
+    if kind == "virtual" and db.owner.info.server_version < 180000:
+        pytest.skip("there are none before PostgreSQL 18")
+    db.sql(
+        "alter table session_requests add withdrawn_by uuid,"
+        f" add is_deleted boolean generated always as (withdrawn_by is not null) {kind}"
+    )
+    install_on_theirs(db.dsn())
+    install(db.dsn(), VERIFY)
+    assert db.value("select dispatch.taken_off()") == "r.is_deleted is true"
+    db.sql("select dispatch.set_favorites_priority(true)")
+    customer = db.make_customer()
+    mechanic = db.value(
+        "insert into mechanics (user_id, application_status) values (%s, 'approved') returning id",
+        db.make_customer(),
+    )
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)
+    db.sql("update session_requests set withdrawn_by = customer_id")
+    assert db.log(row["id"]) == ["priority_request", "request_cancelled:cancelled"]
+    (row,) = db.sql(
+        BOOK.format("preferred_mechanic_id, withdrawn_by", "%s, %s"), customer, mechanic, customer
+    )
+    assert not row["priority_notified_at"] and not db.log(row["id"])
+    # What it computes may be another thing some day.
+    db.sql("drop view open_session_requests; alter table session_requests rename withdrawn_by to w")
+    with pytest.raises(RuntimeError, match="verify failed: columns of session_requests"):
+        install(db.dsn(), VERIFY)
+    install(db.dsn(), ENGINE, VERIFY)
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)
+    assert db.log(row["id"]) == ["priority_request"]
+
+
 @pytest.mark.parametrize("of_their_own", [COLUMNS_OF_THEIRS], ids=[""], indirect=True)
 def test_where_no_window_opens_their_columns_take_what_they_write(
     of_their_own: Database, enabled: bool, status: str
