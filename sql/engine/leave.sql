@@ -33,9 +33,22 @@ begin
 
     for v_found in
         select p.polname from pg_catalog.pg_policy as p
-        where p.polrelid = to_regclass('realtime.messages') and p.polname ~ '^dispatch_topics_'
+        inner join pg_catalog.pg_class as c on c.oid = p.polrelid
+        where
+            c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
+            and p.polname ~ '^dispatch_topics_'
     loop
-        execute pg_catalog.format('drop policy %I on realtime.messages', v_found.polname);
+        begin
+            execute pg_catalog.format('drop policy %I on realtime.messages', v_found.polname);
+        exception
+            when insufficient_privilege then
+                raise insufficient_privilege using
+                    message = pg_catalog.format(
+                        'the policies dispatch_topics_… stay, and nothing was changed: %s', sqlerrm
+                    ),
+                    hint = 'Drop the four of realtime.messages as a role that may, then run this '
+                    'again.';
+        end;
     end loop;
 
     for v_found in

@@ -336,8 +336,13 @@ end $$"""
 DEFERRABLE = """
 alter table mechanics drop constraint mechanics_pkey cascade;
 alter table mechanics add primary key (id) deferrable"""
+PART = """
+create table all_requests (like session_requests) partition by range (created_at);
+alter table all_requests attach partition session_requests
+for values from ('2020-01-01') to ('2120-01-01')"""
 # What would have failed half-way, or would have been taken along by down.sql.
 IN_THE_WAY = {
+    PART: "session_requests is not an ordinary table: rename it; views and partitions cannot be",
     "create schema dispatch; comment on schema dispatch is 'vans'": "schema dispatch is somebody",
     "create schema dispatch; create function dispatch.f() returns int language sql as 'select 1'": (
         "schema dispatch is somebody else's: rename it"
@@ -422,11 +427,6 @@ def test_a_key_and_columns_of_another_make_will_do(empty_db: Database) -> None:
     assert dump(garage) == before
 
 
-def test_no_function_of_theirs_is_replaced(garage: Database, binding: Path, db: Database) -> None:
-    query = """
-    select oid::regprocedure::text as signature from pg_proc
-    where pronamespace = 'public'::regnamespace and prosrc ~ 'dispatch[.]'
-    """
 def test_tables_that_another_role_lets_be_read_alone(garage: Database, binding: Path) -> None:
     """What the binding reads need not be the installer's: the engine comes, and goes again."""
     garage.superuser().execute(
@@ -446,6 +446,11 @@ def test_tables_that_another_role_lets_be_read_alone(garage: Database, binding: 
     assert dump(garage) == before
 
 
+def test_no_function_of_theirs_is_replaced(garage: Database, binding: Path, db: Database) -> None:
+    query = """
+    select oid::regprocedure::text as signature from pg_proc
+    where pronamespace = 'public'::regnamespace and prosrc ~ 'dispatch[.]'
+    """
     ours = {row["signature"] for row in db.sql(query)}
     for signature in ours:
         garage.sql(f"create function {signature} returns text language sql as 'select 1::text'")
@@ -674,6 +679,9 @@ NAMES_TAKEN = {
         "constraint session_requests_preferred_mechanic_id_fkey of session_requests is of another"
         " column: alter table public.session_requests rename constraint"
     ),
+    "create table old (priority_notified_at text) inherits (session_requests)": (
+        "column old.priority_notified_at is text, not timestamptz: alter table public.old rename"
+    ),
     "create index session_requests_preferred_mechanic_idx on mechanics (city)": (
         "index public.session_requests_preferred_mechanic_idx is of something else: rename it"
     ),
@@ -691,7 +699,9 @@ NAMES_TAKEN = {
 }
 
 
-@pytest.mark.parametrize("fault", NAMES_TAKEN, ids=["fkey", "index", "view", "function", "audit"])
+@pytest.mark.parametrize(
+    "fault", NAMES_TAKEN, ids=["fkey", "heir", "index", "view", "function", "audit"]
+)
 def test_what_the_columns_would_meet_is_told(theirs: Database, fault: str) -> None:
     theirs.sql(fault)
     (line,) = refusal(theirs, FEATURE)
@@ -1174,16 +1184,6 @@ def test_an_approval_that_their_table_computes(garage: Database) -> None:
     assert db.log(row["id"]) == ["priority_request", "new_request:mechanic_gone"]
 
 
-BOOK = """
-insert into session_requests (customer_id, session_type, {0}) values (%s, 'chat', {1})
-returning preferred_mechanic_id, priority_window_minutes, priority_notified_at, id
-"""
-COLUMNS_OF_THEIRS = OWN["all columns"].replace("integer,", "integer default 45,")
-
-
-@pytest.mark.parametrize(
-    ("enabled", "status"), [(False, "approved"), (True, "rejected"), (False, "rejected")]
-)
 @pytest.mark.parametrize("kind", ["stored", "virtual"])
 def test_what_their_table_computes_of_a_request(garage: Database, kind: str) -> None:
     """A trigger is not given it: before a write what is stored, at no time what is not."""
@@ -1219,6 +1219,16 @@ def test_what_their_table_computes_of_a_request(garage: Database, kind: str) -> 
     assert db.log(row["id"]) == ["priority_request"]
 
 
+BOOK = """
+insert into session_requests (customer_id, session_type, {0}) values (%s, 'chat', {1})
+returning preferred_mechanic_id, priority_window_minutes, priority_notified_at, id
+"""
+COLUMNS_OF_THEIRS = OWN["all columns"].replace("integer,", "integer default 45,")
+
+
+@pytest.mark.parametrize(
+    ("enabled", "status"), [(False, "approved"), (True, "rejected"), (False, "rejected")]
+)
 @pytest.mark.parametrize("of_their_own", [COLUMNS_OF_THEIRS], ids=[""], indirect=True)
 def test_where_no_window_opens_their_columns_take_what_they_write(
     of_their_own: Database, enabled: bool, status: str
