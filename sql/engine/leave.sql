@@ -27,7 +27,19 @@ begin
                     and schemaname = 'public' and tablename = 'session_requests'
             )
         then
-            alter publication supabase_realtime drop table public.session_requests;
+            begin
+                alter publication supabase_realtime drop table public.session_requests;
+            exception
+                when insufficient_privilege then
+                    raise insufficient_privilege using
+                        message = pg_catalog.format(
+                            'session_requests stays in supabase_realtime, and nothing was changed: '
+                            '%s',
+                            sqlerrm
+                        ),
+                        hint = 'Run this as a role that may, then that again: alter publication '
+                        'supabase_realtime drop table public.session_requests';
+            end;
         end if;
     end if;
 

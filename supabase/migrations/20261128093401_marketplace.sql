@@ -2,6 +2,28 @@
 
 -- Makes the reference marketplace, for those who have none; again: nothing changes. Who has one
 -- leaves this layer out: see sql/discover.sql.
+-- A name in a schema that one may not use is not "not there": looking it up fails. So this is told
+-- before anything is looked for.
+do $$
+declare
+    v_closed text;
+begin
+    select string_agg(pg_catalog.format('grant usage on schema %s to %I', n.nspname, current_user), '; ')
+    into v_closed
+    from pg_catalog.pg_namespace as n
+    where
+        n.nspname in ('auth', 'dispatch', 'public')
+        and not pg_catalog.has_schema_privilege(n.oid, 'usage');
+    if v_closed is not null then
+        raise insufficient_privilege using
+            message = pg_catalog.format(
+                '%I may not use what this looks into, and nothing was changed', current_user
+            ),
+            hint = v_closed;
+    end if;
+end;
+$$;
+
 -- What the engine needs of the database it comes to: collected here, refused by refuse.sql.
 create temporary table missing (what text, remedy text) on commit drop;
 create temporary table marketplace on commit drop as
@@ -68,6 +90,14 @@ where
         has_table_privilege(to_regclass('auth.users'), 'select')
         and has_any_column_privilege(to_regclass('auth.users'), 'update')
     )
+union all
+-- As the reference marketplace's tables do, of those who have none.
+select
+    format('%I may not make a foreign key to auth.users', current_user),
+    format('grant references on auth.users to %I', current_user)
+where
+    not exists (select from pg_temp.marketplace)
+    and not has_table_privilege(to_regclass('auth.users'), 'references')
 union all
 select
     format('row level security hides the rows of auth.users from %I', current_user),

@@ -150,6 +150,14 @@ where
         and has_any_column_privilege(to_regclass('auth.users'), 'update')
     )
 union all
+-- As the reference marketplace's tables do, of those who have none.
+select
+    format('%I may not make a foreign key to auth.users', current_user),
+    format('grant references on auth.users to %I', current_user)
+where
+    not exists (select from pg_temp.marketplace)
+    and not has_table_privilege(to_regclass('auth.users'), 'references')
+union all
 select
     format('row level security hides the rows of auth.users from %I', current_user),
     format('alter role %I bypassrls', current_user)

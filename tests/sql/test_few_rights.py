@@ -11,7 +11,15 @@ import psycopg
 import pytest
 
 from stack import ROOT
-from stack.install import DOWN, ENGINE, ENGINE_DOWN, FEATURE, discover
+from stack.install import (
+    DOWN,
+    ENGINE,
+    ENGINE_DOWN,
+    FEATURE,
+    MARKETPLACE,
+    MARKETPLACE_DOWN,
+    discover,
+)
 from stack.postgres import SUPERUSER, Cluster, run_psql
 from tests.database import Database, checkout, dump, fresh_database, rows, rpc, value
 
@@ -147,6 +155,38 @@ def test_what_it_lacks_is_told(strangers: Database, lack: str) -> None:
         run(strangers, ENGINE)
     assert LACKS[lack].format(strangers.name) in str(raised.value)
     assert dump(strangers) == before
+
+
+def test_the_reference_marketplace(cluster: Cluster) -> None:
+    """Its tables point to the accounts, and the publication is somebody else's."""
+    with fresh_database(cluster, "template1") as db:
+        superuser = db.superuser()
+        superuser.execute(
+            f'create role stranger login; grant create on database "{db.name}" to stranger;'
+            + ";".join(NEEDED)
+            + "; grant usage on schema realtime to stranger"
+        )
+        try:
+            before = dump(db)
+            with pytest.raises(RuntimeError, match="nothing was changed") as raised:
+                run(db, MARKETPLACE)
+            assert "grant references on auth.users to stranger" in str(raised.value)
+            superuser.execute("grant references on auth.users to stranger")
+            run(db, MARKETPLACE, ENGINE, FEATURE)
+            assert failed(db, "stranger") == POLICIES | {"table changes by Realtime"}
+            run_psql(db.dsn(SUPERUSER), "-f", str(ROOT / "sql/engine/publication.sql"))
+            run_psql(db.dsn(SUPERUSER), "-f", str(ROOT / "sql/engine/realtime.sql"))
+            assert failed(db, "stranger") == set()
+            run(db, DOWN)
+            with pytest.raises(RuntimeError, match="stays in supabase_realtime, and nothing was"):
+                run(db, ENGINE_DOWN)
+            superuser.execute("alter publication supabase_realtime drop table session_requests")
+            for policy in POLICIES:
+                superuser.execute(f"drop {policy} on realtime.messages".encode())
+            run(db, ENGINE_DOWN, MARKETPLACE_DOWN)
+            assert dump(db) == before
+        finally:
+            superuser.execute("drop owned by stranger cascade; drop role stranger")
 
 
 LOST = {
