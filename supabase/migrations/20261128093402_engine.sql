@@ -10898,6 +10898,9 @@ begin
         );
         perform set_config('lock_timeout', v_lock_timeout, true);
     exception
+        -- As is told below.
+        when insufficient_privilege then
+            perform set_config('lock_timeout', v_lock_timeout, true);
         when lock_not_available then
             v_is_readable := false;
             select
@@ -10973,8 +10976,9 @@ begin
     into v_closed, v_hidden
     from unnest(
         array[
-            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
-            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices', 'auth.users'
+            'public.session_requests', 'public.mechanics', 'dispatch.request_events',
+            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices',
+            'auth.users'
         ]
     ) as w (name)
     cross join lateral to_regnamespace(split_part(w.name, '.', 1)) as n (oid)

@@ -194,6 +194,8 @@ LOST = {
     "revoke usage on schema auth from stranger": {"schemas of clients"},
     "revoke select on auth.users from stranger": {"rights of the owner"},
     "revoke update on auth.users from stranger": {"rights of the owner"},
+    "revoke select on mechanics from stranger": {"rights of the owner"},
+    "revoke update on session_requests from stranger": {"rights of the owner"},
     "revoke execute on function pg_catalog.pg_notify(text, text) from public": {
         "rights of the owner"
     },

@@ -633,8 +633,9 @@ def test_requests_that_a_trigger_keeps_from_expiring(db: Database) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    ["public.session_requests", "dispatch.request_events", "dispatch.stripe_events",
-     "dispatch.windows", "dispatch.pushes", "dispatch.devices", "auth.users"],
+    ["public.session_requests", "public.mechanics", "dispatch.request_events",
+     "dispatch.stripe_events", "dispatch.windows", "dispatch.pushes", "dispatch.devices",
+     "auth.users"],
 )  # fmt: skip
 def test_rows_that_are_hidden_from_who_asks(shared: Database, table: str) -> None:
     """A table whose security is forced hides its rows from its owner too."""
@@ -645,6 +646,7 @@ def test_rows_that_are_hidden_from_who_asks(shared: Database, table: str) -> Non
         found = failing(superuser)
         assert set(found) == SCHEDULE | {"rows_visible"}
         assert found["rows_visible"].startswith("row level security hides rows from postgres")
+        assert table in found["rows_visible"]
         # But where a policy of its own shows them.
         superuser.execute(f"create policy owners on {table} to postgres using (true)".encode())
         if table != "auth.users":
