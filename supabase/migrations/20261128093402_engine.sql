@@ -10538,7 +10538,16 @@ begin
                 coalesce('last run began at ' || v_job.began_at, 'has not run yet')
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
                 || case
-                    when v_job.error ~ '^connection' then ' (to ' || v_job.address || ')' else ''
+                    when v_job.error ~ '^connection'
+                        then
+                            ' (to ' || v_job.address || coalesce(
+                                (
+                                    select ', and ' || r.rolname || ' may not log in'
+                                    from pg_catalog.pg_roles as r
+                                    where r.rolname = v_job.username and not r.rolcanlogin
+                                ), ''
+                            ) || ')'
+                    else ''
                 end
         end;
         return next;

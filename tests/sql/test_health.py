@@ -159,6 +159,11 @@ def test_a_run_that_ended_with_the_server_is_no_fault(cron_db: Database, message
         found = failing(superuser)["sweep_runs"]
         port = value(superuser, "show port")
         assert found.endswith(f"failed: connection failed (to localhost:{port})")
+        # As one that a group installed.
+        superuser.execute("alter role postgres nologin")
+        assert failing(superuser)["sweep_runs"].endswith(
+            f"(to localhost:{port}, and postgres may not log in)"
+        )
 
 
 def test_a_job_of_others_that_the_launcher_waits_for(cron_db: Database) -> None:
