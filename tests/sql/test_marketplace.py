@@ -1009,6 +1009,41 @@ def test_columns_of_theirs_that_will_not_do_are_told(
     assert all(line.startswith(start) for line, start in zip(found, lines, strict=True))
 
 
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        "drop trigger mechanics_release_windows on mechanics",
+        'drop trigger "00_dispatch_log_update" on session_requests',
+        "drop policy dispatch_reserved on session_requests",
+    ],
+)
+def test_what_was_dropped_by_hand_keeps_nothing_else(
+    garage: Database, binding: Path, dropped: str
+) -> None:
+    before = dump(garage)
+    install_engine(garage, binding)
+    install(garage.dsn(), FEATURE)
+    garage.sql(dropped)
+    install(garage.dsn(), DOWN, ENGINE_DOWN)
+    assert dump(garage) == before
+
+
+@pytest.mark.parametrize(
+    "dropped", ["drop view dispatch.requests cascade", "drop function dispatch.sweep"]
+)
+def test_without_what_broadcasts_the_windows_nothing_is_taken_off(
+    theirs: Database, dropped: str
+) -> None:
+    install(theirs.dsn(), FEATURE)
+    theirs.sql("select dispatch.set_favorites_priority(true)")
+    theirs.sql(dropped)
+    with pytest.raises(RuntimeError, match="only in part") as raised:
+        install(theirs.dsn(), DOWN)
+    assert "run each up.sql first" in str(raised.value)
+    assert theirs.value("select dispatch.favorites_priority_enabled()")
+    install(theirs.dsn(), ENGINE, FEATURE, VERIFY, DOWN, ENGINE_DOWN)
+
+
 OWN = {
     "a column": "alter table session_requests add preferred_mechanic_id uuid",
     "a column with its foreign key": (
