@@ -429,6 +429,17 @@ def test_up_down_up_down_with_rows(engine_db: Database) -> None:
     assert dump(db) == feature
 
 
+@pytest.mark.parametrize(
+    "policy", ["session_requests_select on session_requests", "mechanics_select on mechanics"]
+)
+def test_the_engine_goes_without_a_policy_that_was_dropped_by_hand(
+    engine_db: Database, policy: str
+) -> None:
+    engine_db.sql(f"drop policy {policy}")
+    install(engine_db.dsn(), ENGINE_DOWN, MARKETPLACE_DOWN)
+    assert "CREATE TABLE" not in dump(engine_db)
+
+
 def test_down_twice_fails_and_changes_nothing(db: Database) -> None:
     install(db.dsn(), DOWN)
     before = dump(db)
