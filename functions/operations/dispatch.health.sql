@@ -112,8 +112,9 @@ begin
                     when o.is_open
                         then
                             not has_table_privilege(r.oid, 'select')
+                            -- These are locked, too.
                             or (
-                                w.name not like 'dispatch.%'
+                                w.name ~ '\.(session_requests|mechanics|users)$'
                                 and not has_any_column_privilege(r.oid, 'update')
                             )
                     else not o.is_open
@@ -123,10 +124,19 @@ begin
     into v_closed, v_hidden
     from unnest(
         array[
-            'public.session_requests', 'public.mechanics', 'dispatch.request_events',
-            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices',
-            'auth.users'
+            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
+            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices', 'auth.users'
         ]
+        -- Wherever the mechanics are.
+        || array(
+            select distinct d.refobjid::regclass::text
+            from pg_catalog.pg_rewrite as r
+            inner join pg_catalog.pg_depend as d
+                on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+            where
+                r.ev_class = 'dispatch.mechanics'::regclass
+                and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> r.ev_class
+        )
     ) as w (name)
     cross join lateral to_regnamespace(split_part(w.name, '.', 1)) as n (oid)
     cross join lateral has_schema_privilege(n.oid, 'usage') as o (is_open)

@@ -108,7 +108,7 @@ from (
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '5ee6560c1120570edccc7c23eab2b21e', '{}'),
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
-    ('dispatch.health', '592f924aabee8d3f78ed518549888130', '{}'),
+    ('dispatch.health', '04ff0a6c71f9c261604ac35b270f9dcc', '{}'),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
     ('dispatch.payment_checks', '3e71aae1b1d2f1acfd2cc3f3b66c7f87', '{}'),
     (
