@@ -12,6 +12,9 @@ declare
     v_of_row text;
     v_of_view text;
     v_column jsonb;
+    -- In a trigger it is null (before a write what is stored, from PostgreSQL 18 on what is not, at
+    -- all times): computed by the table's own expression.
+    v_computed text;
     v_inserted text;
     v_values text;
     -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
@@ -24,6 +27,14 @@ begin
         jsonb_object_agg(c.name, c.of_row)
     into v_of_row, v_of_view, v_column
     from dispatch.request_columns(p_with_windows) as c;
+
+    select string_agg(format('%L, %s', a.attname, pg_get_expr(d.adbin, d.adrelid)), ', ')
+    into v_computed
+    from pg_catalog.pg_attribute as a
+    inner join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where
+        a.attrelid = 'public.session_requests'::regclass and not a.attisdropped
+        and a.attgenerated <> '' and strpos(v_of_row, 'r.' || quote_ident(a.attname)) > 0;
 
     -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
     -- and most name no schema: so public and extensions are in it wherever the engine writes.)
@@ -135,7 +146,10 @@ from public, anon, authenticated, service_role;
             format(
                 -- (With the cast, as without one each call would fit the row to the type anew.)
                 E'\n-- @plpgsql_check_options: anyelementtype = public.session_requests\n'
-                'begin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n',
+                '%sbegin\n%s    return row(\n        %s\n    )::dispatch.requests;\nend;\n',
+                case when v_computed <> '' then E'#variable_conflict use_column\n' end,
+                E'    r := jsonb_populate_record(\n        r, (select jsonb_build_object('
+                || v_computed || E') from (select (r).*) as x)\n    );\n',
                 v_of_row
             )
         )

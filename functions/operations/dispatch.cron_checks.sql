@@ -8,12 +8,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_absent constant text := 'pg_cron is not in this database';
+    v_absent text := 'pg_cron is not in this database';
     -- The sweep's run takes 90 seconds (sql/engine/schedule.sql).
     v_run_time constant interval := interval '90 seconds';
-    v_has_cron constant boolean := exists (
+    v_is_there constant boolean := exists (
         select from pg_catalog.pg_extension where extname = 'pg_cron'
     );
+    -- What it may not look at says nothing, and is no reason to say nothing of all else.
+    v_is_closed constant boolean := v_is_there and not has_schema_privilege('cron', 'usage');
+    v_has_cron constant boolean := v_is_there and not v_is_closed;
     v_keeps_runs constant boolean := v_has_cron and not exists (
         select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
     );
@@ -33,6 +36,11 @@ declare
     v_is_read_only boolean;
     v_stand_in text;
 begin
+    if v_is_closed then
+        v_absent := format(
+            'pg_cron''s jobs are not shown: grant usage on schema cron to %I', current_user
+        );
+    end if;
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
     where a.backend_type = 'pg_cron launcher'
@@ -151,7 +159,16 @@ begin
                 coalesce('last run began at ' || v_job.began_at, 'has not run yet')
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
                 || case
-                    when v_job.error ~ '^connection' then ' (to ' || v_job.address || ')' else ''
+                    when v_job.error ~ '^connection'
+                        then
+                            ' (to ' || v_job.address || coalesce(
+                                (
+                                    select ', and ' || r.rolname || ' may not log in'
+                                    from pg_catalog.pg_roles as r
+                                    where r.rolname = v_job.username and not r.rolcanlogin
+                                ), ''
+                            ) || ')'
+                    else ''
                 end
         end;
         return next;
@@ -177,8 +194,8 @@ begin
     order by a.query_start
     limit 1;
     check_name := 'launcher_free';
-    ok := not v_has_cron
-    or (v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
+    ok := not v_is_there
+    or (v_has_cron and v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
     detail := case
         when not v_has_cron then v_absent
         when not v_sees_sessions

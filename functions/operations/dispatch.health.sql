@@ -18,6 +18,7 @@ declare
     v_is_readable boolean := true;
     v_holder text;
     v_hidden text;
+    v_closed text;
     v_stopped text;
 begin
     return query select * from dispatch.cron_checks(p_now);
@@ -44,6 +45,9 @@ begin
         );
         perform set_config('lock_timeout', v_lock_timeout, true);
     exception
+        -- As is told below.
+        when insufficient_privilege then
+            perform set_config('lock_timeout', v_lock_timeout, true);
         when lock_not_available then
             v_is_readable := false;
             select
@@ -99,24 +103,59 @@ begin
 
     return query select * from dispatch.realtime_checks(p_now);
 
-    -- To whom rows are hidden nothing is ever late: what follows would be well, and untrue.
-    select string_agg(t.relation::text, ', ' order by t.relation::text) into v_hidden
+    -- To whom rows are hidden nothing is ever late: what follows would be well, and untrue. Without
+    -- a grant each booking fails, before there is anything to tell of it.
+    select
+        string_agg(w.name, ', ' order by w.name) filter (
+            where
+                case
+                    when o.is_open
+                        then
+                            not has_table_privilege(r.oid, 'select')
+                            -- These are locked, too.
+                            or (
+                                w.name ~ '\.(session_requests|mechanics|users)$'
+                                and not has_any_column_privilege(r.oid, 'update')
+                            )
+                    else not o.is_open
+                end
+        ),
+        string_agg(w.name, ', ' order by w.name) filter (where not dispatch.sees_rows(r.oid))
+    into v_closed, v_hidden
     from unnest(
         array[
-            to_regclass('public.session_requests'), 'dispatch.request_events',
-            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices',
-            to_regclass('auth.users')
+            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
+            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices', 'auth.users'
         ]
-    ) as t (relation)
-    where not dispatch.sees_rows(t.relation);
+        -- Wherever the mechanics are.
+        || array(
+            select distinct d.refobjid::regclass::text
+            from pg_catalog.pg_rewrite as r
+            inner join pg_catalog.pg_depend as d
+                on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+            where
+                r.ev_class = 'dispatch.mechanics'::regclass
+                and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> r.ev_class
+        )
+    ) as w (name)
+    cross join lateral to_regnamespace(split_part(w.name, '.', 1)) as n (oid)
+    cross join lateral has_schema_privilege(n.oid, 'usage') as o (is_open)
+    -- (It fails for who may not use the schema.)
+    cross join lateral (select case when o.is_open then to_regclass(w.name)::oid end as oid) as r;
     check_name := 'rows_visible';
-    ok := v_hidden is null;
+    ok := v_hidden is null and v_closed is null;
     detail := coalesce(
+        current_user || ' lacks a grant, and nothing is booked: usage on the schema, or select and '
+        'update on ' || v_closed,
         'row level security hides rows from ' || current_user || ', and the rows below say '
         'nothing: ' || v_hidden,
         'no row is hidden from ' || current_user
     );
     return next;
+    -- Without it what follows cannot be asked.
+    if v_closed is not null then
+        return;
+    end if;
 
     -- A table that took the place of theirs has none, and no row tells of what is not routed there.
     -- (Without that table nothing of what follows can be asked.)

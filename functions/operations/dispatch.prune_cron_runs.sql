@@ -14,7 +14,11 @@ declare
     v_count integer;
 begin
     -- pg_cron is in one database of a cluster: its tables are named only where it is.
-    if not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    if
+        not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        -- As dispatch.health() says.
+        or not has_schema_privilege('cron', 'usage')
+    then
         return 0;
     end if;
     execute $q$

@@ -17,9 +17,11 @@ as $$
                 p.puballtables
                 or exists (
                     select from pg_catalog.pg_publication_rel as r
+                    -- (Not to_regclass, which fails for who may not use the schema.)
+                    inner join pg_catalog.pg_class as c on c.oid = r.prrelid
                     where
-                        r.prpubid = p.oid
-                        and r.prrelid = to_regclass('public.session_requests')
+                        r.prpubid = p.oid and c.relname = 'session_requests'
+                        and c.relnamespace = to_regnamespace('public')
                 )
                 or exists (
                     select from pg_catalog.pg_publication_namespace as n
@@ -28,8 +30,9 @@ as $$
             )
         union all
         select 'pgoutput'
+        from pg_catalog.pg_class as c
         where
-            to_regclass('realtime.messages') is not null
+            c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
             and current_setting('wal_level') = 'logical'
     ),
 

@@ -46,8 +46,8 @@ begin
         return;
     end if;
     if
-        to_regclass('cron.job') is not null and has_schema_privilege('cron', 'usage')
-        and has_table_privilege('cron.job', 'select')
+        exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        and has_schema_privilege('cron', 'usage') and has_table_privilege('cron.job', 'select')
     then
         execute
             'select coalesce(jsonb_agg(jsonb_build_object('

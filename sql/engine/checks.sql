@@ -125,6 +125,21 @@ begin
                     then 'dispatch.assigns_user_id() was changed, and is not read yet'
                 when strpos(o.prosrc, '(' || dispatch.open_to() || ') is true') = 0
                     then 'dispatch.open_to() was changed, and is not read yet'
+                when
+                    exists (
+                        select from pg_catalog.pg_attribute as a
+                        inner join pg_catalog.pg_attrdef as d
+                            on d.adrelid = a.attrelid and d.adnum = a.attnum
+                        where
+                            a.attrelid = to_regclass('public.session_requests')
+                            and a.attgenerated <> ''
+                            and strpos(p.prosrc, 'r.' || quote_ident(a.attname)) > 0
+                            and strpos(
+                                replace(p.prosrc, '"', ''),
+                                replace(pg_get_expr(d.adbin, d.adrelid), '"', '')
+                            ) = 0
+                    )
+                    then 'what a column computes was changed, and is not read yet'
                 else ''
             end
         into v_fault
@@ -488,6 +503,11 @@ from (
             (
                 c.relowner <> n.nspowner,
                 format('%s is another''s: alter … owner to %I', c.relname, o.rolname)
+            ),
+            (
+                -- As it was written ("off", "false"): dead rows, and old ids, stay.
+                array_to_string(c.reloptions, ',') ~* 'autovacuum_enabled=(off?|no?|f[a-z]*|0)\M',
+                format('%s is not vacuumed: alter table … reset (autovacuum_enabled)', c.relname)
             ),
             (
                 c.relkind <> 'v' and c.relpersistence <> 'p',
@@ -1469,14 +1489,13 @@ from (
         values
         ('public', 'authenticated'),
         ('public', 'service_role'),
-        ('auth', 'authenticated'),
-        (
-            'auth',
-            (
-                select pg_get_userbyid(d.nspowner) from pg_catalog.pg_namespace as d
-                where d.nspname = 'dispatch'
-            )
-        )
+        ('auth', 'authenticated')
+        union all
+        -- As whom all of ours runs.
+        select s.name, pg_get_userbyid(d.nspowner)
+        from pg_catalog.pg_namespace as d
+        cross join unnest(array['public', 'auth', 'dispatch']) as s (name)
+        where d.nspname = 'dispatch'
     ) as w (schema, role)
     left join pg_catalog.pg_namespace as n on n.nspname = w.schema
     where w.role is not null
@@ -1617,7 +1636,10 @@ from (
                 where p.pronamespace = n.oid and p.proowner = n.nspowner
                 union all
                 select a.name, to_regprocedure(a.name)
-                from unnest(array['auth.uid()', 'auth.jwt()']) as a (name)
+                from
+                    unnest(
+                        array['auth.uid()', 'auth.jwt()', 'pg_catalog.pg_notify(text,text)']
+                    ) as a (name)
             ) as f
         where n.nspname = 'dispatch'
     ) as x
@@ -2084,9 +2106,7 @@ from (
             and has_table_privilege('authenticated', c.oid, 'select')
             and has_table_privilege('authenticated', c.oid, 'insert')
             -- What the policies ask.
-            and has_function_privilege(
-                'authenticated', to_regprocedure('realtime.topic()')::oid, 'execute'
-            )
+            and has_function_privilege('authenticated', t.oid, 'execute')
             -- One whose table has no partitions may be too old to have it.
             and (f.oid is not null or c.relkind <> 'p')
             and (
@@ -2115,6 +2135,9 @@ from (
         on
             f.pronamespace = n.oid and f.proname = 'send'
             and oidvectortypes(f.proargtypes) = 'jsonb, text, text, boolean'
+    -- (Not to_regprocedure, which fails for who may not use the schema.)
+    left join pg_catalog.pg_proc as t
+        on t.pronamespace = n.oid and t.proname = 'topic' and t.pronargs = 0
     union all
     -- Told, and not failed for: what it lets through cannot be known by its text.
     select
@@ -2176,6 +2199,10 @@ declare
     v_found record;
     v_runs record;
     v_waits boolean;
+    v_is_there constant boolean := exists (
+        select from pg_catalog.pg_extension where extname = 'pg_cron'
+    );
+    v_is_shown constant boolean := v_is_there and has_schema_privilege('cron', 'usage');
 begin
     for v_job in
         select * from (
@@ -2189,7 +2216,7 @@ begin
             null::bigint as there, null::bigint as running, null as stranger, false as is_same,
             false as is_here
         into v_found;
-        if to_regclass('cron.job') is not null then
+        if v_is_shown then
             execute
                 $q$select
                     count(*) as there,
@@ -2222,13 +2249,15 @@ begin
         v_checks := v_checks || jsonb_build_object(
             'check_name', 'cron job ' || v_job.name,
             'ok',
-            v_found.there is null or coalesce(
+            not v_is_there or coalesce(
                 v_found.running = 1 and v_found.stranger is null and v_found.is_same
                 and v_found.is_here,
                 false
             ),
             'detail',
             case
+                when v_is_there and not v_is_shown
+                    then format('not shown: grant usage on schema cron to %I', current_user)
                 when v_found.there is null
                     then
                         'not in this database: run sweep yourself (sql/engine/schedule.sql says how)'
@@ -2250,7 +2279,7 @@ begin
     end loop;
 
     -- Each run takes a minute, so that one is running nearly all the time.
-    if to_regclass('cron.job') is not null then
+    if v_is_shown then
         execute
             $q$select
                 count(*),
@@ -2296,7 +2325,7 @@ begin
         'ok', true,
         'detail',
         case
-            when to_regclass('cron.job') is null then 'not in this database'
+            when not v_is_there then 'not in this database'
             when v_waits is null then 'not known: run sql/engine/up.sql'
             when v_waits
                 then

@@ -12,12 +12,24 @@ begin
         loop
             execute pg_catalog.format('drop trigger %I on public.session_requests', v_found.tgname);
         end loop;
-        -- As sql/marketplace/policies.sql has it.
-        alter policy session_requests_select on public.session_requests using (
-            customer_id = (select auth.uid()) or mechanic_id = (select auth.uid())
-        );
-        alter policy mechanics_select on public.mechanics
-        using (status = 'approved' or id = (select auth.uid()));
+        -- As sql/marketplace/policies.sql has it. (One that was dropped by hand stays so.)
+        if exists (
+            select from pg_catalog.pg_policy as p
+            where
+                p.polrelid = 'public.session_requests'::regclass
+                and p.polname = 'session_requests_select'
+        ) then
+            alter policy session_requests_select on public.session_requests using (
+                customer_id = (select auth.uid()) or mechanic_id = (select auth.uid())
+            );
+        end if;
+        if exists (
+            select from pg_catalog.pg_policy as p
+            where p.polrelid = 'public.mechanics'::regclass and p.polname = 'mechanics_select'
+        ) then
+            alter policy mechanics_select on public.mechanics
+            using (status = 'approved' or id = (select auth.uid()));
+        end if;
         drop index if exists public.mechanics_matches_idx;
         if
             exists (
@@ -27,15 +39,40 @@ begin
                     and schemaname = 'public' and tablename = 'session_requests'
             )
         then
-            alter publication supabase_realtime drop table public.session_requests;
+            begin
+                alter publication supabase_realtime drop table public.session_requests;
+            exception
+                when insufficient_privilege then
+                    raise insufficient_privilege using
+                        message = pg_catalog.format(
+                            'session_requests stays in supabase_realtime, and nothing was changed: '
+                            '%s',
+                            sqlerrm
+                        ),
+                        hint = 'Run this as a role that may, then that again: alter publication '
+                        'supabase_realtime drop table public.session_requests';
+            end;
         end if;
     end if;
 
     for v_found in
         select p.polname from pg_catalog.pg_policy as p
-        where p.polrelid = to_regclass('realtime.messages') and p.polname ~ '^dispatch_topics_'
+        inner join pg_catalog.pg_class as c on c.oid = p.polrelid
+        where
+            c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
+            and p.polname ~ '^dispatch_topics_'
     loop
-        execute pg_catalog.format('drop policy %I on realtime.messages', v_found.polname);
+        begin
+            execute pg_catalog.format('drop policy %I on realtime.messages', v_found.polname);
+        exception
+            when insufficient_privilege then
+                raise insufficient_privilege using
+                    message = pg_catalog.format(
+                        'the policies dispatch_topics_… stay, and nothing was changed: %s', sqlerrm
+                    ),
+                    hint = 'Drop the four of realtime.messages as a role that may, then run this '
+                    'again.';
+        end;
     end loop;
 
     for v_found in

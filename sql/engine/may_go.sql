@@ -11,6 +11,13 @@ begin
         raise object_not_in_prerequisite_state using
             message = 'the engine is not installed, or only in part',
             hint = 'If the schema dispatch is there, run sql/engine/up.sql first.';
+    elsif
+        exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        and not has_schema_privilege('cron', 'usage')
+    then
+        raise insufficient_privilege using
+            message = 'pg_cron has jobs of this, and nothing was changed',
+            hint = format('grant usage on schema cron to %I', current_user);
     elsif to_regprocedure('dispatch.set_favorites_priority(boolean)') is not null then
         raise object_not_in_prerequisite_state using
             message = 'the feature is installed on it, and nothing was changed',

@@ -1,6 +1,7 @@
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
 -- another table, or none, has the name. And it stays whose it is: what another role (a superuser)
 -- made beside it, its functions could not use.
+\ir may_look.sql
 \ir asking.sql
 do $$
 declare

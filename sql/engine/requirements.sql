@@ -31,6 +31,27 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- What is made, and where.
+select
+    format('%I may not create schemas in the database %I', current_user, d.datname),
+    format('grant create on database %I to %I', d.datname, current_user)
+from pg_catalog.pg_database as d
+where
+    d.datname = current_database() and to_regnamespace('dispatch') is null
+    and not has_database_privilege(d.oid, 'create')
+union all
+select
+    format('%I may not create functions in the schema public', current_user),
+    format('grant create on schema public to %I', current_user)
+where not has_schema_privilege('public', 'create')
+union all
+select
+    format('%I may not use pg_cron', current_user),
+    format('grant usage on schema cron to %I', current_user)
+from pg_catalog.pg_extension as e
+inner join pg_catalog.pg_namespace as n on n.nspname = 'cron'
+where e.extname = 'pg_cron' and not has_schema_privilege(n.oid, 'usage')
+union all
 -- To lock a row, as a booking and an accept do with its account, takes the right to change it.
 select
     format('%I may not lock the rows of auth.users', current_user),
@@ -40,6 +61,14 @@ where
         has_table_privilege(to_regclass('auth.users'), 'select')
         and has_any_column_privilege(to_regclass('auth.users'), 'update')
     )
+union all
+-- As the reference marketplace's tables do, of those who have none.
+select
+    format('%I may not make a foreign key to auth.users', current_user),
+    format('grant references on auth.users to %I', current_user)
+where
+    not exists (select from pg_temp.marketplace)
+    and not has_table_privilege(to_regclass('auth.users'), 'references')
 union all
 select
     format('row level security hides the rows of auth.users from %I', current_user),
@@ -70,9 +99,13 @@ where
 -- These two get triggers, and the columns of the feature. The rest is read through the binding.
 insert into pg_temp.missing (what, remedy)
 select
-    relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
-from pg_temp.marketplace
-where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+    m.relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_class as c on c.oid = m.oid
+where
+    m.relname in ('mechanics', 'session_requests')
+    -- A part of another table gets no column of its own.
+    and (m.relkind <> 'r' or (c.relispartition and m.relname = 'session_requests'))
 union all
 select
     format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
@@ -178,7 +211,10 @@ where
 -- pg_cron's jobs are known by their names.
 do $$
 begin
-    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    if
+        exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        and has_schema_privilege('cron', 'usage')
+    then
         execute $q$
             insert into pg_temp.missing (what, remedy)
             select

@@ -61,10 +61,16 @@ begin
             select s.setting from pg_catalog.pg_settings as s where s.name = 'cron.database_name'
         )
     then
-        create extension pg_cron with schema pg_catalog;
-        -- So that down.sql takes it out again.
-        comment on sequence dispatch.last_delivery is
-        'When notices were last sent, in milliseconds since 1970. up.sql made the extension pg_cron.';
+        begin
+            create extension pg_cron with schema pg_catalog;
+            -- So that down.sql takes it out again.
+            comment on sequence dispatch.last_delivery is
+            'When notices were last sent, in milliseconds since 1970. up.sql made the extension '
+            'pg_cron.';
+        exception
+            -- Then it is as where it cannot be.
+            when insufficient_privilege then null;
+        end;
     end if;
 
     if not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then

@@ -4,6 +4,7 @@
 \pset format wrapped
 \pset columns 130
 begin;
+\ir may_look.sql
 set local search_path = '';
 -- Who has a whole table would hold this up for ever.
 set local lock_timeout = '10s';

@@ -9,10 +9,15 @@ declare
     v_first date;
     v_last date;
 begin
-    if to_regprocedure('dispatch.set_favorites_priority(boolean)') is null then
+    if
+        to_regprocedure('dispatch.set_favorites_priority(boolean)') is null
+        -- By these the open windows are broadcast.
+        or to_regclass('dispatch.requests') is null
+        or to_regprocedure('dispatch.sweep(integer,timestamptz)') is null
+    then
         raise object_not_in_prerequisite_state using
             message = 'the feature is not installed, or only in part',
-            hint = 'If its columns are there, run up.sql first.';
+            hint = 'If its columns are there, run each up.sql first.';
     end if;
     select string_agg(distinct pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
     into v_found

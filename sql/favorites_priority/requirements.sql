@@ -10,21 +10,32 @@ where
     to_regclass('dispatch.requests') is not null
     and to_regprocedure('dispatch.watched_columns()') is null
 union all
+-- Those that inherit it get the columns, too, or have them already.
 select
     format(
-        'column session_requests.%s is %s, not %s',
-        w.name, format_type(a.atttypid, a.atttypmod), w.type
+        'column %s.%s is %s, not %s',
+        c.relname, w.name, format_type(a.atttypid, a.atttypmod), w.type
     ),
-    format('alter table public.session_requests rename column %s to …', w.name)
+    format('alter table %s rename column %s to …', c.oid::regclass, w.name)
 from (
     values
     ('preferred_mechanic_id', 'uuid'),
     ('priority_window_minutes', 'integer'),
     ('priority_notified_at', 'timestamptz')
 ) as w (name, type)
-inner join pg_catalog.pg_attribute as a
-    on a.attrelid = to_regclass('public.session_requests') and a.attname = w.name
-where not a.attisdropped and a.atttypid <> to_regtype(w.type)
+inner join pg_catalog.pg_attribute as a on a.attname = w.name
+inner join pg_catalog.pg_class as c on c.oid = a.attrelid
+where
+    not a.attisdropped and a.atttypid <> to_regtype(w.type)
+    and a.attrelid in (
+        with recursive t as (
+            select to_regclass('public.session_requests')::oid as oid
+            union
+            select h.inhrelid from t inner join pg_catalog.pg_inherits as h on h.inhparent = t.oid
+        )
+
+        select t.oid from t
+    )
 union all
 select
     format('column session_requests.%s is computed', a.attname),

@@ -257,7 +257,9 @@ from (
         'grants on ' || t.name,
         bool_and(
             case g.role
-                when 'service_role' then g.found like 'select, insert, update, delete%'
+                -- (Null is none: bool_and would leave it out.)
+                when 'service_role'
+                    then coalesce(g.found like 'select, insert, update, delete%', false)
                 when 'anon' then g.found is not distinct from w.to_anon
                 else g.found is not distinct from w.to_authenticated
             end

@@ -5,6 +5,7 @@
 \set ON_ERROR_STOP on
 \ir ../engine/alone_begin.sql
 begin;
+\ir ../engine/may_look.sql
 \ir refuse_others.sql
 do $$
 declare

@@ -3,6 +3,7 @@
 \set ON_ERROR_STOP on
 \ir ../engine/alone_begin.sql
 begin;
+\ir ../engine/may_look.sql
 \ir ../engine/requirements.sql
 \ir ../engine/refuse.sql
 \ir refuse_others.sql

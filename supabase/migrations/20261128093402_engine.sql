@@ -8,6 +8,28 @@
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
 -- another table, or none, has the name. And it stays whose it is: what another role (a superuser)
 -- made beside it, its functions could not use.
+-- A name in a schema that one may not use is not "not there": looking it up fails. So this is told
+-- before anything is looked for.
+do $$
+declare
+    v_closed text;
+begin
+    select string_agg(pg_catalog.format('grant usage on schema %s to %I', n.nspname, current_user), '; ')
+    into v_closed
+    from pg_catalog.pg_namespace as n
+    where
+        n.nspname in ('auth', 'dispatch', 'public')
+        and not pg_catalog.has_schema_privilege(n.oid, 'usage');
+    if v_closed is not null then
+        raise insufficient_privilege using
+            message = pg_catalog.format(
+                '%I may not use what this looks into, and nothing was changed', current_user
+            ),
+            hint = v_closed;
+    end if;
+end;
+$$;
+
 -- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
 -- search_path a function there whose arguments fit better, as its own format(text, text), would be
 -- the one that is called.
@@ -97,6 +119,27 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- What is made, and where.
+select
+    format('%I may not create schemas in the database %I', current_user, d.datname),
+    format('grant create on database %I to %I', d.datname, current_user)
+from pg_catalog.pg_database as d
+where
+    d.datname = current_database() and to_regnamespace('dispatch') is null
+    and not has_database_privilege(d.oid, 'create')
+union all
+select
+    format('%I may not create functions in the schema public', current_user),
+    format('grant create on schema public to %I', current_user)
+where not has_schema_privilege('public', 'create')
+union all
+select
+    format('%I may not use pg_cron', current_user),
+    format('grant usage on schema cron to %I', current_user)
+from pg_catalog.pg_extension as e
+inner join pg_catalog.pg_namespace as n on n.nspname = 'cron'
+where e.extname = 'pg_cron' and not has_schema_privilege(n.oid, 'usage')
+union all
 -- To lock a row, as a booking and an accept do with its account, takes the right to change it.
 select
     format('%I may not lock the rows of auth.users', current_user),
@@ -106,6 +149,14 @@ where
         has_table_privilege(to_regclass('auth.users'), 'select')
         and has_any_column_privilege(to_regclass('auth.users'), 'update')
     )
+union all
+-- As the reference marketplace's tables do, of those who have none.
+select
+    format('%I may not make a foreign key to auth.users', current_user),
+    format('grant references on auth.users to %I', current_user)
+where
+    not exists (select from pg_temp.marketplace)
+    and not has_table_privilege(to_regclass('auth.users'), 'references')
 union all
 select
     format('row level security hides the rows of auth.users from %I', current_user),
@@ -136,9 +187,13 @@ where
 -- These two get triggers, and the columns of the feature. The rest is read through the binding.
 insert into pg_temp.missing (what, remedy)
 select
-    relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
-from pg_temp.marketplace
-where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+    m.relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_class as c on c.oid = m.oid
+where
+    m.relname in ('mechanics', 'session_requests')
+    -- A part of another table gets no column of its own.
+    and (m.relkind <> 'r' or (c.relispartition and m.relname = 'session_requests'))
 union all
 select
     format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
@@ -264,7 +319,10 @@ where
 -- pg_cron's jobs are known by their names.
 do $$
 begin
-    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    if
+        exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        and has_schema_privilege('cron', 'usage')
+    then
         execute $q$
             insert into pg_temp.missing (what, remedy)
             select
@@ -654,12 +712,28 @@ declare
         ) as w
         where to_regclass(w.name) is not null
     );
+    v_table text;
 begin
     loop
         begin
             -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
-            execute format('lock table %s in access exclusive mode', v_tables);
+            foreach v_table in array string_to_array(v_tables, ', ') loop
+                begin
+                    execute format('lock table %s in access exclusive mode', v_table);
+                exception
+                    -- A view is locked with what it reads, and that may be another's, to read alone.
+                    when insufficient_privilege then
+                        if
+                            not exists (
+                                select from pg_catalog.pg_class as c
+                                where c.oid = v_table::regclass and c.relkind = 'v'
+                            )
+                        then
+                            raise;
+                        end if;
+                end;
+            end loop;
             return;
         exception
             when lock_not_available then
@@ -1279,6 +1353,9 @@ declare
     v_of_row text;
     v_of_view text;
     v_column jsonb;
+    -- In a trigger it is null (before a write what is stored, from PostgreSQL 18 on what is not, at
+    -- all times): computed by the table's own expression.
+    v_computed text;
     v_inserted text;
     v_values text;
     -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
@@ -1291,6 +1368,14 @@ begin
         jsonb_object_agg(c.name, c.of_row)
     into v_of_row, v_of_view, v_column
     from dispatch.request_columns(p_with_windows) as c;
+
+    select string_agg(format('%L, %s', a.attname, pg_get_expr(d.adbin, d.adrelid)), ', ')
+    into v_computed
+    from pg_catalog.pg_attribute as a
+    inner join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where
+        a.attrelid = 'public.session_requests'::regclass and not a.attisdropped
+        and a.attgenerated <> '' and strpos(v_of_row, 'r.' || quote_ident(a.attname)) > 0;
 
     -- A booking fills what there is of these. (Their triggers run with the search_path of what writes,
     -- and most name no schema: so public and extensions are in it wherever the engine writes.)
@@ -1402,7 +1487,10 @@ from public, anon, authenticated, service_role;
             format(
                 -- (With the cast, as without one each call would fit the row to the type anew.)
                 E'\n-- @plpgsql_check_options: anyelementtype = public.session_requests\n'
-                'begin\n    return row(\n        %s\n    )::dispatch.requests;\nend;\n',
+                '%sbegin\n%s    return row(\n        %s\n    )::dispatch.requests;\nend;\n',
+                case when v_computed <> '' then E'#variable_conflict use_column\n' end,
+                E'    r := jsonb_populate_record(\n        r, (select jsonb_build_object('
+                || v_computed || E') from (select (r).*) as x)\n    );\n',
                 v_of_row
             )
         )
@@ -10394,12 +10482,15 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_absent constant text := 'pg_cron is not in this database';
+    v_absent text := 'pg_cron is not in this database';
     -- The sweep's run takes 90 seconds (sql/engine/schedule.sql).
     v_run_time constant interval := interval '90 seconds';
-    v_has_cron constant boolean := exists (
+    v_is_there constant boolean := exists (
         select from pg_catalog.pg_extension where extname = 'pg_cron'
     );
+    -- What it may not look at says nothing, and is no reason to say nothing of all else.
+    v_is_closed constant boolean := v_is_there and not has_schema_privilege('cron', 'usage');
+    v_has_cron constant boolean := v_is_there and not v_is_closed;
     v_keeps_runs constant boolean := v_has_cron and not exists (
         select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
     );
@@ -10419,6 +10510,11 @@ declare
     v_is_read_only boolean;
     v_stand_in text;
 begin
+    if v_is_closed then
+        v_absent := format(
+            'pg_cron''s jobs are not shown: grant usage on schema cron to %I', current_user
+        );
+    end if;
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
     where a.backend_type = 'pg_cron launcher'
@@ -10537,7 +10633,16 @@ begin
                 coalesce('last run began at ' || v_job.began_at, 'has not run yet')
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
                 || case
-                    when v_job.error ~ '^connection' then ' (to ' || v_job.address || ')' else ''
+                    when v_job.error ~ '^connection'
+                        then
+                            ' (to ' || v_job.address || coalesce(
+                                (
+                                    select ', and ' || r.rolname || ' may not log in'
+                                    from pg_catalog.pg_roles as r
+                                    where r.rolname = v_job.username and not r.rolcanlogin
+                                ), ''
+                            ) || ')'
+                    else ''
                 end
         end;
         return next;
@@ -10563,8 +10668,8 @@ begin
     order by a.query_start
     limit 1;
     check_name := 'launcher_free';
-    ok := not v_has_cron
-    or (v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
+    ok := not v_is_there
+    or (v_has_cron and v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
     detail := case
         when not v_has_cron then v_absent
         when not v_sees_sessions
@@ -10870,6 +10975,7 @@ declare
     v_is_readable boolean := true;
     v_holder text;
     v_hidden text;
+    v_closed text;
     v_stopped text;
 begin
     return query select * from dispatch.cron_checks(p_now);
@@ -10896,6 +11002,9 @@ begin
         );
         perform set_config('lock_timeout', v_lock_timeout, true);
     exception
+        -- As is told below.
+        when insufficient_privilege then
+            perform set_config('lock_timeout', v_lock_timeout, true);
         when lock_not_available then
             v_is_readable := false;
             select
@@ -10951,24 +11060,59 @@ begin
 
     return query select * from dispatch.realtime_checks(p_now);
 
-    -- To whom rows are hidden nothing is ever late: what follows would be well, and untrue.
-    select string_agg(t.relation::text, ', ' order by t.relation::text) into v_hidden
+    -- To whom rows are hidden nothing is ever late: what follows would be well, and untrue. Without
+    -- a grant each booking fails, before there is anything to tell of it.
+    select
+        string_agg(w.name, ', ' order by w.name) filter (
+            where
+                case
+                    when o.is_open
+                        then
+                            not has_table_privilege(r.oid, 'select')
+                            -- These are locked, too.
+                            or (
+                                w.name ~ '\.(session_requests|mechanics|users)$'
+                                and not has_any_column_privilege(r.oid, 'update')
+                            )
+                    else not o.is_open
+                end
+        ),
+        string_agg(w.name, ', ' order by w.name) filter (where not dispatch.sees_rows(r.oid))
+    into v_closed, v_hidden
     from unnest(
         array[
-            to_regclass('public.session_requests'), 'dispatch.request_events',
-            'dispatch.stripe_events', 'dispatch.windows', 'dispatch.pushes', 'dispatch.devices',
-            to_regclass('auth.users')
+            'public.session_requests', 'dispatch.request_events', 'dispatch.stripe_events',
+            'dispatch.windows', 'dispatch.pushes', 'dispatch.devices', 'auth.users'
         ]
-    ) as t (relation)
-    where not dispatch.sees_rows(t.relation);
+        -- Wherever the mechanics are.
+        || array(
+            select distinct d.refobjid::regclass::text
+            from pg_catalog.pg_rewrite as r
+            inner join pg_catalog.pg_depend as d
+                on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+            where
+                r.ev_class = 'dispatch.mechanics'::regclass
+                and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> r.ev_class
+        )
+    ) as w (name)
+    cross join lateral to_regnamespace(split_part(w.name, '.', 1)) as n (oid)
+    cross join lateral has_schema_privilege(n.oid, 'usage') as o (is_open)
+    -- (It fails for who may not use the schema.)
+    cross join lateral (select case when o.is_open then to_regclass(w.name)::oid end as oid) as r;
     check_name := 'rows_visible';
-    ok := v_hidden is null;
+    ok := v_hidden is null and v_closed is null;
     detail := coalesce(
+        current_user || ' lacks a grant, and nothing is booked: usage on the schema, or select and '
+        'update on ' || v_closed,
         'row level security hides rows from ' || current_user || ', and the rows below say '
         'nothing: ' || v_hidden,
         'no row is hidden from ' || current_user
     );
     return next;
+    -- Without it what follows cannot be asked.
+    if v_closed is not null then
+        return;
+    end if;
 
     -- A table that took the place of theirs has none, and no row tells of what is not routed there.
     -- (Without that table nothing of what follows can be asked.)
@@ -11354,7 +11498,11 @@ declare
     v_count integer;
 begin
     -- pg_cron is in one database of a cluster: its tables are named only where it is.
-    if not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    if
+        not exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        -- As dispatch.health() says.
+        or not has_schema_privilege('cron', 'usage')
+    then
         return 0;
     end if;
     execute $q$
@@ -11790,9 +11938,11 @@ as $$
                 p.puballtables
                 or exists (
                     select from pg_catalog.pg_publication_rel as r
+                    -- (Not to_regclass, which fails for who may not use the schema.)
+                    inner join pg_catalog.pg_class as c on c.oid = r.prrelid
                     where
-                        r.prpubid = p.oid
-                        and r.prrelid = to_regclass('public.session_requests')
+                        r.prpubid = p.oid and c.relname = 'session_requests'
+                        and c.relnamespace = to_regnamespace('public')
                 )
                 or exists (
                     select from pg_catalog.pg_publication_namespace as n
@@ -11801,8 +11951,9 @@ as $$
             )
         union all
         select 'pgoutput'
+        from pg_catalog.pg_class as c
         where
-            to_regclass('realtime.messages') is not null
+            c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
             and current_setting('wal_level') = 'logical'
     ),
 
@@ -13479,10 +13630,16 @@ begin
             select s.setting from pg_catalog.pg_settings as s where s.name = 'cron.database_name'
         )
     then
-        create extension pg_cron with schema pg_catalog;
-        -- So that down.sql takes it out again.
-        comment on sequence dispatch.last_delivery is
-        'When notices were last sent, in milliseconds since 1970. up.sql made the extension pg_cron.';
+        begin
+            create extension pg_cron with schema pg_catalog;
+            -- So that down.sql takes it out again.
+            comment on sequence dispatch.last_delivery is
+            'When notices were last sent, in milliseconds since 1970. up.sql made the extension '
+            'pg_cron.';
+        exception
+            -- Then it is as where it cannot be.
+            when insufficient_privilege then null;
+        end;
     end if;
 
     if not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
@@ -13624,12 +13781,28 @@ declare
         ) as w
         where to_regclass(w.name) is not null
     );
+    v_table text;
 begin
     loop
         begin
             -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
-            execute format('lock table %s in access exclusive mode', v_tables);
+            foreach v_table in array string_to_array(v_tables, ', ') loop
+                begin
+                    execute format('lock table %s in access exclusive mode', v_table);
+                exception
+                    -- A view is locked with what it reads, and that may be another's, to read alone.
+                    when insufficient_privilege then
+                        if
+                            not exists (
+                                select from pg_catalog.pg_class as c
+                                where c.oid = v_table::regclass and c.relkind = 'v'
+                            )
+                        then
+                            raise;
+                        end if;
+                end;
+            end loop;
             return;
         exception
             when lock_not_available then

@@ -6,6 +6,28 @@
 -- What was installed on a table stays with it, by whatever name: nothing is made or taken off while
 -- another table, or none, has the name. And it stays whose it is: what another role (a superuser)
 -- made beside it, its functions could not use.
+-- A name in a schema that one may not use is not "not there": looking it up fails. So this is told
+-- before anything is looked for.
+do $$
+declare
+    v_closed text;
+begin
+    select string_agg(pg_catalog.format('grant usage on schema %s to %I', n.nspname, current_user), '; ')
+    into v_closed
+    from pg_catalog.pg_namespace as n
+    where
+        n.nspname in ('auth', 'dispatch', 'public')
+        and not pg_catalog.has_schema_privilege(n.oid, 'usage');
+    if v_closed is not null then
+        raise insufficient_privilege using
+            message = pg_catalog.format(
+                '%I may not use what this looks into, and nothing was changed', current_user
+            ),
+            hint = v_closed;
+    end if;
+end;
+$$;
+
 -- From here on it asks, by names that are pg_catalog's or have their schema. With public in the
 -- search_path a function there whose arguments fit better, as its own format(text, text), would be
 -- the one that is called.
@@ -95,6 +117,27 @@ union all
 select 'table auth.users is missing', 'Supabase Auth has it; elsewhere create it'
 where to_regclass('auth.users') is null
 union all
+-- What is made, and where.
+select
+    format('%I may not create schemas in the database %I', current_user, d.datname),
+    format('grant create on database %I to %I', d.datname, current_user)
+from pg_catalog.pg_database as d
+where
+    d.datname = current_database() and to_regnamespace('dispatch') is null
+    and not has_database_privilege(d.oid, 'create')
+union all
+select
+    format('%I may not create functions in the schema public', current_user),
+    format('grant create on schema public to %I', current_user)
+where not has_schema_privilege('public', 'create')
+union all
+select
+    format('%I may not use pg_cron', current_user),
+    format('grant usage on schema cron to %I', current_user)
+from pg_catalog.pg_extension as e
+inner join pg_catalog.pg_namespace as n on n.nspname = 'cron'
+where e.extname = 'pg_cron' and not has_schema_privilege(n.oid, 'usage')
+union all
 -- To lock a row, as a booking and an accept do with its account, takes the right to change it.
 select
     format('%I may not lock the rows of auth.users', current_user),
@@ -104,6 +147,14 @@ where
         has_table_privilege(to_regclass('auth.users'), 'select')
         and has_any_column_privilege(to_regclass('auth.users'), 'update')
     )
+union all
+-- As the reference marketplace's tables do, of those who have none.
+select
+    format('%I may not make a foreign key to auth.users', current_user),
+    format('grant references on auth.users to %I', current_user)
+where
+    not exists (select from pg_temp.marketplace)
+    and not has_table_privilege(to_regclass('auth.users'), 'references')
 union all
 select
     format('row level security hides the rows of auth.users from %I', current_user),
@@ -134,9 +185,13 @@ where
 -- These two get triggers, and the columns of the feature. The rest is read through the binding.
 insert into pg_temp.missing (what, remedy)
 select
-    relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
-from pg_temp.marketplace
-where relname in ('mechanics', 'session_requests') and relkind <> 'r'
+    m.relname || ' is not an ordinary table', 'rename it; views and partitions cannot be guarded'
+from pg_temp.marketplace as m
+inner join pg_catalog.pg_class as c on c.oid = m.oid
+where
+    m.relname in ('mechanics', 'session_requests')
+    -- A part of another table gets no column of its own.
+    and (m.relkind <> 'r' or (c.relispartition and m.relname = 'session_requests'))
 union all
 select
     format('session_requests is a table of the type %s, which has its columns', reloftype::regtype),
@@ -262,7 +317,10 @@ where
 -- pg_cron's jobs are known by their names.
 do $$
 begin
-    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    if
+        exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        and has_schema_privilege('cron', 'usage')
+    then
         execute $q$
             insert into pg_temp.missing (what, remedy)
             select
@@ -341,21 +399,32 @@ where
     to_regclass('dispatch.requests') is not null
     and to_regprocedure('dispatch.watched_columns()') is null
 union all
+-- Those that inherit it get the columns, too, or have them already.
 select
     format(
-        'column session_requests.%s is %s, not %s',
-        w.name, format_type(a.atttypid, a.atttypmod), w.type
+        'column %s.%s is %s, not %s',
+        c.relname, w.name, format_type(a.atttypid, a.atttypmod), w.type
     ),
-    format('alter table public.session_requests rename column %s to …', w.name)
+    format('alter table %s rename column %s to …', c.oid::regclass, w.name)
 from (
     values
     ('preferred_mechanic_id', 'uuid'),
     ('priority_window_minutes', 'integer'),
     ('priority_notified_at', 'timestamptz')
 ) as w (name, type)
-inner join pg_catalog.pg_attribute as a
-    on a.attrelid = to_regclass('public.session_requests') and a.attname = w.name
-where not a.attisdropped and a.atttypid <> to_regtype(w.type)
+inner join pg_catalog.pg_attribute as a on a.attname = w.name
+inner join pg_catalog.pg_class as c on c.oid = a.attrelid
+where
+    not a.attisdropped and a.atttypid <> to_regtype(w.type)
+    and a.attrelid in (
+        with recursive t as (
+            select to_regclass('public.session_requests')::oid as oid
+            union
+            select h.inhrelid from t inner join pg_catalog.pg_inherits as h on h.inhparent = t.oid
+        )
+
+        select t.oid from t
+    )
 union all
 select
     format('column session_requests.%s is computed', a.attname),
@@ -670,12 +739,28 @@ declare
         ) as w
         where to_regclass(w.name) is not null
     );
+    v_table text;
 begin
     loop
         begin
             -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
-            execute format('lock table %s in access exclusive mode', v_tables);
+            foreach v_table in array string_to_array(v_tables, ', ') loop
+                begin
+                    execute format('lock table %s in access exclusive mode', v_table);
+                exception
+                    -- A view is locked with what it reads, and that may be another's, to read alone.
+                    when insufficient_privilege then
+                        if
+                            not exists (
+                                select from pg_catalog.pg_class as c
+                                where c.oid = v_table::regclass and c.relkind = 'v'
+                            )
+                        then
+                            raise;
+                        end if;
+                end;
+            end loop;
             return;
         exception
             when lock_not_available then
@@ -975,12 +1060,28 @@ declare
         ) as w
         where to_regclass(w.name) is not null
     );
+    v_table text;
 begin
     loop
         begin
             -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
-            execute format('lock table %s in access exclusive mode', v_tables);
+            foreach v_table in array string_to_array(v_tables, ', ') loop
+                begin
+                    execute format('lock table %s in access exclusive mode', v_table);
+                exception
+                    -- A view is locked with what it reads, and that may be another's, to read alone.
+                    when insufficient_privilege then
+                        if
+                            not exists (
+                                select from pg_catalog.pg_class as c
+                                where c.oid = v_table::regclass and c.relkind = 'v'
+                            )
+                        then
+                            raise;
+                        end if;
+                end;
+            end loop;
             return;
         exception
             when lock_not_available then

@@ -29,7 +29,7 @@ INCLUDE = re.compile(r"^\\ir (\S+)$", re.MULTILINE)
 # For what the engine and the feature may name public.mechanics.
 NAMED_FOR = {
     "a foreign key": r"references {}|confrelid (=|<>) to_regclass\('{}'\)",
-    "a trigger": r"(trigger \w+|insert|update( of %s)?|delete) on {}"
+    "a trigger": r"(trigger (if exists )?\w+|insert|update( of %s)?|delete) on {}"
     r"|'mechanics_release_windows', '{}'|tgrelid = to_regclass\('{}'\)"
     r"|attrelid = '{}'::regclass",
     "a policy of ours": r"policy mechanics_select on {}|polrelid = '{}'::regclass",

@@ -429,6 +429,17 @@ def test_up_down_up_down_with_rows(engine_db: Database) -> None:
     assert dump(db) == feature
 
 
+@pytest.mark.parametrize(
+    "policy", ["session_requests_select on session_requests", "mechanics_select on mechanics"]
+)
+def test_the_engine_goes_without_a_policy_that_was_dropped_by_hand(
+    engine_db: Database, policy: str
+) -> None:
+    engine_db.sql(f"drop policy {policy}")
+    install(engine_db.dsn(), ENGINE_DOWN, MARKETPLACE_DOWN)
+    assert "CREATE TABLE" not in dump(engine_db)
+
+
 def test_down_twice_fails_and_changes_nothing(db: Database) -> None:
     install(db.dsn(), DOWN)
     before = dump(db)
@@ -874,6 +885,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("session_requests", f"grant update (status) on {TABLE} to authenticated"),
             ("session_requests", f"revoke select (status) on {TABLE} from authenticated"),
             ("session_requests", f"revoke insert on {TABLE} from service_role"),
+            ("session_requests", f"revoke all on {TABLE} from service_role"),
+            ("mechanics", "revoke all on mechanics from service_role"),
             ("session_requests", f"grant truncate on {TABLE} to anon"),
         )
     ),
@@ -1044,6 +1057,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter view dispatch.metrics owner to supabase_admin",
             "alter sequence dispatch.last_delivery owner to supabase_admin",
             "alter table dispatch.stripe_events set unlogged",
+            "alter table dispatch.request_events set (autovacuum_enabled = off)",
             "alter sequence dispatch.request_events_id_seq set unlogged",
             "create rule r as on update to dispatch.requests do instead nothing",
             "create rule no as on insert to dispatch.request_events do instead nothing",

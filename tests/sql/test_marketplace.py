@@ -337,8 +337,13 @@ end $$"""
 DEFERRABLE = """
 alter table mechanics drop constraint mechanics_pkey cascade;
 alter table mechanics add primary key (id) deferrable"""
+PART = """
+create table all_requests (like session_requests) partition by range (created_at);
+alter table all_requests attach partition session_requests
+for values from ('2020-01-01') to ('2120-01-01')"""
 # What would have failed half-way, or would have been taken along by down.sql.
 IN_THE_WAY = {
+    PART: "session_requests is not an ordinary table: rename it; views and partitions cannot be",
     "create schema dispatch; comment on schema dispatch is 'vans'": "schema dispatch is somebody",
     "create schema dispatch; create function dispatch.f() returns int language sql as 'select 1'": (
         "schema dispatch is somebody else's: rename it"
@@ -419,6 +424,25 @@ def test_a_key_and_columns_of_another_make_will_do(empty_db: Database) -> None:
     request = str(row["id"])
     rpc(garage.connect(user), "accept_session_request", request_id=request)
     assert garage.log(request) == ["priority_request", "request_accepted"]
+    install(garage.dsn(), DOWN, ENGINE_DOWN)
+    assert dump(garage) == before
+
+
+def test_tables_that_another_role_lets_be_read_alone(garage: Database, binding: Path) -> None:
+    """What the binding reads need not be the installer's: the engine comes, and goes again."""
+    garage.superuser().execute(
+        "alter table service_plans owner to supabase_auth_admin;"
+        "alter table service_plans disable row level security;"
+        "alter table customer_favorites owner to supabase_auth_admin;"
+        "create policy engine on customer_favorites to postgres using (true);"
+        "revoke all on service_plans, customer_favorites"
+        " from postgres, anon, authenticated, service_role;"
+        "grant select on service_plans, customer_favorites to postgres"
+    )
+    before = dump(garage)
+    for _ in range(2):
+        install_engine(garage, binding)
+        install(garage.dsn(), FEATURE, VERIFY)
     install(garage.dsn(), DOWN, ENGINE_DOWN)
     assert dump(garage) == before
 
@@ -656,6 +680,9 @@ NAMES_TAKEN = {
         "constraint session_requests_preferred_mechanic_id_fkey of session_requests is of another"
         " column: alter table public.session_requests rename constraint"
     ),
+    "create table old (priority_notified_at text) inherits (session_requests)": (
+        "column old.priority_notified_at is text, not timestamptz: alter table public.old rename"
+    ),
     "create index session_requests_preferred_mechanic_idx on mechanics (city)": (
         "index public.session_requests_preferred_mechanic_idx is of something else: rename it"
     ),
@@ -673,7 +700,9 @@ NAMES_TAKEN = {
 }
 
 
-@pytest.mark.parametrize("fault", NAMES_TAKEN, ids=["fkey", "index", "view", "function", "audit"])
+@pytest.mark.parametrize(
+    "fault", NAMES_TAKEN, ids=["fkey", "heir", "index", "view", "function", "audit"]
+)
 def test_what_the_columns_would_meet_is_told(theirs: Database, fault: str) -> None:
     theirs.sql(fault)
     (line,) = refusal(theirs, FEATURE)
@@ -981,6 +1010,41 @@ def test_columns_of_theirs_that_will_not_do_are_told(
     assert all(line.startswith(start) for line, start in zip(found, lines, strict=True))
 
 
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        "drop trigger mechanics_release_windows on mechanics",
+        'drop trigger "00_dispatch_log_update" on session_requests',
+        "drop policy dispatch_reserved on session_requests",
+    ],
+)
+def test_what_was_dropped_by_hand_keeps_nothing_else(
+    garage: Database, binding: Path, dropped: str
+) -> None:
+    before = dump(garage)
+    install_engine(garage, binding)
+    install(garage.dsn(), FEATURE)
+    garage.sql(dropped)
+    install(garage.dsn(), DOWN, ENGINE_DOWN)
+    assert dump(garage) == before
+
+
+@pytest.mark.parametrize(
+    "dropped", ["drop view dispatch.requests cascade", "drop function dispatch.sweep"]
+)
+def test_without_what_broadcasts_the_windows_nothing_is_taken_off(
+    theirs: Database, dropped: str
+) -> None:
+    install(theirs.dsn(), FEATURE)
+    theirs.sql("select dispatch.set_favorites_priority(true)")
+    theirs.sql(dropped)
+    with pytest.raises(RuntimeError, match="only in part") as raised:
+        install(theirs.dsn(), DOWN)
+    assert "run each up.sql first" in str(raised.value)
+    assert theirs.value("select dispatch.favorites_priority_enabled()")
+    install(theirs.dsn(), ENGINE, FEATURE, VERIFY, DOWN, ENGINE_DOWN)
+
+
 OWN = {
     "a column": "alter table session_requests add preferred_mechanic_id uuid",
     "a column with its foreign key": (
@@ -1216,6 +1280,41 @@ def test_an_approval_that_their_table_computes(garage: Database) -> None:
     (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), db.make_customer(), mechanic)
     db.sql("update mechanics set approved_at = null")
     assert db.log(row["id"]) == ["priority_request", "new_request:mechanic_gone"]
+
+
+@pytest.mark.parametrize("kind", ["stored", "virtual"])
+def test_what_their_table_computes_of_a_request(garage: Database, kind: str) -> None:
+    """A trigger is not given it: before a write what is stored, at no time what is not."""
+    db = garage
+    if kind == "virtual" and db.owner.info.server_version < 180000:
+        pytest.skip("there are none before PostgreSQL 18")
+    db.sql(
+        "alter table session_requests add withdrawn_by uuid,"
+        f" add is_deleted boolean generated always as (withdrawn_by is not null) {kind}"
+    )
+    install_on_theirs(db.dsn())
+    install(db.dsn(), VERIFY)
+    assert db.value("select dispatch.taken_off()") == "r.is_deleted is true"
+    db.sql("select dispatch.set_favorites_priority(true)")
+    customer = db.make_customer()
+    mechanic = db.value(
+        "insert into mechanics (user_id, application_status) values (%s, 'approved') returning id",
+        db.make_customer(),
+    )
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)
+    db.sql("update session_requests set withdrawn_by = customer_id")
+    assert db.log(row["id"]) == ["priority_request", "request_cancelled:cancelled"]
+    (row,) = db.sql(
+        BOOK.format("preferred_mechanic_id, withdrawn_by", "%s, %s"), customer, mechanic, customer
+    )
+    assert not row["priority_notified_at"] and not db.log(row["id"])
+    # What it computes may be another thing some day.
+    db.sql("drop view open_session_requests; alter table session_requests rename withdrawn_by to w")
+    with pytest.raises(RuntimeError, match="verify failed: columns of session_requests"):
+        install(db.dsn(), VERIFY)
+    install(db.dsn(), ENGINE, VERIFY)
+    (row,) = db.sql(BOOK.format("preferred_mechanic_id", "%s"), customer, mechanic)
+    assert db.log(row["id"]) == ["priority_request"]
 
 
 BOOK = """
