@@ -263,6 +263,7 @@ function followPlan(
   let plan: Plan | undefined;
   let ears: ReturnType<typeof listen>[] = [];
   let cursor: number | null = null;
+  let wasEmpty = false;
   let checkedAt = -Infinity;
   let readAt = -Infinity;
   let failures = 0;
@@ -291,7 +292,10 @@ function followPlan(
   // further: a backup was put back. After null the database answers the last event alone.
   async function findTheEnd() {
     const last = (await list(null, 1)).at(-1)?.event_id ?? 0;
-    if (cursor === null || cursor > last) await keep(last);
+    if (cursor === null || cursor > last) {
+      await keep(last);
+      wasEmpty = last === 0;
+    }
     checkedAt = performance.now();
   }
 
@@ -304,8 +308,15 @@ function followPlan(
     await begin();
     if (performance.now() - checkedAt >= every) await findTheEnd();
     for (let page = 0; !isStopped; page++) {
-      const events = await list(cursor, pageSize);
+      let events = await list(cursor, pageSize);
       if (isStopped) return;
+      // Where there was nothing and now is so much, it is what an approval opens: not news.
+      if (wasEmpty && events.length >= pageSize) {
+        cursor = null;
+        await findTheEnd();
+        events = [];
+      }
+      if (events.length > 0) wasEmpty = false;
       // The first page also when it is empty: what is shown may be old for other reasons. A page
       // that is not full is not the last one: a server may have a lower limit.
       if (page === 0 || events.length > 0) await inTime(async () => plan?.handle(events), 60);
@@ -412,7 +423,7 @@ function subjectOf(token: string): string | undefined {
 
 async function cursorIn(storage: CursorStorage, key: string): Promise<number | null> {
   const kept = Number((await inTime(() => storage.getItem(key))) ?? NaN);
-  return Number.isSafeInteger(kept) ? kept : null;
+  return Number.isSafeInteger(kept) && kept > 0 ? kept : null;
 }
 
 export function followAs(

@@ -269,6 +269,31 @@ test("more events than a page holds are handled once each, though asked for twic
   assert.deepEqual(batches.flat(), events.map((event) => event.event_id));
 });
 
+test("what an approval opens is history, and not read", async (t) => {
+  const approve = (status) =>
+    service.from("mechanics").update({ status }).eq("id", mona.id).throwOnError();
+  await approve("pending");
+  t.after(() => approve("approved"));
+  const storage = makeStorage();
+  const handled = [];
+  const followed = page.followAs(mona.supabase, storage, () => [], {
+    handle: (events) => handled.push(...events.map((event) => event.request_id)),
+    onError: assert.ifError,
+    pageSize: 2,
+    ...hour,
+  });
+  t.after(() => followed.stop());
+  await followed.catchUp();
+  assert.equal(storage.cursor(), 0);
+  for (let booked = 0; booked < 3; booked++) await book(carla);
+  await approve("approved");
+  await followed.catchUp();
+  assert.deepEqual(handled, []);
+  const present = await book(carla);
+  await followed.catchUp();
+  assert.deepEqual(handled, [present]);
+});
+
 test("the time that is left", () => {
   const now = new Date("2026-01-01T12:00:00Z");
   const left = (endsAt) => page.timeLeft(endsAt, now);
