@@ -9,7 +9,7 @@ DEBIAN14 := .local/debian14
 UBUNTU := .local/ubuntu
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z0-9]*\):.*##  *\(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## *' '/^[a-z0-9]+:.*## /{printf "  %-13s%s\n", $$1, $$2}' Makefile
 
 setup: $(READY)  ## Install what is missing: packages (root or sudo), .venv, npm packages
 
