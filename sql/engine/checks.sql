@@ -1502,7 +1502,7 @@ from (
     union all
     select
         'roles of clients',
-        coalesce(min(a.missing), '') = '' and bool_and(
+        coalesce(min(a.missing), min(e.is_shut), '') = '' and bool_and(
             case
                 when r.rolname in ('anon', 'authenticated')
                     then
@@ -1528,6 +1528,7 @@ from (
         end
         || coalesce(
             '; PostgREST''s own cannot become ' || min(a.missing) || ' (grant it to authenticator)',
+            '; PostgREST''s own ' || min(e.is_shut),
             ''
         )
     from pg_catalog.pg_roles as r
@@ -1548,6 +1549,24 @@ from (
                     end
                 )
         ) as a
+    -- As of the apps' roles below.
+    left join
+        lateral (
+            select
+                case
+                    when not has_database_privilege(p.oid, current_database(), 'connect')
+                        then format(
+                            'may not connect: grant connect on database %I to authenticator',
+                            current_database()
+                        )
+                    when p.rolvaliduntil <= now()
+                        then 'has a password that is valid no more, since ' || p.rolvaliduntil
+                    when p.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
+                end as is_shut
+            from pg_catalog.pg_roles as p
+            where p.rolname = 'authenticator' and p.rolcanlogin
+        ) as e
+        on true
     cross join
         lateral (
             select count(*) > 0 as is_freed
@@ -1714,13 +1733,14 @@ select
 from (
     select
         'role ' || w.role as check_name,
-        r.oid is null or not g.is_here or (g.missing is null and g.unexpected is null) as ok,
+        r.oid is null or not g.is_here
+        or (g.missing is null and g.unexpected is null and e.is_shut is null) as ok,
         case
             when r.oid is null then 'there is none'
             when not g.is_here then 'has no grant in this database'
             else
                 coalesce(
-                    nullif(concat_ws('; ', g.missing, g.unexpected), ''),
+                    nullif(concat_ws('; ', g.missing, g.unexpected, e.is_shut), ''),
                     'may ' || w.may || ', and nothing else'
                 )
         end as detail
@@ -1869,6 +1889,24 @@ from (
                 where w.view is not null
             ) as v
         ) as g
+    -- One that has a login of its own. (Whether it is to have one is the owner's to say.)
+    left join
+        lateral (
+            select
+                case
+                    when not has_database_privilege(o.oid, current_database(), 'connect')
+                        then format(
+                            'may not connect: grant connect on database %I to %I',
+                            current_database(), o.rolname
+                        )
+                    when o.rolvaliduntil <= now()
+                        then 'its password is valid no more, since ' || o.rolvaliduntil
+                    when o.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
+                end as is_shut
+            from pg_catalog.pg_roles as o
+            where o.oid = r.oid and o.rolcanlogin
+        ) as e
+        on true
 ) as c
 \gset
 
