@@ -2151,6 +2151,8 @@ from (
                 f.oid is null or (
                     has_schema_privilege(d.nspowner, n.oid, 'usage')
                     and has_function_privilege(d.nspowner, f.oid, 'execute')
+                    -- It has its caller's rights, if the platform has not said otherwise.
+                    and (f.prosecdef or i.may_write)
                 )
             ),
             false
@@ -2164,6 +2166,13 @@ from (
             else
                 'authenticated joins private topics by select and insert on realtime.messages and '
                 'realtime.topic(), ' || d.nspowner::regrole || ' sends by realtime.send'
+                || case
+                    when f.prosecdef is false and not i.may_write
+                        then
+                            ', which it may not: grant it insert on realtime.messages, and '
+                            'bypassrls or a policy there'
+                    else ''
+                end
         end
     from (select 'realtime'::name as name) as w
     left join pg_catalog.pg_namespace as n on n.nspname = w.name
@@ -2176,6 +2185,28 @@ from (
     -- (Not to_regprocedure, which fails for who may not use the schema.)
     left join pg_catalog.pg_proc as t
         on t.pronamespace = n.oid and t.proname = 'topic' and t.pronargs = 0
+    left join pg_catalog.pg_roles as o on o.oid = d.nspowner
+    cross join
+        lateral (
+            select
+                has_table_privilege(o.oid, c.oid, 'insert')
+                and (
+                    not c.relrowsecurity or o.rolsuper or o.rolbypassrls
+                    or (not c.relforcerowsecurity and pg_has_role(o.oid, c.relowner, 'usage'))
+                    -- As dispatch.realtime_checks.
+                    or exists (
+                        select from pg_catalog.pg_policy as y
+                        cross join unnest(y.polroles) as g (oid)
+                        where
+                            y.polrelid = c.oid and y.polpermissive and y.polcmd in ('a', '*')
+                            and case
+                                when g.oid = o.oid then true
+                                when pg_get_expr(y.polwithcheck, y.polrelid) = 'true'
+                                    then g.oid = 0 or pg_has_role(o.oid, g.oid, 'usage')
+                            end
+                    )
+                ) as may_write
+        ) as i
     union all
     -- Told, and not failed for: what it lets through cannot be known by its text.
     select

@@ -121,7 +121,7 @@ from (
     ('dispatch.prune_stripe_events', 'ad902611c579dcc75988b8abba703e4f', '{}'),
     ('dispatch.prune_windows', 'eb7c33f649a75d68a690604172ac3758', '{}'),
     ('dispatch.push_checks', '67966fb38935dc310d69ff06894b8717', '{}'),
-    ('dispatch.realtime_checks', '012c68b1af55b641d76282c180202374', '{}'),
+    ('dispatch.realtime_checks', '490fb989eff9fff9a8f1ccf9ebcbe861', '{}'),
     ('dispatch.refused_output_plugins', 'f6c77957ee64f6e1022fe7964eab466e', '{}'),
     ('dispatch.scrub_stripe_events', '8ada6f277460c14b17a5a3449accdecf', '{}'),
     ('dispatch.scrubbed_event', 'dc09e125c60baf7c6a798e99c29e3feb', '{}'),
