@@ -219,7 +219,7 @@ from (
     ('dispatch.refusal', '2856da02103e4c53154594ba7769d204', '{}'),
     ('dispatch.release_windows', '6b256ac31692ab619e657f1aec4c7028', '{}'),
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
-    ('dispatch.route_request', 'e5aab94d3a7d20cbfc75a32e8837080f', '{}'),
+    ('dispatch.route_request', '734eac6954f9914657bcd7f00d3e69b8', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
     ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
     ('dispatch.take_steps', '40a08180e7da8bc71a616e6117ebb362', '{}'),
