@@ -1710,13 +1710,15 @@ from (
     ) as g
     where
         -- It stands there as it was written (SERIALIZABLE, false, 0). No trigger runs; no client
-        -- reads a table that has policies; no catch-up; no booking; patterns mean something else.
+        -- reads a table that has policies; no catch-up; no booking; patterns mean something else;
+        -- PostgREST shows plans, which count the rows that a policy hid.
         (
             lower(g.setting) ~ '^(session_replication_role=replica|role=.*'
             '|default_transaction_isolation=(serializable|repeatable read))$'
             or lower(g.setting)
             ~ '^(row_security|standard_conforming_strings)=(off?|no?|f(a(l(se?)?)?)?|0)$'
-            or lower(g.setting) ~ '^default_transaction_read_only=(on|y(es?)?|t(r(ue?)?)?|1)$'
+            or lower(g.setting)
+            ~ '^(default_transaction_read_only|pgrst\.db_plan_enabled)=(on|y(es?)?|t(r(ue?)?)?|1)$'
         )
 ) as c
 \gset

@@ -1235,6 +1235,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter role service_role set default_transaction_isolation = 'REPEATABLE READ'",
             "alter role webhook_app set default_transaction_read_only = 1",
             "alter database postgres set standard_conforming_strings = no",
+            "alter role authenticator set pgrst.db_plan_enabled = 'true'",
         )
     ),
     # Hosted Supabase has the likes of these.
