@@ -51,8 +51,9 @@ begin
 
     -- Another scheduler may run the same commands, and pg_cron keep no runs. The sweep's is seen,
     -- nearly all of the time; the other takes a moment of each day (what it leaves is seen by
-    -- event_log_size).
-    if not v_keeps_runs then
+    -- event_log_size). Nor are there any where somebody has just emptied pg_cron's table. (What
+    -- sessions do now says nothing of another time.)
+    if not v_keeps_runs or p_now = now() then
         select
             format(
                 'session %s (%s) runs the sweep',
@@ -146,7 +147,10 @@ begin
                     coalesce(v_job.began_at > p_now - v_job.max_age, false)
                     or v_since > p_now - v_job.max_age
                     -- Retention is daily: on the first day it has not run yet.
-                    or (v_job.began_at is null and v_job.name = 'retention')
+                    or (
+                        v_job.began_at is null
+                        and (v_job.name = 'retention' or v_stand_in is not null)
+                    )
                 )
         end;
         detail := case
@@ -156,7 +160,11 @@ begin
                     'pg_cron keeps no runs (cron.log_run is off); '
                     || coalesce(v_stand_in, 'no session runs the sweep')
             else
-                coalesce('last run began at ' || v_job.began_at, 'has not run yet')
+                coalesce(
+                    'last run began at ' || v_job.began_at,
+                    'no run is kept; ' || case v_job.name when 'sweep' then v_stand_in end,
+                    'has not run yet'
+                )
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
                 || case
                     when v_job.error ~ '^connection'

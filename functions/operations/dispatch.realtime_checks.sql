@@ -1,6 +1,6 @@
 -- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without
--- today's, realtime.send() warns, and loses every Broadcast. And it reads both from the log of
--- changes, by plugins that a server may refuse.
+-- today's, realtime.send() warns, and loses every Broadcast; so it does where whoever sends may not
+-- write there. And it reads both from the log of changes, by plugins that a server may refuse.
 create or replace function dispatch.realtime_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
@@ -10,10 +10,43 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_kind "char";
+    v_lack text;
     v_refused text[];
     v_today constant timestamp := p_now at time zone 'UTC';
 begin
-    select c.relkind into v_kind from pg_catalog.pg_class as c
+    select
+        c.relkind,
+        case
+            -- One whose table has no partitions may be too old to have it.
+            when f.oid is null
+                then case c.relkind when 'p' then 'realtime.send(jsonb, text, text, boolean)' end
+            when not has_schema_privilege(c.relnamespace, 'usage') then 'usage on schema realtime'
+            when not has_function_privilege(f.oid, 'execute') then 'execute on realtime.send'
+            -- It has its caller's rights, if the platform has not said otherwise.
+            when f.prosecdef then null
+            when not has_table_privilege(c.oid, 'insert') then 'insert on realtime.messages'
+            when
+                row_security_active(c.oid)
+                and not exists (
+                    select from pg_catalog.pg_policy as y
+                    cross join unnest(y.polroles) as g (oid)
+                    where
+                        y.polrelid = c.oid and y.polpermissive and y.polcmd in ('a', '*')
+                        and (
+                            g.oid = to_regrole(quote_ident(current_user))
+                            or (
+                                pg_get_expr(y.polwithcheck, y.polrelid) = 'true'
+                                and (g.oid = 0 or pg_has_role(g.oid, 'usage'))
+                            )
+                        )
+                ) then 'bypassrls, or a policy to insert into realtime.messages'
+        end
+    into v_kind, v_lack
+    from pg_catalog.pg_class as c
+    left join pg_catalog.pg_proc as f
+        on
+            f.pronamespace = c.relnamespace and f.proname = 'send'
+            and oidvectortypes(f.proargtypes) = 'jsonb, text, text, boolean'
     where c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime');
 
     check_name := 'broadcast_partition';
@@ -36,11 +69,14 @@ begin
             )
     );
     detail := case
+        when v_lack is not null
+            then current_user || ' lacks ' || v_lack || ': every Broadcast is lost'
         when v_kind is null then 'no realtime.messages in this database'
         when v_kind <> 'p' then 'realtime.messages has no partitions'
         when ok then 'realtime.messages has one for ' || v_today::date
         else 'realtime.messages has none for ' || v_today::date || ': every Broadcast is lost'
     end;
+    ok := ok and v_lack is null;
     return next;
 
     v_refused := dispatch.refused_output_plugins();

@@ -15,6 +15,7 @@ as $$
 declare
     v_request dispatch.requests;
     v_wish jsonb;
+    v_is_new boolean := false;
     v_is_wanted boolean;
     v_wanted_ids uuid[];
     v_wanted_id uuid;
@@ -41,6 +42,8 @@ begin
             end if;
             -- Nobody has a turn in it who had one in another of this id, which is gone.
             perform dispatch.remove_steps(new.id);
+        else
+            v_is_new := true;
         end if;
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
@@ -110,6 +113,14 @@ begin
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
+                -- Deleted and put back, it was declined or given back all the same; they could not
+                -- take it, and nobody else in their window. (As of a block, nobody is told of it.)
+                when
+                    not v_is_new
+                    and exists (
+                        select from dispatch.exclusions as x
+                        where x.request_id = new.id and x.user_id = v_mechanic.user_id
+                    ) then 'not_approved'
                 -- Almost always, and then without the price of a call.
                 when
                     v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id

@@ -1502,7 +1502,7 @@ from (
     union all
     select
         'roles of clients',
-        coalesce(min(a.missing), '') = '' and bool_and(
+        coalesce(min(a.missing), min(e.is_shut), '') = '' and bool_and(
             case
                 when r.rolname in ('anon', 'authenticated')
                     then
@@ -1528,6 +1528,7 @@ from (
         end
         || coalesce(
             '; PostgREST''s own cannot become ' || min(a.missing) || ' (grant it to authenticator)',
+            '; PostgREST''s own ' || min(e.is_shut),
             ''
         )
     from pg_catalog.pg_roles as r
@@ -1548,6 +1549,24 @@ from (
                     end
                 )
         ) as a
+    -- As of the apps' roles below.
+    left join
+        lateral (
+            select
+                case
+                    when not has_database_privilege(p.oid, current_database(), 'connect')
+                        then format(
+                            'may not connect: grant connect on database %I to authenticator',
+                            current_database()
+                        )
+                    when p.rolvaliduntil <= now()
+                        then 'has a password that is valid no more, since ' || p.rolvaliduntil
+                    when p.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
+                end as is_shut
+            from pg_catalog.pg_roles as p
+            where p.rolname = 'authenticator' and p.rolcanlogin
+        ) as e
+        on true
     cross join
         lateral (
             select count(*) > 0 as is_freed
@@ -1691,13 +1710,15 @@ from (
     ) as g
     where
         -- It stands there as it was written (SERIALIZABLE, false, 0). No trigger runs; no client
-        -- reads a table that has policies; no catch-up; no booking; patterns mean something else.
+        -- reads a table that has policies; no catch-up; no booking; patterns mean something else;
+        -- PostgREST shows plans, which count the rows that a policy hid.
         (
             lower(g.setting) ~ '^(session_replication_role=replica|role=.*'
             '|default_transaction_isolation=(serializable|repeatable read))$'
             or lower(g.setting)
             ~ '^(row_security|standard_conforming_strings)=(off?|no?|f(a(l(se?)?)?)?|0)$'
-            or lower(g.setting) ~ '^default_transaction_read_only=(on|y(es?)?|t(r(ue?)?)?|1)$'
+            or lower(g.setting)
+            ~ '^(default_transaction_read_only|pgrst\.db_plan_enabled)=(on|y(es?)?|t(r(ue?)?)?|1)$'
         )
 ) as c
 \gset
@@ -1714,13 +1735,14 @@ select
 from (
     select
         'role ' || w.role as check_name,
-        r.oid is null or not g.is_here or (g.missing is null and g.unexpected is null) as ok,
+        r.oid is null or not g.is_here
+        or (g.missing is null and g.unexpected is null and e.is_shut is null) as ok,
         case
             when r.oid is null then 'there is none'
             when not g.is_here then 'has no grant in this database'
             else
                 coalesce(
-                    nullif(concat_ws('; ', g.missing, g.unexpected), ''),
+                    nullif(concat_ws('; ', g.missing, g.unexpected, e.is_shut), ''),
                     'may ' || w.may || ', and nothing else'
                 )
         end as detail
@@ -1869,6 +1891,24 @@ from (
                 where w.view is not null
             ) as v
         ) as g
+    -- One that has a login of its own. (Whether it is to have one is the owner's to say.)
+    left join
+        lateral (
+            select
+                case
+                    when not has_database_privilege(o.oid, current_database(), 'connect')
+                        then format(
+                            'may not connect: grant connect on database %I to %I',
+                            current_database(), o.rolname
+                        )
+                    when o.rolvaliduntil <= now()
+                        then 'its password is valid no more, since ' || o.rolvaliduntil
+                    when o.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
+                end as is_shut
+            from pg_catalog.pg_roles as o
+            where o.oid = r.oid and o.rolcanlogin
+        ) as e
+        on true
 ) as c
 \gset
 
@@ -2113,6 +2153,8 @@ from (
                 f.oid is null or (
                     has_schema_privilege(d.nspowner, n.oid, 'usage')
                     and has_function_privilege(d.nspowner, f.oid, 'execute')
+                    -- It has its caller's rights, if the platform has not said otherwise.
+                    and (f.prosecdef or i.may_write)
                 )
             ),
             false
@@ -2126,6 +2168,13 @@ from (
             else
                 'authenticated joins private topics by select and insert on realtime.messages and '
                 'realtime.topic(), ' || d.nspowner::regrole || ' sends by realtime.send'
+                || case
+                    when f.prosecdef is false and not i.may_write
+                        then
+                            ', which it may not: grant it insert on realtime.messages, and '
+                            'bypassrls or a policy there'
+                    else ''
+                end
         end
     from (select 'realtime'::name as name) as w
     left join pg_catalog.pg_namespace as n on n.nspname = w.name
@@ -2138,6 +2187,28 @@ from (
     -- (Not to_regprocedure, which fails for who may not use the schema.)
     left join pg_catalog.pg_proc as t
         on t.pronamespace = n.oid and t.proname = 'topic' and t.pronargs = 0
+    left join pg_catalog.pg_roles as o on o.oid = d.nspowner
+    cross join
+        lateral (
+            select
+                has_table_privilege(o.oid, c.oid, 'insert')
+                and (
+                    not c.relrowsecurity or o.rolsuper or o.rolbypassrls
+                    or (not c.relforcerowsecurity and pg_has_role(o.oid, c.relowner, 'usage'))
+                    -- As dispatch.realtime_checks.
+                    or exists (
+                        select from pg_catalog.pg_policy as y
+                        cross join unnest(y.polroles) as g (oid)
+                        where
+                            y.polrelid = c.oid and y.polpermissive and y.polcmd in ('a', '*')
+                            and case
+                                when g.oid = o.oid then true
+                                when pg_get_expr(y.polwithcheck, y.polrelid) = 'true'
+                                    then g.oid = 0 or pg_has_role(o.oid, g.oid, 'usage')
+                            end
+                    )
+                ) as may_write
+        ) as i
     union all
     -- Told, and not failed for: what it lets through cannot be known by its text.
     select

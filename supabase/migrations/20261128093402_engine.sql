@@ -5794,6 +5794,7 @@ as $$
 declare
     v_request dispatch.requests;
     v_wish jsonb;
+    v_is_new boolean := false;
     v_is_wanted boolean;
     v_wanted_ids uuid[];
     v_wanted_id uuid;
@@ -5820,6 +5821,8 @@ begin
             end if;
             -- Nobody has a turn in it who had one in another of this id, which is gone.
             perform dispatch.remove_steps(new.id);
+        else
+            v_is_new := true;
         end if;
         v_wish := coalesce(new.metadata -> 'checkout', new.metadata);
         new.metadata := case jsonb_typeof(new.metadata)
@@ -5889,6 +5892,14 @@ begin
             for share;
             v_skip := case
                 when v_number > 3 then 'too_many'
+                -- Deleted and put back, it was declined or given back all the same; they could not
+                -- take it, and nobody else in their window. (As of a block, nobody is told of it.)
+                when
+                    not v_is_new
+                    and exists (
+                        select from dispatch.exclusions as x
+                        where x.request_id = new.id and x.user_id = v_mechanic.user_id
+                    ) then 'not_approved'
                 -- Almost always, and then without the price of a call.
                 when
                     v_mechanic.is_approved and v_mechanic.user_id <> new.customer_id
@@ -10525,8 +10536,9 @@ begin
 
     -- Another scheduler may run the same commands, and pg_cron keep no runs. The sweep's is seen,
     -- nearly all of the time; the other takes a moment of each day (what it leaves is seen by
-    -- event_log_size).
-    if not v_keeps_runs then
+    -- event_log_size). Nor are there any where somebody has just emptied pg_cron's table. (What
+    -- sessions do now says nothing of another time.)
+    if not v_keeps_runs or p_now = now() then
         select
             format(
                 'session %s (%s) runs the sweep',
@@ -10620,7 +10632,10 @@ begin
                     coalesce(v_job.began_at > p_now - v_job.max_age, false)
                     or v_since > p_now - v_job.max_age
                     -- Retention is daily: on the first day it has not run yet.
-                    or (v_job.began_at is null and v_job.name = 'retention')
+                    or (
+                        v_job.began_at is null
+                        and (v_job.name = 'retention' or v_stand_in is not null)
+                    )
                 )
         end;
         detail := case
@@ -10630,7 +10645,11 @@ begin
                     'pg_cron keeps no runs (cron.log_run is off); '
                     || coalesce(v_stand_in, 'no session runs the sweep')
             else
-                coalesce('last run began at ' || v_job.began_at, 'has not run yet')
+                coalesce(
+                    'last run began at ' || v_job.began_at,
+                    'no run is kept; ' || case v_job.name when 'sweep' then v_stand_in end,
+                    'has not run yet'
+                )
                 || coalesce('; the last that ended failed: ' || v_job.error, '')
                 || case
                     when v_job.error ~ '^connection'
@@ -11855,8 +11874,8 @@ revoke all on function dispatch.push_checks(timestamptz, integer)
 from public, anon, authenticated, service_role;
 
 -- Part of dispatch.health(). Realtime makes its table's partitions some days ahead; without
--- today's, realtime.send() warns, and loses every Broadcast. And it reads both from the log of
--- changes, by plugins that a server may refuse.
+-- today's, realtime.send() warns, and loses every Broadcast; so it does where whoever sends may not
+-- write there. And it reads both from the log of changes, by plugins that a server may refuse.
 create or replace function dispatch.realtime_checks(p_now timestamptz)
 returns table (check_name text, ok boolean, detail text)
 language plpgsql
@@ -11866,10 +11885,43 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_kind "char";
+    v_lack text;
     v_refused text[];
     v_today constant timestamp := p_now at time zone 'UTC';
 begin
-    select c.relkind into v_kind from pg_catalog.pg_class as c
+    select
+        c.relkind,
+        case
+            -- One whose table has no partitions may be too old to have it.
+            when f.oid is null
+                then case c.relkind when 'p' then 'realtime.send(jsonb, text, text, boolean)' end
+            when not has_schema_privilege(c.relnamespace, 'usage') then 'usage on schema realtime'
+            when not has_function_privilege(f.oid, 'execute') then 'execute on realtime.send'
+            -- It has its caller's rights, if the platform has not said otherwise.
+            when f.prosecdef then null
+            when not has_table_privilege(c.oid, 'insert') then 'insert on realtime.messages'
+            when
+                row_security_active(c.oid)
+                and not exists (
+                    select from pg_catalog.pg_policy as y
+                    cross join unnest(y.polroles) as g (oid)
+                    where
+                        y.polrelid = c.oid and y.polpermissive and y.polcmd in ('a', '*')
+                        and (
+                            g.oid = to_regrole(quote_ident(current_user))
+                            or (
+                                pg_get_expr(y.polwithcheck, y.polrelid) = 'true'
+                                and (g.oid = 0 or pg_has_role(g.oid, 'usage'))
+                            )
+                        )
+                ) then 'bypassrls, or a policy to insert into realtime.messages'
+        end
+    into v_kind, v_lack
+    from pg_catalog.pg_class as c
+    left join pg_catalog.pg_proc as f
+        on
+            f.pronamespace = c.relnamespace and f.proname = 'send'
+            and oidvectortypes(f.proargtypes) = 'jsonb, text, text, boolean'
     where c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime');
 
     check_name := 'broadcast_partition';
@@ -11892,11 +11944,14 @@ begin
             )
     );
     detail := case
+        when v_lack is not null
+            then current_user || ' lacks ' || v_lack || ': every Broadcast is lost'
         when v_kind is null then 'no realtime.messages in this database'
         when v_kind <> 'p' then 'realtime.messages has no partitions'
         when ok then 'realtime.messages has one for ' || v_today::date
         else 'realtime.messages has none for ' || v_today::date || ': every Broadcast is lost'
     end;
+    ok := ok and v_lack is null;
     return next;
 
     v_refused := dispatch.refused_output_plugins();

@@ -92,6 +92,14 @@ def unwell(connection: psycopg.Connection[object]) -> dict[str, str]:
 
 
 POLICIES = {f"policy dispatch_topics_{name}" for name in ("join", "send", "only", "not_anon")}
+# One after the other, and what is lacking until then.
+TO_BROADCAST = {
+    "grant usage on schema realtime to stranger": "usage on schema realtime",
+    "grant insert on realtime.messages to stranger": "insert on realtime.messages",
+    "create policy owners on realtime.messages for insert to stranger with check (true)": (
+        "bypassrls, or a policy to insert into realtime.messages"
+    ),
+}
 
 
 def test_it_comes_works_and_goes(strangers: Database, binding: Path) -> None:
@@ -107,8 +115,18 @@ def test_it_comes_works_and_goes(strangers: Database, binding: Path) -> None:
     assert not well & {"rows_visible", "output_plugins_allowed"}
 
     # Whoever may makes the policies.
-    superuser.execute("grant usage on schema realtime to stranger")
     run_psql(db.dsn(SUPERUSER), "-f", str(ROOT / "sql/engine/realtime.sql"))
+    send = "select dispatch.send_notices('{customer:x}', '{e}', array['{}'])"
+    for grant, lack in TO_BROADCAST.items():
+        rows(db.open("stranger"), send)
+        assert value(superuser, "select count(*) from realtime.messages") == 0
+        told = f"stranger lacks {lack}: every Broadcast is lost"
+        assert unwell(owner)["broadcast_partition"] == told
+        assert failed(db, "stranger") == {"grants of Realtime"}
+        superuser.execute(grant.encode())
+    rows(db.open("stranger"), send)
+    assert value(superuser, "select count(*) from realtime.messages") == 1
+    assert "broadcast_partition" not in unwell(owner)
     assert failed(db, "stranger") == set()
 
     customer, user = db.make_customer(), db.make_customer()
@@ -126,6 +144,8 @@ def test_it_comes_works_and_goes(strangers: Database, binding: Path) -> None:
     # They are not its own to drop.
     with pytest.raises(RuntimeError, match="policies dispatch_topics_… stay, and nothing was"):
         run(db, ENGINE_DOWN)
+    superuser.execute("drop policy owners on realtime.messages")
+    superuser.execute("revoke insert on realtime.messages from stranger")
     superuser.execute("revoke usage on schema realtime from stranger")
     with pytest.raises(RuntimeError, match="policies dispatch_topics_… stay, and nothing was"):
         run(db, ENGINE_DOWN)
@@ -164,7 +184,7 @@ def test_the_reference_marketplace(cluster: Cluster) -> None:
         superuser.execute(
             f'create role stranger login; grant create on database "{db.name}" to stranger;'
             + ";".join(NEEDED)
-            + "; grant usage on schema realtime to stranger"
+            + "; ".join(["", *TO_BROADCAST])
         )
         try:
             before = dump(db)
@@ -206,16 +226,21 @@ def test_what_it_has_lost_is_told(strangers: Database, binding: Path) -> None:
     """Without these each booking fails, and not all of them leave something in the ledger."""
     db, superuser = strangers, strangers.superuser()
     adopt(db, binding)
-    superuser.execute("grant usage on schema realtime to stranger")
+    superuser.execute("; ".join(TO_BROADCAST).encode())
     run_psql(db.dsn(SUPERUSER), "-f", str(ROOT / "sql/engine/realtime.sql"))
     owner = db.open("stranger")
-    assert "rows_visible" not in unwell(owner)
+    assert not unwell(owner).keys() & {"rows_visible", "broadcast_partition"}
     for lost, checks in LOST.items():
         superuser.execute(lost.encode())
         assert failed(db, SUPERUSER) == checks, lost
         if "pg_notify" not in lost:
             assert unwell(owner)["rows_visible"].startswith("stranger lacks a grant, and"), lost
         superuser.execute(lost.replace("revoke", "grant").replace(" from ", " to ").encode())
+    # A platform that renamed it, or took it away.
+    superuser.execute("alter function realtime.send(jsonb, text, text, boolean) rename to send_one")
+    assert failed(db, "stranger") == {"grants of Realtime"}
+    assert "lacks realtime.send(" in unwell(owner)["broadcast_partition"]
+    superuser.execute("alter function realtime.send_one rename to send")
     # What is told of Realtime is told, and the rest all the same.
     superuser.execute("revoke usage on schema realtime from stranger")
     assert failed(db, "stranger") == {"grants of Realtime"}

@@ -179,6 +179,23 @@ def test_what_was_read_before_the_broadcast_does_not_take_it_back(
     assert rpc(shared.connect(third), "accept_session_request", request_id=request)
 
 
+@pytest.mark.parametrize("given_up", ["declined", "released"])
+def test_a_request_that_is_deleted_and_put_back_is_not_kept_for_who_gave_it_up(
+    shared: Database, given_up: str
+) -> None:
+    favourite, third = shared.make_mechanic(), shared.make_mechanic()
+    request = shared.make_request(preferred=favourite)
+    read = as_json(shared, request)
+    caller, backend = shared.connect(favourite), shared.connect(role="service_role")
+    if given_up == "released":
+        rpc(caller, "accept_session_request", request_id=request)
+    rpc(caller, f"{given_up.removesuffix('d')}_session_request", request_id=request)
+    backend.execute("delete from session_requests where id = %s", (request,))
+    put_back(backend, read)
+    assert shared.log(request)[-2:] == ["priority_skipped:not_approved", "new_request"]
+    assert rpc(shared.connect(third), "accept_session_request", request_id=request)
+
+
 @pytest.mark.parametrize("ended", [False, True], ids=["open", "over, not swept"])
 def test_a_row_put_back_as_it_was_read_leaves_its_window(shared: Database, ended: bool) -> None:
     """What an upsert proposes is not routed anew: it would be broadcast, or begin again."""

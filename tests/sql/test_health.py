@@ -135,6 +135,23 @@ def test_before_pg_cron_could_begin_nothing_is_wrong(cron_db: Database) -> None:
         superuser.execute(make, [before])
 
 
+def test_runs_that_somebody_has_just_deleted(cron_db: Database) -> None:
+    superuser = cron_db.superuser()
+    running = (
+        "select count(*) > 0 from pg_stat_activity where state = 'active'"
+        " and application_name = 'pg_cron' and query ~ 'sweep_round'"
+    )
+    eventually(lambda: value(superuser, running), 130)
+    with superuser.transaction(force_rollback=True):
+        # As if all had begun long ago.
+        checks = "select pg_get_functiondef('dispatch.cron_checks'::regproc)"
+        later = value(superuser, checks).replace("'3 minutes'", "'-1 second'")
+        superuser.execute(later.encode())
+        assert "sweep_runs" in failing(superuser)
+        superuser.execute("delete from cron.job_run_details")
+        assert "sweep_runs" not in failing(superuser)
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -1182,8 +1182,16 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "create table of_its_own (); alter table of_its_own owner to webhook_app",
             "grant all on database postgres to webhook_app",
             "alter role webhook_app bypassrls",
+            "alter role webhook_app valid until '2020-01-01'",
+            "alter role webhook_app connection limit 0",
         )
     ),
+    (
+        "revoke connect on database postgres from public",
+        {"roles of clients", "role webhook_app", "role push_app", "role hub_app"},
+    ),
+    # Who does not log in may use the service role instead.
+    ("alter role webhook_app nologin", set()),
     *(
         (f"revoke usage on schema {schema} from {role}, public", {"schemas of clients"})
         for schema, role in (
@@ -1202,6 +1210,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "grant supabase_admin to anon",
             "revoke authenticated from authenticator",
             "revoke anon, service_role from authenticator",
+            "alter role authenticator valid until '2020-01-01'",
         )
     ),
     *(
@@ -1226,6 +1235,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter role service_role set default_transaction_isolation = 'REPEATABLE READ'",
             "alter role webhook_app set default_transaction_read_only = 1",
             "alter database postgres set standard_conforming_strings = no",
+            "alter role authenticator set pgrst.db_plan_enabled = 'true'",
         )
     ),
     # Hosted Supabase has the likes of these.

@@ -2087,6 +2087,18 @@ def test_nobody_has_a_turn_in_another_request_of_the_same_id(theirs: Theirs, sta
     assert theirs.db.log(request)[-2:] == ["priority_request", "new_request:window_ended"]
 
 
+def test_of_theirs_what_is_deleted_and_put_back_is_not_kept_for_who_declined(
+    theirs: Theirs,
+) -> None:
+    request = theirs.book()
+    decline = "decline_session_request"
+    rpc(theirs.as_(theirs.favourite), decline, request_id=request)
+    theirs.db.sql("delete from session_requests where id = %s", request)
+    theirs.book(id=request)
+    assert theirs.db.log(request)[-1].startswith("priority_skipped")
+    assert theirs.accept(theirs.other, request)
+
+
 def pass_time(theirs: Theirs, request: str, minutes: int) -> None:
     theirs.update(
         request, "priority_notified_at = priority_notified_at - make_interval(mins => %s)", minutes
