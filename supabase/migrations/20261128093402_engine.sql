@@ -8765,11 +8765,13 @@ declare
             v_metadata -> 'customer_city', p_checkout #> '{customer_details,address,city}'
         )
     ));
-    -- What is not paid may be refused for its notes, which whoever wrote them can write anew.
+    -- What is not paid may be refused for its notes, which whoever wrote them can write anew, and for
+    -- its e-mail, by which theirs may say who books for nothing, and how often.
     v_may_go constant text[] := array(
         select e.key from jsonb_each(v_extras) as e
-        where e.key <> 'notes' or p_checkout ? 'id'
+        where p_checkout ? 'id' or e.key = 'customer_name'
     );
+    v_since constant timestamptz := clock_timestamp();
     v_without text[];
     v_told jsonb;
     v_refusal text;
@@ -8811,7 +8813,9 @@ begin
         end if;
     end if;
     -- What a column of theirs does not take (it is too long, no such country) keeps nobody from what
-    -- they paid: it is left out, alone if that is enough, else with all that may be.
+    -- they paid: it is left out, alone if that is enough, else with all that may be. But not what
+    -- there may be once alone: that is about two requests, and the owner's to decide. Nor for long,
+    -- as the webhook app's time would end before the ledger has the reason.
     for v_number in 0 .. cardinality(v_may_go) + 1 loop
         v_without := case
             when v_number <= cardinality(v_may_go) then v_may_go[v_number:v_number]
@@ -8834,11 +8838,15 @@ begin
                 p_preferred_mechanic_id => v_known_ids[1],
                 p_priority_window_minutes => v_minutes
             );
+            -- Here, so that what is refused at the commit is left out as well.
+            perform dispatch.ask_deferred();
             exit;
         exception
             when assert_failure or others then
                 if
                     v_number > cardinality(v_may_go)
+                    or sqlstate in ('23505', '23P01')
+                    or clock_timestamp() > v_since + interval '1 second'
                     or dispatch.marketplace_error(sqlstate, sqlerrm) is null
                 then
                     raise;
@@ -8870,7 +8878,7 @@ comment on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz) is
 'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that '
 'was there first; one that was refunded is booked as cancelled. Returns its id (null: there is no '
 'such plan, or a trigger kept the row out), and what the marketplace refused of it and was left '
-'out (null: nothing).';
+'out (null: nothing). What theirs check at the commit is asked.';
 revoke all on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -9122,6 +9130,7 @@ begin
                 v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
                 v_notes, p_metadata => v_wish
             );
+            perform dispatch.ask_deferred();
         else
             perform dispatch.book_theirs(
                 v_id,
@@ -9133,7 +9142,6 @@ begin
                 )
             );
         end if;
-        perform dispatch.ask_deferred();
     exception
         when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
@@ -9833,11 +9841,14 @@ begin
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
                 -- What they have checked at the commit would take the event along. (On ours as
-                -- dispatch.ask_deferred, without the price of a call in every booking.)
-                if dispatch.governs_all() and pg_my_temp_schema() = 0 then
-                    set constraints all immediate;
-                else
-                    perform dispatch.ask_deferred();
+                -- dispatch.ask_deferred, without the price of a call in every booking; on theirs it
+                -- has been asked.)
+                if dispatch.governs_all() then
+                    if pg_my_temp_schema() = 0 then
+                        set constraints all immediate;
+                    else
+                        perform dispatch.ask_deferred();
+                    end if;
                 end if;
                 exit;
             exception
