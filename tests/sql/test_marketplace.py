@@ -1264,11 +1264,11 @@ def test_a_free_booking_is_not_left_out_of_without_a_word(garage: Database) -> N
 
 ONE_EACH = {
     "one each": "create unique index on session_requests (customer_email) where plan_code = 'free'",
-    "not those": "alter table session_requests add check (customer_email not like '%@mail.example')",
+    "not those": "alter table session_requests add check (customer_email not like '%@mail.%')",
     "by a trigger": """
         create function one_each() returns trigger language plpgsql as
         $$begin
-        if exists (select from session_requests as r where r.customer_email = new.customer_email) then
+        if exists (select from session_requests where customer_email = new.customer_email) then
             raise exception 'one each';
         end if;
         return new;
