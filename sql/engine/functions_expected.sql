@@ -221,7 +221,7 @@ from (
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
     ('dispatch.route_request', 'e5aab94d3a7d20cbfc75a32e8837080f', '{}'),
     ('dispatch.routing_note', '0963f6a9fd1f782247274703313c0dce', '{}'),
-    ('dispatch.score_match', 'fcf849bbf277b6a1bcac49d9b4f1db8c', '{}'),
+    ('dispatch.score_match', 'f99971a907c521375a6ca59c98d6fcc7', '{}'),
     ('dispatch.take_steps', '40a08180e7da8bc71a616e6117ebb362', '{}'),
     ('dispatch.unannounced_requests', '69bb4e873edbf770c8921b5a16c7f2a6', '{}'),
     ('dispatch.wants_priority', '83c91025eb37fbc65fd17ef9c1e70062', '{}'),
