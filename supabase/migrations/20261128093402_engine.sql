@@ -8885,7 +8885,8 @@ begin
             'then set error = null',
             array_to_string(v_without, ', '), v_refusal
         );
-        raise log 'request %: %', p_id, left_out;
+        -- Without their words, which may name somebody.
+        raise log 'request %: left out %, refused with %', p_id, v_without, left(v_refusal, 5);
     end if;
 end;
 $$;

@@ -1350,6 +1350,32 @@ def test_a_refusal_that_takes_long_is_in_the_ledger(garage: Database) -> None:
     assert rpc(backend, "process_stripe_event", event=event)["outcome"] == "error"
 
 
+def test_what_is_left_out_is_in_no_log_in_their_words(garage: Database) -> None:
+    """A trigger of theirs may have the customer's name in them."""
+    db = garage
+    db.sql(NARROW)
+    db.sql("""
+        create function no_quills() returns trigger language plpgsql as
+        $$begin
+        if new.customer_name is not null then raise '% owes us', new.customer_name; end if;
+        return new;
+        end$$;
+        create trigger no_quills before insert on session_requests
+        for each row execute function no_quills();
+    """)
+    install_on_theirs(db.dsn())
+    backend = db.connect(role="service_role")
+    logged: list[str] = []
+    backend.add_notice_handler(lambda notice: logged.append(str(notice.message_primary)))
+    backend.execute("set client_min_messages = log")
+    event = checkout(db.make_customer(), plan="chat10")
+    event["data"]["object"]["customer_details"] = {"name": "Zoe Quill"}
+    assert rpc(backend, "process_stripe_event", event=event)["outcome"] == "request_created"
+    assert "left out {customer_name}, refused with P0001" in " ".join(logged)
+    assert "Quill" not in " ".join(logged)
+    assert "Quill owes us" in db.value("select error from dispatch.stripe_events")
+
+
 def test_a_profile_of_theirs_costs_no_more_than_its_first_words(garage: Database) -> None:
     """Whom a push goes to is asked of each: with this much in a few profiles it took 8 s."""
     db = garage
