@@ -34,11 +34,13 @@ declare
             v_metadata -> 'customer_city', p_checkout #> '{customer_details,address,city}'
         )
     ));
-    -- What is not paid may be refused for its notes, which whoever wrote them can write anew.
+    -- What is not paid may be refused for its notes, which whoever wrote them can write anew, and for
+    -- its e-mail, by which theirs may say who books for nothing, and how often.
     v_may_go constant text[] := array(
         select e.key from jsonb_each(v_extras) as e
-        where e.key <> 'notes' or p_checkout ? 'id'
+        where p_checkout ? 'id' or e.key = 'customer_name'
     );
+    v_since constant timestamptz := clock_timestamp();
     v_without text[];
     v_told jsonb;
     v_refusal text;
@@ -80,7 +82,9 @@ begin
         end if;
     end if;
     -- What a column of theirs does not take (it is too long, no such country) keeps nobody from what
-    -- they paid: it is left out, alone if that is enough, else with all that may be.
+    -- they paid: it is left out, alone if that is enough, else with all that may be. But not what
+    -- there may be once alone: that is about two requests, and the owner's to decide. Nor for long,
+    -- as the webhook app's time would end before the ledger has the reason.
     for v_number in 0 .. cardinality(v_may_go) + 1 loop
         v_without := case
             when v_number <= cardinality(v_may_go) then v_may_go[v_number:v_number]
@@ -103,11 +107,15 @@ begin
                 p_preferred_mechanic_id => v_known_ids[1],
                 p_priority_window_minutes => v_minutes
             );
+            -- Here, so that what is refused at the commit is left out as well.
+            perform dispatch.ask_deferred();
             exit;
         exception
             when assert_failure or others then
                 if
                     v_number > cardinality(v_may_go)
+                    or sqlstate in ('23505', '23P01')
+                    or clock_timestamp() > v_since + interval '1 second'
                     or dispatch.marketplace_error(sqlstate, sqlerrm) is null
                 then
                     raise;
@@ -130,7 +138,8 @@ begin
             'then set error = null',
             array_to_string(v_without, ', '), v_refusal
         );
-        raise log 'request %: %', p_id, left_out;
+        -- Without their words, which may name somebody.
+        raise log 'request %: left out %, refused with %', p_id, v_without, left(v_refusal, 5);
     end if;
 end;
 $$;
@@ -139,6 +148,6 @@ comment on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz) is
 'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that '
 'was there first; one that was refunded is booked as cancelled. Returns its id (null: there is no '
 'such plan, or a trigger kept the row out), and what the marketplace refused of it and was left '
-'out (null: nothing).';
+'out (null: nothing). What theirs check at the commit is asked.';
 revoke all on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)
 from public, anon, authenticated, service_role;

@@ -73,6 +73,7 @@ begin
                 v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
                 v_notes, p_metadata => v_wish
             );
+            perform dispatch.ask_deferred();
         else
             perform dispatch.book_theirs(
                 v_id,
@@ -84,7 +85,6 @@ begin
                 )
             );
         end if;
-        perform dispatch.ask_deferred();
     exception
         when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');

@@ -244,11 +244,14 @@ begin
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
                 -- What they have checked at the commit would take the event along. (On ours as
-                -- dispatch.ask_deferred, without the price of a call in every booking.)
-                if dispatch.governs_all() and pg_my_temp_schema() = 0 then
-                    set constraints all immediate;
-                else
-                    perform dispatch.ask_deferred();
+                -- dispatch.ask_deferred, without the price of a call in every booking; on theirs it
+                -- has been asked.)
+                if dispatch.governs_all() then
+                    if pg_my_temp_schema() = 0 then
+                        set constraints all immediate;
+                    else
+                        perform dispatch.ask_deferred();
+                    end if;
                 end if;
                 exit;
             exception

@@ -14,8 +14,26 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
-    v_matches boolean[] := array[
+    v_same_country boolean;
+    v_matches boolean[];
+    v_worth record := dispatch.match_points(p_requested_brand);
+begin
+    -- Nothing else limits a profile on a marketplace that was there first. Of one that is larger than
+    -- those of ours no long text counts, which is seen without reading it.
+    if pg_column_size(p_mechanic) > 25000 then
+        p_mechanic.brands := array(
+            select u.brand from (select unnest(p_mechanic.brands) as brand limit 50) as u
+            where octet_length(u.brand) <= 400
+        );
+        p_mechanic.city := case
+            when octet_length(p_mechanic.city) <= 400 then p_mechanic.city
+        end;
+        p_mechanic.country := case
+            when octet_length(p_mechanic.country) <= 400 then p_mechanic.country
+        end;
+    end if;
+    v_same_country := lower(p_customer_country) = lower(p_mechanic.country);
+    v_matches := array[
         dispatch.is_online(p_mechanic, p_now),
         -- As many as dispatch.mechanic_words has.
         lower(p_requested_brand) = any(lower(p_mechanic.brands[:50]::text)::text[]),
@@ -23,8 +41,6 @@ declare
         lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
         v_same_country
     ];
-    v_worth record := dispatch.match_points(p_requested_brand);
-begin
     score := 0;
     reasons := '{}';
     for i in 1..4 loop

@@ -6084,8 +6084,26 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_same_country boolean := lower(p_customer_country) = lower(p_mechanic.country);
-    v_matches boolean[] := array[
+    v_same_country boolean;
+    v_matches boolean[];
+    v_worth record := dispatch.match_points(p_requested_brand);
+begin
+    -- Nothing else limits a profile on a marketplace that was there first. Of one that is larger than
+    -- those of ours no long text counts, which is seen without reading it.
+    if pg_column_size(p_mechanic) > 25000 then
+        p_mechanic.brands := array(
+            select u.brand from (select unnest(p_mechanic.brands) as brand limit 50) as u
+            where octet_length(u.brand) <= 400
+        );
+        p_mechanic.city := case
+            when octet_length(p_mechanic.city) <= 400 then p_mechanic.city
+        end;
+        p_mechanic.country := case
+            when octet_length(p_mechanic.country) <= 400 then p_mechanic.country
+        end;
+    end if;
+    v_same_country := lower(p_customer_country) = lower(p_mechanic.country);
+    v_matches := array[
         dispatch.is_online(p_mechanic, p_now),
         -- As many as dispatch.mechanic_words has.
         lower(p_requested_brand) = any(lower(p_mechanic.brands[:50]::text)::text[]),
@@ -6093,8 +6111,6 @@ declare
         lower(p_customer_city) = lower(p_mechanic.city) and v_same_country is not false,
         v_same_country
     ];
-    v_worth record := dispatch.match_points(p_requested_brand);
-begin
     score := 0;
     reasons := '{}';
     for i in 1..4 loop
@@ -8776,11 +8792,13 @@ declare
             v_metadata -> 'customer_city', p_checkout #> '{customer_details,address,city}'
         )
     ));
-    -- What is not paid may be refused for its notes, which whoever wrote them can write anew.
+    -- What is not paid may be refused for its notes, which whoever wrote them can write anew, and for
+    -- its e-mail, by which theirs may say who books for nothing, and how often.
     v_may_go constant text[] := array(
         select e.key from jsonb_each(v_extras) as e
-        where e.key <> 'notes' or p_checkout ? 'id'
+        where p_checkout ? 'id' or e.key = 'customer_name'
     );
+    v_since constant timestamptz := clock_timestamp();
     v_without text[];
     v_told jsonb;
     v_refusal text;
@@ -8822,7 +8840,9 @@ begin
         end if;
     end if;
     -- What a column of theirs does not take (it is too long, no such country) keeps nobody from what
-    -- they paid: it is left out, alone if that is enough, else with all that may be.
+    -- they paid: it is left out, alone if that is enough, else with all that may be. But not what
+    -- there may be once alone: that is about two requests, and the owner's to decide. Nor for long,
+    -- as the webhook app's time would end before the ledger has the reason.
     for v_number in 0 .. cardinality(v_may_go) + 1 loop
         v_without := case
             when v_number <= cardinality(v_may_go) then v_may_go[v_number:v_number]
@@ -8845,11 +8865,15 @@ begin
                 p_preferred_mechanic_id => v_known_ids[1],
                 p_priority_window_minutes => v_minutes
             );
+            -- Here, so that what is refused at the commit is left out as well.
+            perform dispatch.ask_deferred();
             exit;
         exception
             when assert_failure or others then
                 if
                     v_number > cardinality(v_may_go)
+                    or sqlstate in ('23505', '23P01')
+                    or clock_timestamp() > v_since + interval '1 second'
                     or dispatch.marketplace_error(sqlstate, sqlerrm) is null
                 then
                     raise;
@@ -8872,7 +8896,8 @@ begin
             'then set error = null',
             array_to_string(v_without, ', '), v_refusal
         );
-        raise log 'request %: %', p_id, left_out;
+        -- Without their words, which may name somebody.
+        raise log 'request %: left out %, refused with %', p_id, v_without, left(v_refusal, 5);
     end if;
 end;
 $$;
@@ -8881,7 +8906,7 @@ comment on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz) is
 'Books a Checkout Session (or what has its metadata and customer_details) on a marketplace that '
 'was there first; one that was refunded is booked as cancelled. Returns its id (null: there is no '
 'such plan, or a trigger kept the row out), and what the marketplace refused of it and was left '
-'out (null: nothing).';
+'out (null: nothing). What theirs check at the commit is asked.';
 revoke all on function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)
 from public, anon, authenticated, service_role;
 
@@ -9133,6 +9158,7 @@ begin
                 v_id, v_customer_id, v_plan.session_type, v_plan.code, 'pending', v_name, v_email,
                 v_notes, p_metadata => v_wish
             );
+            perform dispatch.ask_deferred();
         else
             perform dispatch.book_theirs(
                 v_id,
@@ -9144,7 +9170,6 @@ begin
                 )
             );
         end if;
-        perform dispatch.ask_deferred();
     exception
         when assert_failure or others then
             perform dispatch.raise_refused(sqlstate, 'booking_refused');
@@ -9844,11 +9869,14 @@ begin
                     returning id, metadata ? 'price_cents' into v_booked_id, v_is_other_price;
                 end if;
                 -- What they have checked at the commit would take the event along. (On ours as
-                -- dispatch.ask_deferred, without the price of a call in every booking.)
-                if dispatch.governs_all() and pg_my_temp_schema() = 0 then
-                    set constraints all immediate;
-                else
-                    perform dispatch.ask_deferred();
+                -- dispatch.ask_deferred, without the price of a call in every booking; on theirs it
+                -- has been asked.)
+                if dispatch.governs_all() then
+                    if pg_my_temp_schema() = 0 then
+                        set constraints all immediate;
+                    else
+                        perform dispatch.ask_deferred();
+                    end if;
                 end if;
                 exit;
             exception

@@ -1262,6 +1262,147 @@ def test_a_free_booking_is_not_left_out_of_without_a_word(garage: Database) -> N
         rpc(client, "request_free_session", plan_code="free", notes="brakes")
 
 
+ONE_EACH = {
+    "one each": "create unique index on session_requests (customer_email) where plan_code = 'free'",
+    "not those": "alter table session_requests add check (customer_email not like '%@mail.%')",
+    "by a trigger": """
+        create function one_each() returns trigger language plpgsql as
+        $$begin
+        if exists (select from session_requests where customer_email = new.customer_email) then
+            raise exception 'one each';
+        end if;
+        return new;
+        end$$;
+        create trigger one_each before insert on session_requests
+        for each row execute function one_each()
+    """,
+}
+
+
+@pytest.mark.parametrize("rule", ONE_EACH.values(), ids=ONE_EACH)
+def test_a_rule_of_theirs_about_who_books_is_not_gone_round(garage: Database, rule: str) -> None:
+    """By leaving out the e-mail that it goes by: what is free is free once."""
+    db = garage
+    db.sql(NARROW)
+    db.sql(rule)
+    install_on_theirs(db.dsn())
+    for number in range(2):
+        client = db.connect(db.make_customer(), email="carla@mail.example")
+        if number == 0 and "check" not in rule:
+            rpc(client, "request_free_session", plan_code="free")
+            continue
+        with pytest.raises(psycopg.Error, match="booking_refused"):
+            rpc(client, "request_free_session", plan_code="free")
+
+
+def test_what_is_unique_is_left_out_of_no_booking(garage: Database) -> None:
+    """It is no column that refuses it, but a rule about two requests: for the owner to decide."""
+    db = garage
+    db.sql(NARROW)
+    db.sql("create unique index on session_requests (customer_email)")
+    install_on_theirs(db.dsn())
+    backend = db.connect(role="service_role")
+    outcomes = []
+    for _ in range(2):
+        event = checkout(db.make_customer(), plan="chat10")
+        event["data"]["object"]["customer_details"] = {"email": "carla@mail.example"}
+        outcomes.append(rpc(backend, "process_stripe_event", event=event)["outcome"])
+    assert outcomes == ["request_created", "error"]
+    assert "23505" in db.value(
+        "select error from dispatch.stripe_events where processed_at is null"
+    )
+
+
+def test_what_is_refused_at_the_commit_is_left_out_too(garage: Database) -> None:
+    db = garage
+    db.sql(NARROW)
+    db.sql("""
+        create table countries (code text primary key);
+        insert into countries values ('DE');
+        alter table session_requests add constraint country_fk foreign key (customer_country)
+        references countries (code) deferrable initially deferred;
+    """)
+    install_on_theirs(db.dsn())
+    backend = db.connect(role="service_role")
+    event = checkout(db.make_customer(), plan="chat10", customer_country="FR", notes="brake")
+    answer = rpc(backend, "process_stripe_event", event=event)
+    assert answer["outcome"] == "request_created"
+    row = db.request(answer["request_id"])
+    assert (row["customer_country"], row["notes"]) == (None, "brake")
+
+
+def test_a_refusal_that_takes_long_is_in_the_ledger(garage: Database) -> None:
+    """The webhook app waits five seconds: without all those tries the event would be nowhere."""
+    db = garage
+    db.sql("""
+        create function slow() returns trigger language plpgsql as
+        $$begin perform pg_sleep(1); raise exception 'no'; end$$;
+        create trigger slow before insert on session_requests
+        for each row execute function slow();
+        insert into service_plans (slug, name, price, duration_minutes, description)
+        values ('chat10', 'Chat', 9.99, 10, '')
+    """)
+    install_on_theirs(db.dsn())
+    event = checkout(db.make_customer(), plan="chat10", **{**TAKEN, "customer_city": "Kiel"})
+    event["data"]["object"]["customer_details"] = {"name": "Carla", "email": "c@mail.example"}
+    backend = db.connect(role="service_role")
+    backend.execute("set statement_timeout = '5s'")
+    assert rpc(backend, "process_stripe_event", event=event)["outcome"] == "error"
+
+
+def test_what_is_left_out_is_in_no_log_in_their_words(garage: Database) -> None:
+    """A trigger of theirs may have the customer's name in them."""
+    db = garage
+    db.sql(NARROW)
+    db.sql("""
+        create function no_quills() returns trigger language plpgsql as
+        $$begin
+        if new.customer_name is not null then raise '% owes us', new.customer_name; end if;
+        return new;
+        end$$;
+        create trigger no_quills before insert on session_requests
+        for each row execute function no_quills();
+    """)
+    install_on_theirs(db.dsn())
+    backend = db.connect(role="service_role")
+    logged: list[str] = []
+    backend.add_notice_handler(lambda notice: logged.append(str(notice.message_primary)))
+    backend.execute("set client_min_messages = log")
+    event = checkout(db.make_customer(), plan="chat10")
+    event["data"]["object"]["customer_details"] = {"name": "Zoe Quill"}
+    assert rpc(backend, "process_stripe_event", event=event)["outcome"] == "request_created"
+    assert "left out {customer_name}, refused with P0001" in " ".join(logged)
+    assert "Quill" not in " ".join(logged)
+    assert "Quill owes us" in db.value("select error from dispatch.stripe_events")
+
+
+def test_a_profile_of_theirs_costs_no_more_than_its_first_words(garage: Database) -> None:
+    """Whom a push goes to is asked of each: with this much in a few profiles it took 8 s."""
+    db = garage
+    db.sql(NARROW)
+    install_on_theirs(db.dsn())
+    db.sql("select dispatch.set_favorites_priority(true)")
+    profile = (
+        "insert into mechanics"
+        " (user_id, name, application_status, city, country, brand_specializations)"
+        " values (%s, 'M', 'approved', {}, repeat('x', 10000000), {} || repeat('x', 20000000))"
+        " returning id"
+    )
+    favourite = str(db.value(profile.format("'Kiel'", "array['aUDI']"), db.make_customer()))
+    for _ in range(7):
+        db.sql(profile.format("repeat('x', 10000000)", "'{}'::text[]"), db.make_customer())
+    event = checkout(
+        db.make_customer(), favourite, plan="chat10", customer_city="Kiel", requested_brand="Audi"
+    )
+    request = rpc(db.connect(role="service_role"), "process_stripe_event", event=event)
+    db.sql("set statement_timeout = '2s'")
+    found = db.sql(
+        "select * from dispatch.choose_recipients(%s, null, now() + interval '11 minutes')",
+        request["request_id"],
+    )
+    assert [row["reasons"] for row in found] == [["Works on Audi", "Same city"], *[[]] * 7]
+
+
 def test_an_approval_that_their_table_computes(garage: Database) -> None:
     db = garage
     db.sql(

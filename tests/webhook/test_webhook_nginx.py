@@ -5,6 +5,7 @@ import select
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPResponse
@@ -205,3 +206,24 @@ def test_silent_and_slow_clients_delay_no_event(
             assert answer(connection).status == 200
         gone, _, _ = select.select(others, [], [], 0)
         assert not gone
+
+
+def test_one_address_does_not_hold_all_connections(front: int, metadata: Metadata) -> None:
+    """By bodies of which a byte comes now and then, which nothing ends."""
+    body, headers = signed(checkout(metadata))
+    lines = [f"{name}: {text}" for name, text in headers.items()]
+    whole = request(f"POST {PATH}", *lines, f"Content-Length: {len(body)}", body=body)
+    begun = request(f"POST {PATH}", f"Content-Length: {MIB}", body=b"{")
+    with ExitStack() as held:
+        slow: list[socket.socket] = []
+        for count in (460, 60, 60, 60):
+            for _ in range(count):
+                slow.append(held.enter_context(connect(front)))
+                slow[-1].sendall(begun)
+            time.sleep(1.2)
+            for each in slow:
+                with suppress(OSError):  # refused
+                    each.sendall(b"x")
+            with socket.create_connection(("127.0.0.1", front), 60, ("127.0.0.2", 0)) as connection:
+                connection.sendall(whole)
+                assert answer(connection).status == 200
