@@ -82,9 +82,9 @@ begin
         end if;
     end if;
     -- What a column of theirs does not take (it is too long, no such country) keeps nobody from what
-    -- they paid: it is left out, alone if that is enough, else with all that may be. But not what
-    -- there may be once alone: that is about two requests, and the owner's to decide. Nor for long,
-    -- as the webhook app's time would end before the ledger has the reason.
+    -- they paid: it is left out, alone if that is enough, else with all that may be. What is refused
+    -- for another reason (a trigger raises, it may be there once alone) is the owner's to decide. Nor
+    -- for long, as the webhook app's time would end before the ledger has the reason.
     for v_number in 0 .. cardinality(v_may_go) + 1 loop
         v_without := case
             when v_number <= cardinality(v_may_go) then v_may_go[v_number:v_number]
@@ -114,9 +114,8 @@ begin
             when assert_failure or others then
                 if
                     v_number > cardinality(v_may_go)
-                    or sqlstate in ('23505', '23P01')
                     or clock_timestamp() > v_since + interval '1 second'
-                    or dispatch.marketplace_error(sqlstate, sqlerrm) is null
+                    or not (left(sqlstate, 2) = '22' or sqlstate in ('23503', '23514'))
                 then
                     raise;
                 end if;
