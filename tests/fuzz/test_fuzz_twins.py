@@ -94,7 +94,7 @@ def pair(cluster: Cluster, templates: Templates, request: pytest.FixtureRequest)
 
 
 @pytest.mark.parametrize("enabled", [False, True], ids=["off", "on"])
-@pytest.mark.parametrize("pair", further_but(["ours", "garage"], SHAPES.keys()), indirect=True)
+@pytest.mark.parametrize("pair", further_but(["garage"], SHAPES.keys()), indirect=True)
 def test_the_twins_answer_alike(
     pair: Twins, enabled: bool, inputs: int, tried: Callable[[], int]
 ) -> None:
