@@ -14,7 +14,6 @@ from tests.dashboard.conftest import SESSION_KEY, Stage
 from tests.dashboard.test_dashboard import LEFT_OF_TEN, headline, offer
 from tests.dashboard.test_mechanic import read_now
 
-PAGES = ["index.html", "request.html", "mechanic.html"]
 READS = re.compile(r"/rest/v1/")
 # As a gateway, PostgREST and PostgreSQL say it; and what becomes of it.
 BUSY = "The service does not answer as it should."
