@@ -436,11 +436,12 @@ export function followAs(
   async function prepare(before?: Plan): Promise<Plan> {
     const me = userId ?? (await signedInAs(supabase));
     if (before && me === followed) return before;
-    const key = `session-request-events:${me}`;
+    const topics = topicsOf(me);
+    const key = `session-request-events:${topics[0] ?? me}`;
     const after = await cursorIn(storage, key);
     followed = me;
     return {
-      topics: topicsOf(me),
+      topics,
       after,
       save: (cursor) => storage.setItem(key, String(cursor)),
       handle: (events) => handle(events, me),

@@ -364,7 +364,8 @@ def test_a_refund_after_the_accept_is_told(stage: Stage) -> None:
     page = stage.open(stage.carla, f"request.html?id={booked}")
     frank = stage.open(stage.frank, "mechanic.html")
     # A device that has run before has a cursor.
-    frank.evaluate(f"localStorage.setItem('session-request-events:{stage.frank.id}', 0)")
+    key = f"session-request-events:mechanic:{stage.frank.id}"
+    frank.evaluate(f"localStorage.setItem('{key}', 1)")
     frank.reload()
     expect(headline(page)).to_have_text("Frank Öberg accepted")
     expect(frank.locator("#accepted")).to_contain_text("Carla Customer")

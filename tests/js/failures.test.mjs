@@ -51,7 +51,7 @@ function makeStorage(kept = {}) {
   };
 }
 
-const cursorOf = ({ id }) => `session-request-events:${id}`;
+const cursorOf = ({ id }) => `session-request-events:customer:${id}`;
 const hears = (supabase) =>
   supabase.getChannels().length > 0 &&
   supabase.getChannels().every((channel) => channel.state === "joined");

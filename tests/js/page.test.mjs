@@ -294,6 +294,27 @@ test("what an approval opens is history, and not read", async (t) => {
   assert.deepEqual(handled, [present]);
 });
 
+test("what one has read as a customer, one has not read as a mechanic", async (t) => {
+  const storage = makeStorage();
+  const open = (topicsOf) => {
+    const handled = [];
+    const handle = (events) => handled.push(...events.map((event) => event.request_id));
+    const options = { handle, onError: assert.ifError, ...hour };
+    const followed = page.followAs(frank.supabase, storage, topicsOf, options);
+    t.after(() => followed.stop());
+    return { handled, ...followed };
+  };
+  const before = open(page.mechanicTopics);
+  const customer = open((id) => [`customer:${id}`]);
+  await Promise.all([before.catchUp(), customer.catchUp()]);
+  await before.stop();
+  const booked = await book(carla, frank);
+  await customer.catchUp();
+  const again = open(page.mechanicTopics);
+  await again.catchUp();
+  assert.deepEqual([customer.handled, again.handled], [[booked], [booked]]);
+});
+
 test("the time that is left", () => {
   const now = new Date("2026-01-01T12:00:00Z");
   const left = (endsAt) => page.timeLeft(endsAt, now);
