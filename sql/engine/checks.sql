@@ -1466,6 +1466,33 @@ from (
 ) as c
 \gset
 
+-- What keeps a login out: PostgREST's own, or an app's. (Whether a role is to have one is for the
+-- owner to say.)
+select
+    set_config(
+        'favorites_priority.shut',
+        coalesce(jsonb_object_agg(s.rolname, s.why), '{}')::text,
+        true
+    ) as kept
+from (
+    select
+        r.rolname,
+        case
+            when not has_database_privilege(r.oid, current_database(), 'connect')
+                then format(
+                    'may not connect: grant connect on database %I to %I',
+                    current_database(), r.rolname
+                )
+            when r.rolvaliduntil <= now()
+                then 'has a password that is valid no more, since ' || r.rolvaliduntil
+            when r.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
+        end as why
+    from pg_catalog.pg_roles as r
+    where r.rolcanlogin
+) as s
+where s.why is not null
+\gset
+
 -- Whom the platform lets in before any function of ours is asked.
 select
     set_config(
@@ -1502,7 +1529,7 @@ from (
     union all
     select
         'roles of clients',
-        coalesce(min(a.missing), min(e.is_shut), '') = '' and bool_and(
+        coalesce(min(a.missing), min(l.authenticator), '') = '' and bool_and(
             case
                 when r.rolname in ('anon', 'authenticated')
                     then
@@ -1528,7 +1555,7 @@ from (
         end
         || coalesce(
             '; PostgREST''s own cannot become ' || min(a.missing) || ' (grant it to authenticator)',
-            '; PostgREST''s own ' || min(e.is_shut),
+            '; PostgREST''s own ' || min(l.authenticator),
             ''
         )
     from pg_catalog.pg_roles as r
@@ -1549,24 +1576,9 @@ from (
                     end
                 )
         ) as a
-    -- As of the apps' roles below.
-    left join
-        lateral (
-            select
-                case
-                    when not has_database_privilege(p.oid, current_database(), 'connect')
-                        then format(
-                            'may not connect: grant connect on database %I to authenticator',
-                            current_database()
-                        )
-                    when p.rolvaliduntil <= now()
-                        then 'has a password that is valid no more, since ' || p.rolvaliduntil
-                    when p.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
-                end as is_shut
-            from pg_catalog.pg_roles as p
-            where p.rolname = 'authenticator' and p.rolcanlogin
-        ) as e
-        on true
+    cross join
+        jsonb_to_record(current_setting('favorites_priority.shut')::jsonb)
+            as l (authenticator text)
     cross join
         lateral (
             select count(*) > 0 as is_freed
@@ -1736,13 +1748,13 @@ from (
     select
         'role ' || w.role as check_name,
         r.oid is null or not g.is_here
-        or (g.missing is null and g.unexpected is null and e.is_shut is null) as ok,
+        or (g.missing is null and g.unexpected is null and l.why is null) as ok,
         case
             when r.oid is null then 'there is none'
             when not g.is_here then 'has no grant in this database'
             else
                 coalesce(
-                    nullif(concat_ws('; ', g.missing, g.unexpected, e.is_shut), ''),
+                    nullif(concat_ws('; ', g.missing, g.unexpected, l.why), ''),
                     'may ' || w.may || ', and nothing else'
                 )
         end as detail
@@ -1891,24 +1903,8 @@ from (
                 where w.view is not null
             ) as v
         ) as g
-    -- One that has a login of its own. (Whether it is to have one is the owner's to say.)
-    left join
-        lateral (
-            select
-                case
-                    when not has_database_privilege(o.oid, current_database(), 'connect')
-                        then format(
-                            'may not connect: grant connect on database %I to %I',
-                            current_database(), o.rolname
-                        )
-                    when o.rolvaliduntil <= now()
-                        then 'its password is valid no more, since ' || o.rolvaliduntil
-                    when o.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
-                end as is_shut
-            from pg_catalog.pg_roles as o
-            where o.oid = r.oid and o.rolcanlogin
-        ) as e
-        on true
+    left join jsonb_each_text(current_setting('favorites_priority.shut')::jsonb) as l (role, why)
+        on l.role = w.role
 ) as c
 \gset
 

@@ -681,8 +681,8 @@ declare
         nullif(current_setting('favorites_priority.wait_for_locks', true), ''), '20 seconds'
     );
     v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
-    v_tables constant text := (
-        select string_agg(w.name, ', ' order by w.number, w.name)
+    v_tables constant text[] := array(
+        select w.name
         from (
             select v.name, min(v.number) as number
             from (
@@ -711,6 +711,7 @@ declare
             group by v.name
         ) as w
         where to_regclass(w.name) is not null
+        order by w.number, w.name
     );
     v_table text;
 begin
@@ -718,7 +719,7 @@ begin
         begin
             -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
-            foreach v_table in array string_to_array(v_tables, ', ') loop
+            foreach v_table in array v_tables loop
                 begin
                     execute format('lock table %s in access exclusive mode', v_table);
                 exception
@@ -739,7 +740,9 @@ begin
             when lock_not_available then
                 if clock_timestamp() > v_give_up_at then
                     raise lock_not_available using
-                        message = format('no lock on %s in %s', v_tables, v_wait),
+                        message = format(
+                            'no lock on %s in %s', array_to_string(v_tables, ', '), v_wait
+                        ),
                         detail = coalesce(
                             (
                                 select
@@ -765,7 +768,7 @@ begin
                                             where x.pid is null and x.virtualtransaction = l.virtualtransaction
                                         )
                                 where
-                                    l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                    l.relation = any(v_tables::regclass[])
                                     and l.database = (
                                         select d.oid from pg_catalog.pg_database as d
                                         where d.datname = current_database()
@@ -13832,8 +13835,8 @@ declare
         nullif(current_setting('favorites_priority.wait_for_locks', true), ''), '20 seconds'
     );
     v_give_up_at constant timestamptz := clock_timestamp() + v_wait;
-    v_tables constant text := (
-        select string_agg(w.name, ', ' order by w.number, w.name)
+    v_tables constant text[] := array(
+        select w.name
         from (
             select v.name, min(v.number) as number
             from (
@@ -13862,6 +13865,7 @@ declare
             group by v.name
         ) as w
         where to_regclass(w.name) is not null
+        order by w.number, w.name
     );
     v_table text;
 begin
@@ -13869,7 +13873,7 @@ begin
         begin
             -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
-            foreach v_table in array string_to_array(v_tables, ', ') loop
+            foreach v_table in array v_tables loop
                 begin
                     execute format('lock table %s in access exclusive mode', v_table);
                 exception
@@ -13890,7 +13894,9 @@ begin
             when lock_not_available then
                 if clock_timestamp() > v_give_up_at then
                     raise lock_not_available using
-                        message = format('no lock on %s in %s', v_tables, v_wait),
+                        message = format(
+                            'no lock on %s in %s', array_to_string(v_tables, ', '), v_wait
+                        ),
                         detail = coalesce(
                             (
                                 select
@@ -13916,7 +13922,7 @@ begin
                                             where x.pid is null and x.virtualtransaction = l.virtualtransaction
                                         )
                                 where
-                                    l.relation = any(string_to_array(v_tables, ', ')::regclass[])
+                                    l.relation = any(v_tables::regclass[])
                                     and l.database = (
                                         select d.oid from pg_catalog.pg_database as d
                                         where d.datname = current_database()
