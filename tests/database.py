@@ -57,6 +57,9 @@ EACH_POISON = [
     pytest.param(POISON_AT_COMMIT, id="at the commit"),
 ]
 
+# For the rest of a transaction pg_cron has run nothing: its launcher waits to write what begins.
+WITHOUT_RUNS = "lock table cron.job_run_details in exclusive mode; delete from cron.job_run_details"
+
 
 def rows(connection: Connection, query: str, *params: object) -> list[Row]:
     cursor = connection.cursor(row_factory=dict_row)

@@ -13,6 +13,7 @@ from stack.install import install
 from stack.postgres import Cluster, run_psql
 from tests.database import (
     POISON,
+    WITHOUT_RUNS,
     Connection,
     Database,
     checkout,
@@ -80,7 +81,7 @@ def test_a_job_and_its_last_run(cron_db: Database, job: str, max_age: timedelta)
         return SCHEDULE & set(failing(superuser, at))
 
     with superuser.transaction(force_rollback=True):
-        superuser.execute("delete from cron.job_run_details")
+        superuser.execute(WITHOUT_RUNS)
         (run,) = rows(
             superuser,
             "insert into cron.job_run_details (jobid, runid, status, start_time)"
@@ -104,7 +105,7 @@ def test_a_job_and_its_last_run(cron_db: Database, job: str, max_age: timedelta)
         superuser.execute("update cron.job_run_details set status = 'running' where runid = -1")
         assert failing(superuser, run["start_time"])[runs].endswith("failed: disk full")
 
-        superuser.execute("delete from cron.job_run_details")
+        superuser.execute(WITHOUT_RUNS)
         assert (runs in failing(superuser, late)) == (job == "sweep")
 
         superuser.execute(
@@ -125,7 +126,7 @@ def test_before_pg_cron_could_begin_nothing_is_wrong(cron_db: Database) -> None:
     before = value(superuser, made)  # what a sequence was set to is not rolled back
     try:
         with superuser.transaction(force_rollback=True):
-            superuser.execute("delete from cron.job_run_details")
+            superuser.execute(WITHOUT_RUNS)
             for at in (began, began.replace(microsecond=0) + timedelta(hours=1)):
                 superuser.execute(make, [1 if at == began else int(at.timestamp() * 1000)])
                 late = at + timedelta(minutes=3)
@@ -148,7 +149,7 @@ def test_runs_that_somebody_has_just_deleted(cron_db: Database) -> None:
         later = value(superuser, checks).replace("'3 minutes'", "'-1 second'")
         superuser.execute(later.encode())
         assert "sweep_runs" in failing(superuser)
-        superuser.execute("delete from cron.job_run_details")
+        superuser.execute(WITHOUT_RUNS)
         assert "sweep_runs" not in failing(superuser)
 
 
@@ -164,7 +165,7 @@ def test_runs_that_somebody_has_just_deleted(cron_db: Database) -> None:
 def test_a_run_that_ended_with_the_server_is_no_fault(cron_db: Database, message: str) -> None:
     superuser = cron_db.superuser()
     with superuser.transaction(force_rollback=True):
-        superuser.execute("delete from cron.job_run_details")
+        superuser.execute(WITHOUT_RUNS)
         superuser.execute(
             "insert into cron.job_run_details"
             " (jobid, runid, status, return_message, start_time)"

@@ -30,6 +30,7 @@ from stack.install import (
 from stack.postgres import SUPERUSER, Cluster, binary, output_plugins, run_psql
 from tests.database import (
     TEMPLATE,
+    WITHOUT_RUNS,
     Database,
     checkout,
     dump,
@@ -1579,7 +1580,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     *(
         (
-            f"{LONG_AGO}; delete from cron.job_run_details; insert into cron.job_run_details"
+            f"{LONG_AGO}; {WITHOUT_RUNS}; insert into cron.job_run_details"
             " (jobid, runid, status, start_time)"
             f" select jobid, 1, '{status}', now() - interval '{ago}' from cron.job"
             " where jobname = 'dispatch-sweep'",
@@ -1939,7 +1940,7 @@ def test_verify_after_a_restart(cluster: Cluster, message: str, is_well: bool) -
     """pg_cron begins again at the next full minute."""
     started = LONG_AGO.replace("interval '1 day'", "interval '2 minutes'")
     runs = (
-        f"{started}; delete from cron.job_run_details; insert into cron.job_run_details"
+        f"{started}; {WITHOUT_RUNS}; insert into cron.job_run_details"
         " (jobid, runid, status, return_message, start_time)"
         f" select jobid, 1, 'failed', '{message}', now() - interval '1 hour' from cron.job"
         " where jobname = 'dispatch-sweep'"

@@ -9,7 +9,16 @@ from stack import ROOT
 from stack.install import ENGINE, cron_command, install
 from stack.postgres import Cluster
 from stack.push_service import Device
-from tests.database import Database, checkout, refund, refused, rows, rpc, value
+from tests.database import (
+    WITHOUT_RUNS,
+    Database,
+    checkout,
+    refund,
+    refused,
+    rows,
+    rpc,
+    value,
+)
 
 AGE = timedelta(days=90)
 MOMENT = timedelta(microseconds=1)
@@ -187,7 +196,7 @@ def test_old_runs_of_our_jobs_go_and_those_of_others_stay(cluster: Cluster) -> N
         with superuser.transaction(force_rollback=True):
             for job in ("theirs", "dispatch-push"):
                 superuser.execute("select cron.schedule(%s, '0 0 1 1 *', 'select 1')", [job])
-            superuser.execute("delete from cron.job_run_details")
+            superuser.execute(WITHOUT_RUNS)
             superuser.execute(
                 "insert into cron.job_run_details (jobid, runid, status, start_time, end_time)"
                 " select jobid, -10 * jobid - age, 'succeeded', now() - age * interval '1 day',"
