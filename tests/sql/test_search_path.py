@@ -290,7 +290,7 @@ TYPES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("marketplace", further_but(["ours", "enums"], ["ours", "enums", "garage"]))
+@pytest.mark.parametrize("marketplace", further_but(["enums"], ["ours", "enums", "garage"]))
 def test_public_may_have_functions_of_any_name(empty_db: Database, marketplace: str) -> None:
     """It is installed, verified, used and taken off, and calls none of them."""
     db = empty_db

@@ -426,6 +426,7 @@ def test_as_many_that_raise_as_are_tried_at_once_keep_nothing_back(db: Database,
         assert len(db.log(request)) == (2 if request in others else 1)
 
 
+@pytest.mark.further
 def test_those_that_raise_may_be_many_more(db: Database) -> None:
     """Each of the others gets its turn, by chance: one of 10 in each of many rounds."""
     for _ in range(12):

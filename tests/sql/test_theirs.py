@@ -1891,7 +1891,7 @@ NARROW = {
 }
 
 
-@pytest.mark.parametrize("policy", NARROW.values(), ids=NARROW)
+@pytest.mark.parametrize("policy", further_but(["permissive", "update"], NARROW))
 def test_what_their_policies_show_to_some_mechanics_alone(cluster: Cluster, policy: str) -> None:
     garage = SHAPES[0]
     with fresh_database(cluster, "template1") as db:
