@@ -55,9 +55,12 @@ export function rememberCheckout(id, facts) {
 export const forgetCheckout = (id) =>
   keepCheckouts(listCheckouts().filter((checkout) => checkout.id !== id));
 
+// There will be no request.
+export const hasEnded = (status) => status === "payment_failed" || status === "removed";
+
 // Stripe closes a Checkout after a day, and a bank may take weeks for one that was paid.
 export const isForgotten = ({ openedAt, returnedAt }, status) =>
-  status === "payment_failed" || Date.now() - openedAt > (status || returnedAt ? 60 : 2) * DAY;
+  hasEnded(status) || Date.now() - openedAt > (status || returnedAt ? 60 : 2) * DAY;
 
 // Nothing was heard of it for so long that it must be said.
 export const isLate = ({ returnedAt }, status) => !status && Date.now() - returnedAt > PATIENCE;

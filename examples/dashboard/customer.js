@@ -29,6 +29,10 @@ const UNDER_WAY = {
   waiting_for_payment: "Waiting for your bank",
   error: "Paid; we see to your booking",
 };
+const ENDED = {
+  payment_failed: "A payment failed. Nothing was booked.",
+  removed: "A session that you had paid was taken off. If your money is not back soon, write to us.",
+};
 const MOST = 3; // as many favourites as can be asked one after the other
 const PLACE = ["first", "second", "third"];
 // As many as leave the launcher on the screen.
@@ -538,7 +542,7 @@ async function readUnderWay() {
   const found = [];
   for (const checkout of listCheckouts()) {
     const { request, status } = await readCheckout(supabase, checkout.id);
-    if (status === "payment_failed") tell("A payment failed. Nothing was booked.");
+    if (ENDED[status]) tell(ENDED[status]);
     if (request || isForgotten(checkout, status)) forgetCheckout(checkout.id);
     else if (status || checkout.returnedAt) found.push({ ...checkout, status });
   }

@@ -6,8 +6,8 @@ import {
 } from "./favorites_priority.js";
 import { askAgain, askToBlock, blockedName } from "./blocks.js";
 import {
-  amountOf, describePayment, forgetBooking, forgetCheckout, isLate, readPayments, rememberCheckout,
-  wasBooked, whatBecameOf,
+  amountOf, describePayment, forgetBooking, forgetCheckout, hasEnded, isLate, readPayments,
+  rememberCheckout, wasBooked, whatBecameOf,
 } from "./bookings.js";
 import {
   LANGUAGE, ago, confirm, drawJoin, drawList, fill, find, initials, isCurrent, keepUp, me, nameIn, part,
@@ -105,6 +105,11 @@ const CONFIRMING = {
     "Your payment is under way, which may take some days. We ask the mechanics once it is here.",
   ],
   payment_failed: ["Your payment failed", "Nothing was booked. Please try again."],
+  removed: [
+    "Your session was taken off",
+    "It was booked, and is no longer among your sessions. If your money is not back in some days, " +
+      "write to us.",
+  ],
   error: [
     "Your payment is here",
     "Your session could not be booked yet. We have been told and see to it. You need not pay again.",
@@ -315,9 +320,9 @@ function drawConfirming(checkoutId, status) {
   const checkout = rememberCheckout(checkoutId, { returnedAt: Date.now() });
   const isTooLate = isLate(checkout, status);
   find("#again").hidden = !status && !isTooLate;
-  if (status === "payment_failed") forgetCheckout(checkoutId);
+  if (hasEnded(status)) forgetCheckout(checkoutId);
   const [title, about] = CONFIRMING[isTooLate ? "late" : status];
-  const isStuck = isTooLate || status === "error";
+  const isStuck = isTooLate || status === "error" || status === "removed";
   show("paying", title, about, isStuck ? `Your payment's number: ${checkoutId}` : "");
   find("#help").hidden = !config.HELP_URL || !isStuck;
 }

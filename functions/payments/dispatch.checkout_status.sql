@@ -25,6 +25,9 @@ begin
     return (
         select
             case
+                -- The marketplace has deleted it since; dispatch.scrub_stripe_events gave it a
+                -- subject.
+                when e.outcome = 'request_created' then 'removed'
                 when e.outcome <> 'ignored' then e.outcome
                 -- Of another mode or account than expected: nobody paid, or somebody did.
                 when e.payload @> '{"livemode": false}' then 'payment_failed'
@@ -32,7 +35,9 @@ begin
             end
         from dispatch.stripe_events as e
         where
-            e.outcome in ('error', 'ignored', 'payment_failed', 'waiting_for_payment')
+            e.outcome in (
+                'error', 'ignored', 'payment_failed', 'request_created', 'waiting_for_payment'
+            )
             and e.subject = p_checkout_session_id
             and dispatch.checkout_customer(e.payload #> '{data,object}') = v_customer_id
         order by e.outcome

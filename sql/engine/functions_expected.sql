@@ -133,7 +133,7 @@ from (
     ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
     ('dispatch.cancel_refunded', 'de65ccbd1a2ae854636a0365ab009300', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
-    ('dispatch.checkout_status', 'e2a7c14e78bb0e1cf26519c8a1dd3620', '{}'),
+    ('dispatch.checkout_status', '74867cde87899140c90b3b5e76e862b0', '{}'),
     ('dispatch.create_free_request', '7cdc5c19b50e90b38868f3ff8c0c7e61', '{}'),
     ('dispatch.follow_payment', '010fb54d28ae0085ee68c671b7c53c4f', '{}'),
     ('dispatch.get_request_by_checkout', '04bcc5ef02a7eb7f54ea377ca7eace46', '{}'),

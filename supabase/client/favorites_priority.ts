@@ -580,7 +580,8 @@ async function refusal(answer: Response): Promise<object> {
 }
 
 // The request once it is booked. Until then the status: null (nothing heard yet: ask again),
-// waiting_for_payment (a bank takes days), payment_failed, or error (paid; the owner looks into it).
+// waiting_for_payment (a bank takes days), payment_failed, error (paid; the owner looks into it), or
+// removed (booked, and the marketplace has deleted the request since).
 export interface Paid {
   request: SessionRequest | null;
   status: string | null;

@@ -9064,6 +9064,9 @@ begin
     return (
         select
             case
+                -- The marketplace has deleted it since; dispatch.scrub_stripe_events gave it a
+                -- subject.
+                when e.outcome = 'request_created' then 'removed'
                 when e.outcome <> 'ignored' then e.outcome
                 -- Of another mode or account than expected: nobody paid, or somebody did.
                 when e.payload @> '{"livemode": false}' then 'payment_failed'
@@ -9071,7 +9074,9 @@ begin
             end
         from dispatch.stripe_events as e
         where
-            e.outcome in ('error', 'ignored', 'payment_failed', 'waiting_for_payment')
+            e.outcome in (
+                'error', 'ignored', 'payment_failed', 'request_created', 'waiting_for_payment'
+            )
             and e.subject = p_checkout_session_id
             and dispatch.checkout_customer(e.payload #> '{data,object}') = v_customer_id
         order by e.outcome
@@ -12908,8 +12913,9 @@ $$;
 
 comment on function public.get_checkout_status(text) is
 'What became of the caller''s Stripe Checkout Session: booked, waiting_for_payment (a bank takes '
-'days), payment_failed, or error (paid, and it could not be booked: the owner sees it). Paid in '
-'another mode or account than dispatch.expect_stripe says it is error, or in test mode '
+'days), payment_failed, error (paid, and it could not be booked: the owner sees it), or removed '
+'(booked, and the request was deleted: said once the nightly job has seen it, as health is). Paid '
+'in another mode or account than dispatch.expect_stripe says it is error, or in test mode '
 'payment_failed. Null: nothing was heard of it yet, or it is not theirs. Raises PT401 '
 'not_signed_in.';
 revoke all on function public.get_checkout_status(text)

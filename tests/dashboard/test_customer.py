@@ -159,6 +159,22 @@ def test_the_page_after_a_checkout_waits_for_that_payment(stage: Stage) -> None:
     assert request_id(page) == booked
 
 
+def test_a_paid_session_that_was_deleted_is_not_waited_for(stage: Stage) -> None:
+    session = f"cs_test_{uuid.uuid4().hex}"
+    booked = book_paid(stage, 999, "usd", id=session)
+    stage.world.sql("delete from public.session_requests where id = %s", booked)
+    stage.world.sql("select dispatch.scrub_stripe_events('180 days')")
+    page = stage.open(stage.carla)
+    configure(page, stage, HELP_URL=HELP)
+    page.goto(f"/request.html?checkout={session}")
+    expect(headline(page)).to_have_text("Your session was taken off")
+    expect(page.locator("#session")).to_contain_text(session)
+    expect(page.get_by_role("link", name="Ask for help")).to_have_attribute("href", HELP)
+    page.get_by_role("link", name="Back to the start").click()
+    expect(start(page)).to_be_visible()
+    expect(page.locator("#payments > li")).to_have_count(0)
+
+
 @pytest.mark.further
 def test_paid_in_another_browser(stage: Stage) -> None:
     page = stage.open(stage.carla)

@@ -135,6 +135,19 @@ def test_a_paid_session_that_cannot_be_booked_is_said_to_be_in_error(shared: Dat
     assert rpc(shared.connect(customer), "get_checkout_status", **asked) == "booked"
 
 
+def test_a_paid_session_that_was_deleted_is_not_waited_for(shared: Database) -> None:
+    customer = shared.make_customer()
+    process(shared, checkout(customer, session="cs_1", payment_status="unpaid"))
+    assert outcome(shared, checkout(customer, session="cs_1")) == "request_created"
+    asked = {"checkout_session_id": "cs_1"}
+    shared.sql("delete from session_requests")
+    assert shared.value("select dispatch.scrub_stripe_events('1 day')") == 2
+    for caller, status in ((customer, "removed"), (shared.make_customer(), None)):
+        connection = shared.connect(caller)
+        assert rpc(connection, "get_checkout_status", **asked) == status
+        assert rpc(connection, "get_session_request_by_checkout", **asked) is None
+
+
 # Whose refund is due, and who waits in vain.
 
 
