@@ -2042,6 +2042,10 @@ declare
     -- One that has not ended and that the binding says is taken off is a cancelled one.
     v_is_taken_off constant text := '(r.status in (''pending'', ''accepted'') and ('
     || dispatch.taken_off() || ') is true)';
+    -- What is too long for a brand or a place matches nobody (dispatch.mechanic_words), and is in no
+    -- list. How many bytes it has is known without reading it.
+    v_short constant text := 'case when octet_length(r.%1$s::text) > 400 then null '
+    'when length(r.%1$s::text) <= 100 then r.%1$s::text end';
     v_is_pending constant text := 'r.status = ''pending'' and not ' || v_is_taken_off;
 begin
     return query
@@ -2113,22 +2117,9 @@ begin
             case when not v_is_ours then 'w.closed_at' end
         ),
         (11, 'expires_at', 'timestamptz', '{expires_at}', null, null),
-        -- What is too long for a brand or a place matches nobody (dispatch.mechanic_words), and
-        -- is in no list.
-        (
-            12, 'requested_brand', 'text', '{requested_brand}',
-            'case when length(r.requested_brand::text) <= 100 then r.requested_brand::text end',
-            null
-        ),
-        (
-            13, 'customer_city', 'text', '{customer_city}',
-            'case when length(r.customer_city::text) <= 100 then r.customer_city::text end', null
-        ),
-        (
-            14, 'customer_country', 'text', '{customer_country}',
-            'case when length(r.customer_country::text) <= 100 then r.customer_country::text end',
-            null
-        ),
+        (12, 'requested_brand', 'text', '{requested_brand}', format(v_short, 'requested_brand'), null),
+        (13, 'customer_city', 'text', '{customer_city}', format(v_short, 'customer_city'), null),
+        (14, 'customer_country', 'text', '{customer_country}', format(v_short, 'customer_country'), null),
         (15, 'preferred_mechanic_id', 'uuid', '{preferred_mechanic_id}', null, null),
         (
             16, 'preferred_user_id', 'uuid', '{preferred_mechanic_id}',

@@ -1413,6 +1413,28 @@ def test_a_profile_of_theirs_costs_no_more_than_its_first_words(garage: Database
     assert [row["reasons"] for row in found] == [["Works on Audi", "Same city"], *[[]] * 7]
 
 
+@pytest.mark.further
+def test_a_request_of_theirs_costs_no_more_than_its_first_words(garage: Database) -> None:
+    """With this much in a few requests a sweep took 3 s."""
+    db = garage
+    install_on_theirs(db.dsn())
+    db.sql("select dispatch.set_favorites_priority(true)")
+    favourite = db.value(
+        "insert into mechanics (user_id, name, application_status) values (%s, 'M', 'approved')"
+        " returning id",
+        db.make_customer(),
+    )
+    book = BOOK.format(
+        "preferred_mechanic_id, requested_brand, customer_city, customer_country",
+        "%s, repeat('x', 10000000), repeat('y', 10000000), repeat('z', 10000000)",
+    )
+    requests = [db.sql(book, db.make_customer(), favourite)[0]["id"] for _ in range(20)]
+    db.sql("set statement_timeout = '1s'")
+    db.sql("select dispatch.set_favorites_priority(false)")
+    for request in requests:
+        assert db.log(request) == ["priority_request", "new_request:flag_off"]
+
+
 def test_an_approval_that_their_table_computes(garage: Database) -> None:
     db = garage
     db.sql(
