@@ -103,7 +103,7 @@ def _ping(connection: Connection, timeout: int) -> bytes:
 
 
 def _run(query: bytes, params: list[bytes], connection: Connection, timeout: int) -> bytes:
-    """The query's one value, as text. The timeout and the query are one transaction.
+    """The query's one value, as text. The timeouts and the query are one transaction.
 
     Both are sent at once, and libpq's pipeline makes what is sent at once a transaction: it ends
     without another word from here, so no lock waits for a slow or dead worker. One round trip
@@ -114,8 +114,11 @@ def _run(query: bytes, params: list[bytes], connection: Connection, timeout: int
     server.enter_pipeline_mode()
     # Only a local setting stays ours: a plain SET would leak to others through a pooler, which
     # also refuses options sent at connect. And SET LOCAL warns when there was no BEGIN.
+    # A lock is given up first: that passes, and what else takes so long may not.
     server.send_query_params(
-        b"select pg_catalog.set_config('statement_timeout', $1, true)", [b"%ds" % timeout]
+        b"select pg_catalog.set_config('statement_timeout', $1, true),"
+        b" pg_catalog.set_config('lock_timeout', $2, true)",
+        [b"%ds" % timeout, b"%dms" % (timeout * 800)],
     )
     # A parameter, not a literal: PostgreSQL logs the text of a statement that fails.
     server.send_query_params(query, params)

@@ -7,8 +7,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Not what passes by itself: of that the webhook app is told, and Stripe tries again. (What a
-    -- server says that a trigger of theirs calls, or a file that is broken, may never pass.)
-    if left(p_sqlstate, 2) in ('40', '53', '57') or p_sqlstate in ('55006', '55P03') then
+    -- server says that a trigger of theirs calls, or a file that is broken, may never pass. Nor may
+    -- what took too long, 57014: a lock is given up before, 55P03.)
+    if
+        left(p_sqlstate, 2) in ('40', '53', '57') and p_sqlstate <> '57014'
+        or p_sqlstate in ('55006', '55P03')
+    then
         return null;
     end if;
     return 'refused by the marketplace: '

@@ -260,7 +260,8 @@ begin
                     v_booked_id := null;
                     -- It was an id, and what the booking meets is none: nobody else has paid.
                     exit when v_customer_id is not null;
-                when assert_failure or others then
+                -- (A trigger of theirs that takes longer than the webhook app waits is cancelled.)
+                when query_canceled or assert_failure or others then
                     v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                     if v_error is null then
                         raise;

@@ -48,7 +48,7 @@ begin
     end if;
     perform dispatch.ask_deferred();
 exception
-    when assert_failure or others then
+    when query_canceled or assert_failure or others then
         error := dispatch.marketplace_error(sqlstate, sqlerrm);
         if error is null then
             raise;

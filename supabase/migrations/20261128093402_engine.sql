@@ -9554,8 +9554,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Not what passes by itself: of that the webhook app is told, and Stripe tries again. (What a
-    -- server says that a trigger of theirs calls, or a file that is broken, may never pass.)
-    if left(p_sqlstate, 2) in ('40', '53', '57') or p_sqlstate in ('55006', '55P03') then
+    -- server says that a trigger of theirs calls, or a file that is broken, may never pass. Nor may
+    -- what took too long, 57014: a lock is given up before, 55P03.)
+    if
+        left(p_sqlstate, 2) in ('40', '53', '57') and p_sqlstate <> '57014'
+        or p_sqlstate in ('55006', '55P03')
+    then
         return null;
     end if;
     return 'refused by the marketplace: '
@@ -9883,7 +9887,8 @@ begin
                     v_booked_id := null;
                     -- It was an id, and what the booking meets is none: nobody else has paid.
                     exit when v_customer_id is not null;
-                when assert_failure or others then
+                -- (A trigger of theirs that takes longer than the webhook app waits is cancelled.)
+                when query_canceled or assert_failure or others then
                     v_error := dispatch.marketplace_error(sqlstate, sqlerrm);
                     if v_error is null then
                         raise;
@@ -10061,7 +10066,7 @@ begin
     end if;
     perform dispatch.ask_deferred();
 exception
-    when assert_failure or others then
+    when query_canceled or assert_failure or others then
         error := dispatch.marketplace_error(sqlstate, sqlerrm);
         if error is null then
             raise;

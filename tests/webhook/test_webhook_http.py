@@ -458,6 +458,37 @@ def test_statement_timeout(
     assert outcome(post(client, paid)) == CREATED
 
 
+def test_a_trigger_of_theirs_that_takes_too_long(
+    webhook_dsn: str, metadata: Metadata, requests_of: Requests, ledger: Ledger, sql: Sql
+) -> None:
+    """It may never be quicker: sent again for three days the event would be nowhere."""
+    client, paid = client_for(webhook_dsn, db_timeout=1), checkout(metadata)
+    intent = paid["data"]["object"]["payment_intent"]
+    charge = {"id": "ch_1", "object": "charge", "payment_intent": intent, "refunded": True}
+    refund = event("charge.refunded", charge | {"amount": 999, "amount_refunded": 999})
+    sql(
+        "create function public.call_out() returns trigger language plpgsql as"
+        " 'begin perform pg_sleep(20); return new; end'"
+    )
+    sql(
+        "create trigger call_out before insert or update on public.session_requests"
+        " for each row execute function public.call_out()"
+    )
+    try:
+        refused(post(client, paid), 500, "not_processed")
+        assert "57014 canceling statement" in ledger(paid["id"])["error"]
+        assert not requests_of(session_id(paid))
+        sql("alter table public.session_requests disable trigger call_out")
+        assert outcome(post(client, paid)) == CREATED
+        sql("alter table public.session_requests enable trigger call_out")
+        refused(post(client, refund), 500, "not_processed")
+        assert "57014" in ledger(refund["id"])["error"]
+    finally:
+        sql("drop function public.call_out() cascade")
+    assert outcome(post(client, refund)) == "refunded"
+    assert [row["status"] for row in requests_of(session_id(paid))] == ["cancelled"]
+
+
 def test_event_log_locked(
     webhook_dsn: str, metadata: Metadata, owner: Connection, requests_of: Requests, sql: Sql
 ) -> None:
