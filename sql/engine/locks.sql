@@ -47,7 +47,6 @@ declare
 begin
     loop
         begin
-            -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
             foreach v_table in array v_tables loop
                 begin
@@ -65,6 +64,10 @@ begin
                         end if;
                 end;
             end loop;
+            -- Until the transaction ends, for whatever else it locks. To try those again would be to
+            -- begin anew; and an autovacuum, of a table's TOAST as well, makes room once it was
+            -- waited for as long as deadlock_timeout, a second.
+            set local lock_timeout = '2s';
             return;
         exception
             when lock_not_available then

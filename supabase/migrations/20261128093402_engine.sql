@@ -717,7 +717,6 @@ declare
 begin
     loop
         begin
-            -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
             foreach v_table in array v_tables loop
                 begin
@@ -735,6 +734,10 @@ begin
                         end if;
                 end;
             end loop;
+            -- Until the transaction ends, for whatever else it locks. To try those again would be to
+            -- begin anew; and an autovacuum, of a table's TOAST as well, makes room once it was
+            -- waited for as long as deadlock_timeout, a second.
+            set local lock_timeout = '2s';
             return;
         exception
             when lock_not_available then
@@ -13873,7 +13876,6 @@ declare
 begin
     loop
         begin
-            -- Holds until the transaction ends, for whatever else it locks.
             set local lock_timeout = '100ms';
             foreach v_table in array v_tables loop
                 begin
@@ -13891,6 +13893,10 @@ begin
                         end if;
                 end;
             end loop;
+            -- Until the transaction ends, for whatever else it locks. To try those again would be to
+            -- begin anew; and an autovacuum, of a table's TOAST as well, makes room once it was
+            -- waited for as long as deadlock_timeout, a second.
+            set local lock_timeout = '2s';
             return;
         exception
             when lock_not_available then

@@ -509,6 +509,23 @@ def test_while_it_waits_for_a_lock_everyone_else_gets_through(
     install(db.dsn(), file)
 
 
+def test_for_what_it_comes_to_later_it_waits_longer(engine_db: Database) -> None:
+    """As for an autovacuum, which makes room, but not at once."""
+    reader = engine_db.open()
+    with ThreadPoolExecutor() as pool:
+        with reader.transaction():
+            reader.execute("select from dispatch.last_delivery")
+            running = pool.submit(install, engine_db.dsn(), ENGINE_DOWN)
+            waits = (
+                "select count(*) from pg_locks"
+                " where not granted and relation = 'dispatch.last_delivery'::regclass"
+            )
+            eventually(lambda: running.done() or engine_db.value(waits))
+            # Longer than one try of those it asks for first.
+            reader.execute("select pg_sleep(0.3)")
+        running.result()
+
+
 def test_a_second_session_installs_and_takes_off_nothing_meanwhile(empty_db: Database) -> None:
     db, reader = empty_db, empty_db.open()
     install(db.dsn(), MARKETPLACE)
