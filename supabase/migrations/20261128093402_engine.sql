@@ -9309,8 +9309,18 @@ begin
     end case;
     -- While it is not booked, a part is not known from the whole (dispatch.process_stripe_event).
     perform dispatch.weigh_disputes(v_payment, p.amount_total, p.currency)
-    from dispatch.payments as p
-    where p.payment_intent = v_payment;
+    from (
+        select b.amount_total, b.currency from dispatch.payments as b
+        where b.payment_intent = v_payment
+        union all
+        -- Of a request that is gone, as dispatch.scrub_stripe_events has noted it.
+        select e.payload #> '{data,object,amount_total}', e.payload #>> '{data,object,currency}'
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created' and e.subject is not null
+            and e.error like 'refund_due:%'
+            and (e.payload #>> '{data,object,payment_intent}') = v_payment
+    ) as p;
     -- What one way gave back may have been given back by another too.
     if
         v_is_taken_back
@@ -12206,6 +12216,24 @@ begin
     from found as f
     where e.id = f.id;
     get diagnostics v_count = row_count;
+    -- A dispute that was lost after the request had gone may have been over a part: the rest is due.
+    -- (Whoever has the payment's lock may wait for a row that was just written.)
+    perform case
+        when
+            pg_try_advisory_xact_lock(
+                hashtextextended(e.payload #>> '{data,object,payment_intent}', 1178687058)
+            )
+            then
+                dispatch.weigh_disputes(
+                    e.payload #>> '{data,object,payment_intent}',
+                    e.payload #> '{data,object,amount_total}',
+                    e.payload #>> '{data,object,currency}'
+                )
+    end
+    from dispatch.stripe_events as e
+    where
+        e.outcome = 'request_created' and e.subject is not null
+        and e.error like 'refund_due:%' and e.scrubbed_at = p_now;
     return v_count;
 end;
 $$;

@@ -1133,6 +1133,32 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
     assert unsettled(shared) == due
 
 
+@pytest.mark.parametrize("is_noted", [False, True], ids=["before it is noted", "noted"])
+@pytest.mark.parametrize("gone", ["the account", "the request"])
+def test_of_what_is_gone_a_part_that_was_lost_takes_back_no_more(
+    shared: Database, gone: str, is_noted: bool
+) -> None:
+    request = paid(shared, **price(999))
+    if gone == "the account":
+        shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    else:
+        shared.sql("delete from session_requests where id = %s", request)
+    retention = "select dispatch.prune_stripe_events('180 days')"
+    if is_noted:
+        shared.value(retention)
+    lost = dispute("pi_1", "closed", "lost")
+    lost["data"]["object"] |= {"amount": 400, "currency": "usd"}
+    process(shared, lost)
+    shared.value(retention)
+    assert unsettled(shared) == [("request_gone", "pi_1")]
+    assert set(unwell(shared)) == {"refunds_due"}
+    # With the rest it is all of it.
+    rest = refund("pi_1", full=False)
+    rest["data"]["object"] |= {"amount_refunded": 599, "currency": "usd"}
+    process(shared, rest)
+    assert unsettled(shared) == [] and unwell(shared) == {}
+
+
 @pytest.mark.parametrize("is_later", [False, True])
 @pytest.mark.parametrize("what", ["disputed", "refund_failed"])
 @pytest.mark.parametrize("gone", ["the account", "the request"])
