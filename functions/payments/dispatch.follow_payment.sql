@@ -18,16 +18,16 @@ declare
 begin
     case p_outcome
         when 'refunded', 'ignored' then  -- of a part alone
-            if
-                exists (
-                    select from dispatch.stripe_events as e
+            update dispatch.stripe_events as e
+            set outcome = 'refund_failed'
+            where
+                e.id = p_event ->> 'id'
+                and exists (
+                    select from dispatch.stripe_events as f
                     where
-                        e.outcome = 'refund_failed' and e.subject = v_payment
-                        and e.payload -> 'created' >= v_created
-                )
-            then
-                return 'refund_failed';
-            end if;
+                        f.outcome = 'refund_failed' and f.subject = v_payment
+                        and f.payload -> 'created' >= v_created
+                );
         when 'refund_failed' then
             update dispatch.stripe_events as e
             set outcome = 'refund_failed'

@@ -516,6 +516,24 @@ def test_parts_that_are_all_of_it_are_the_whole(
     assert not shared.value(refunded) and unsettled(shared) == [("cancelled", "pi_1")]
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+def test_a_part_that_held_counts_though_another_failed(
+    shared: Database, order: tuple[int, ...]
+) -> None:
+    request = paid(shared, **price(999))
+    events = [
+        part(at(1, refund("pi_1", full=False)), 999, amount_refunded=400),
+        part(at(2, refund("pi_1", full=False)), 999, amount_refunded=700),
+        part(at(3, failed_refund("pi_1")), 300),
+        part(at(4, dispute("pi_1", "closed", "lost")), 599),
+    ]
+    for number in order:
+        process(shared, events[number])
+    assert shared.value("select is_refunded from dispatch.payments")
+    assert shared.request(request)["status"] == "cancelled"
+    assert unsettled(shared) == []
+
+
 @pytest.mark.parametrize("amount", [400, 999])
 def test_a_lost_dispute_that_comes_before_its_payment_is_of_its_sum(
     shared: Database, amount: int
