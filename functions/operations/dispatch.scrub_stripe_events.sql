@@ -122,6 +122,24 @@ begin
     from found as f
     where e.id = f.id;
     get diagnostics v_count = row_count;
+    -- A dispute that was lost after the request had gone may have been over a part: the rest is due.
+    -- (Whoever has the payment's lock may wait for a row that was just written.)
+    perform case
+        when
+            pg_try_advisory_xact_lock(
+                hashtextextended(e.payload #>> '{data,object,payment_intent}', 1178687058)
+            )
+            then
+                dispatch.weigh_disputes(
+                    e.payload #>> '{data,object,payment_intent}',
+                    e.payload #> '{data,object,amount_total}',
+                    e.payload #>> '{data,object,currency}'
+                )
+    end
+    from dispatch.stripe_events as e
+    where
+        e.outcome = 'request_created' and e.subject is not null
+        and e.error like 'refund_due:%' and e.scrubbed_at = p_now;
     return v_count;
 end;
 $$;

@@ -18,16 +18,16 @@ declare
 begin
     case p_outcome
         when 'refunded', 'ignored' then  -- of a part alone
-            if
-                exists (
-                    select from dispatch.stripe_events as e
+            update dispatch.stripe_events as e
+            set outcome = 'refund_failed'
+            where
+                e.id = p_event ->> 'id'
+                and exists (
+                    select from dispatch.stripe_events as f
                     where
-                        e.outcome = 'refund_failed' and e.subject = v_payment
-                        and e.payload -> 'created' >= v_created
-                )
-            then
-                return 'refund_failed';
-            end if;
+                        f.outcome = 'refund_failed' and f.subject = v_payment
+                        and f.payload -> 'created' >= v_created
+                );
         when 'refund_failed' then
             update dispatch.stripe_events as e
             set outcome = 'refund_failed'
@@ -82,8 +82,18 @@ begin
     end case;
     -- While it is not booked, a part is not known from the whole (dispatch.process_stripe_event).
     perform dispatch.weigh_disputes(v_payment, p.amount_total, p.currency)
-    from dispatch.payments as p
-    where p.payment_intent = v_payment;
+    from (
+        select b.amount_total, b.currency from dispatch.payments as b
+        where b.payment_intent = v_payment
+        union all
+        -- Of a request that is gone, as dispatch.scrub_stripe_events has noted it.
+        select e.payload #> '{data,object,amount_total}', e.payload #>> '{data,object,currency}'
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created' and e.subject is not null
+            and e.error like 'refund_due:%'
+            and (e.payload #>> '{data,object,payment_intent}') = v_payment
+    ) as p;
     -- What one way gave back may have been given back by another too.
     if
         v_is_taken_back

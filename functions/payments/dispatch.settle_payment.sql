@@ -27,9 +27,9 @@ begin
     outcome := dispatch.follow_payment(p_event, outcome);
     if
         outcome in ('refunded', 'dispute_lost')
-        -- With it all that disputes had left.
+        -- With it all that disputes had left; or with what another that failed had left of it.
         or (
-            outcome = 'ignored'
+            outcome in ('ignored', 'refund_failed')
             and exists (
                 select from dispatch.stripe_events as e
                 where e.outcome = 'dispute_lost' and e.subject = v_payment

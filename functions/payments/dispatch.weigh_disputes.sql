@@ -19,31 +19,64 @@ begin
         select coalesce(sum(g.amount) >= p_amount_total::numeric or bool_or(g.amount is null), false)
         into v_is_whole
         from (
-            -- Each dispute once; of the refunds the largest, as Stripe sends the sum of them.
+            -- Each dispute once.
             select
                 max(
                     case
                         when
-                            jsonb_typeof(o.object -> o.amount) = 'number'
-                            and o.object ->> 'currency' = p_currency
-                            then (o.object -> o.amount)::numeric
-                        -- A refund says by itself when it is one of all.
-                        when o.dispute is null then 0
+                            jsonb_typeof(d.object -> 'amount') = 'number'
+                            and d.object ->> 'currency' = p_currency
+                            then (d.object -> 'amount')::numeric
                     end
                 ) as amount
             from (
+                select e.payload #> '{data,object}' as object from dispatch.stripe_events as e
+                where
+                    e.outcome in ('dispute_lost', 'dispute_lost_in_part')
+                    and e.subject = p_payment_intent
+            ) as d
+            group by d.object -> 'id'
+            union all
+            -- Of the refunds the sum that Stripe sent last, without those that failed since.
+            select greatest(r.amount - coalesce(f.amount, 0), 0)
+            from (
                 select
-                    e.payload #> '{data,object}' as object,
+                    e.payload -> 'created' as created,
                     case
-                        when e.outcome <> 'ignored' then e.payload #>> '{data,object,id}'
-                    end as dispute,
-                    case e.outcome when 'ignored' then 'amount_refunded' else 'amount' end as amount
+                        when
+                            jsonb_typeof(e.payload #> '{data,object,amount_refunded}') = 'number'
+                            and e.payload #>> '{data,object,currency}' = p_currency
+                            then (e.payload #> '{data,object,amount_refunded}')::numeric
+                        -- A refund says by itself when it is one of all.
+                        else 0
+                    end as amount
                 from dispatch.stripe_events as e
                 where
-                    e.outcome in ('dispute_lost', 'dispute_lost_in_part', 'ignored')
-                    and e.subject = p_payment_intent
-            ) as o
-            group by o.dispute
+                    e.outcome in ('ignored', 'refunded', 'refund_failed')
+                    and e.subject = p_payment_intent and e.type = 'charge.refunded'
+                order by 1 desc nulls last, 2 desc
+                limit 1
+            ) as r
+            cross join lateral (
+                select sum(o.amount) as amount
+                from (
+                    select
+                        max(
+                            case
+                                when
+                                    jsonb_typeof(e.payload #> '{data,object,amount}') = 'number'
+                                    and e.payload #>> '{data,object,currency}' = p_currency
+                                    then (e.payload #> '{data,object,amount}')::numeric
+                                else p_amount_total::numeric
+                            end
+                        ) as amount
+                    from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject = p_payment_intent
+                        and e.type <> 'charge.refunded' and e.payload -> 'created' >= r.created
+                    group by e.payload #> '{data,object,id}'
+                ) as o
+            ) as f
         ) as g;
     end if;
     update dispatch.stripe_events as e

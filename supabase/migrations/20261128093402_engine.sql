@@ -9244,16 +9244,16 @@ declare
 begin
     case p_outcome
         when 'refunded', 'ignored' then  -- of a part alone
-            if
-                exists (
-                    select from dispatch.stripe_events as e
+            update dispatch.stripe_events as e
+            set outcome = 'refund_failed'
+            where
+                e.id = p_event ->> 'id'
+                and exists (
+                    select from dispatch.stripe_events as f
                     where
-                        e.outcome = 'refund_failed' and e.subject = v_payment
-                        and e.payload -> 'created' >= v_created
-                )
-            then
-                return 'refund_failed';
-            end if;
+                        f.outcome = 'refund_failed' and f.subject = v_payment
+                        and f.payload -> 'created' >= v_created
+                );
         when 'refund_failed' then
             update dispatch.stripe_events as e
             set outcome = 'refund_failed'
@@ -9308,8 +9308,18 @@ begin
     end case;
     -- While it is not booked, a part is not known from the whole (dispatch.process_stripe_event).
     perform dispatch.weigh_disputes(v_payment, p.amount_total, p.currency)
-    from dispatch.payments as p
-    where p.payment_intent = v_payment;
+    from (
+        select b.amount_total, b.currency from dispatch.payments as b
+        where b.payment_intent = v_payment
+        union all
+        -- Of a request that is gone, as dispatch.scrub_stripe_events has noted it.
+        select e.payload #> '{data,object,amount_total}', e.payload #>> '{data,object,currency}'
+        from dispatch.stripe_events as e
+        where
+            e.outcome = 'request_created' and e.subject is not null
+            and e.error like 'refund_due:%'
+            and (e.payload #>> '{data,object,payment_intent}') = v_payment
+    ) as p;
     -- What one way gave back may have been given back by another too.
     if
         v_is_taken_back
@@ -10048,9 +10058,9 @@ begin
     outcome := dispatch.follow_payment(p_event, outcome);
     if
         outcome in ('refunded', 'dispute_lost')
-        -- With it all that disputes had left.
+        -- With it all that disputes had left; or with what another that failed had left of it.
         or (
-            outcome = 'ignored'
+            outcome in ('ignored', 'refund_failed')
             and exists (
                 select from dispatch.stripe_events as e
                 where e.outcome = 'dispute_lost' and e.subject = v_payment
@@ -10133,31 +10143,64 @@ begin
         select coalesce(sum(g.amount) >= p_amount_total::numeric or bool_or(g.amount is null), false)
         into v_is_whole
         from (
-            -- Each dispute once; of the refunds the largest, as Stripe sends the sum of them.
+            -- Each dispute once.
             select
                 max(
                     case
                         when
-                            jsonb_typeof(o.object -> o.amount) = 'number'
-                            and o.object ->> 'currency' = p_currency
-                            then (o.object -> o.amount)::numeric
-                        -- A refund says by itself when it is one of all.
-                        when o.dispute is null then 0
+                            jsonb_typeof(d.object -> 'amount') = 'number'
+                            and d.object ->> 'currency' = p_currency
+                            then (d.object -> 'amount')::numeric
                     end
                 ) as amount
             from (
+                select e.payload #> '{data,object}' as object from dispatch.stripe_events as e
+                where
+                    e.outcome in ('dispute_lost', 'dispute_lost_in_part')
+                    and e.subject = p_payment_intent
+            ) as d
+            group by d.object -> 'id'
+            union all
+            -- Of the refunds the sum that Stripe sent last, without those that failed since.
+            select greatest(r.amount - coalesce(f.amount, 0), 0)
+            from (
                 select
-                    e.payload #> '{data,object}' as object,
+                    e.payload -> 'created' as created,
                     case
-                        when e.outcome <> 'ignored' then e.payload #>> '{data,object,id}'
-                    end as dispute,
-                    case e.outcome when 'ignored' then 'amount_refunded' else 'amount' end as amount
+                        when
+                            jsonb_typeof(e.payload #> '{data,object,amount_refunded}') = 'number'
+                            and e.payload #>> '{data,object,currency}' = p_currency
+                            then (e.payload #> '{data,object,amount_refunded}')::numeric
+                        -- A refund says by itself when it is one of all.
+                        else 0
+                    end as amount
                 from dispatch.stripe_events as e
                 where
-                    e.outcome in ('dispute_lost', 'dispute_lost_in_part', 'ignored')
-                    and e.subject = p_payment_intent
-            ) as o
-            group by o.dispute
+                    e.outcome in ('ignored', 'refunded', 'refund_failed')
+                    and e.subject = p_payment_intent and e.type = 'charge.refunded'
+                order by 1 desc nulls last, 2 desc
+                limit 1
+            ) as r
+            cross join lateral (
+                select sum(o.amount) as amount
+                from (
+                    select
+                        max(
+                            case
+                                when
+                                    jsonb_typeof(e.payload #> '{data,object,amount}') = 'number'
+                                    and e.payload #>> '{data,object,currency}' = p_currency
+                                    then (e.payload #> '{data,object,amount}')::numeric
+                                else p_amount_total::numeric
+                            end
+                        ) as amount
+                    from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject = p_payment_intent
+                        and e.type <> 'charge.refunded' and e.payload -> 'created' >= r.created
+                    group by e.payload #> '{data,object,id}'
+                ) as o
+            ) as f
         ) as g;
     end if;
     update dispatch.stripe_events as e
@@ -12210,6 +12253,24 @@ begin
     from found as f
     where e.id = f.id;
     get diagnostics v_count = row_count;
+    -- A dispute that was lost after the request had gone may have been over a part: the rest is due.
+    -- (Whoever has the payment's lock may wait for a row that was just written.)
+    perform case
+        when
+            pg_try_advisory_xact_lock(
+                hashtextextended(e.payload #>> '{data,object,payment_intent}', 1178687058)
+            )
+            then
+                dispatch.weigh_disputes(
+                    e.payload #>> '{data,object,payment_intent}',
+                    e.payload #> '{data,object,amount_total}',
+                    e.payload #>> '{data,object,currency}'
+                )
+    end
+    from dispatch.stripe_events as e
+    where
+        e.outcome = 'request_created' and e.subject is not null
+        and e.error like 'refund_due:%' and e.scrubbed_at = p_now;
     return v_count;
 end;
 $$;

@@ -529,6 +529,24 @@ def test_parts_that_are_all_of_it_are_the_whole(
     assert not shared.value(refunded) and unsettled(shared) == [("cancelled", "pi_1")]
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+def test_a_part_that_held_counts_though_another_failed(
+    shared: Database, order: tuple[int, ...]
+) -> None:
+    request = paid(shared, **price(999))
+    events = [
+        part(at(1, refund("pi_1", full=False)), 999, amount_refunded=400),
+        part(at(2, refund("pi_1", full=False)), 999, amount_refunded=700),
+        part(at(3, failed_refund("pi_1")), 300),
+        part(at(4, dispute("pi_1", "closed", "lost")), 599),
+    ]
+    for number in order:
+        process(shared, events[number])
+    assert shared.value("select is_refunded from dispatch.payments")
+    assert shared.request(request)["status"] == "cancelled"
+    assert unsettled(shared) == []
+
+
 @pytest.mark.parametrize("amount", [400, 999])
 def test_a_lost_dispute_that_comes_before_its_payment_is_of_its_sum(
     shared: Database, amount: int
@@ -1144,6 +1162,32 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
     shared.sql("update dispatch.request_events set delivered_at = now()")
     shared.sql(retention)
     assert unsettled(shared) == due
+
+
+@pytest.mark.parametrize("is_noted", [False, True], ids=["before it is noted", "noted"])
+@pytest.mark.parametrize("gone", ["the account", "the request"])
+def test_of_what_is_gone_a_part_that_was_lost_takes_back_no_more(
+    shared: Database, gone: str, is_noted: bool
+) -> None:
+    request = paid(shared, **price(999))
+    if gone == "the account":
+        shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    else:
+        shared.sql("delete from session_requests where id = %s", request)
+    retention = "select dispatch.prune_stripe_events('180 days')"
+    if is_noted:
+        shared.value(retention)
+    lost = dispute("pi_1", "closed", "lost")
+    lost["data"]["object"] |= {"amount": 400, "currency": "usd"}
+    process(shared, lost)
+    shared.value(retention)
+    assert unsettled(shared) == [("request_gone", "pi_1")]
+    assert set(unwell(shared)) == {"refunds_due"}
+    # With the rest it is all of it.
+    rest = refund("pi_1", full=False)
+    rest["data"]["object"] |= {"amount_refunded": 599, "currency": "usd"}
+    process(shared, rest)
+    assert unsettled(shared) == [] and unwell(shared) == {}
 
 
 @pytest.mark.parametrize("is_later", [False, True])
