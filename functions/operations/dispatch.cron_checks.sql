@@ -16,10 +16,11 @@ declare
     );
     -- What it may not look at says nothing, and is no reason to say nothing of all else.
     v_is_closed constant boolean := v_is_there and not has_schema_privilege('cron', 'usage');
-    v_has_cron constant boolean := v_is_there and not v_is_closed;
-    v_keeps_runs constant boolean := v_has_cron and not exists (
-        select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
-    );
+    v_has_cron boolean := v_is_there and not v_is_closed;
+    v_keeps_runs boolean;
+    v_lock_timeout constant text := current_setting('lock_timeout');
+    -- pg_cron keeps the runs of every job, of anybody's, for ever: the newest are looked at.
+    v_newest constant integer := 100000;
     v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
     -- What pg_cron does not do before the first full minute since then is no fault.
     v_since timestamptz := greatest(
@@ -41,6 +42,42 @@ begin
             'pg_cron''s jobs are not shown: grant usage on schema cron to %I', current_user
         );
     end if;
+    -- Who has one of its tables (a `vacuum full` of the runs, which pg_cron never deletes) keeps it
+    -- from beginning any job, and would keep whoever asks waiting.
+    if v_has_cron then
+        begin
+            perform set_config('lock_timeout', '500ms', true);
+            execute 'lock table cron.job, cron.job_run_details in access share mode';
+            perform set_config('lock_timeout', v_lock_timeout, true);
+        exception
+            when insufficient_privilege then null;
+            when lock_not_available then
+                v_has_cron := false;
+                select
+                    format(
+                        '%s has the whole of %s, and pg_cron begins no job until it ends',
+                        coalesce('session ' || l.pid, 'a prepared transaction'),
+                        l.relation::regclass
+                    )
+                into v_absent
+                from pg_catalog.pg_locks as l
+                where
+                    l.relation in (
+                        to_regclass('cron.job'), to_regclass('cron.job_run_details')
+                    )
+                    and l.mode = 'AccessExclusiveLock'
+                    and l.database = (
+                        select d.oid from pg_catalog.pg_database as d
+                        where d.datname = current_database()
+                    )
+                order by l.granted desc
+                limit 1;
+                v_absent := coalesce(v_absent, 'some session had the whole of a table of pg_cron''s');
+        end;
+    end if;
+    v_keeps_runs := v_has_cron and not exists (
+        select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
+    );
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
     where a.backend_type = 'pg_cron launcher'
@@ -86,9 +123,12 @@ begin
                     max(j.username) as username,
                     max(j.nodename || ':' || j.nodeport) as address
                 from cron.job as j
+                cross join (
+                    select coalesce(max(n.runid), 0) - $4 as runid from cron.job_run_details as n
+                ) as l
                 left join lateral (
                     select d.start_time from cron.job_run_details as d
-                    where d.jobid = j.jobid and d.start_time is not null
+                    where d.jobid = j.jobid and d.start_time is not null and d.runid > l.runid
                     order by d.runid desc limit 1
                 ) as begun on true
                 left join lateral (
@@ -99,6 +139,7 @@ begin
                     from cron.job_run_details as d
                     where
                         d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+                        and d.runid > l.runid
                         -- Ended with the server, or by somebody, not by a fault of its own.
                         and coalesce(d.return_message, '') !~ $2
                     order by d.runid desc limit 1
@@ -110,7 +151,8 @@ begin
                 'dispatch-' || v_job.name,
                 'server (restarted|closed the connection)'
                 '|terminating (connection|background worker)|job canceled',
-                v_job.command;
+                v_job.command,
+                v_newest;
         end if;
         if v_job.name = 'sweep' then
             v_sweep_is_active := coalesce(v_job.is_active, false);

@@ -104,11 +104,14 @@ from (
     ('dispatch.send_broadcasts', 'af374b42ccc13fb3c8d6af32b80fcea7', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
-    ('dispatch.cron_checks', '8bc19039e224c1be0b35ebc94d1cad80', '{}'),
+    ('dispatch.cron_checks', 'c5a743707e836a7fefc38aa4b2805982', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '5ee6560c1120570edccc7c23eab2b21e', '{}'),
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
-    ('dispatch.health', '04ff0a6c71f9c261604ac35b270f9dcc', '{}'),
+    (
+        'dispatch.health', 'bd92575ea9c8a2aa475e2f249817b07b',
+        '{quote_all_identifiers=off}'
+    ),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
     ('dispatch.payment_checks', '13bdd0271420538eeb8b0c360f69cd88', '{}'),
     (
