@@ -47,7 +47,7 @@ begin
     if v_has_cron then
         begin
             perform set_config('lock_timeout', '500ms', true);
-            execute 'lock table cron.job, cron.job_run_details in access share mode';
+            lock table cron.job, cron.job_run_details in access share mode;
             perform set_config('lock_timeout', v_lock_timeout, true);
         exception
             when insufficient_privilege then null;

@@ -10562,7 +10562,7 @@ begin
     if v_has_cron then
         begin
             perform set_config('lock_timeout', '500ms', true);
-            execute 'lock table cron.job, cron.job_run_details in access share mode';
+            lock table cron.job, cron.job_run_details in access share mode;
             perform set_config('lock_timeout', v_lock_timeout, true);
         exception
             when insufficient_privilege then null;
@@ -12042,8 +12042,11 @@ begin
             then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
         when ok then 'none that Realtime reads by is refused'
         else
-            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
-            || ': not named in output_plugin_libraries'
+            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ') || ': '
+            || case current_setting('wal_level')
+                when 'logical' then 'not named in output_plugin_libraries'
+                else 'wal_level is ' || current_setting('wal_level') || ', and must be logical'
+            end
     end;
     return next;
 end;
@@ -12055,7 +12058,8 @@ revoke all on function dispatch.realtime_checks(timestamptz)
 from public, anon, authenticated, service_role;
 
 -- From 15.19, 16.15, 17.11 and 18.5 on PostgreSQL loads no output plugin that a setting does not
--- name, and at first it names PostgreSQL's own alone. Older servers know no such setting.
+-- name, and at first it names PostgreSQL's own alone. Older servers know no such setting. And none
+-- loads any while its wal_level is less than logical, as it is by default.
 create or replace function dispatch.refused_output_plugins()
 returns text[]
 language sql
@@ -12068,7 +12072,7 @@ as $$
         -- pg_publication_tables would go through all tables.
         from pg_catalog.pg_publication as p
         where
-            p.pubname = 'supabase_realtime' and current_setting('wal_level') = 'logical'
+            p.pubname = 'supabase_realtime'
             and (
                 p.puballtables
                 or exists (
@@ -12089,7 +12093,6 @@ as $$
         from pg_catalog.pg_class as c
         where
             c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
-            and current_setting('wal_level') = 'logical'
     ),
 
     lists as (
@@ -12117,8 +12120,11 @@ as $$
                 then
                     coalesce(
                         array_agg(u.plugin) filter (
-                            where exists (select from lists)
-                            and u.plugin not in (select n.plugin from named as n)
+                            where current_setting('wal_level') <> 'logical'
+                            or (
+                                exists (select from lists)
+                                and u.plugin not in (select n.plugin from named as n)
+                            )
                         ),
                         '{}'
                     )
@@ -12128,7 +12134,7 @@ $$;
 
 comment on function dispatch.refused_output_plugins() is
 'The output plugins by which Supabase Realtime reads what it sends (wal2json for table changes, '
-'pgoutput for Broadcasts), as far as this server refuses to load them. Null: who asks may not see.';
+'pgoutput for Broadcasts), as far as this server refuses them. Null: who asks may not see.';
 revoke all on function dispatch.refused_output_plugins()
 from public, anon, authenticated, service_role;
 

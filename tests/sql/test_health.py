@@ -393,7 +393,8 @@ def test_however_many_runs_of_others_pg_cron_has_kept(cron_db: Database) -> None
         # Of a thousand runs each thousandth is left, as if each had been somebody's.
         superuser.execute(
             b"insert into cron.job_run_details (jobid, runid, status, start_time)"
-            b" select 1000000, l.runid + 1000 * n, 'succeeded', now() from generate_series(1, 1000) n,"
+            b" select 1000000, l.runid + 1000 * n, 'succeeded', now()"
+            b" from generate_series(1, 1000) as n,"
             b" (select coalesce(max(runid), 0) as runid from cron.job_run_details) as l;"
             b" analyze cron.job_run_details"
         )
