@@ -104,7 +104,7 @@ from (
     ('dispatch.send_broadcasts', 'af374b42ccc13fb3c8d6af32b80fcea7', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
-    ('dispatch.cron_checks', '5b5090e3ad04543bfa681eac30c1d5f1', '{}'),
+    ('dispatch.cron_checks', 'd33434ef3b30db9c4b9a6c7651e2e5d9', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '5ee6560c1120570edccc7c23eab2b21e', '{}'),
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),

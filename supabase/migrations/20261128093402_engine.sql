@@ -10621,7 +10621,8 @@ begin
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
-            null::text as error, null::text as username, null::text as address
+            null::text as error, null::text as username, null::text as address,
+            null::timestamptz as kept_since
         from (
             values
             ('sweep', interval '3 minutes', '%dispatch.sweep\_round(%'),
@@ -10636,7 +10637,12 @@ begin
                     max(begun.start_time) as began_at,
                     max(ended.return_message) as error,
                     max(j.username) as username,
-                    max(j.nodename || ':' || j.nodeport) as address
+                    max(j.nodename || ':' || j.nodeport) as address,
+                    (
+                        select n.start_time from cron.job_run_details as n
+                        where n.runid > max(l.runid) and n.start_time is not null
+                        order by n.runid limit 1
+                    ) as kept_since
                 from cron.job as j
                 cross join (
                     select coalesce(max(n.runid), 0) - $4 as runid from cron.job_run_details as n
@@ -10661,7 +10667,9 @@ begin
                 ) as ended on true
                 where j.jobname = $1 and j.database = current_database()
             $q$
-            into v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username, v_job.address
+            into
+                v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username,
+                v_job.address, v_job.kept_since
             using
                 'dispatch-' || v_job.name,
                 'server (restarted|closed the connection)'
@@ -10703,10 +10711,14 @@ begin
                 and (
                     coalesce(v_job.began_at > p_now - v_job.max_age, false)
                     or v_since > p_now - v_job.max_age
-                    -- Retention is daily: on the first day it has not run yet.
+                    -- What ran before the first run that is kept is not known; of the sweep one is
+                    -- seen.
                     or (
                         v_job.began_at is null
-                        and (v_job.name = 'retention' or v_stand_in is not null)
+                        and case v_job.name
+                            when 'sweep' then v_stand_in is not null
+                            else coalesce(v_job.kept_since > p_now - v_job.max_age, true)
+                        end
                     )
                 )
         end;
@@ -13794,12 +13806,13 @@ begin
     end if;
 
     if
-        not exists (
-            select from cron.job as j
+        (
+            select count(*) from cron.job as j
             where
-                j.jobname = 'dispatch-sweep' and j.database = current_database()
+                j.jobname in ('dispatch-sweep', 'dispatch-retention')
+                and j.database = current_database()
                 and j.username = current_user and j.nodeport = current_setting('port')::integer
-        )
+        ) < 2
     then
         perform pg_catalog.setval(
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint

@@ -108,6 +108,14 @@ def test_a_job_and_its_last_run(cron_db: Database, job: str, max_age: timedelta)
 
         superuser.execute(WITHOUT_RUNS)
         assert (runs in failing(superuser, late)) == (job == "sweep")
+        # Of another's job one is kept from before it was due.
+        superuser.execute(
+            "insert into cron.job_run_details (jobid, runid, status, start_time)"
+            " values (1000000, -3, 'succeeded', %s)",
+            [run["start_time"]],
+        )
+        assert runs in failing(superuser, late)
+        superuser.execute("delete from cron.job_run_details")
 
         superuser.execute(
             "update cron.job set active = false where jobname = %s", (f"dispatch-{job}",)
