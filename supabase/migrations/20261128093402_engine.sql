@@ -10536,7 +10536,12 @@ declare
     v_lock_timeout constant text := current_setting('lock_timeout');
     -- pg_cron keeps the runs of every job, of anybody's, for ever: the newest are looked at.
     v_newest constant integer := 100000;
-    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
+    v_hidden constant text := case
+        when not pg_has_role('pg_read_all_stats', 'usage')
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when current_setting('track_activities') = 'off'
+            then 'track_activities is off, and what other sessions do is not known: set it on'
+    end;
     -- What pg_cron does not do before the first full minute since then is no fault.
     v_since timestamptz := greatest(
         pg_postmaster_start_time(),
@@ -10772,11 +10777,13 @@ begin
     limit 1;
     check_name := 'launcher_free';
     ok := not v_is_there
-    or (v_has_cron and v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
+    or (
+        v_has_cron and v_hidden is null and v_launcher.pid is not null
+        and v_neighbour.pid is null
+    );
     detail := case
         when not v_has_cron then v_absent
-        when not v_sees_sessions
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when v_hidden is not null then v_hidden
         when pg_is_in_recovery() then 'a standby begins no job: ask the primary'
         when v_launcher.pid is null
             then 'pg_cron''s launcher is not there, and no job begins: restart the server'
@@ -12391,6 +12398,9 @@ declare
     v_hidden text := case
         when not pg_has_role('pg_read_all_stats', 'usage')
             then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        -- Then none says since when, and what an open transaction holds up looks like nothing.
+        when current_setting('track_activities') = 'off'
+            then 'track_activities is off, and what other sessions do is not known: set it on'
     end;
     v_session record;
     v_slot record;

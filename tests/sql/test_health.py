@@ -657,6 +657,16 @@ def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:
         )
 
 
+def test_a_server_that_does_not_say_what_sessions_do(cron_db: Database) -> None:
+    """Who holds up the cursor would hold it up for ever, and nothing say so."""
+    superuser = cron_db.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("set local track_activities = off")
+        found = failing(superuser)
+    for check in ("launcher_free", "snapshots_recent", "events_settled"):
+        assert found[check].startswith("track_activities is off, and what other sessions do is not")
+
+
 def test_a_writer_that_does_not_commit(shared: Database) -> None:
     """Nobody catches up past its event, and all else is well."""
     writer = shared.open()
