@@ -2625,6 +2625,8 @@ from (
                 then
                     -- As it writes an offset in hours itself.
                     current_setting('timezone') like '<%'
+                    -- With the days on which summer begins and ends: by intent.
+                    or current_setting('timezone') ~ '^[A-Z]+-?\d[^,]*,[MJ]?\d[^,]*,[MJ]?\d'
                     or current_setting('timezone') in (
                         select z.name from pg_catalog.pg_timezone_names as z
                     )

@@ -657,6 +657,7 @@ def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -
     assert verify(cluster.dsn(), breakage).returncode == 0
     # Which it names <-03>+03.
     assert verify(cluster.dsn(), "set timezone = -3").returncode == 0
+    assert verify(cluster.dsn(), "set timezone = 'CET-1CEST,M3.5.0,M10.5.0/3'").returncode == 0
 
 
 def test_an_index_of_an_earlier_install_is_built_anew(db: Database) -> None:
