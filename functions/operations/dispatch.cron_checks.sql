@@ -16,11 +16,17 @@ declare
     );
     -- What it may not look at says nothing, and is no reason to say nothing of all else.
     v_is_closed constant boolean := v_is_there and not has_schema_privilege('cron', 'usage');
-    v_has_cron constant boolean := v_is_there and not v_is_closed;
-    v_keeps_runs constant boolean := v_has_cron and not exists (
-        select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
-    );
-    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
+    v_has_cron boolean := v_is_there and not v_is_closed;
+    v_keeps_runs boolean;
+    v_lock_timeout constant text := current_setting('lock_timeout');
+    -- pg_cron keeps the runs of every job, of anybody's, for ever: the newest are looked at.
+    v_newest constant integer := 100000;
+    v_hidden constant text := case
+        when not pg_has_role('pg_read_all_stats', 'usage')
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when current_setting('track_activities') = 'off'
+            then 'track_activities is off, and what other sessions do is not known: set it on'
+    end;
     -- What pg_cron does not do before the first full minute since then is no fault.
     v_since timestamptz := greatest(
         pg_postmaster_start_time(),
@@ -41,6 +47,42 @@ begin
             'pg_cron''s jobs are not shown: grant usage on schema cron to %I', current_user
         );
     end if;
+    -- Who has one of its tables (a `vacuum full` of the runs, which pg_cron never deletes) keeps it
+    -- from beginning any job, and would keep whoever asks waiting.
+    if v_has_cron then
+        begin
+            perform set_config('lock_timeout', '500ms', true);
+            lock table cron.job, cron.job_run_details in access share mode;
+            perform set_config('lock_timeout', v_lock_timeout, true);
+        exception
+            when insufficient_privilege then null;
+            when lock_not_available then
+                v_has_cron := false;
+                select
+                    format(
+                        '%s has the whole of %s, and pg_cron begins no job until it ends',
+                        coalesce('session ' || l.pid, 'a prepared transaction'),
+                        l.relation::regclass
+                    )
+                into v_absent
+                from pg_catalog.pg_locks as l
+                where
+                    l.relation in (
+                        to_regclass('cron.job'), to_regclass('cron.job_run_details')
+                    )
+                    and l.mode = 'AccessExclusiveLock'
+                    and l.database = (
+                        select d.oid from pg_catalog.pg_database as d
+                        where d.datname = current_database()
+                    )
+                order by l.granted desc
+                limit 1;
+                v_absent := coalesce(v_absent, 'some session had the whole of a table of pg_cron''s');
+        end;
+    end if;
+    v_keeps_runs := v_has_cron and not exists (
+        select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
+    );
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
     where a.backend_type = 'pg_cron launcher'
@@ -69,7 +111,8 @@ begin
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
-            null::text as error, null::text as username, null::text as address
+            null::text as error, null::text as username, null::text as address,
+            null::timestamptz as kept_since
         from (
             values
             ('sweep', interval '3 minutes', '%dispatch.sweep\_round(%'),
@@ -84,11 +127,19 @@ begin
                     max(begun.start_time) as began_at,
                     max(ended.return_message) as error,
                     max(j.username) as username,
-                    max(j.nodename || ':' || j.nodeport) as address
+                    max(j.nodename || ':' || j.nodeport) as address,
+                    (
+                        select n.start_time from cron.job_run_details as n
+                        where n.runid > max(l.runid) and n.start_time is not null
+                        order by n.runid limit 1
+                    ) as kept_since
                 from cron.job as j
+                cross join (
+                    select coalesce(max(n.runid), 0) - $4 as runid from cron.job_run_details as n
+                ) as l
                 left join lateral (
                     select d.start_time from cron.job_run_details as d
-                    where d.jobid = j.jobid and d.start_time is not null
+                    where d.jobid = j.jobid and d.start_time is not null and d.runid > l.runid
                     order by d.runid desc limit 1
                 ) as begun on true
                 left join lateral (
@@ -99,18 +150,22 @@ begin
                     from cron.job_run_details as d
                     where
                         d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+                        and d.runid > l.runid
                         -- Ended with the server, or by somebody, not by a fault of its own.
                         and coalesce(d.return_message, '') !~ $2
                     order by d.runid desc limit 1
                 ) as ended on true
                 where j.jobname = $1 and j.database = current_database()
             $q$
-            into v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username, v_job.address
+            into
+                v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username,
+                v_job.address, v_job.kept_since
             using
                 'dispatch-' || v_job.name,
                 'server (restarted|closed the connection)'
                 '|terminating (connection|background worker)|job canceled',
-                v_job.command;
+                v_job.command,
+                v_newest;
         end if;
         if v_job.name = 'sweep' then
             v_sweep_is_active := coalesce(v_job.is_active, false);
@@ -146,10 +201,14 @@ begin
                 and (
                     coalesce(v_job.began_at > p_now - v_job.max_age, false)
                     or v_since > p_now - v_job.max_age
-                    -- Retention is daily: on the first day it has not run yet.
+                    -- What ran before the first run that is kept is not known; of the sweep one is
+                    -- seen.
                     or (
                         v_job.began_at is null
-                        and (v_job.name = 'retention' or v_stand_in is not null)
+                        and case v_job.name
+                            when 'sweep' then v_stand_in is not null
+                            else coalesce(v_job.kept_since > p_now - v_job.max_age, true)
+                        end
                     )
                 )
         end;
@@ -203,11 +262,13 @@ begin
     limit 1;
     check_name := 'launcher_free';
     ok := not v_is_there
-    or (v_has_cron and v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
+    or (
+        v_has_cron and v_hidden is null and v_launcher.pid is not null
+        and v_neighbour.pid is null
+    );
     detail := case
         when not v_has_cron then v_absent
-        when not v_sees_sessions
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when v_hidden is not null then v_hidden
         when pg_is_in_recovery() then 'a standby begins no job: ask the primary'
         when v_launcher.pid is null
             then 'pg_cron''s launcher is not there, and no job begins: restart the server'

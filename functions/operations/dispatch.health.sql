@@ -10,6 +10,8 @@ volatile
 -- definer: whom sql/monitor_role.sql lets ask must see what there is, whatever its own rights
 security definer
 set search_path = pg_catalog, pg_temp
+-- Names are compared as text, whatever a session or the database has set.
+set quote_all_identifiers = off
 as $$
 declare
     v_enough constant integer := 1000;
@@ -32,12 +34,18 @@ begin
             'lock table %s in access share mode',
             concat_ws(
                 ', ', 'dispatch.requests', 'dispatch.payments', 'dispatch.mechanics',
+                'dispatch.plans', 'dispatch.favorites',
                 'dispatch.request_events', 'dispatch.stripe_events', 'dispatch.windows',
+                'dispatch.presence', 'dispatch.steps', 'dispatch.blocks', 'dispatch.unanswered',
                 'dispatch.pushes', 'dispatch.devices',
                 (
-                    select c.oid::regclass from pg_catalog.pg_class as c
+                    select string_agg(c.oid::regclass::text, ', ') from pg_catalog.pg_class as c
                     where
-                        c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
+                        (c.relname, c.relnamespace) in (
+                            ('messages', to_regnamespace('realtime')),
+                            -- A booking and an accept lock their account's row.
+                            ('users', to_regnamespace('auth'))
+                        )
                         and has_schema_privilege(c.relnamespace, 'usage')
                         and has_table_privilege(c.oid, 'select')
                 )
@@ -83,7 +91,7 @@ begin
                 and c.relkind in ('r', 'p', 'v')
                 and c.relnamespace in (
                     to_regnamespace('public'), to_regnamespace('dispatch'),
-                    to_regnamespace('realtime')
+                    to_regnamespace('auth'), to_regnamespace('realtime')
                 )
             order by l.granted desc, a.xact_start
             limit 1;

@@ -87,8 +87,11 @@ begin
             then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
         when ok then 'none that Realtime reads by is refused'
         else
-            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
-            || ': not named in output_plugin_libraries'
+            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ') || ': '
+            || case current_setting('wal_level')
+                when 'logical' then 'not named in output_plugin_libraries'
+                else 'wal_level is ' || current_setting('wal_level') || ', and must be logical'
+            end
     end;
     return next;
 end;

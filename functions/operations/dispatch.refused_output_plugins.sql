@@ -1,5 +1,6 @@
 -- From 15.19, 16.15, 17.11 and 18.5 on PostgreSQL loads no output plugin that a setting does not
--- name, and at first it names PostgreSQL's own alone. Older servers know no such setting.
+-- name, and at first it names PostgreSQL's own alone. Older servers know no such setting. And none
+-- loads any while its wal_level is less than logical, as it is by default.
 create or replace function dispatch.refused_output_plugins()
 returns text[]
 language sql
@@ -12,7 +13,7 @@ as $$
         -- pg_publication_tables would go through all tables.
         from pg_catalog.pg_publication as p
         where
-            p.pubname = 'supabase_realtime' and current_setting('wal_level') = 'logical'
+            p.pubname = 'supabase_realtime'
             and (
                 p.puballtables
                 or exists (
@@ -33,7 +34,6 @@ as $$
         from pg_catalog.pg_class as c
         where
             c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
-            and current_setting('wal_level') = 'logical'
     ),
 
     lists as (
@@ -61,8 +61,11 @@ as $$
                 then
                     coalesce(
                         array_agg(u.plugin) filter (
-                            where exists (select from lists)
-                            and u.plugin not in (select n.plugin from named as n)
+                            where current_setting('wal_level') <> 'logical'
+                            or (
+                                exists (select from lists)
+                                and u.plugin not in (select n.plugin from named as n)
+                            )
                         ),
                         '{}'
                     )
@@ -72,6 +75,6 @@ $$;
 
 comment on function dispatch.refused_output_plugins() is
 'The output plugins by which Supabase Realtime reads what it sends (wal2json for table changes, '
-'pgoutput for Broadcasts), as far as this server refuses to load them. Null: who asks may not see.';
+'pgoutput for Broadcasts), as far as this server refuses them. Null: who asks may not see.';
 revoke all on function dispatch.refused_output_plugins()
 from public, anon, authenticated, service_role;

@@ -11,6 +11,9 @@ declare
     v_hidden text := case
         when not pg_has_role('pg_read_all_stats', 'usage')
             then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        -- Then none says since when, and what an open transaction holds up looks like nothing.
+        when current_setting('track_activities') = 'off'
+            then 'track_activities is off, and what other sessions do is not known: set it on'
     end;
     v_session record;
     v_slot record;

@@ -251,73 +251,6 @@ from (
         on
             a.attrelid = to_regclass('public.session_requests') and a.attname = n.name
             and not a.attisdropped
-    union all
-    -- All is done as the owner. Rows hidden from it: every favourite is unknown, nothing is due.
-    -- What it may not write is not booked; to lock a row takes as much as to change it.
-    select
-        'rows of the marketplace',
-        count(h.oid) = 0,
-        coalesce(
-            'row level security hides them from ' || min(o.rolname) || ', as whom the RPCs run: '
-            || string_agg(distinct h.oid::regclass::text, ', ')
-            || ' (alter role … bypassrls, or alter table … no force row level security, or a '
-            'policy for all to that role)',
-            'all seen by ' || min(o.rolname)
-        )
-    from pg_catalog.pg_namespace as n
-    inner join pg_catalog.pg_roles as o on o.oid = n.nspowner
-    left join (
-        select
-            c.oid,
-            c.relowner,
-            c.relnamespace,
-            c.relforcerowsecurity,
-            unnest(
-                case
-                    when c.oid = to_regclass('public.session_requests') then array['r', 'a', 'w']
-                    when c.oid = to_regclass('auth.users') or c.relname = 'mechanics'
-                        then array['r', 'w']
-                    else array['r']
-                end
-            ) as cmd
-        from pg_catalog.pg_class as c
-        where c.relrowsecurity
-    ) as h
-        on
-            not (o.rolbypassrls or o.rolsuper)
-            and (h.relforcerowsecurity or not pg_has_role(o.oid, h.relowner, 'usage'))
-            -- As dispatch.sees_rows.
-            and not exists (
-                select from pg_catalog.pg_policy as p
-                cross join unnest(p.polroles) as g (oid)
-                where
-                    p.polrelid = h.oid and p.polpermissive
-                    and p.polcmd::text in (h.cmd, '*')
-                    and case
-                        when g.oid = o.oid then true
-                        when
-                            'true' in (
-                                pg_get_expr(p.polqual, p.polrelid),
-                                pg_get_expr(p.polwithcheck, p.polrelid)
-                            )
-                            then g.oid = 0 or pg_has_role(o.oid, g.oid, 'usage')
-                    end
-            )
-            and (
-                -- To whom nobody is shown, each customer's account is gone.
-                h.oid = to_regclass('auth.users')
-                -- What the views read.
-                or exists (
-                    select from pg_catalog.pg_rewrite as r
-                    inner join pg_catalog.pg_class as v on v.oid = r.ev_class
-                    inner join pg_catalog.pg_depend as d
-                        on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
-                    where
-                        v.relnamespace = n.oid and h.relnamespace <> n.oid
-                        and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
-                )
-            )
-    where n.nspname = 'dispatch'
 ) as c
 \gset
 
@@ -397,6 +330,83 @@ begin
 end;
 $$;
 \endif
+
+-- All is done as the owner. Rows hidden from it: every favourite is unknown, nothing is due. What
+-- it may not write is not booked; to lock a row takes as much as to change it.
+select
+    set_config(
+        'favorites_priority.checks',
+        (current_setting('favorites_priority.checks')::jsonb || jsonb_agg(c))::text,
+        true
+    ) as kept
+from (
+    select
+        'rows of the marketplace' as check_name,
+        count(o.oid) > 0 and count(h.oid) = 0 as ok,
+        coalesce(
+            'row level security hides them from ' || min(o.rolname) || ', as whom the RPCs run: '
+            || string_agg(distinct h.oid::regclass::text, ', ')
+            || ' (alter role … bypassrls, or alter table … no force row level security, or a '
+            'policy for all to that role)',
+            'all seen by ' || min(o.rolname),
+            'missing: run sql/engine/up.sql'
+        ) as detail
+    from pg_catalog.pg_namespace as n
+    inner join pg_catalog.pg_roles as o on o.oid = n.nspowner
+    left join (
+        select
+            c.oid,
+            c.relowner,
+            c.relnamespace,
+            c.relforcerowsecurity,
+            unnest(
+                case
+                    when c.oid = to_regclass('public.session_requests') then array['r', 'a', 'w']
+                    when c.oid = to_regclass('auth.users') or c.relname = 'mechanics'
+                        then array['r', 'w']
+                    else array['r']
+                end
+            ) as cmd
+        from pg_catalog.pg_class as c
+        where c.relrowsecurity
+    ) as h
+        on
+            not (o.rolbypassrls or o.rolsuper)
+            and (h.relforcerowsecurity or not pg_has_role(o.oid, h.relowner, 'usage'))
+            -- As dispatch.sees_rows.
+            and not exists (
+                select from pg_catalog.pg_policy as p
+                cross join unnest(p.polroles) as g (oid)
+                where
+                    p.polrelid = h.oid and p.polpermissive
+                    and p.polcmd::text in (h.cmd, '*')
+                    and case
+                        when g.oid = o.oid then true
+                        when
+                            'true' in (
+                                pg_get_expr(p.polqual, p.polrelid),
+                                pg_get_expr(p.polwithcheck, p.polrelid)
+                            )
+                            then g.oid = 0 or pg_has_role(o.oid, g.oid, 'usage')
+                    end
+            )
+            and (
+                -- To whom nobody is shown, each customer's account is gone.
+                h.oid = to_regclass('auth.users')
+                -- What the views read.
+                or exists (
+                    select from pg_catalog.pg_rewrite as r
+                    inner join pg_catalog.pg_class as v on v.oid = r.ev_class
+                    inner join pg_catalog.pg_depend as d
+                        on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = r.oid
+                    where
+                        v.relnamespace = n.oid and h.relnamespace <> n.oid
+                        and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = h.oid
+                )
+            )
+    where n.nspname = 'dispatch'
+) as c
+\gset
 
 -- The schema: its tables, closed to every client, and its functions open to whom they must be.
 select
@@ -506,8 +516,18 @@ from (
             ),
             (
                 -- As it was written ("off", "false"): dead rows, and old ids, stay.
-                array_to_string(c.reloptions, ',') ~* 'autovacuum_enabled=(off?|no?|f[a-z]*|0)\M',
-                format('%s is not vacuumed: alter table … reset (autovacuum_enabled)', c.relname)
+                concat_ws(
+                    ',', array_to_string(c.reloptions, ','),
+                    (
+                        select array_to_string(t.reloptions, ',') from pg_catalog.pg_class as t
+                        where t.oid = c.reltoastrelid
+                    )
+                ) ~* 'autovacuum_enabled=(off?|no?|f[a-z]*|0)\M',
+                format(
+                    '%s is not vacuumed: alter table … reset (autovacuum_enabled, '
+                    'toast.autovacuum_enabled)',
+                    c.relname
+                )
             ),
             (
                 c.relkind <> 'v' and c.relpersistence <> 'p',
@@ -1466,8 +1486,8 @@ from (
 ) as c
 \gset
 
--- What keeps a login out: PostgREST's own, or an app's. (Whether a role is to have one is for the
--- owner to say.)
+-- What keeps a login out: PostgREST's own, or an app's. (Whether an app's role is to have one is
+-- for the owner to say.)
 select
     set_config(
         'favorites_priority.shut',
@@ -1478,6 +1498,7 @@ from (
     select
         r.rolname,
         case
+            when not r.rolcanlogin then 'may not log in: alter role authenticator login'
             when not has_database_privilege(r.oid, current_database(), 'connect')
                 then format(
                     'may not connect: grant connect on database %I to %I',
@@ -1486,9 +1507,11 @@ from (
             when r.rolvaliduntil <= now()
                 then 'has a password that is valid no more, since ' || r.rolvaliduntil
             when r.rolconnlimit = 0 then 'may not connect: its connection limit is 0'
+            when d.datconnlimit = 0 then 'may not connect: the database''s connection limit is 0'
         end as why
     from pg_catalog.pg_roles as r
-    where r.rolcanlogin
+    inner join pg_catalog.pg_database as d on d.datname = current_database()
+    where r.rolcanlogin or r.rolname = 'authenticator'
 ) as s
 where s.why is not null
 \gset
@@ -1526,6 +1549,51 @@ from (
     ) as w (schema, role)
     left join pg_catalog.pg_namespace as n on n.nspname = w.schema
     where w.role is not null
+    union all
+    -- Where it has been told so in the database: one that is not shown is not there to clients.
+    select
+        'schemas of PostgREST',
+        not coalesce(bool_or(t.name = 'dispatch'), false)
+        and (count(t.name) = 0 or count(f.oid) > 0),
+        case
+            when count(t.name) = 0 then 'not set in this database'
+            else string_agg(t.name, ', ')
+        end
+        || case
+            when bool_or(t.name = 'dispatch') then '; dispatch is for nobody to call'
+            else ''
+        end
+        || case
+            when count(t.name) > 0 and count(f.oid) = 0
+                then
+                    '; the RPCs are in none of these: run sql/api_schema.sql, -v schema=…, or show '
+                    'public (pgrst.db_schemas of authenticator)'
+            else ''
+        end
+    from (
+        select btrim(n.name, ' "') as name
+        from (
+            select substr(c.setting, strpos(c.setting, '=') + 1) as names
+            from pg_catalog.pg_db_role_setting as s
+            cross join unnest(s.setconfig) as c (setting)
+            where
+                s.setrole = to_regrole('authenticator')
+                and s.setdatabase in (
+                    0,
+                    (
+                        select d.oid from pg_catalog.pg_database as d
+                        where d.datname = current_database()
+                    )
+                )
+                and c.setting like 'pgrst.db\_schemas=%'
+            order by s.setdatabase = 0
+            limit 1
+        ) as o
+        cross join unnest(string_to_array(o.names, ',')) as n (name)
+    ) as t
+    left join pg_catalog.pg_namespace as e on e.nspname = t.name
+    left join pg_catalog.pg_proc as f
+        on f.pronamespace = e.oid and f.proname = 'accept_session_request'
     union all
     select
         'roles of clients',
@@ -1671,6 +1739,20 @@ from (
                     unnest(
                         array['auth.uid()', 'auth.jwt()', 'pg_catalog.pg_notify(text,text)']
                     ) as a (name)
+                union all
+                -- Whatever else a hardening took from everyone.
+                select c.oid::regprocedure::text, c.oid
+                from pg_catalog.pg_proc as c
+                where
+                    c.pronamespace = 'pg_catalog'::regnamespace and c.proname <> 'pg_notify'
+                    and c.proacl is not null
+                    and not has_function_privilege(n.nspowner, c.oid, 'execute')
+                    and exists (
+                        select from pg_catalog.pg_proc as p
+                        where
+                            p.pronamespace = n.oid and strpos(p.prosrc, c.proname) > 0
+                            and p.prosrc ~ ('\m' || c.proname || '\(')
+                    )
             ) as f
         where n.nspname = 'dispatch'
     ) as x
@@ -1723,12 +1805,13 @@ from (
     where
         -- It stands there as it was written (SERIALIZABLE, false, 0). No trigger runs; no client
         -- reads a table that has policies; no catch-up; no booking; patterns mean something else;
-        -- PostgREST shows plans, which count the rows that a policy hid.
+        -- dead rows stay; PostgREST shows plans, which count the rows that a policy hid.
         (
             lower(g.setting) ~ '^(session_replication_role=replica|role=.*'
             '|default_transaction_isolation=(serializable|repeatable read))$'
             or lower(g.setting)
-            ~ '^(row_security|standard_conforming_strings)=(off?|no?|f(a(l(se?)?)?)?|0)$'
+            ~ '^(row_security|standard_conforming_strings|autovacuum|track_counts)'
+            '=(off?|no?|f(a(l(se?)?)?)?|0)$'
             or lower(g.setting)
             ~ '^(default_transaction_read_only|pgrst\.db_plan_enabled)=(on|y(es?)?|t(r(ue?)?)?|1)$'
         )
@@ -2035,12 +2118,17 @@ from (
     union all
     select
         'table changes by Realtime',
-        p.oid is null
-        or (
-            t.tablename is not null and t.rowfilter is null and not l.is_part
-            and p.pubinsert and p.pubupdate
-        ),
         case
+            when p.oid is null then m.oid is null
+            else
+                t.tablename is not null and t.rowfilter is null and not l.is_part
+                and p.pubinsert and p.pubupdate
+        end,
+        case
+            when p.oid is null and m.oid is not null
+                then
+                    'Realtime is here and reads none: create publication supabase_realtime, then '
+                    'run sql/engine/publication.sql'
             when p.oid is null then 'no publication supabase_realtime in this database'
             when t.tablename is null then 'not published: run sql/engine/publication.sql'
             when t.rowfilter is not null or l.is_part
@@ -2055,6 +2143,8 @@ from (
         end
     from (select 'supabase_realtime'::name as pubname) as w
     left join pg_catalog.pg_publication as p on p.pubname = w.pubname
+    left join pg_catalog.pg_class as m
+        on m.relname = 'messages' and m.relnamespace = to_regnamespace('realtime')
     left join pg_catalog.pg_publication_tables as t
         on
             t.pubname = w.pubname
@@ -2247,6 +2337,10 @@ begin
                     when v_refused is null
                         then 'output_plugin_libraries is not shown to ' || current_user
                     when v_refused = '{}' then 'none is refused'
+                    when current_setting('wal_level') <> 'logical'
+                        then
+                            'not read by any: wal_level is ' || current_setting('wal_level')
+                            || ': alter system set wal_level = logical, and restart the server'
                     else
                         'refused: alter system set output_plugin_libraries = pgoutput, '
                         'test_decoding, wal2json'
@@ -2265,6 +2359,13 @@ declare
     v_job record;
     v_found record;
     v_runs record;
+    v_elsewhere text;
+    v_is_seen boolean;
+    -- When pg_cron could first have begun the sweep, but for the minute until it does.
+    v_since constant timestamptz := greatest(
+        pg_postmaster_start_time(),
+        to_timestamp(pg_sequence_last_value(to_regclass('dispatch.scheduled_at')) / 1000.0)
+    );
     v_waits boolean;
     v_is_there constant boolean := exists (
         select from pg_catalog.pg_extension where extname = 'pg_cron'
@@ -2365,16 +2466,42 @@ begin
             inner join cron.job as j on j.jobid = d.jobid
             where j.jobname = 'dispatch-sweep' and j.database = current_database()$q$
             into v_runs;
+        select s.setting into v_elsewhere from pg_catalog.pg_settings as s
+        where s.name = 'cron.database_name' and s.setting <> current_database();
+        v_is_seen := not pg_has_role('pg_read_all_stats', 'usage') or exists (
+            select from pg_catalog.pg_stat_activity as a
+            where
+                a.datname = current_database() and a.state = 'active'
+                and a.pid <> pg_backend_pid() and a.query ~ '\mdispatch\.sweep_round\('
+        );
         v_checks := v_checks || jsonb_build_object(
             'check_name', 'runs of dispatch-sweep',
             'ok',
-            v_runs.ended = 0
-            or coalesce(v_runs.good_at > now() - interval '3 minutes', false)
-            -- After a restart pg_cron begins it at the next full minute.
-            or (v_runs.good_at is not null and pg_postmaster_start_time() > now() - interval '3 minutes'),
+            v_elsewhere is null
+            and case
+                -- Somebody may have emptied the table, or keep none: then one is seen to run.
+                when v_runs.ended = 0
+                    then v_runs.count > 0 or v_is_seen or v_since > now() - interval '3 minutes'
+                else
+                    coalesce(v_runs.good_at > now() - interval '3 minutes', false)
+                    -- After a restart pg_cron begins it at the next full minute.
+                    or (
+                        v_runs.good_at is not null
+                        and pg_postmaster_start_time() > now() - interval '3 minutes'
+                    )
+            end,
             'detail',
             case
-                when v_runs.count = 0 then 'none yet: the first begins with the next minute'
+                when v_elsewhere is not null
+                    then
+                        'pg_cron runs the jobs of database ' || v_elsewhere
+                        || ' alone (cron.database_name), as this one was copied from it'
+                when v_runs.count = 0 and v_since > now() - interval '3 minutes'
+                    then 'none yet: the first begins with the next minute'
+                when v_runs.count = 0 and v_is_seen then 'none is kept'
+                when v_runs.count = 0
+                    then 'none has begun, since ' || date_trunc('second', v_since)
+                        || ': see docs/runbook.md, "pg_cron begins nothing"'
                 else
                     'the last: ' || v_runs.outcome
                     || coalesce(', a good one at ' || date_trunc('second', v_runs.good_at), '')
@@ -2498,6 +2625,8 @@ from (
                 then
                     -- As it writes an offset in hours itself.
                     current_setting('timezone') like '<%'
+                    -- With the days on which summer begins and ends: by intent.
+                    or current_setting('timezone') ~ '^[A-Z]+-?\d[^,]*,[MJ]?\d[^,]*,[MJ]?\d'
                     or current_setting('timezone') in (
                         select z.name from pg_catalog.pg_timezone_names as z
                     )
@@ -2506,5 +2635,28 @@ from (
         current_setting('timezone')
         || ', now UTC'
         || to_char(clock_timestamp(), 'TZH:TZM') as detail
+    union all
+    -- An index of texts that another version of the system's library had put in order finds some no
+    -- more: an event of Stripe's, say, that is there already.
+    select
+        'order of texts',
+        not v.is_another,
+        case
+            when v.is_another
+                then
+                    'by version ' || d.datcollversion || ' when they were put in order, and by '
+                    || coalesce(v.version, 'none') || ' now: reindex the database, then alter '
+                    'database … refresh collation version'
+            else coalesce(d.datcollversion, 'the same in each version')
+        end
+    from pg_catalog.pg_database as d
+    cross join
+        lateral (
+            select
+                a.version,
+                coalesce(d.datcollversion <> coalesce(a.version, ''), false) as is_another
+            from pg_database_collation_actual_version(d.oid) as a (version)
+        ) as v
+    where d.datname = current_database()
 ) as c
 \gset

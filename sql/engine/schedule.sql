@@ -84,12 +84,13 @@ begin
     end if;
 
     if
-        not exists (
-            select from cron.job as j
+        (
+            select count(*) from cron.job as j
             where
-                j.jobname = 'dispatch-sweep' and j.database = current_database()
+                j.jobname in ('dispatch-sweep', 'dispatch-retention')
+                and j.database = current_database()
                 and j.username = current_user and j.nodeport = current_setting('port')::integer
-        )
+        ) < 2
     then
         perform pg_catalog.setval(
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint

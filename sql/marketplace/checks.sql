@@ -224,6 +224,16 @@ from (
             ),
             (o.relpersistence <> 'p', 'lost in a crash: alter table … set logged'),
             (
+                concat_ws(
+                    ',', array_to_string(o.reloptions, ','),
+                    (
+                        select array_to_string(s.reloptions, ',') from pg_catalog.pg_class as s
+                        where s.oid = o.reltoastrelid
+                    )
+                ) ~* 'autovacuum_enabled=(off?|no?|f[a-z]*|0)\M',
+                'not vacuumed: alter table … reset (autovacuum_enabled, toast.autovacuum_enabled)'
+            ),
+            (
                 exists (
                     select from pg_catalog.pg_rewrite as r
                     where r.ev_class = o.oid

@@ -10578,11 +10578,17 @@ declare
     );
     -- What it may not look at says nothing, and is no reason to say nothing of all else.
     v_is_closed constant boolean := v_is_there and not has_schema_privilege('cron', 'usage');
-    v_has_cron constant boolean := v_is_there and not v_is_closed;
-    v_keeps_runs constant boolean := v_has_cron and not exists (
-        select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
-    );
-    v_sees_sessions constant boolean := pg_has_role('pg_read_all_stats', 'usage');
+    v_has_cron boolean := v_is_there and not v_is_closed;
+    v_keeps_runs boolean;
+    v_lock_timeout constant text := current_setting('lock_timeout');
+    -- pg_cron keeps the runs of every job, of anybody's, for ever: the newest are looked at.
+    v_newest constant integer := 100000;
+    v_hidden constant text := case
+        when not pg_has_role('pg_read_all_stats', 'usage')
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when current_setting('track_activities') = 'off'
+            then 'track_activities is off, and what other sessions do is not known: set it on'
+    end;
     -- What pg_cron does not do before the first full minute since then is no fault.
     v_since timestamptz := greatest(
         pg_postmaster_start_time(),
@@ -10603,6 +10609,42 @@ begin
             'pg_cron''s jobs are not shown: grant usage on schema cron to %I', current_user
         );
     end if;
+    -- Who has one of its tables (a `vacuum full` of the runs, which pg_cron never deletes) keeps it
+    -- from beginning any job, and would keep whoever asks waiting.
+    if v_has_cron then
+        begin
+            perform set_config('lock_timeout', '500ms', true);
+            lock table cron.job, cron.job_run_details in access share mode;
+            perform set_config('lock_timeout', v_lock_timeout, true);
+        exception
+            when insufficient_privilege then null;
+            when lock_not_available then
+                v_has_cron := false;
+                select
+                    format(
+                        '%s has the whole of %s, and pg_cron begins no job until it ends',
+                        coalesce('session ' || l.pid, 'a prepared transaction'),
+                        l.relation::regclass
+                    )
+                into v_absent
+                from pg_catalog.pg_locks as l
+                where
+                    l.relation in (
+                        to_regclass('cron.job'), to_regclass('cron.job_run_details')
+                    )
+                    and l.mode = 'AccessExclusiveLock'
+                    and l.database = (
+                        select d.oid from pg_catalog.pg_database as d
+                        where d.datname = current_database()
+                    )
+                order by l.granted desc
+                limit 1;
+                v_absent := coalesce(v_absent, 'some session had the whole of a table of pg_cron''s');
+        end;
+    end if;
+    v_keeps_runs := v_has_cron and not exists (
+        select from pg_catalog.pg_settings as s where s.name = 'cron.log_run' and s.setting = 'off'
+    );
     select a.pid, a.backend_start, a.wait_event into v_launcher
     from pg_catalog.pg_stat_activity as a
     where a.backend_type = 'pg_cron launcher'
@@ -10631,7 +10673,8 @@ begin
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
-            null::text as error, null::text as username, null::text as address
+            null::text as error, null::text as username, null::text as address,
+            null::timestamptz as kept_since
         from (
             values
             ('sweep', interval '3 minutes', '%dispatch.sweep\_round(%'),
@@ -10646,11 +10689,19 @@ begin
                     max(begun.start_time) as began_at,
                     max(ended.return_message) as error,
                     max(j.username) as username,
-                    max(j.nodename || ':' || j.nodeport) as address
+                    max(j.nodename || ':' || j.nodeport) as address,
+                    (
+                        select n.start_time from cron.job_run_details as n
+                        where n.runid > max(l.runid) and n.start_time is not null
+                        order by n.runid limit 1
+                    ) as kept_since
                 from cron.job as j
+                cross join (
+                    select coalesce(max(n.runid), 0) - $4 as runid from cron.job_run_details as n
+                ) as l
                 left join lateral (
                     select d.start_time from cron.job_run_details as d
-                    where d.jobid = j.jobid and d.start_time is not null
+                    where d.jobid = j.jobid and d.start_time is not null and d.runid > l.runid
                     order by d.runid desc limit 1
                 ) as begun on true
                 left join lateral (
@@ -10661,18 +10712,22 @@ begin
                     from cron.job_run_details as d
                     where
                         d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+                        and d.runid > l.runid
                         -- Ended with the server, or by somebody, not by a fault of its own.
                         and coalesce(d.return_message, '') !~ $2
                     order by d.runid desc limit 1
                 ) as ended on true
                 where j.jobname = $1 and j.database = current_database()
             $q$
-            into v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username, v_job.address
+            into
+                v_job.is_active, v_job.count, v_job.began_at, v_job.error, v_job.username,
+                v_job.address, v_job.kept_since
             using
                 'dispatch-' || v_job.name,
                 'server (restarted|closed the connection)'
                 '|terminating (connection|background worker)|job canceled',
-                v_job.command;
+                v_job.command,
+                v_newest;
         end if;
         if v_job.name = 'sweep' then
             v_sweep_is_active := coalesce(v_job.is_active, false);
@@ -10708,10 +10763,14 @@ begin
                 and (
                     coalesce(v_job.began_at > p_now - v_job.max_age, false)
                     or v_since > p_now - v_job.max_age
-                    -- Retention is daily: on the first day it has not run yet.
+                    -- What ran before the first run that is kept is not known; of the sweep one is
+                    -- seen.
                     or (
                         v_job.began_at is null
-                        and (v_job.name = 'retention' or v_stand_in is not null)
+                        and case v_job.name
+                            when 'sweep' then v_stand_in is not null
+                            else coalesce(v_job.kept_since > p_now - v_job.max_age, true)
+                        end
                     )
                 )
         end;
@@ -10765,11 +10824,13 @@ begin
     limit 1;
     check_name := 'launcher_free';
     ok := not v_is_there
-    or (v_has_cron and v_sees_sessions and v_launcher.pid is not null and v_neighbour.pid is null);
+    or (
+        v_has_cron and v_hidden is null and v_launcher.pid is not null
+        and v_neighbour.pid is null
+    );
     detail := case
         when not v_has_cron then v_absent
-        when not v_sees_sessions
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        when v_hidden is not null then v_hidden
         when pg_is_in_recovery() then 'a standby begins no job: ask the primary'
         when v_launcher.pid is null
             then 'pg_cron''s launcher is not there, and no job begins: restart the server'
@@ -11063,6 +11124,8 @@ volatile
 -- definer: whom sql/monitor_role.sql lets ask must see what there is, whatever its own rights
 security definer
 set search_path = pg_catalog, pg_temp
+-- Names are compared as text, whatever a session or the database has set.
+set quote_all_identifiers = off
 as $$
 declare
     v_enough constant integer := 1000;
@@ -11085,12 +11148,18 @@ begin
             'lock table %s in access share mode',
             concat_ws(
                 ', ', 'dispatch.requests', 'dispatch.payments', 'dispatch.mechanics',
+                'dispatch.plans', 'dispatch.favorites',
                 'dispatch.request_events', 'dispatch.stripe_events', 'dispatch.windows',
+                'dispatch.presence', 'dispatch.steps', 'dispatch.blocks', 'dispatch.unanswered',
                 'dispatch.pushes', 'dispatch.devices',
                 (
-                    select c.oid::regclass from pg_catalog.pg_class as c
+                    select string_agg(c.oid::regclass::text, ', ') from pg_catalog.pg_class as c
                     where
-                        c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
+                        (c.relname, c.relnamespace) in (
+                            ('messages', to_regnamespace('realtime')),
+                            -- A booking and an accept lock their account's row.
+                            ('users', to_regnamespace('auth'))
+                        )
                         and has_schema_privilege(c.relnamespace, 'usage')
                         and has_table_privilege(c.oid, 'select')
                 )
@@ -11136,7 +11205,7 @@ begin
                 and c.relkind in ('r', 'p', 'v')
                 and c.relnamespace in (
                     to_regnamespace('public'), to_regnamespace('dispatch'),
-                    to_regnamespace('realtime')
+                    to_regnamespace('auth'), to_regnamespace('realtime')
                 )
             order by l.granted desc, a.xact_start
             limit 1;
@@ -12039,8 +12108,11 @@ begin
             then 'settings are not shown to ' || current_user || ': grant it pg_read_all_settings'
         when ok then 'none that Realtime reads by is refused'
         else
-            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ')
-            || ': not named in output_plugin_libraries'
+            'Realtime can read nothing by ' || array_to_string(v_refused, ' and ') || ': '
+            || case current_setting('wal_level')
+                when 'logical' then 'not named in output_plugin_libraries'
+                else 'wal_level is ' || current_setting('wal_level') || ', and must be logical'
+            end
     end;
     return next;
 end;
@@ -12052,7 +12124,8 @@ revoke all on function dispatch.realtime_checks(timestamptz)
 from public, anon, authenticated, service_role;
 
 -- From 15.19, 16.15, 17.11 and 18.5 on PostgreSQL loads no output plugin that a setting does not
--- name, and at first it names PostgreSQL's own alone. Older servers know no such setting.
+-- name, and at first it names PostgreSQL's own alone. Older servers know no such setting. And none
+-- loads any while its wal_level is less than logical, as it is by default.
 create or replace function dispatch.refused_output_plugins()
 returns text[]
 language sql
@@ -12065,7 +12138,7 @@ as $$
         -- pg_publication_tables would go through all tables.
         from pg_catalog.pg_publication as p
         where
-            p.pubname = 'supabase_realtime' and current_setting('wal_level') = 'logical'
+            p.pubname = 'supabase_realtime'
             and (
                 p.puballtables
                 or exists (
@@ -12086,7 +12159,6 @@ as $$
         from pg_catalog.pg_class as c
         where
             c.relname = 'messages' and c.relnamespace = to_regnamespace('realtime')
-            and current_setting('wal_level') = 'logical'
     ),
 
     lists as (
@@ -12114,8 +12186,11 @@ as $$
                 then
                     coalesce(
                         array_agg(u.plugin) filter (
-                            where exists (select from lists)
-                            and u.plugin not in (select n.plugin from named as n)
+                            where current_setting('wal_level') <> 'logical'
+                            or (
+                                exists (select from lists)
+                                and u.plugin not in (select n.plugin from named as n)
+                            )
                         ),
                         '{}'
                     )
@@ -12125,7 +12200,7 @@ $$;
 
 comment on function dispatch.refused_output_plugins() is
 'The output plugins by which Supabase Realtime reads what it sends (wal2json for table changes, '
-'pgoutput for Broadcasts), as far as this server refuses to load them. Null: who asks may not see.';
+'pgoutput for Broadcasts), as far as this server refuses them. Null: who asks may not see.';
 revoke all on function dispatch.refused_output_plugins()
 from public, anon, authenticated, service_role;
 
@@ -12388,6 +12463,9 @@ declare
     v_hidden text := case
         when not pg_has_role('pg_read_all_stats', 'usage')
             then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        -- Then none says since when, and what an open transaction holds up looks like nothing.
+        when current_setting('track_activities') = 'off'
+            then 'track_activities is off, and what other sessions do is not known: set it on'
     end;
     v_session record;
     v_slot record;
@@ -13804,12 +13882,13 @@ begin
     end if;
 
     if
-        not exists (
-            select from cron.job as j
+        (
+            select count(*) from cron.job as j
             where
-                j.jobname = 'dispatch-sweep' and j.database = current_database()
+                j.jobname in ('dispatch-sweep', 'dispatch-retention')
+                and j.database = current_database()
                 and j.username = current_user and j.nodeport = current_setting('port')::integer
-        )
+        ) < 2
     then
         perform pg_catalog.setval(
             'dispatch.scheduled_at', (date_part('epoch', clock_timestamp()) * 1000)::bigint

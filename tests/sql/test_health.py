@@ -108,6 +108,14 @@ def test_a_job_and_its_last_run(cron_db: Database, job: str, max_age: timedelta)
 
         superuser.execute(WITHOUT_RUNS)
         assert (runs in failing(superuser, late)) == (job == "sweep")
+        # Of another's job one is kept from before it was due.
+        superuser.execute(
+            "insert into cron.job_run_details (jobid, runid, status, start_time)"
+            " values (1000000, -3, 'succeeded', %s)",
+            [run["start_time"]],
+        )
+        assert runs in failing(superuser, late)
+        superuser.execute("delete from cron.job_run_details")
 
         superuser.execute(
             "update cron.job set active = false where jobname = %s", (f"dispatch-{job}",)
@@ -344,9 +352,10 @@ def test_asking_for_a_setting_of_the_jobs_leaves_ones_own(shared: Database, sett
 @pytest.mark.parametrize(
     "table",
     further_but(
-        ["public.session_requests", "dispatch.request_events"],
-        ["public.session_requests", "public.mechanics", "dispatch.request_events",
-         "dispatch.stripe_events", "dispatch.windows", "realtime.messages"],
+        ["public.session_requests", "dispatch.request_events", "auth.users"],
+        ["public.session_requests", "public.mechanics", "public.service_plans",
+         "dispatch.request_events", "dispatch.stripe_events", "dispatch.windows",
+         "dispatch.presence", "auth.users", "realtime.messages"],
     ),
 )  # fmt: skip
 def test_a_session_that_has_a_whole_table(shared: Database, table: str) -> None:
@@ -365,6 +374,46 @@ def test_a_session_that_has_a_whole_table(shared: Database, table: str) -> None:
         )
     assert set(failing(shared.owner)) == SCHEDULE
     assert shared.value("show lock_timeout") == "0"
+
+
+@pytest.mark.parametrize("table", ["cron.job", "cron.job_run_details"])
+def test_a_session_that_has_a_table_of_pg_cron_s(cron_db: Database, table: str) -> None:
+    """As `vacuum full` of its runs does, which it keeps for ever."""
+    holder = cron_db.superuser()
+    with holder.transaction(force_rollback=True):
+        holder.execute(f"lock table {table} in access exclusive mode".encode())
+        found = failing(cron_db.owner)
+        pid = holder.info.backend_pid
+        held = f"session {pid} has the whole of {table}, and pg_cron begins no job until it ends"
+        assert found["launcher_free"].startswith(held)
+    assert "launcher_free" not in failing(cron_db.owner)
+    assert cron_db.value("show lock_timeout") == "0"
+
+
+def test_however_many_runs_of_others_pg_cron_has_kept(cron_db: Database) -> None:
+    superuser = cron_db.superuser()
+    read = (
+        "select coalesce(idx_tup_fetch, 0) + seq_tup_read from pg_stat_xact_user_tables"
+        " where relid = 'cron.job_run_details'::regclass"
+    )
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(b"lock table cron.job_run_details in exclusive mode")
+        # Of a thousand runs each thousandth is left, as if each had been somebody's.
+        superuser.execute(
+            b"insert into cron.job_run_details (jobid, runid, status, start_time)"
+            b" select 1000000, l.runid + 1000 * n, 'succeeded', now()"
+            b" from generate_series(1, 1000) as n,"
+            b" (select coalesce(max(runid), 0) as runid from cron.job_run_details) as l;"
+            b" analyze cron.job_run_details"
+        )
+        before = value(superuser, read)
+        superuser.execute(b"select * from dispatch.cron_checks(now())")
+        assert value(superuser, read) - before < 500
+
+
+def test_names_in_quotes(shared: Database) -> None:
+    shared.sql("set quote_all_identifiers = on")
+    assert set(failing(shared.owner)) == SCHEDULE
 
 
 def test_a_session_that_waits_for_a_whole_table(shared: Database) -> None:
@@ -606,6 +655,16 @@ def test_who_may_not_see_other_sessions_is_told(shared: Database) -> None:
         assert (
             found[check] == "other sessions are not shown to postgres: grant it pg_read_all_stats"
         )
+
+
+def test_a_server_that_does_not_say_what_sessions_do(cron_db: Database) -> None:
+    """Who holds up the cursor would hold it up for ever, and nothing say so."""
+    superuser = cron_db.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("set local track_activities = off")
+        found = failing(superuser)
+    for check in ("launcher_free", "snapshots_recent", "events_settled"):
+        assert found[check].startswith("track_activities is off, and what other sessions do is not")
 
 
 def test_a_writer_that_does_not_commit(shared: Database) -> None:

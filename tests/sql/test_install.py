@@ -674,6 +674,7 @@ def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -
     assert verify(cluster.dsn(), breakage).returncode == 0
     # Which it names <-03>+03.
     assert verify(cluster.dsn(), "set timezone = -3").returncode == 0
+    assert verify(cluster.dsn(), "set timezone = 'CET-1CEST,M3.5.0,M10.5.0/3'").returncode == 0
 
 
 def test_an_index_of_an_earlier_install_is_built_anew(db: Database) -> None:
@@ -699,6 +700,11 @@ LONG_AGO = (
     "alter function pg_catalog.pg_postmaster_start_time() rename to really;"
     " create function pg_catalog.pg_postmaster_start_time() returns timestamptz"
     " language sql as $$ select now() - interval '1 day' $$"
+)
+# A view of the server's that shows something else.
+INSTEAD = (
+    "set allow_system_table_mods = on; alter view pg_catalog.{0} rename to really_{0};"
+    " create view pg_catalog.{0} as select {1} from pg_catalog.really_{0} {2}"
 )
 TABLE = "session_requests"
 DEADLINE = "session_requests_priority_deadline_idx"
@@ -871,6 +877,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("service_plans", "create rule no as on update to service_plans do instead nothing"),
             ("session_requests", f"{REQUESTS} replica identity full"),
             ("session_requests", f"{REQUESTS} alter customer_id set statistics -1"),
+            ("session_requests", f"{REQUESTS} set (autovacuum_enabled = off)"),
+            ("mechanics", "alter table mechanics set (toast.autovacuum_enabled = off)"),
             (
                 "customer_favorites",
                 "alter table customer_favorites alter mechanic_id set statistics -1",
@@ -879,8 +887,10 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     (
         f"{NO_BYPASS}; {REQUESTS} force row level security",
-        {"row level security on session_requests"},
+        {"row level security on session_requests", "rows of the marketplace"},
     ),
+    # As one that was made anew for a restore.
+    ("alter role postgres nobypassrls", {"rows of the marketplace"}),
     *(
         (f"alter table {table} disable row level security", {f"row level security on {table}"})
         for table in ("mechanics", "customer_favorites", "service_plans")
@@ -1076,6 +1086,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter sequence dispatch.last_delivery owner to supabase_admin",
             "alter table dispatch.stripe_events set unlogged",
             "alter table dispatch.request_events set (autovacuum_enabled = off)",
+            "alter table dispatch.stripe_events set (toast.autovacuum_enabled = off)",
             "alter sequence dispatch.request_events_id_seq set unlogged",
             "create rule r as on update to dispatch.requests do instead nothing",
             "create rule no as on insert to dispatch.request_events do instead nothing",
@@ -1204,9 +1215,12 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter role webhook_app connection limit 0",
         )
     ),
-    (
-        "revoke connect on database postgres from public",
-        {"roles of clients", "role webhook_app", "role push_app", "role hub_app"},
+    *(
+        (breakage, {"roles of clients", "role webhook_app", "role push_app", "role hub_app"})
+        for breakage in (
+            "revoke connect on database postgres from public",
+            "alter database postgres connection limit 0",
+        )
     ),
     # Who does not log in may use the service role instead.
     ("alter role webhook_app nologin", set()),
@@ -1229,6 +1243,16 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke authenticated from authenticator",
             "revoke anon, service_role from authenticator",
             "alter role authenticator valid until '2020-01-01'",
+            "alter role authenticator nologin",
+        )
+    ),
+    *(
+        (f"alter role authenticator{of} set pgrst.db_schemas = {shown}", failing)
+        for of, shown, failing in (
+            ("", "'api, graphql_public'", {"schemas of PostgREST"}),
+            (" in database postgres", "'public, dispatch'", {"schemas of PostgREST"}),
+            (" in database template1", "'api'", set[str]()),
+            ("", "'graphql_public, public'", set[str]()),
         )
     ),
     *(
@@ -1239,6 +1263,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke execute on function dispatch.record_event from postgres",
             "revoke update on auth.users from postgres",
             "drop function auth.jwt()",
+            "revoke execute on function pg_advisory_xact_lock(int, int) from public",
         )
     ),
     *(
@@ -1253,6 +1278,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter role service_role set default_transaction_isolation = 'REPEATABLE READ'",
             "alter role webhook_app set default_transaction_read_only = 1",
             "alter database postgres set standard_conforming_strings = no",
+            "alter database postgres set track_counts = off",
             "alter role authenticator set pgrst.db_plan_enabled = 'true'",
         )
     ),
@@ -1534,6 +1560,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "set (publish = 'update, delete')",
         )
     ),
+    ("drop publication supabase_realtime", {"table changes by Realtime"}),
     (
         "drop function dispatch.refused_output_plugins()",
         {"stable functions", "output plugins of Realtime", FUNCTIONS},
@@ -1604,6 +1631,25 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             {"runs of dispatch-sweep"},
         )
         for status, ago in (("failed", "1 second"), ("succeeded", "4 minutes"))
+    ),
+    # None ever began, though the job is there for long; or this is a copy of where they are begun.
+    (
+        f"{LONG_AGO}; {WITHOUT_RUNS}; select setval('dispatch.scheduled_at', 1);"
+        f" {INSTEAD.format('pg_stat_activity', '*', 'where query !~ $$sweep_round$$')}",
+        {"runs of dispatch-sweep"},
+    ),
+    (
+        INSTEAD.format(
+            "pg_settings",
+            "name, case name when 'cron.database_name' then 'original' else setting end as setting,"
+            " source, boot_val",
+            "",
+        ),
+        {"runs of dispatch-sweep"},
+    ),
+    (
+        "update pg_database set datcollversion = '1' where datname = current_database()",
+        {"order of texts"},
     ),
     (
         "insert into dispatch.request_events (request_id, event, payload, created_at)"
@@ -2251,6 +2297,25 @@ def test_verify_passes_without_realtime(cluster: Cluster) -> None:
     assert "no realtime.messages in this database" in result.stdout
 
 
+def test_a_server_that_keeps_too_little_for_realtime_to_read() -> None:
+    """As PostgreSQL by itself does."""
+    with (
+        Cluster(settings={"wal_level": "replica"}) as cluster,
+        Database(cluster, "postgres") as db,
+    ):
+        install(cluster.dsn())
+        result = verify(cluster.dsn())
+        assert failed(result) == {"output plugins of Realtime"}
+        told = re.sub(r"\.\n +\| +\|\.", "", result.stdout)
+        assert "alter system set wal_level = logical" in told
+        found = db.sql("select * from dispatch.health() where not ok")
+        assert [row["check_name"] for row in found] == ["output_plugins_allowed"]
+        assert found[0]["detail"].endswith(": wal_level is replica, and must be logical")
+        # Where there is no Realtime nothing reads.
+        without = "drop schema realtime cascade; drop publication supabase_realtime"
+        passed(verify(cluster.dsn(SUPERUSER), without))
+
+
 def test_verify_sees_that_the_server_refuses_an_output_plugin(cluster: Cluster) -> None:
     setting = "output_plugin_libraries"
     if setting not in output_plugins(binary("postgres")):
@@ -2271,7 +2336,11 @@ def test_verify_sees_that_the_server_refuses_an_output_plugin(cluster: Cluster) 
 
 @pytest.mark.parametrize(
     "setting",
-    ["default_transaction_isolation = serializable", "session_replication_role = replica"],
+    [
+        "default_transaction_isolation = serializable",
+        "session_replication_role = replica",
+        "autovacuum = off",
+    ],
 )
 def test_verify_sees_what_the_server_is_set_to(cluster: Cluster, setting: str) -> None:
     name = setting.partition(" ")[0]
