@@ -1771,6 +1771,7 @@ from (
     from (
         select
             case
+                when s.setrole = 0 and s.setdatabase = 0 then 'role all'
                 when s.setrole = 0 then format('database %I', current_database())
                 when s.setdatabase = 0 then 'role ' || s.setrole::regrole
                 else format('role %s in database %I', s.setrole::regrole, current_database())
@@ -1805,9 +1806,11 @@ from (
     where
         -- It stands there as it was written (SERIALIZABLE, false, 0). No trigger runs; no client
         -- reads a table that has policies; no catch-up; no booking; patterns mean something else;
-        -- dead rows stay; PostgREST shows plans, which count the rows that a policy hid.
+        -- dead rows stay; PostgREST takes back what it wrote, or shows plans, which count the rows
+        -- that a policy hid.
         (
             lower(g.setting) ~ '^(session_replication_role=replica|role=.*'
+            '|pgrst\.db_tx_end=rollback.*'
             '|default_transaction_isolation=(serializable|repeatable read))$'
             or lower(g.setting)
             ~ '^(row_security|standard_conforming_strings|autovacuum|track_counts)'

@@ -146,20 +146,29 @@ def test_before_pg_cron_could_begin_nothing_is_wrong(cron_db: Database) -> None:
 
 
 def test_runs_that_somebody_has_just_deleted(cron_db: Database) -> None:
-    superuser = cron_db.superuser()
+    superuser, runner = cron_db.superuser(), cron_db.open()
+    # As a run of the job, which may be between two of them.
+    runner.pgconn.send_query(b"select pg_sleep(600) -- dispatch.sweep_round(")
     running = (
-        "select count(*) > 0 from pg_stat_activity where state = 'active'"
-        " and application_name = 'pg_cron' and query ~ 'sweep_round'"
+        "select state = 'active' and query ~ 'sweep_round' from pg_stat_activity where pid = %s"
     )
-    eventually(lambda: value(superuser, running), 130)
-    with superuser.transaction(force_rollback=True):
-        # As if all had begun long ago.
-        checks = "select pg_get_functiondef('dispatch.cron_checks'::regproc)"
-        later = value(superuser, checks).replace("'3 minutes'", "'-1 second'")
-        superuser.execute(later.encode())
-        assert "sweep_runs" in failing(superuser)
-        superuser.execute(WITHOUT_RUNS)
-        assert "sweep_runs" not in failing(superuser)
+    eventually(lambda: value(superuser, running, runner.info.backend_pid))
+    try:
+        with superuser.transaction(force_rollback=True):
+            # As if all had begun long ago.
+            checks = "select pg_get_functiondef('dispatch.cron_checks'::regproc)"
+            later = value(superuser, checks).replace("'3 minutes'", "'-1 second'")
+            superuser.execute(later.encode())
+            superuser.execute(WITHOUT_RUNS)
+            superuser.execute(
+                "insert into cron.job_run_details (jobid, runid, status, start_time)"
+                " select jobid, -1, 'running', now() from cron.job where jobname = 'dispatch-sweep'"
+            )
+            assert "sweep_runs" in failing(superuser)
+            superuser.execute("delete from cron.job_run_details")
+            assert "sweep_runs" not in failing(superuser)
+    finally:
+        superuser.execute("select pg_terminate_backend(%s)", [runner.info.backend_pid])
 
 
 @pytest.mark.parametrize(

@@ -1272,6 +1272,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter role postgres set session_replication_role = replica",
             "alter role authenticated set default_transaction_isolation = serializable",
             "alter role authenticated in database postgres set row_security = off",
+            "alter role authenticator set pgrst.db_tx_end = 'rollback-allow-override'",
             "alter database postgres set role = 'anon'",
             # In other words.
             "alter role authenticated set row_security = false",
@@ -2355,6 +2356,13 @@ def test_verify_sees_what_the_server_is_set_to(cluster: Cluster, setting: str) -
             connection.execute("select pg_reload_conf()")
     assert failed(result) == {"settings of roles"}
     assert f"alter system reset {name}" in result.stdout
+
+
+def test_verify_says_whose_setting_it_is(cluster: Cluster) -> None:
+    for whose in ("role all", "role anon", "role anon in database postgres"):
+        result = verify(cluster.dsn(SUPERUSER), f"alter {whose} set row_security = off")
+        assert failed(result) == {"settings of roles"}
+        assert f"alter {whose} reset row_security" in result.stdout
 
 
 def test_verify_says_so_where_patterns_mean_something_else(db: Database) -> None:
