@@ -1254,6 +1254,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter role webhook_app set default_transaction_read_only = 1",
             "alter database postgres set standard_conforming_strings = no",
             "alter role authenticator set pgrst.db_plan_enabled = 'true'",
+            # As an app's login may set for itself.
+            "alter role webhook_app set local_preload_libraries = 'none_such'",
+            "alter role webhook_app set restrict_nonsystem_relation_kind = 'foreign-table, view'",
         )
     ),
     # Hosted Supabase has the likes of these.
