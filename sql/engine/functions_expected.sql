@@ -65,7 +65,7 @@ from (
     ('dispatch.note_views', '904fdab7db246037e0e3a7550d86024f', '{}'),
     ('dispatch.payment_keys', 'e1faeccc9196f8ed2c568e4acb298e76', '{}'),
     ('dispatch.remember_presence', '3f82aef198b3c97e13cc57fd24393239', '{}'),
-    ('dispatch.request_columns', '05021503472c9058f1a77c3a7d2185d2', '{}'),
+    ('dispatch.request_columns', 'fa3aca2640ea8dbeba9e836101192ab9', '{}'),
     ('dispatch.require_mechanic', 'ce24f70e51e8365d17ae4aaa7dc41b6b', '{}'),
     ('dispatch.shown_request', '1d4bb1d125815ca1e4f0742603c1ddcf', '{}'),
     ('dispatch.stopped_triggers', 'f679c0075f656fbbd95090357abe4900', '{}'),
