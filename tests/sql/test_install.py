@@ -871,6 +871,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("service_plans", "create rule no as on update to service_plans do instead nothing"),
             ("session_requests", f"{REQUESTS} replica identity full"),
             ("session_requests", f"{REQUESTS} alter customer_id set statistics -1"),
+            ("mechanics", "alter table mechanics alter display_name set statistics 100"),
             (
                 "customer_favorites",
                 "alter table customer_favorites alter mechanic_id set statistics -1",
