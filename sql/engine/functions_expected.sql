@@ -123,7 +123,7 @@ from (
     ('dispatch.push_checks', '67966fb38935dc310d69ff06894b8717', '{}'),
     ('dispatch.realtime_checks', '490fb989eff9fff9a8f1ccf9ebcbe861', '{}'),
     ('dispatch.refused_output_plugins', 'f6c77957ee64f6e1022fe7964eab466e', '{}'),
-    ('dispatch.scrub_stripe_events', '1154130e3c468019cdf419ec5e721df6', '{}'),
+    ('dispatch.scrub_stripe_events', 'deac8f0d476237dd67594cc467047cfa', '{}'),
     ('dispatch.scrubbed_event', 'dc09e125c60baf7c6a798e99c29e3feb', '{}'),
     ('dispatch.sees_rows', '101c1a662d288b93386ac4204550183a', '{}'),
     ('dispatch.session_checks', '25fe29aa5e6d543cc3d604b6c319d74d', '{}'),
