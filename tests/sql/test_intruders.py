@@ -233,11 +233,15 @@ def test_an_estimate_tells_nothing_of_a_person(shared: Database, table: str, col
 def test_what_the_planner_knew_is_left_by_analyze(db: Database) -> None:
     """So it is to be deleted, as the docs and verify say; what is not there does not come again."""
     superuser = db.superuser()
-    known = "select count(*) from pg_stats where tablename = 'mechanics' and attname = 'display_name'"
+    known = (
+        "select count(*) from pg_stats where tablename = 'mechanics' and attname = 'display_name'"
+    )
     for _ in range(10):
         db.make_mechanic()
-    superuser.execute("alter table mechanics alter display_name set statistics 100; analyze mechanics")
-    superuser.execute("alter table mechanics alter display_name set statistics 0; analyze mechanics")
+    for target in (100, 0):
+        alter = f"alter table mechanics alter display_name set statistics {target}"
+        superuser.execute(alter.encode())
+        superuser.execute("analyze mechanics")
     assert db.value(known) == 1
     superuser.execute(
         "delete from pg_statistic where starelid = 'mechanics'::regclass and staattnum ="
