@@ -25,6 +25,10 @@ declare
     -- list. How many bytes it has is known without reading it.
     v_short constant text := 'case when octet_length(r.%1$s::text) > 400 then null '
     'when length(r.%1$s::text) <= 100 then r.%1$s::text end';
+    -- Of what is too long for a kind of session or a plan the beginning says that it is none. (On ours
+    -- no client writes these.)
+    v_cut constant text := 'case when octet_length(r.%1$s::text) > 400 then left(r.%1$s::text, 100) '
+    'else r.%1$s::text end';
     v_is_pending constant text := 'r.status = ''pending'' and not ' || v_is_taken_off;
 begin
     return query
@@ -47,6 +51,11 @@ begin
                 ])
                 then coalesce(
                     w.expression,
+                    case
+                        when
+                            w.number in (5, 6) and not v_is_ours and bool_and(y.typcategory = 'S')
+                            then format(v_cut, w.needs[1])
+                    end,
                     'r.' || w.needs[1]
                     || case
                         when bool_and(a.atttypid = w.type::regtype) then ''

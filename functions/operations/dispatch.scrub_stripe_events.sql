@@ -77,6 +77,11 @@ begin
                 false
             )
             and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due,
+            -- Whoever paid for it is told (dispatch.checkout_status), whatever had become of it.
+            e.outcome = 'request_created' and v_sees_requests
+            and not exists (
+                select from public.session_requests as r where r.id = e.request_id
+            ) as is_removed,
             e.outcome in ('disputed', 'refund_failed')
             and e.subject in (select g.id from gone as g where g.is_paid) as is_unsettled
         from dispatch.stripe_events as e
@@ -102,7 +107,7 @@ begin
         payload = dispatch.scrubbed_event(e.payload),
         scrubbed_at = p_now,
         subject = case
-            when f.is_refund_due then e.payload #>> '{data,object,id}'
+            when f.is_refund_due or f.is_removed then e.payload #>> '{data,object,id}'
             else e.subject
         end,
         error = case

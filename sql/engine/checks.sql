@@ -1817,6 +1817,11 @@ from (
             '=(off?|no?|f(a(l(se?)?)?)?|0)$'
             or lower(g.setting)
             ~ '^(default_transaction_read_only|pgrst\.db_plan_enabled)=(on|y(es?)?|t(r(ue?)?)?|1)$'
+            -- Any login may set for itself what ends its next sessions as they begin, or keeps
+            -- views from them.
+            or lower(g.setting)
+            ~ '^(local_preload_libraries=.|restrict_nonsystem_relation_kind=.*view)'
+            and g.holder like 'role %'
         )
 ) as c
 \gset

@@ -79,7 +79,9 @@ from (
                         || case when a.atthasdef then ': alter column … drop default' else '' end
                         || case
                             when coalesce(a.attstattarget, -1) <> 0 and w.type = 'uuid'
-                                then ': alter column … set statistics 0, then analyze the table'
+                                then
+                                    ': alter column … set statistics 0, and take from pg_statistic '
+                                    'what it has of it'
                             else ''
                         end
                 end

@@ -253,10 +253,15 @@ from (
                             ('customer_favorites', 'customer_id'),
                             ('customer_favorites', 'mechanic_id'),
                             ('session_requests', 'customer_id'),
-                            ('session_requests', 'mechanic_id')
+                            ('session_requests', 'mechanic_id'),
+                            ('mechanics', 'display_name')
                         )
                 ),
-                'alter column customer_id and mechanic_id set statistics 0, then analyze it'
+                case t.name
+                    when 'mechanics' then 'alter column display_name'
+                    else 'alter column customer_id and mechanic_id'
+                end
+                || ' set statistics 0, and take from pg_statistic what it has of them'
             )
         ) as f (is_so, fault)
         on f.is_so

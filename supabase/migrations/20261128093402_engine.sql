@@ -2049,6 +2049,10 @@ declare
     -- list. How many bytes it has is known without reading it.
     v_short constant text := 'case when octet_length(r.%1$s::text) > 400 then null '
     'when length(r.%1$s::text) <= 100 then r.%1$s::text end';
+    -- Of what is too long for a kind of session or a plan the beginning says that it is none. (On ours
+    -- no client writes these.)
+    v_cut constant text := 'case when octet_length(r.%1$s::text) > 400 then left(r.%1$s::text, 100) '
+    'else r.%1$s::text end';
     v_is_pending constant text := 'r.status = ''pending'' and not ' || v_is_taken_off;
 begin
     return query
@@ -2071,6 +2075,11 @@ begin
                 ])
                 then coalesce(
                     w.expression,
+                    case
+                        when
+                            w.number in (5, 6) and not v_is_ours and bool_and(y.typcategory = 'S')
+                            then format(v_cut, w.needs[1])
+                    end,
                     'r.' || w.needs[1]
                     || case
                         when bool_and(a.atttypid = w.type::regtype) then ''
@@ -12283,6 +12292,11 @@ begin
                 false
             )
             and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due,
+            -- Whoever paid for it is told (dispatch.checkout_status), whatever had become of it.
+            e.outcome = 'request_created' and v_sees_requests
+            and not exists (
+                select from public.session_requests as r where r.id = e.request_id
+            ) as is_removed,
             e.outcome in ('disputed', 'refund_failed')
             and e.subject in (select g.id from gone as g where g.is_paid) as is_unsettled
         from dispatch.stripe_events as e
@@ -12308,7 +12322,7 @@ begin
         payload = dispatch.scrubbed_event(e.payload),
         scrubbed_at = p_now,
         subject = case
-            when f.is_refund_due then e.payload #>> '{data,object,id}'
+            when f.is_refund_due or f.is_removed then e.payload #>> '{data,object,id}'
             else e.subject
         end,
         error = case

@@ -877,8 +877,12 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("service_plans", "create rule no as on update to service_plans do instead nothing"),
             ("session_requests", f"{REQUESTS} replica identity full"),
             ("session_requests", f"{REQUESTS} alter customer_id set statistics -1"),
+<<<<<<< HEAD
             ("session_requests", f"{REQUESTS} set (autovacuum_enabled = off)"),
             ("mechanics", "alter table mechanics set (toast.autovacuum_enabled = off)"),
+=======
+            ("mechanics", "alter table mechanics alter display_name set statistics 100"),
+>>>>>>> a22
             (
                 "customer_favorites",
                 "alter table customer_favorites alter mechanic_id set statistics -1",
@@ -1281,6 +1285,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "alter database postgres set standard_conforming_strings = no",
             "alter database postgres set track_counts = off",
             "alter role authenticator set pgrst.db_plan_enabled = 'true'",
+            # As an app's login may set for itself.
+            "alter role webhook_app set local_preload_libraries = 'none_such'",
+            "alter role webhook_app set restrict_nonsystem_relation_kind = 'foreign-table, view'",
         )
     ),
     # Hosted Supabase has the likes of these.

@@ -228,3 +228,24 @@ def test_an_estimate_tells_nothing_of_a_person(shared: Database, table: str, col
         return int(plan[0]["Plan"]["Plan Rows"])
 
     assert estimate(busy) == estimate(idle)
+
+
+def test_what_the_planner_knew_is_left_by_analyze(db: Database) -> None:
+    """So it is to be deleted, as the docs and verify say; what is not there does not come again."""
+    superuser = db.superuser()
+    known = (
+        "select count(*) from pg_stats where tablename = 'mechanics' and attname = 'display_name'"
+    )
+    for _ in range(10):
+        db.make_mechanic()
+    for target in (100, 0):
+        alter = f"alter table mechanics alter display_name set statistics {target}"
+        superuser.execute(alter.encode())
+        superuser.execute("analyze mechanics")
+    assert db.value(known) == 1
+    superuser.execute(
+        "delete from pg_statistic where starelid = 'mechanics'::regclass and staattnum ="
+        " (select attnum from pg_attribute where attrelid = starelid and attname = 'display_name')"
+    )
+    superuser.execute("analyze mechanics")
+    assert db.value(known) == 0

@@ -1429,6 +1429,10 @@ def test_a_request_of_theirs_costs_no_more_than_its_first_words(garage: Database
         "%s, repeat('x', 10000000), repeat('y', 10000000), repeat('z', 10000000)",
     )
     requests = [db.sql(book, db.make_customer(), favourite)[0]["id"] for _ in range(20)]
+    db.sql(
+        "update session_requests set session_type = repeat('s', 10000000),"
+        " plan_code = repeat('p', 10000000)"
+    )
     db.sql("set statement_timeout = '1s'")
     db.sql("select dispatch.set_favorites_priority(false)")
     for request in requests:

@@ -135,10 +135,16 @@ def test_a_paid_session_that_cannot_be_booked_is_said_to_be_in_error(shared: Dat
     assert rpc(shared.connect(customer), "get_checkout_status", **asked) == "booked"
 
 
-def test_a_paid_session_that_was_deleted_is_not_waited_for(shared: Database) -> None:
+@pytest.mark.parametrize("state", ["pending", "completed"])
+def test_a_paid_session_that_was_deleted_is_not_waited_for(shared: Database, state: str) -> None:
     customer = shared.make_customer()
     process(shared, checkout(customer, session="cs_1", payment_status="unpaid"))
-    assert outcome(shared, checkout(customer, session="cs_1")) == "request_created"
+    answer = process(shared, checkout(customer, session="cs_1"))
+    assert answer["outcome"] == "request_created"
+    if state == "completed":
+        mechanic = shared.connect(shared.make_mechanic())
+        for call in ("accept_session_request", "complete_session_request"):
+            rpc(mechanic, call, request_id=answer["request_id"])
     asked = {"checkout_session_id": "cs_1"}
     shared.sql("delete from session_requests")
     assert shared.value("select dispatch.scrub_stripe_events('1 day')") == 2

@@ -1070,6 +1070,21 @@ def test_an_estimate_does_not_tell_how_many_are_reserved_for_one(theirs: Theirs)
     assert estimate(theirs.favourite) == estimate(theirs.other)
 
 
+@pytest.mark.parametrize("has_window", [True, False])
+def test_a_paid_session_that_they_deleted_is_not_waited_for(
+    theirs: Theirs, has_window: bool
+) -> None:
+    favourite = theirs.favourite.id if has_window else None
+    event = checkout(theirs.customer, favourite, session="cs_1", plan="chat10")
+    answer = rpc(theirs.backend, "process_stripe_event", event=event)
+    if has_window:
+        assert theirs.accept(theirs.favourite, answer["request_id"])
+    theirs.db.sql("delete from session_requests where id = %s", answer["request_id"])
+    theirs.db.sql("select dispatch.scrub_stripe_events('1 day')")
+    asked = {"checkout_session_id": "cs_1"}
+    assert rpc(theirs.db.connect(theirs.customer), "get_checkout_status", **asked) == "removed"
+
+
 def test_a_wish_that_cannot_be_granted(theirs: Theirs) -> None:
     """Only the customer is told; who else hears of such a request is theirs to say."""
     suspended = theirs.mechanic()
