@@ -816,7 +816,8 @@ export function keepPresence(supabase: Client, options: PresenceOptions = {}) {
   async function beat() {
     await meetTabs();
     if (status === "online" && (await isOverElsewhere())) adopt("offline");
-    if (status !== "offline") await say();
+    // Let go meanwhile, as StrictMode does at once, it would undo what the next one says.
+    if (status !== "offline" && !isStopped) await say();
   }
 
   const timer = setInterval(() => next(beat), every);

@@ -289,6 +289,17 @@ test("offline in one tab is offline in all, whatever is on its way", async (t) =
   assert.deepEqual(says, ["offline", "online"]);
 });
 
+test("one that was let go says nothing any more", async () => {
+  const said = [];
+  const { supabase } = through(frank, (url) => {
+    if (`${url}`.endsWith("set_presence")) said.push(url);
+  });
+  const gone = page.keepPresence(supabase, { every: 3_600_000, onError: assert.ifError });
+  gone.pause();
+  await gone.started;
+  assert.deepEqual(said, []);
+});
+
 test("offline on another device is not undone by the next heartbeat", async (t) => {
   let tell;
   const said = new Promise((resolve) => (tell = resolve));

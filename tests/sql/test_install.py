@@ -877,12 +877,9 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             ("service_plans", "create rule no as on update to service_plans do instead nothing"),
             ("session_requests", f"{REQUESTS} replica identity full"),
             ("session_requests", f"{REQUESTS} alter customer_id set statistics -1"),
-<<<<<<< HEAD
             ("session_requests", f"{REQUESTS} set (autovacuum_enabled = off)"),
             ("mechanics", "alter table mechanics set (toast.autovacuum_enabled = off)"),
-=======
             ("mechanics", "alter table mechanics alter display_name set statistics 100"),
->>>>>>> a22
             (
                 "customer_favorites",
                 "alter table customer_favorites alter mechanic_id set statistics -1",
