@@ -2225,6 +2225,37 @@ def test_the_data_alone_go_into_a_new_install(cluster: Cluster, db: Database) ->
         assert answer["status"] == "accepted"
 
 
+def test_up_takes_back_what_a_restored_table_was_given(cluster: Cluster, db: Database) -> None:
+    """pg_dump's grants come to those that the new database gives each table."""
+    mechanic = db.make_mechanic("pending")
+    granted = "grant select (nickname), update (nickname) on mechanics to authenticated"
+    db.sql(f"alter table mechanics add nickname text; {granted}")
+    options = ["-n", "public", "-n", "dispatch"]
+    with fresh_database(cluster, "template1") as copy:
+        run_psql(copy.dsn(), "-f", str(ROOT / "stack/supabase_old_grants.sql"))
+        copy.sql("insert into auth.users (id) values (%s)", mechanic)
+        whole = subprocess.run(
+            [binary("pg_dump"), "-d", db.dsn(), *options], capture_output=True, check=True
+        )
+        psql = ["psql", "-X", "-q", "-d", copy.dsn()]
+        subprocess.run(psql, input=whole.stdout, capture_output=True, check=True)
+        as_mechanic = copy.connect(mechanic)
+        approves = "update mechanics set status = 'approved' where id = %s"
+        with as_mechanic.transaction(force_rollback=True):
+            as_mechanic.execute(approves, [mechanic])
+        assert {"grants on mechanics", "grants on session_requests"} <= failed(verify(copy.dsn()))
+        install(copy.dsn())
+        passed(verify(copy.dsn()))
+        with refused("42501"):
+            as_mechanic.execute(approves, [mechanic])
+        as_mechanic.execute("update mechanics set nickname = 'Mo' where nickname is null")
+        as_here, there = (
+            {line for line in dump(each).splitlines() if line.startswith("GRANT ")}
+            for each in (db, copy)
+        )
+        assert there == as_here
+
+
 def test_verify_passes_whatever_other_ids_their_mechanics_have(theirs: str) -> None:
     """And none of these is held fast by a trigger of ours."""
     passed(verify(theirs, "alter table mechanics add invited_by uuid, drop workshop_id"))
