@@ -1224,6 +1224,12 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     # Who does not log in may use the service role instead.
     ("alter role webhook_app nologin", set()),
+    # One that was made anew, as for another password; and who may not log in is no app.
+    *(
+        (f"alter role {role} rename to other_{role}; create role {role} {login}", checks)
+        for role in ("webhook_app", "push_app", "hub_app")
+        for login, checks in (("login", {f"role {role}"}), ("", set[str]()))
+    ),
     *(
         (f"revoke usage on schema {schema} from {role}, public", {"schemas of clients"})
         for schema, role in (
@@ -1761,6 +1767,14 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
     (
         "revoke update on mechanics from postgres, authenticated, service_role",
         {"rights of the owner"},
+    ),
+    *(
+        (
+            "create role new_owner; grant all on schema public to new_owner;"
+            f" alter table {table} owner to new_owner",
+            {"rights of the owner"},
+        )
+        for table in ("mechanics", "session_requests")
     ),
     *(
         (f"drop index {name}; {again}", {f"index {name}"})
