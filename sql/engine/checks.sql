@@ -1907,8 +1907,9 @@ from (
     cross join
         lateral (
             select
-                coalesce(
-                    (select o.rolcanlogin from pg_catalog.pg_roles as o where o.oid = r.oid), false
+                exists (
+                    select from pg_catalog.pg_roles as o
+                    where o.oid = r.oid and o.rolcanlogin
                 )
                 and not exists (
                     select from pg_catalog.pg_shdepend as d

@@ -546,10 +546,10 @@ begin
 end;
 $$;
 
--- Who may do what with the four tables, each time: both defaults of Supabase projects (all granted to
--- the Data API roles, or nothing) end the same. A table of a dump has what that default gives beside
--- its own grants, and with all of it a mechanic could approve themselves. No default grants a column:
--- what somebody granted of one stays.
+-- Who may do what with the four tables, each time: both defaults of Supabase projects (all granted
+-- to the Data API roles, or nothing) end the same. A table of a dump has what that default gives
+-- beside its own grants, and with all of it a mechanic could approve themselves. No default grants
+-- a column: what somebody granted of one stays.
 do $$
 declare
     v_columns text[];
@@ -574,6 +574,8 @@ begin
             'public.mechanics'::regclass, 'public.customer_favorites'::regclass,
             'public.service_plans'::regclass, 'public.session_requests'::regclass
         )
+        -- (Of one that is gone the grants are still there.)
+        and not a.attisdropped
         and coalesce(r.rolname, 'public') in ('public', 'anon', 'authenticated', 'service_role');
 
     revoke all on public.mechanics, public.customer_favorites, public.service_plans,

@@ -2258,6 +2258,8 @@ def test_up_takes_back_what_a_restored_table_was_given(cluster: Cluster, db: Dat
         with as_mechanic.transaction(force_rollback=True):
             as_mechanic.execute(approves, [mechanic])
         assert {"grants on mechanics", "grants on session_requests"} <= failed(verify(copy.dsn()))
+        copy.sql("alter table mechanics add gone text; grant select (gone) on mechanics to anon")
+        copy.sql("alter table mechanics drop gone")
         install(copy.dsn())
         passed(verify(copy.dsn()))
         with refused("42501"):
