@@ -1723,6 +1723,18 @@ from (
                 )
             )
         union all
+        -- Else the engine can be neither upgraded nor taken off. (On ours it is told above.)
+        select
+            n.nspowner::regrole::text,
+            format('ownership of %s, which is of %s', c.oid::regclass, c.relowner::regrole),
+            pg_has_role(n.nspowner, c.relowner, 'usage')
+        from pg_catalog.pg_namespace as n
+        cross join pg_catalog.pg_class as c
+        where
+            n.nspname = 'dispatch'
+            and not current_setting('favorites_priority.governs_all')::boolean
+            and c.oid in (to_regclass('public.mechanics'), to_regclass('public.session_requests'))
+        union all
         select
             n.nspowner::regrole::text,
             'execute on ' || f.name,
@@ -1838,10 +1850,17 @@ select
 from (
     select
         'role ' || w.role as check_name,
-        r.oid is null or not g.is_here
-        or (g.missing is null and g.unexpected is null and l.why is null) as ok,
+        case
+            when r.oid is null then true
+            when not g.is_here then not e.is_idle
+            else g.missing is null and g.unexpected is null and l.why is null
+        end as ok,
         case
             when r.oid is null then 'there is none'
+            when not g.is_here and e.is_idle
+                then
+                    'may log in, and has no grant in any database: run sql/' || w.file
+                    || ', or alter role ' || w.role || ' nologin'
             when not g.is_here then 'has no grant in this database'
             else
                 coalesce(
@@ -1888,6 +1907,22 @@ from (
         )
     ) as w (role, file, may, schemas, signatures, view)
     cross join lateral (select to_regrole(w.role)::oid as oid) as r
+    -- A login that was made anew, or came without its grants, is of use to no app. Of one that has
+    -- some elsewhere the app may be another database's.
+    cross join
+        lateral (
+            select
+                exists (
+                    select from pg_catalog.pg_roles as o
+                    where o.oid = r.oid and o.rolcanlogin
+                )
+                and not exists (
+                    select from pg_catalog.pg_shdepend as d
+                    where
+                        d.refclassid = 'pg_catalog.pg_authid'::regclass and d.refobjid = r.oid
+                        and d.dbid <> 0
+                ) as is_idle
+        ) as e
     cross join
         lateral (
             select

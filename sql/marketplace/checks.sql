@@ -289,7 +289,7 @@ from (
                     g.role = 'service_role'
                     and g.found like 'select, insert, update, delete%' is not true
                 )
-            ) || ' (see sql/marketplace/policies.sql)',
+            ) || ' (run sql/marketplace/up.sql; what was granted of a column: revoke it)',
             case
                 when t.oid is null then 'missing: run sql/marketplace/up.sql'
                 else 'exactly as expected'

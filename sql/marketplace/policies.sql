@@ -1,23 +1,12 @@
--- Row level security and grants, for the tables that tables.sql made just now.
+-- Row level security, for the tables that tables.sql made just now.
 --
 -- Nobody is to learn from the planner how many rows are a person's: for `Prefer: count=planned` and
 -- `estimated` PostgREST asks it, and it knows the most common values before any policy is asked. So
 -- of those columns it keeps no statistics, and takes every value for as common.
---
--- Both defaults of Supabase projects (all granted to the Data API roles, or nothing) end the same:
--- everything is revoked, then exactly what is needed is granted.
 do $$
 begin
     if not exists (select from tables_before where relname = 'mechanics') then
         alter table public.mechanics enable row level security;
-        revoke all on public.mechanics from public, anon, authenticated, service_role;
-        grant select on public.mechanics to authenticated;
-        -- Not status, is_online or updated_at: nobody approves themselves, and presence goes
-        -- through set_presence.
-        grant insert (id, display_name, brands, country, city),
-        update (display_name, brands, country, city) on public.mechanics to authenticated;
-        grant select, insert, update, delete on public.mechanics to service_role;
-
         -- An applicant's name is one too.
         alter table public.mechanics alter display_name set statistics 0;
 
@@ -31,10 +20,6 @@ begin
 
     if not exists (select from tables_before where relname = 'customer_favorites') then
         alter table public.customer_favorites enable row level security;
-        revoke all on public.customer_favorites from public, anon, authenticated, service_role;
-        grant select, insert, delete on public.customer_favorites to authenticated;
-        grant select, insert, update, delete on public.customer_favorites to service_role;
-
         alter table public.customer_favorites
         alter customer_id set statistics 0, alter mechanic_id set statistics 0;
 
@@ -56,27 +41,12 @@ begin
 
     if not exists (select from tables_before where relname = 'service_plans') then
         alter table public.service_plans enable row level security;
-        revoke all on public.service_plans from public, anon, authenticated, service_role;
-        grant select on public.service_plans to anon, authenticated;
-        grant select, insert, update, delete on public.service_plans to service_role;
-
         create policy service_plans_select on public.service_plans for select
         to anon, authenticated using (is_active);
     end if;
 
     if not exists (select from tables_before where relname = 'session_requests') then
         alter table public.session_requests enable row level security;
-        revoke all on public.session_requests from public, anon, authenticated, service_role;
-        -- Not the customer's name, e-mail, notes or metadata: whoever may see those gets them
-        -- from the RPCs. Writes go through the RPCs alone.
-        grant select (
-            id, created_at, updated_at, customer_id, mechanic_id, session_type, plan_code, status,
-            accepted_at, notification_sent_at, is_urgent, request_type, requested_brand,
-            extracted_keywords, customer_country, customer_city, expires_at, is_follow_up,
-            preferred_workshop_id
-        ) on public.session_requests to authenticated;
-        grant select, insert, update, delete on public.session_requests to service_role;
-
         alter table public.session_requests
         alter customer_id set statistics 0, alter mechanic_id set statistics 0;
 

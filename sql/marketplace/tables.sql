@@ -1,4 +1,4 @@
--- Made once: a table that is there already is left as it is.
+-- Made once: a table that is there already is left as it is, but for its grants (grants.sql).
 create temporary table tables_before on commit drop as
 select relname from pg_catalog.pg_class
 where

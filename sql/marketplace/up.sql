@@ -9,6 +9,7 @@ begin;
 \ir refuse_others.sql
 \ir tables.sql
 \ir policies.sql
+\ir grants.sql
 \ir seed.sql
 commit;
 set statement_timeout = 0;

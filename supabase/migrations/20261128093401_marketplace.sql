@@ -375,7 +375,7 @@ $$;
 -- takes any type (format, unnest) is called with its own.
 set local search_path to default;
 
--- Made once: a table that is there already is left as it is.
+-- Made once: a table that is there already is left as it is, but for its grants (grants.sql).
 create temporary table tables_before on commit drop as
 select relname from pg_catalog.pg_class
 where
@@ -484,26 +484,15 @@ comment on table public.service_plans is 'Reference marketplace: what is sold.';
 comment on table public.session_requests is
 'Reference marketplace: one row for each booking of a session, paid or free.';
 
--- Row level security and grants, for the tables that tables.sql made just now.
+-- Row level security, for the tables that tables.sql made just now.
 --
 -- Nobody is to learn from the planner how many rows are a person's: for `Prefer: count=planned` and
 -- `estimated` PostgREST asks it, and it knows the most common values before any policy is asked. So
 -- of those columns it keeps no statistics, and takes every value for as common.
---
--- Both defaults of Supabase projects (all granted to the Data API roles, or nothing) end the same:
--- everything is revoked, then exactly what is needed is granted.
 do $$
 begin
     if not exists (select from tables_before where relname = 'mechanics') then
         alter table public.mechanics enable row level security;
-        revoke all on public.mechanics from public, anon, authenticated, service_role;
-        grant select on public.mechanics to authenticated;
-        -- Not status, is_online or updated_at: nobody approves themselves, and presence goes
-        -- through set_presence.
-        grant insert (id, display_name, brands, country, city),
-        update (display_name, brands, country, city) on public.mechanics to authenticated;
-        grant select, insert, update, delete on public.mechanics to service_role;
-
         -- An applicant's name is one too.
         alter table public.mechanics alter display_name set statistics 0;
 
@@ -517,10 +506,6 @@ begin
 
     if not exists (select from tables_before where relname = 'customer_favorites') then
         alter table public.customer_favorites enable row level security;
-        revoke all on public.customer_favorites from public, anon, authenticated, service_role;
-        grant select, insert, delete on public.customer_favorites to authenticated;
-        grant select, insert, update, delete on public.customer_favorites to service_role;
-
         alter table public.customer_favorites
         alter customer_id set statistics 0, alter mechanic_id set statistics 0;
 
@@ -542,27 +527,12 @@ begin
 
     if not exists (select from tables_before where relname = 'service_plans') then
         alter table public.service_plans enable row level security;
-        revoke all on public.service_plans from public, anon, authenticated, service_role;
-        grant select on public.service_plans to anon, authenticated;
-        grant select, insert, update, delete on public.service_plans to service_role;
-
         create policy service_plans_select on public.service_plans for select
         to anon, authenticated using (is_active);
     end if;
 
     if not exists (select from tables_before where relname = 'session_requests') then
         alter table public.session_requests enable row level security;
-        revoke all on public.session_requests from public, anon, authenticated, service_role;
-        -- Not the customer's name, e-mail, notes or metadata: whoever may see those gets them
-        -- from the RPCs. Writes go through the RPCs alone.
-        grant select (
-            id, created_at, updated_at, customer_id, mechanic_id, session_type, plan_code, status,
-            accepted_at, notification_sent_at, is_urgent, request_type, requested_brand,
-            extracted_keywords, customer_country, customer_city, expires_at, is_follow_up,
-            preferred_workshop_id
-        ) on public.session_requests to authenticated;
-        grant select, insert, update, delete on public.session_requests to service_role;
-
         alter table public.session_requests
         alter customer_id set statistics 0, alter mechanic_id set statistics 0;
 
@@ -573,6 +543,88 @@ begin
             customer_id = (select auth.uid()) or mechanic_id = (select auth.uid())
         );
     end if;
+end;
+$$;
+
+-- Who may do what with the four tables, each time: both defaults of Supabase projects (all granted
+-- to the Data API roles, or nothing) end the same. A table of a dump has what that default gives
+-- beside its own grants, and with all of it a mechanic could approve themselves. No default grants
+-- a column: what somebody granted of one stays.
+do $$
+declare
+    v_columns text[];
+    v_query text;
+begin
+    select
+        coalesce(
+            array_agg(
+                format(
+                    'grant %s (%I) on %s to %s', g.privilege_type, a.attname, a.attrelid::regclass,
+                    case when g.grantee = 0 then 'public' else g.grantee::regrole::text end
+                )
+            ),
+            '{}'
+        )
+    into v_columns
+    from pg_catalog.pg_attribute as a
+    cross join aclexplode(a.attacl) as g
+    left join pg_catalog.pg_roles as r on r.oid = g.grantee
+    where
+        a.attrelid in (
+            'public.mechanics'::regclass, 'public.customer_favorites'::regclass,
+            'public.service_plans'::regclass, 'public.session_requests'::regclass
+        )
+        -- (Of one that is gone the grants are still there.)
+        and not a.attisdropped
+        and coalesce(r.rolname, 'public') in ('public', 'anon', 'authenticated', 'service_role');
+
+    revoke all on public.mechanics, public.customer_favorites, public.service_plans,
+    public.session_requests
+    from public, anon, authenticated, service_role;
+    grant select, insert, update, delete
+    on public.mechanics, public.customer_favorites, public.service_plans, public.session_requests
+    to service_role;
+    grant select on public.mechanics to authenticated;
+    grant select, insert, delete on public.customer_favorites to authenticated;
+    grant select on public.service_plans to anon, authenticated;
+
+    -- By name, as somebody may have given one another.
+    for v_query in
+        select
+            format(
+                'grant %s (%s) on %s to authenticated',
+                w.privilege, string_agg(quote_ident(a.attname), ', ' order by a.attnum), w.relation
+            )
+        from (
+            values
+            -- Not status, is_online or updated_at: nobody approves themselves, and presence goes
+            -- through set_presence.
+            (
+                'public.mechanics'::regclass, 'insert',
+                array['id', 'display_name', 'brands', 'country', 'city']
+            ),
+            ('public.mechanics', 'update', array['display_name', 'brands', 'country', 'city']),
+            -- Not the customer's name, e-mail, notes or metadata: whoever may see those gets them
+            -- from the RPCs. Writes go through the RPCs alone.
+            (
+                'public.session_requests', 'select',
+                array[
+                    'id', 'created_at', 'updated_at', 'customer_id', 'mechanic_id', 'session_type',
+                    'plan_code', 'status', 'accepted_at', 'notification_sent_at', 'is_urgent',
+                    'request_type', 'requested_brand', 'extracted_keywords', 'customer_country',
+                    'customer_city', 'expires_at', 'is_follow_up', 'preferred_workshop_id'
+                ]
+            )
+        ) as w (relation, privilege, columns)
+        inner join pg_catalog.pg_attribute as a
+            on a.attrelid = w.relation and a.attname = any(w.columns)
+        group by w.relation, w.privilege
+    loop
+        execute v_query;
+    end loop;
+    foreach v_query in array v_columns loop
+        execute v_query;
+    end loop;
 end;
 $$;
 

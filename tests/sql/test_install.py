@@ -1225,6 +1225,12 @@ BREAKAGES: list[tuple[str, set[str]]] = [
     ),
     # Who does not log in may use the service role instead.
     ("alter role webhook_app nologin", set()),
+    # One that was made anew, as for another password; and who may not log in is no app.
+    *(
+        (f"alter role {role} rename to other_{role}; create role {role} {login}", checks)
+        for role in ("webhook_app", "push_app", "hub_app")
+        for login, checks in (("login", {f"role {role}"}), ("", set[str]()))
+    ),
     *(
         (f"revoke usage on schema {schema} from {role}, public", {"schemas of clients"})
         for schema, role in (
@@ -1767,6 +1773,14 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
         {"rights of the owner"},
     ),
     *(
+        (
+            "create role new_owner; grant all on schema public to new_owner;"
+            f" alter table {table} owner to new_owner",
+            {"rights of the owner"},
+        )
+        for table in ("mechanics", "session_requests")
+    ),
+    *(
         (f"drop index {name}; {again}", {f"index {name}"})
         for name in (
             "session_requests_preferred_mechanic_idx",
@@ -2227,6 +2241,39 @@ def test_the_data_alone_go_into_a_new_install(cluster: Cluster, db: Database) ->
             rpc(copy.connect(other), "accept_session_request", request_id=request)
         answer = rpc(copy.connect(mechanic), "accept_session_request", request_id=request)
         assert answer["status"] == "accepted"
+
+
+def test_up_takes_back_what_a_restored_table_was_given(cluster: Cluster, db: Database) -> None:
+    """pg_dump's grants come to those that the new database gives each table."""
+    mechanic = db.make_mechanic("pending")
+    granted = "grant select (nickname), update (nickname) on mechanics to authenticated"
+    db.sql(f"alter table mechanics add nickname text; {granted}")
+    options = ["-n", "public", "-n", "dispatch"]
+    with fresh_database(cluster, "template1") as copy:
+        run_psql(copy.dsn(), "-f", str(ROOT / "stack/supabase_old_grants.sql"))
+        copy.sql("insert into auth.users (id) values (%s)", mechanic)
+        whole = subprocess.run(
+            [binary("pg_dump"), "-d", db.dsn(), *options], capture_output=True, check=True
+        )
+        psql = ["psql", "-X", "-q", "-d", copy.dsn()]
+        subprocess.run(psql, input=whole.stdout, capture_output=True, check=True)
+        as_mechanic = copy.connect(mechanic)
+        approves = "update mechanics set status = 'approved' where id = %s"
+        with as_mechanic.transaction(force_rollback=True):
+            as_mechanic.execute(approves, [mechanic])
+        assert {"grants on mechanics", "grants on session_requests"} <= failed(verify(copy.dsn()))
+        copy.sql("alter table mechanics add gone text; grant select (gone) on mechanics to anon")
+        copy.sql("alter table mechanics drop gone")
+        install(copy.dsn())
+        passed(verify(copy.dsn()))
+        with refused("42501"):
+            as_mechanic.execute(approves, [mechanic])
+        as_mechanic.execute("update mechanics set nickname = 'Mo' where nickname is null")
+        as_here, there = (
+            {line for line in dump(each).splitlines() if line.startswith("GRANT ")}
+            for each in (db, copy)
+        )
+        assert there == as_here
 
 
 def test_verify_passes_whatever_other_ids_their_mechanics_have(theirs: str) -> None:
