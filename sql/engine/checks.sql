@@ -1733,7 +1733,12 @@ from (
         where
             n.nspname = 'dispatch'
             and not current_setting('favorites_priority.governs_all')::boolean
-            and c.oid in (to_regclass('public.mechanics'), to_regclass('public.session_requests'))
+            -- What has triggers of ours.
+            and c.oid in (
+                select t.tgrelid from pg_catalog.pg_trigger as t
+                inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+                where p.pronamespace = n.oid
+            )
         union all
         select
             n.nspowner::regrole::text,
