@@ -44,7 +44,7 @@ def test_all_but_the_peers_are_tried() -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    further_but(["intake", "sweep"], LINES.keys()),
+    further_but(["intake"], LINES.keys()),
 )
 def test_subject(subject: str, cluster: Cluster, tmp_path: Path) -> None:
     path = tmp_path / "results.json"

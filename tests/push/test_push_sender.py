@@ -18,6 +18,7 @@ from push_app.keys import new_keys
 from stack.proxy import Proxy
 from stack.push_service import Device, PushService, push_service
 from tests.database import Database, eventually, rpc
+from tests.further import further_but
 from tests.pooler import pooled
 
 PUBLIC, PRIVATE = new_keys()
@@ -293,7 +294,7 @@ def test_told_to_stop_it_ends_without_the_database(
     assert said == {"push", "database_away", "psycopg.pool", "answers_not_told"}
 
 
-@pytest.mark.parametrize("way", [nullcontext, pooled], ids=["direct", "pooler"])
+@pytest.mark.parametrize("way", further_but(["pooler"], {"direct": nullcontext, "pooler": pooled}))
 def test_a_session_of_a_time_when_all_was_read_only_is_let_go(
     db: Database,
     service: PushService,

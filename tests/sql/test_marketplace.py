@@ -1017,8 +1017,13 @@ def test_columns_of_theirs_that_will_not_do_are_told(
     "dropped",
     [
         "drop trigger mechanics_release_windows on mechanics",
-        'drop trigger "00_dispatch_log_update" on session_requests',
-        "drop policy dispatch_reserved on session_requests",
+        *(
+            pytest.param(each, marks=pytest.mark.further)
+            for each in (
+                'drop trigger "00_dispatch_log_update" on session_requests',
+                "drop policy dispatch_reserved on session_requests",
+            )
+        ),
     ],
 )
 def test_what_was_dropped_by_hand_keeps_nothing_else(
@@ -1219,7 +1224,8 @@ REFUSED: Row = {"notes": "brakes", "requested_brand": "Lada", "customer_country"
 
 
 @pytest.mark.parametrize(
-    "words", [["notes"], ["requested_brand"], ["customer_country"], [*REFUSED]], ids=" ".join
+    "words",
+    further_but(["notes", "all"], {each: [each] for each in REFUSED} | {"all": [*REFUSED]}),
 )
 def test_what_a_column_refuses_loses_no_paid_booking(garage: Database, words: list[str]) -> None:
     """As little as may be is left out; the owner is told."""

@@ -28,6 +28,7 @@ from webhook_support import (
 
 from stack.network import free_ports
 from tests.database import eventually
+from tests.further import further_but
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "webhook_app" / "gunicorn.conf.py"
@@ -77,7 +78,9 @@ class Served:
         return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["preload", "no preload"])
+@pytest.fixture(
+    scope="module", params=further_but(["preload"], {"preload": True, "no preload": False})
+)
 def preload(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
