@@ -21,12 +21,7 @@ declare
     v_lock_timeout constant text := current_setting('lock_timeout');
     -- pg_cron keeps the runs of every job, of anybody's, for ever: the newest are looked at.
     v_newest constant integer := 100000;
-    v_hidden constant text := case
-        when not pg_has_role('pg_read_all_stats', 'usage')
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
-        when current_setting('track_activities') = 'off'
-            then 'track_activities is off, and what other sessions do is not known: set it on'
-    end;
+    v_hidden constant text := dispatch.why_sessions_are_hidden();
     -- What pg_cron does not do before the first full minute since then is no fault.
     v_since timestamptz := greatest(
         pg_postmaster_start_time(),

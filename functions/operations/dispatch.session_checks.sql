@@ -8,13 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_many constant integer := 10000;
-    v_hidden text := case
-        when not pg_has_role('pg_read_all_stats', 'usage')
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
-        -- Then none says since when, and what an open transaction holds up looks like nothing.
-        when current_setting('track_activities') = 'off'
-            then 'track_activities is off, and what other sessions do is not known: set it on'
-    end;
+    v_hidden constant text := dispatch.why_sessions_are_hidden();
     v_session record;
     v_slot record;
 begin

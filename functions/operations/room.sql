@@ -21,3 +21,4 @@
 \ir dispatch.session_checks.sql
 \ir dispatch.set_max_open_sessions.sql
 \ir dispatch.unsettled_requests.sql
+\ir dispatch.why_sessions_are_hidden.sql

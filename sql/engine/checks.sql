@@ -1439,7 +1439,7 @@ from (
                 'stopped_triggers',
                 'tidy_notes',
                 'unannounced_requests', 'unsettled_requests', 'view_fingerprint', 'wants_priority',
-                'watched_columns', 'why_not_asked'
+                'watched_columns', 'why_not_asked', 'why_sessions_are_hidden'
             ]
         ),
         (

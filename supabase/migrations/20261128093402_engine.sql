@@ -10026,15 +10026,22 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (
-        select p.request_id from dispatch.payments as p
-        where p.checkout_session_id = p_checkout_session_id
+    return coalesce(
+        (
+            select p.request_id from dispatch.payments as p
+            where p.checkout_session_id = p_checkout_session_id
+        ),
+        -- Of a request that is gone since, as dispatch.scrub_stripe_events has noted it.
+        (
+            select e.request_id from dispatch.stripe_events as e
+            where e.outcome = 'request_created' and e.subject = p_checkout_session_id
+        )
     );
 end;
 $$;
 
 comment on function dispatch.request_of_checkout(text) is
-'The request that a Stripe Checkout Session paid for; null: none yet.';
+'The request that a Stripe Checkout Session paid for, also if it is gone since; null: none yet.';
 revoke all on function dispatch.request_of_checkout(text)
 from public, anon, authenticated, service_role;
 
@@ -10592,12 +10599,7 @@ declare
     v_lock_timeout constant text := current_setting('lock_timeout');
     -- pg_cron keeps the runs of every job, of anybody's, for ever: the newest are looked at.
     v_newest constant integer := 100000;
-    v_hidden constant text := case
-        when not pg_has_role('pg_read_all_stats', 'usage')
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
-        when current_setting('track_activities') = 'off'
-            then 'track_activities is off, and what other sessions do is not known: set it on'
-    end;
+    v_hidden constant text := dispatch.why_sessions_are_hidden();
     -- What pg_cron does not do before the first full minute since then is no fault.
     v_since timestamptz := greatest(
         pg_postmaster_start_time(),
@@ -12474,13 +12476,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_many constant integer := 10000;
-    v_hidden text := case
-        when not pg_has_role('pg_read_all_stats', 'usage')
-            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
-        -- Then none says since when, and what an open transaction holds up looks like nothing.
-        when current_setting('track_activities') = 'off'
-            then 'track_activities is off, and what other sessions do is not known: set it on'
-    end;
+    v_hidden constant text := dispatch.why_sessions_are_hidden();
     v_session record;
     v_slot record;
 begin
@@ -12801,6 +12797,30 @@ comment on function dispatch.unsettled_requests(timestamptz, integer) is
 'expired, cancelled, refund_failed, request_gone. Nobody comes: mechanic_gone, not_completed (24 '
 'hours after the accept). The customer''s bank asks: disputed. Amounts as Stripe has them.';
 revoke all on function dispatch.unsettled_requests(timestamptz, integer)
+from public, anon, authenticated, service_role;
+
+-- Part of dispatch.health(): to whom other sessions are not shown, they look like none.
+create or replace function dispatch.why_sessions_are_hidden()
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case
+        when not pg_has_role('pg_read_all_stats', 'usage')
+            then 'other sessions are not shown to ' || current_user || ': grant it pg_read_all_stats'
+        -- Then none says since when, and what an open transaction holds up looks like nothing.
+        when current_setting('track_activities') = 'off'
+            then 'track_activities is off, and what other sessions do is not known: set it on'
+    end;
+end;
+$$;
+
+comment on function dispatch.why_sessions_are_hidden() is
+'Why who asks does not see what other sessions do, and what shows them to it; null: it does.';
+revoke all on function dispatch.why_sessions_are_hidden()
 from public, anon, authenticated, service_role;
 
 -- What an engine of an earlier version has under the same names: a call that leaves the new

@@ -155,6 +155,18 @@ def test_a_paid_session_that_was_deleted_is_not_waited_for(shared: Database, sta
         assert rpc(connection, "get_session_request_by_checkout", **asked) is None
 
 
+def test_a_booked_session_of_a_deleted_account_is_not_tried_for_days(shared: Database) -> None:
+    customer = shared.make_customer()
+    request_id = process(shared, checkout(customer, session="cs_1"))["request_id"]
+    shared.sql("delete from auth.users where id = %s", customer)
+    later = checkout(customer, session="cs_1")
+    assert outcome(shared, later) == "error"
+    shared.value("select dispatch.scrub_stripe_events('1 day')")
+    answer = {"outcome": "duplicate", "request_id": request_id, "created": False}
+    assert process(shared, later) == answer
+    assert not unwell(shared).keys() - {"refunds_due"}
+
+
 # Whose refund is due, and who waits in vain.
 
 
