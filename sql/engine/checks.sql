@@ -1760,16 +1760,16 @@ from (
                 -- Whatever else a hardening took from everyone.
                 select c.oid::regprocedure::text, c.oid
                 from pg_catalog.pg_proc as c
+                cross join (
+                    select string_agg(p.prosrc, '; ') as text from pg_catalog.pg_proc as p
+                    where p.pronamespace = n.oid
+                ) as b
                 where
                     c.pronamespace = 'pg_catalog'::regnamespace and c.proname <> 'pg_notify'
                     and c.proacl is not null
                     and not has_function_privilege(n.nspowner, c.oid, 'execute')
-                    and exists (
-                        select from pg_catalog.pg_proc as p
-                        where
-                            p.pronamespace = n.oid and strpos(p.prosrc, c.proname) > 0
-                            and p.prosrc ~ ('\m' || c.proname || '\(')
-                    )
+                    and strpos(b.text, c.proname) > 0
+                    and b.text ~ ('\m' || c.proname || '\(')
             ) as f
         where n.nspname = 'dispatch'
     ) as x
