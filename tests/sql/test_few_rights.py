@@ -21,7 +21,7 @@ from stack.install import (
     discover,
 )
 from stack.postgres import SUPERUSER, Cluster, run_psql
-from tests.database import Database, checkout, dump, fresh_database, rows, rpc, value
+from tests.database import Database, catalogue, checkout, dump, fresh_database, rows, rpc, value
 
 VERIFY = "sql/favorites_priority/verify.sql"
 GARAGE = (ROOT / "examples/marketplaces/garage/schema.sql").read_text()
@@ -170,11 +170,11 @@ LACKS = {
 @pytest.mark.parametrize("lack", LACKS)
 def test_what_it_lacks_is_told(strangers: Database, lack: str) -> None:
     strangers.superuser().execute(lack.format(strangers.name).encode())
-    before = dump(strangers)
+    before = catalogue(strangers)
     with pytest.raises(RuntimeError, match="and nothing was changed") as raised:
         run(strangers, ENGINE)
     assert LACKS[lack].format(strangers.name) in str(raised.value)
-    assert dump(strangers) == before
+    assert catalogue(strangers) == before
 
 
 def test_the_reference_marketplace(cluster: Cluster) -> None:

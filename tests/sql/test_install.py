@@ -32,6 +32,7 @@ from tests.database import (
     TEMPLATE,
     WITHOUT_RUNS,
     Database,
+    catalogue,
     checkout,
     dump,
     eventually,
@@ -114,10 +115,10 @@ def test_no_layer_goes_from_under_another(db: Database, engine_db: Database) -> 
         (db, MARKETPLACE_DOWN, "the engine is installed on it"),
         (engine_db, MARKETPLACE_DOWN, "the engine is installed on it"),
     ):
-        before = dump(database)
+        before = catalogue(database)
         with pytest.raises(RuntimeError, match=f"{said}, and nothing was changed"):
             install(database.dsn(), file)
-        assert dump(database) == before
+        assert catalogue(database) == before
 
 
 def test_what_stands_on_the_engine_is_told_before_it_goes(engine_db: Database) -> None:
@@ -127,11 +128,11 @@ def test_what_stands_on_the_engine_is_told_before_it_goes(engine_db: Database) -
         "create policy theirs on public.mechanics for select to authenticated"
         " using (dispatch.caller_id() is not null)"
     )
-    before = dump(db)
+    before = catalogue(db)
     with pytest.raises(RuntimeError, match="the engine is still used") as raised:
         install(db.dsn(), ENGINE_DOWN)
     assert "their_report" in str(raised.value) and "theirs" in str(raised.value)
-    assert dump(db) == before
+    assert catalogue(db) == before
 
 
 # What stands on it, and what the refusal names.
@@ -206,11 +207,11 @@ def test_nothing_of_theirs_goes_with_the_engine(
 ) -> None:
     db, (theirs, told) = engine_db, stands
     db.sql(theirs)
-    before = dump(db)
+    before = catalogue(db)
     with pytest.raises(RuntimeError, match="the engine is still used") as raised:
         install(db.dsn(), ENGINE_DOWN)
     assert told in str(raised.value)
-    assert dump(db) == before
+    assert catalogue(db) == before
 
 
 def test_what_else_runs_on_the_engine_is_told_before_it_goes() -> None:
@@ -220,7 +221,7 @@ def test_what_else_runs_on_the_engine_is_told_before_it_goes() -> None:
         db.sql("select cron.schedule('alarm', '* * * * *', 'select * from dispatch.health()')")
         db.sql("create function vans() returns integer language sql as 'select 1 -- our dispatch.'")
         db.superuser().execute("create publication report for tables in schema dispatch")
-        before = dump(db)
+        before = catalogue(db)
         with pytest.raises(RuntimeError, match="the engine is still used") as raised:
             install(db.dsn(), ENGINE_DOWN)
         for told in (
@@ -229,7 +230,7 @@ def test_what_else_runs_on_the_engine_is_told_before_it_goes() -> None:
         ):
             assert told in str(raised.value)
         assert "vans" not in str(raised.value)
-        assert dump(db) == before
+        assert catalogue(db) == before
         db.sql("select cron.unschedule('alarm')")
         db.superuser().execute("drop publication report")
         install(db.dsn(), ENGINE_DOWN)
@@ -271,11 +272,11 @@ STANDS_ON_THE_COLUMNS = {
 def test_what_stands_on_the_columns_keeps_the_feature_whole(db: Database, theirs: str) -> None:
     """Not the columns alone, which nobody would take off any more."""
     db.sql(theirs)
-    before = dump(db)
+    before = catalogue(db)
     with pytest.raises(RuntimeError, match="columns of the feature are still used") as raised:
         run_psql(db.dsn(), "-c", CONFIRM, "-f", str(ROOT / DOWN))
     assert "report" in str(raised.value)
-    assert dump(db) == before
+    assert catalogue(db) == before
     assert db.value("select dispatch.favorites_priority_enabled()")
 
 
@@ -284,10 +285,10 @@ def test_the_engine_goes_with_paid_events_in_error_only_if_confirmed(engine_db: 
     event = checkout(db.make_customer(), plan="unheard-of")
     answer = rpc(db.connect(role="service_role"), "process_stripe_event", event=event)
     assert answer["outcome"] == "error"
-    before = dump(db)
+    before = catalogue(db)
     with pytest.raises(RuntimeError, match="1 Stripe events wait in the ledger"):
         install(db.dsn(), ENGINE_DOWN)
-    assert dump(db) == before
+    assert catalogue(db) == before
     run_psql(db.dsn(), "-c", CONFIRM, "-f", str(ROOT / ENGINE_DOWN))
     assert db.value("select to_regnamespace('dispatch') is null")
 
@@ -309,10 +310,10 @@ def test_what_others_built_on_the_marketplace_keeps_it(empty_db: Database) -> No
     db = empty_db
     install(db.dsn(), MARKETPLACE)
     db.sql("create table public.vans (mechanic_id uuid references public.mechanics (id))")
-    before = dump(db)
+    before = catalogue(db)
     with pytest.raises(RuntimeError, match="because other objects depend on them"):
         install(db.dsn(), MARKETPLACE_DOWN)
-    assert dump(db) == before
+    assert catalogue(db) == before
 
 
 def test_types_that_were_there_before_stay(empty_db: Database) -> None:
@@ -401,11 +402,11 @@ def test_an_engine_of_fewer_parameters_is_replaced(engine_db: Database) -> None:
 
 def test_another_role_than_the_owner_makes_nothing_beside_it(db: Database) -> None:
     """A superuser may: and the functions, which run as the owner, could not use a table of it."""
-    before = dump(db)
+    before = catalogue(db)
     for file in (ENGINE, FEATURE, DOWN, ENGINE_DOWN):
         with pytest.raises(RuntimeError, match="the engine belongs to postgres, and nothing was"):
             install(db.dsn(SUPERUSER), file)
-    assert dump(db) == before
+    assert catalogue(db) == before
     db.sql("drop table dispatch.unanswered")
     as_owner = ("-c", "set role postgres", "-f")
     run_psql(db.dsn(SUPERUSER), *as_owner, str(ROOT / ENGINE))
@@ -463,10 +464,10 @@ def test_the_engine_goes_without_a_policy_that_was_dropped_by_hand(
 
 def test_down_twice_fails_and_changes_nothing(db: Database) -> None:
     install(db.dsn(), DOWN)
-    before = dump(db)
+    before = catalogue(db)
     with pytest.raises(RuntimeError):
         install(db.dsn(), DOWN)
-    assert dump(db) == before
+    assert catalogue(db) == before
 
 
 def test_down_waits_for_who_is_booking_and_then_leaves_nothing_waiting(db: Database) -> None:
@@ -485,10 +486,10 @@ def test_a_down_that_would_lose_history_asks_first(db: Database) -> None:
     """What the event log has is not lost; here it was pruned."""
     request, pruned = (db.make_request(preferred=db.make_mechanic()) for _ in range(2))
     db.sql("delete from dispatch.request_events where request_id = %s", pruned)
-    before = dump(db)
+    before = catalogue(db)
     with db.unchanged(), pytest.raises(RuntimeError, match=r"1 session_requests of .* would lose"):
         install(db.dsn(), DOWN)
-    assert dump(db) == before
+    assert catalogue(db) == before
     assert db.value("select dispatch.favorites_priority_enabled()") is True
     assert db.log(request) == ["priority_request"]
 
@@ -681,12 +682,12 @@ def verify(
 def test_verify_passes_on_an_installation_and_changes_nothing(
     cron_db: Database, enabled: bool
 ) -> None:
-    before = dump(cron_db)
+    before = catalogue(cron_db)
     with cron_db.unchanged():
         flag = f"select dispatch.set_favorites_priority({enabled})"
         result = verify(cron_db.dsn(), flag)
         assert result.returncode == 0, result.stdout + result.stderr
-    assert dump(cron_db) == before
+    assert catalogue(cron_db) == before
 
 
 def test_verify_passes_whatever_the_session_writes_days_like(cluster: Cluster) -> None:

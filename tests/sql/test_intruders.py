@@ -9,7 +9,16 @@ import psycopg
 import pytest
 
 from stack.postgres import Cluster
-from tests.database import TEMPLATE, Connection, Database, Row, dump, fresh_database, rows, rpc
+from tests.database import (
+    TEMPLATE,
+    Connection,
+    Database,
+    Row,
+    catalogue,
+    fresh_database,
+    rows,
+    rpc,
+)
 
 # Its text, as tests.database writes it into every request.
 PERSONAL = ("Zoe Quill", "zoe.quill@mail.example", "the blue one", "door code")
@@ -131,7 +140,7 @@ def test_no_call_shows_or_changes_another_persons_request(
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_text_becomes_sql(db: Database, victims: dict[str, str], text: str) -> None:
     """In each argument of each function that a client or the webhook may call."""
-    schema = dump(db)
+    schema = catalogue(db)
     caller = db.connect(db.make_mechanic())
     webhook = db.open("webhook_app")
     before = [db.request(request) for request in victims.values()]
@@ -142,13 +151,13 @@ def test_no_text_becomes_sql(db: Database, victims: dict[str, str], text: str) -
     for action in ("join", text):
         query = "select dispatch.may_use_topic(%s, %s, %s)"
         assert rows(caller, query, action, text, text)[0]["may_use_topic"] is None
-    assert dump(db) == schema
+    assert catalogue(db) == schema
     assert [db.request(request) for request in victims.values()] == before
 
 
 def test_a_hostile_payment_is_booked_as_it_is_written(db: Database) -> None:
     """Each text of a paid session, kept as text: in the row, and not in a notice."""
-    schema, mechanic = dump(db), db.make_mechanic()
+    schema, mechanic = catalogue(db), db.make_mechanic()
     ears = db.open()
     ears.execute("listen session_requests_feed")
     for text in HOSTILE[:-1]:
@@ -180,7 +189,7 @@ def test_a_hostile_payment_is_booked_as_it_is_written(db: Database) -> None:
         assert {row[name] for name in names} == {text}
         assert not [event for event in db.events(str(row["id"])) if text in str(event["payload"])]
         rpc(db.connect(mechanic), "accept_session_request", request_id=row["id"])
-    assert dump(db) == schema
+    assert catalogue(db) == schema
     for notice in ears.notifies(timeout=0):
         assert not [text for text in HOSTILE if text in notice.payload]
 

@@ -25,6 +25,7 @@ from stack.postgres import SUPERUSER, Cluster, binary, run_psql
 from tests.database import (
     Database,
     Row,
+    catalogue,
     checkout,
     dump,
     eventually,
@@ -183,15 +184,15 @@ def test_they_go_on_writing_while_indexes_are_built(db: Database, file: str) -> 
 )
 def test_the_reference_marketplace_comes_to_no_other(empty_db: Database, table: str) -> None:
     empty_db.sql(f"create table public.{table} (id uuid primary key)")
-    before = dump(empty_db)
+    before = catalogue(empty_db)
     # Another lack may be told first: a table of this name that the engine could not read.
     with pytest.raises(RuntimeError, match="nothing was changed"):
         install(empty_db.dsn(), MARKETPLACE)
-    assert dump(empty_db) == before
+    assert catalogue(empty_db) == before
 
 
 def test_it_says_which_tables_were_there_first(garage: Database) -> None:
-    before = dump(garage)
+    before = catalogue(garage)
     with pytest.raises(RuntimeError) as raised:
         install(garage.dsn(), MARKETPLACE)
     assert (
@@ -199,17 +200,17 @@ def test_it_says_which_tables_were_there_first(garage: Database) -> None:
         " public.mechanics, public.service_plans, public.session_requests" in str(raised.value)
     )
     assert "sql/discover.sql" in str(raised.value)
-    assert dump(garage) == before
+    assert catalogue(garage) == before
 
 
 def test_the_engine_without_a_binding_comes_to_no_other(
     garage: Database, engine_db: Database, cluster: Cluster
 ) -> None:
-    before = dump(garage)
+    before = catalogue(garage)
     with pytest.raises(RuntimeError, match="a marketplace was here first, and nothing") as raised:
         install(garage.dsn(), ENGINE)
     assert "sql/discover.sql > binding.sql" in str(raised.value)
-    assert dump(garage) == before
+    assert catalogue(garage) == before
     with (
         fresh_database(cluster, "template1") as none,
         pytest.raises(RuntimeError, match="there is no marketplace here, and nothing was changed"),
@@ -289,11 +290,11 @@ def told(error: str) -> list[str]:
 
 def refusal(database: Database, file: str, binding: Path | None = None) -> list[str]:
     """The lines of the refusal, with which nothing has changed."""
-    before = dump(database)
+    before = catalogue(database)
     given = ("-v", f"binding={binding}") if binding else ()
     with pytest.raises(RuntimeError, match="is not ready") as raised:
         run_psql(database.dsn(), *given, "-f", str(ROOT / file))
-    assert dump(database) == before
+    assert catalogue(database) == before
     return told(str(raised.value))
 
 
