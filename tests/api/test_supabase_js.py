@@ -20,7 +20,7 @@ SOURCES = ROOT / "tests/js"
 MODULE = ROOT / "examples/dashboard/favorites_priority.js"  # the page's code
 PAGE = ROOT / "docs/supabase.md"
 FILES = further_but(
-    ["errors.test.mjs", "privacy.test.mjs", "story.test.mjs"],
+    ["privacy.test.mjs", "story.test.mjs"],
     sorted(path.name for path in SOURCES.glob("*.test.mjs")),
 )
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -11,9 +12,11 @@ from schemathesis import Case, GenerationMode
 from schemathesis.core.result import Ok
 
 from chaos import checks, record
-from tests.fuzz.callers import Api, Caller
+from tests.further import further_but
+from tests.fuzz.callers import ROLES, Api, Caller
 
 
+@pytest.mark.parametrize("caller", further_but(["customer", "service_role"], ROLES), indirect=True)
 def test_any_call(api: Api, caller: Caller, inputs: int, tried: Callable[[], int]) -> None:
     description = caller.session.get(f"{caller.url}/").json()
     schema = schemathesis.openapi.from_dict(description)
