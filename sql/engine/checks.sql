@@ -1839,6 +1839,15 @@ from (
             or lower(g.setting)
             ~ '^(local_preload_libraries=.|restrict_nonsystem_relation_kind=.*view)'
             and g.holder like 'role %'
+            -- PostgREST calls it before each request, which fails where there is none.
+            or g.setting like 'pgrst.db\_pre\_request=_%'
+            and not exists (
+                select from pg_catalog.pg_proc as p
+                inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+                cross join
+                    lateral (select replace(split_part(g.setting, '=', 2), '"', '') as name) as f
+                where f.name in (p.proname, n.nspname || '.' || p.proname)
+            )
         )
 ) as c
 \gset

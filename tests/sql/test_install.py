@@ -1313,12 +1313,15 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             # As an app's login may set for itself.
             "alter role webhook_app set local_preload_libraries = 'none_such'",
             "alter role webhook_app set restrict_nonsystem_relation_kind = 'foreign-table, view'",
+            "alter role authenticator set pgrst.db_pre_request = 'public.gone'",
         )
     ),
     # Hosted Supabase has the likes of these.
     (
         "alter role authenticated set statement_timeout = '8s';"
-        " alter role postgres set search_path = 'public', 'extensions'",
+        " alter role postgres set search_path = 'public', 'extensions';"
+        " create function public.\"Before\"() returns void language sql as '';"
+        " alter role authenticator set pgrst.db_pre_request = 'public.\"Before\"'",
         set(),
     ),
     *(
