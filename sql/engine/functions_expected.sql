@@ -220,7 +220,7 @@ from (
         '{enable_sort=off}'
     ),
     ('dispatch.priority_window', '983c20bfe422163539a08afc1426af08', '{}'),
-    ('dispatch.refusal', '2856da02103e4c53154594ba7769d204', '{}'),
+    ('dispatch.refusal', '1759265bb53df656a3c99a43efc82464', '{}'),
     ('dispatch.release_windows', '6b256ac31692ab619e657f1aec4c7028', '{}'),
     ('dispatch.remove_steps', '46c53ca3cc6b8c6c06de4a80af22e8f3', '{}'),
     ('dispatch.route_request', '734eac6954f9914657bcd7f00d3e69b8', '{}'),

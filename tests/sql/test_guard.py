@@ -600,7 +600,7 @@ def test_what_ended_inside_its_window_stays_hidden_whatever_is_written_later(
     db: Database, how: str, later: str
 ) -> None:
     """Only whoever was asked may learn what became of it, though they all know its id."""
-    favourite, other = db.make_mechanic(), db.make_mechanic()
+    favourite, other, outsider = db.make_mechanic(), db.make_mechanic(), db.make_customer()
     request = db.make_request(preferred=favourite, minutes=5)
     if how == "cancelled":
         db.sql("update session_requests set status = 'cancelled' where id = %s", request)
@@ -610,3 +610,5 @@ def test_what_ended_inside_its_window_stays_hidden_whatever_is_written_later(
     for function in ("accept_session_request", "complete_session_request"):
         with refused("PT404", "request_not_found"):
             rpc(db.connect(other), function, request_id=request)
+    with refused("PT404", "request_not_found"):
+        rpc(db.connect(outsider), "cancel_session_request", request_id=request)
