@@ -135,7 +135,7 @@ from (
     ('dispatch.unsettled_requests', '4316f31cc32604f0ad7d4ea479a3c364', '{}'),
     ('dispatch.why_sessions_are_hidden', '440a47a1622e2909ecd7be252b8116c6', '{}'),
     ('dispatch.booking_error', 'd381cf0d81f98de16681c5ec76806b82', '{}'),
-    ('dispatch.cancel_refunded', 'de65ccbd1a2ae854636a0365ab009300', '{}'),
+    ('dispatch.cancel_refunded', '4c480fae73df32464a51ad315ed7e82f', '{}'),
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', '74867cde87899140c90b3b5e76e862b0', '{}'),
     ('dispatch.create_free_request', '7cdc5c19b50e90b38868f3ff8c0c7e61', '{}'),
