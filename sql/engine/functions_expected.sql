@@ -139,7 +139,7 @@ from (
     ('dispatch.checkout_customer', '3d65f475a81f1dbebd4281fe6e1b86ac', '{}'),
     ('dispatch.checkout_status', '74867cde87899140c90b3b5e76e862b0', '{}'),
     ('dispatch.create_free_request', '7cdc5c19b50e90b38868f3ff8c0c7e61', '{}'),
-    ('dispatch.follow_payment', 'eb644cb34c738a6920aba6877d83ad5c', '{}'),
+    ('dispatch.follow_payment', '3c441032080f9f98ded63b1e0f97e43e', '{}'),
     ('dispatch.get_request_by_checkout', '04bcc5ef02a7eb7f54ea377ca7eace46', '{}'),
     ('dispatch.is_paid_back', '9b976fb05bb149f881bb2920b7d13b78', '{}'),
     ('dispatch.list_payments', '5d4c173550c0520c9e7f0352f77eb87c', '{}'),
