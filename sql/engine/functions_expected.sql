@@ -12,7 +12,7 @@ from (
     ('dispatch.decline_request', '456b18611680d955241c296587973631', '{}'),
     ('dispatch.follow_change', '262ac7a5cfd2ab750f3242d85380cfbb', '{}'),
     ('dispatch.get_request_timeline', 'f23ed717daa774c705d35e322e85cddb', '{}'),
-    ('dispatch.guard_request', '44895b0fbc6f9d336c4b958f91f69a09', '{}'),
+    ('dispatch.guard_request', '4a313a7a6c8973a7b6ba663a34ecef8b', '{}'),
     ('dispatch.guard_reservation', 'eaeab8bc03952ec1f6ad823b88f2af3d', '{}'),
     ('dispatch.keep_payment', '0404868ea7ccdd576168fbb72bbd29a6', '{}'),
     ('dispatch.list_request_mechanics', '137a633eb7501607676f6ef917dfb476', '{}'),

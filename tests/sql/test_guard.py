@@ -228,9 +228,17 @@ def test_a_window_is_not_opened_where_there_was_none(shared: Database) -> None:
 
 @pytest.mark.parametrize("sent", ["infinity", "-infinity"])
 def test_a_broadcast_at_no_time_is_one_now(shared: Database, sent: str) -> None:
+    """And the window that it had stays told, whatever else the statement writes."""
     request = shared.make_request(preferred=shared.make_mechanic())
-    shared.sql("update session_requests set notification_sent_at = %s", sent)
+    window = [name for name in shared.request(request) if name.startswith(("preferred_m", "prio"))]
+    before = shared.request(request)
+    shared.sql(
+        "update session_requests set notification_sent_at = %s, preferred_mechanic_id = %s,"
+        " priority_notified_at = 'infinity', priority_window_minutes = 2147483647",
+        *(sent, shared.make_mechanic()),
+    )
     row = shared.request(request)
+    assert [row[name] for name in window] == [before[name] for name in window]
     assert row["expires_at"] - row["notification_sent_at"] == timedelta(hours=24)
     assert shared.log(request) == ["priority_request", "new_request:customer"]
 
