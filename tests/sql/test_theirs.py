@@ -2374,9 +2374,7 @@ def test_a_refund_of_what_is_being_given_back_cancels_it(theirs: Theirs) -> None
     rpc(favourite, "accept_session_request", request_id=request)
     with ThreadPoolExecutor() as pool, favourite.transaction():
         rpc(favourite, "release_session_request", request_id=request)
-        refunded = pool.submit(
-            rpc, theirs.backend, "process_stripe_event", event=refund("pi_back")
-        )
+        refunded = pool.submit(rpc, theirs.backend, "process_stripe_event", event=refund("pi_back"))
         theirs.db.wait_until_blocked(theirs.backend)
     assert refunded.result()["request_id"] == request
     assert theirs.db.request(request)["status"] == "cancelled"
