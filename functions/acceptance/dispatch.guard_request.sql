@@ -235,6 +235,7 @@ begin
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
             new.updated_at := now();
+            v_is_told := v_old.window_began_at is not null;
         end if;
     end if;
     if v_is_told then

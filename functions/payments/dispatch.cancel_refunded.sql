@@ -16,6 +16,10 @@ begin
             select p.request_id from dispatch.payments as p
             where p.payment_intent = p_payment_intent
         );
+        -- Locked, so that whoever is giving it back is waited for: it is pending again then.
+        perform from public.session_requests as r
+        where r.id = any(v_request_ids)
+        for no key update;
         -- By itself, not in "with", where PostgreSQL refuses a table of theirs that has a rule.
         update public.session_requests as r
         set status = 'cancelled'

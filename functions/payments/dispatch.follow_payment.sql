@@ -29,6 +29,20 @@ begin
                         and f.payload -> 'created' >= v_created
                 );
         when 'refund_failed' then
+            -- What is known is no news, as when somebody notes something on the refund that failed:
+            -- what was refunded since holds.
+            if
+                exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject = v_payment
+                        and e.id <> p_event ->> 'id' and e.type <> 'charge.refunded'
+                        and e.payload #> '{data,object,id}' = v_object -> 'id'
+                        and e.payload -> 'created' <= v_created
+                )
+            then
+                return 'duplicate';
+            end if;
             update dispatch.stripe_events as e
             set outcome = 'refund_failed'
             where

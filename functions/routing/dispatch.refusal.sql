@@ -54,7 +54,8 @@ begin
                 )
             );
         end if;
-        if v_mechanic_id is distinct from p_mechanic_id and v_ends_at > v_at then
+        -- (One who is no mechanic is not whom it was for, though that one is gone.)
+        if (v_mechanic_id = p_mechanic_id) is not true and v_ends_at > v_at then
             return 'request_not_found';
         end if;
     end if;

@@ -24,6 +24,19 @@ begin
     end loop;
 end;
 $$;
+-- Nor can it return more than it did.
+do $$
+begin
+    if exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)')
+            and p.prorettype <> 'record'::regtype
+    ) then
+        drop function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz);
+    end if;
+end;
+$$;
 -- Nor can a parameter get another name.
 do $$
 begin

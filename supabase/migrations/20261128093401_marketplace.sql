@@ -557,8 +557,8 @@ declare
 begin
     select
         coalesce(
-            array_agg(
-                format(
+            pg_catalog.array_agg(
+                pg_catalog.format(
                     'grant %s (%I) on %s to %s', g.privilege_type, a.attname, a.attrelid::regclass,
                     case when g.grantee = 0 then 'public' else g.grantee::regrole::text end
                 )
@@ -567,7 +567,7 @@ begin
         )
     into v_columns
     from pg_catalog.pg_attribute as a
-    cross join aclexplode(a.attacl) as g
+    cross join pg_catalog.aclexplode(a.attacl) as g
     left join pg_catalog.pg_roles as r on r.oid = g.grantee
     where
         a.attrelid in (
@@ -591,9 +591,13 @@ begin
     -- By name, as somebody may have given one another.
     for v_query in
         select
-            format(
+            pg_catalog.format(
                 'grant %s (%s) on %s to authenticated',
-                w.privilege, string_agg(quote_ident(a.attname), ', ' order by a.attnum), w.relation
+                w.privilege,
+                pg_catalog.string_agg(
+                    pg_catalog.quote_ident(a.attname), ', ' order by a.attnum
+                ),
+                w.relation
             )
         from (
             values

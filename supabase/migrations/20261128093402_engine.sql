@@ -2509,6 +2509,19 @@ begin
     end loop;
 end;
 $$;
+-- Nor can it return more than it did.
+do $$
+begin
+    if exists (
+        select from pg_catalog.pg_proc as p
+        where
+            p.oid = to_regprocedure('dispatch.book_theirs(uuid, uuid, jsonb, timestamptz)')
+            and p.prorettype <> 'record'::regtype
+    ) then
+        drop function dispatch.book_theirs(uuid, uuid, jsonb, timestamptz);
+    end if;
+end;
+$$;
 -- Nor can a parameter get another name.
 do $$
 begin
@@ -5681,7 +5694,8 @@ begin
                 )
             );
         end if;
-        if v_mechanic_id is distinct from p_mechanic_id and v_ends_at > v_at then
+        -- (One who is no mechanic is not whom it was for, though that one is gone.)
+        if (v_mechanic_id = p_mechanic_id) is not true and v_ends_at > v_at then
             return 'request_not_found';
         end if;
     end if;
@@ -7159,6 +7173,7 @@ begin
                 new.expires_at, new.notification_sent_at + interval '24 hours'
             );
             new.updated_at := now();
+            v_is_told := v_old.window_began_at is not null;
         end if;
     end if;
     if v_is_told then
@@ -8958,6 +8973,10 @@ begin
             select p.request_id from dispatch.payments as p
             where p.payment_intent = p_payment_intent
         );
+        -- Locked, so that whoever is giving it back is waited for: it is pending again then.
+        perform from public.session_requests as r
+        where r.id = any(v_request_ids)
+        for no key update;
         -- By itself, not in "with", where PostgreSQL refuses a table of theirs that has a rule.
         update public.session_requests as r
         set status = 'cancelled'
@@ -9264,6 +9283,20 @@ begin
                         and f.payload -> 'created' >= v_created
                 );
         when 'refund_failed' then
+            -- What is known is no news, as when somebody notes something on the refund that failed:
+            -- what was refunded since holds.
+            if
+                exists (
+                    select from dispatch.stripe_events as e
+                    where
+                        e.outcome = 'refund_failed' and e.subject = v_payment
+                        and e.id <> p_event ->> 'id' and e.type <> 'charge.refunded'
+                        and e.payload #> '{data,object,id}' = v_object -> 'id'
+                        and e.payload -> 'created' <= v_created
+                )
+            then
+                return 'duplicate';
+            end if;
             update dispatch.stripe_events as e
             set outcome = 'refund_failed'
             where

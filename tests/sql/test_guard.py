@@ -228,9 +228,17 @@ def test_a_window_is_not_opened_where_there_was_none(shared: Database) -> None:
 
 @pytest.mark.parametrize("sent", ["infinity", "-infinity"])
 def test_a_broadcast_at_no_time_is_one_now(shared: Database, sent: str) -> None:
+    """And the window that it had stays told, whatever else the statement writes."""
     request = shared.make_request(preferred=shared.make_mechanic())
-    shared.sql("update session_requests set notification_sent_at = %s", sent)
+    window = [name for name in shared.request(request) if name.startswith(("preferred_m", "prio"))]
+    before = shared.request(request)
+    shared.sql(
+        "update session_requests set notification_sent_at = %s, preferred_mechanic_id = %s,"
+        " priority_notified_at = 'infinity', priority_window_minutes = 2147483647",
+        *(sent, shared.make_mechanic()),
+    )
     row = shared.request(request)
+    assert [row[name] for name in window] == [before[name] for name in window]
     assert row["expires_at"] - row["notification_sent_at"] == timedelta(hours=24)
     assert shared.log(request) == ["priority_request", "new_request:customer"]
 
@@ -600,7 +608,7 @@ def test_what_ended_inside_its_window_stays_hidden_whatever_is_written_later(
     db: Database, how: str, later: str
 ) -> None:
     """Only whoever was asked may learn what became of it, though they all know its id."""
-    favourite, other = db.make_mechanic(), db.make_mechanic()
+    favourite, other, outsider = db.make_mechanic(), db.make_mechanic(), db.make_customer()
     request = db.make_request(preferred=favourite, minutes=5)
     if how == "cancelled":
         db.sql("update session_requests set status = 'cancelled' where id = %s", request)
@@ -610,3 +618,5 @@ def test_what_ended_inside_its_window_stays_hidden_whatever_is_written_later(
     for function in ("accept_session_request", "complete_session_request"):
         with refused("PT404", "request_not_found"):
             rpc(db.connect(other), function, request_id=request)
+    with refused("PT404", "request_not_found"):
+        rpc(db.connect(outsider), "cancel_session_request", request_id=request)

@@ -365,14 +365,25 @@ def test_an_engine_whose_list_has_fewer_columns_is_replaced(engine_db: Database)
     assert rpc(mechanic, "list_favorite_mechanics") == []
 
 
-def test_an_engine_whose_parameter_has_another_name_is_replaced(engine_db: Database) -> None:
-    name = "dispatch.broadcast_refusal"
-    types = "uuid, text, timestamptz, uuid, boolean, timestamptz"
-    engine_db.sql(
-        f"drop function {name}({types}); create function {name}("
-        "a uuid, b text, c timestamptz, d uuid, p_has_declined boolean, f timestamptz"
-        ") returns text language sql as 'select null::text'"
-    )
+def test_an_engine_whose_names_and_results_are_others_is_replaced(engine_db: Database) -> None:
+    for name, types, parameters, result in (
+        (
+            "dispatch.broadcast_refusal",
+            "uuid, text, timestamptz, uuid, boolean, timestamptz",
+            "a uuid, b text, c timestamptz, d uuid, p_has_declined boolean, f timestamptz",
+            "text",
+        ),
+        (
+            "dispatch.book_theirs",
+            "uuid, uuid, jsonb, timestamptz",
+            "p_id uuid, p_customer_id uuid, p_checkout jsonb, p_refunded_at timestamptz",
+            "uuid",
+        ),
+    ):
+        engine_db.sql(
+            f"drop function {name}({types}); create function {name}({parameters})"
+            f" returns {result} language sql as 'select null::{result}'"
+        )
     install(engine_db.dsn(), ENGINE)
     assert verify(engine_db.dsn(), layer="engine").returncode == 0
 
