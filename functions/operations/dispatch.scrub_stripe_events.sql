@@ -86,16 +86,32 @@ begin
             and e.subject in (select g.id from gone as g where g.is_paid) as is_unsettled
         from dispatch.stripe_events as e
         where
-            e.scrubbed_at is null
-            and (
-                e.payload #>> '{data,object,id}' in (select g.id from gone as g)
-                or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
-                or coalesce(
-                    e.payload #>> '{data,object,customer,id}',
-                    e.payload #>> '{data,object,customer}'
-                ) in (select g.id from gone as g)
-                -- Kept for longer, as somebody paid; but not who.
-                or e.received_at < p_now - p_older_than
+            (
+                e.scrubbed_at is null
+                and (
+                    e.payload #>> '{data,object,id}' in (select g.id from gone as g)
+                    or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
+                    or coalesce(
+                        e.payload #>> '{data,object,customer,id}',
+                        e.payload #>> '{data,object,customer}'
+                    ) in (select g.id from gone as g)
+                    -- Kept for longer, as somebody paid; but not who.
+                    or e.received_at < p_now - p_older_than
+                )
+            )
+            -- Without what is personal since it was that old, and gone only now: what is still owed
+            -- is to be noted. (Once: it has a subject, or the error, then.)
+            or (
+                e.scrubbed_at is not null and e.outcome = 'request_created' and e.subject is null
+                and v_sees_requests
+                and not exists (
+                    select from public.session_requests as r where r.id = e.request_id
+                )
+            )
+            or (
+                e.scrubbed_at is not null and e.outcome in ('disputed', 'refund_failed')
+                and e.subject in (select g.id from gone as g where g.is_paid)
+                and (e.error like 'customer_gone:%') is not true
             )
         order by e.received_at
         limit p_limit
