@@ -46,7 +46,7 @@ begin
     -- from beginning any job, and would keep whoever asks waiting.
     if v_has_cron then
         begin
-            perform set_config('lock_timeout', '500ms', true);
+            perform set_config('lock_timeout', '400ms', true);
             lock table cron.job, cron.job_run_details in access share mode;
             perform set_config('lock_timeout', v_lock_timeout, true);
         exception
