@@ -110,7 +110,7 @@ begin
                     to_regnamespace('public'), to_regnamespace('dispatch'),
                     to_regnamespace('auth'), to_regnamespace('realtime')
                 )
-            order by l.granted desc, a.xact_start
+            order by l.granted desc, l.mode = 'AccessExclusiveLock' desc, a.xact_start
             limit 1;
     end;
     check_name := 'tables_readable';

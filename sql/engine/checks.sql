@@ -1016,9 +1016,14 @@ begin
             p.names is not null
             and (
                 (c.relnamespace = to_regnamespace('dispatch') and c.relkind = 'r')
-                or c.oid in (
-                    to_regclass('public.session_requests'), to_regclass('public.mechanics'),
-                    to_regclass('public.customer_favorites')
+                -- What has triggers of ours.
+                or (
+                    c.relkind in ('r', 'p')
+                    and c.oid in (
+                        select t.tgrelid from pg_catalog.pg_trigger as t
+                        inner join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+                        where f.pronamespace = to_regnamespace('dispatch')
+                    )
                 )
             )
         order by c.relname
@@ -1033,7 +1038,7 @@ begin
                 execute 'explain ' || v_change;
             exception
                 -- (By its name 55000 would stand for a lock that is not to be had, too.)
-                when others then
+                when assert_failure or others then
                     if sqlstate in ('55000', '42P10') then
                         get stacked diagnostics v_reason = pg_exception_detail;
                         v_refused := v_refused || concat_ws(

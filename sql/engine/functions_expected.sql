@@ -104,12 +104,12 @@ from (
     ('dispatch.send_broadcasts', 'af374b42ccc13fb3c8d6af32b80fcea7', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
-    ('dispatch.cron_checks', 'b329762c496a7676104dee5b6ef721bd', '{}'),
+    ('dispatch.cron_checks', '925fb2047019c7fb8303f4c377eddbae', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '5ee6560c1120570edccc7c23eab2b21e', '{}'),
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
     (
-        'dispatch.health', 'b83df25224b8b023b15722fd8ddbefbd',
+        'dispatch.health', '7cabc2df1b12ebf8a25bf2c0f1851d81',
         '{quote_all_identifiers=off}'
     ),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),

@@ -171,6 +171,30 @@ def test_runs_that_somebody_has_just_deleted(cron_db: Database) -> None:
         superuser.execute("select pg_terminate_backend(%s)", [runner.info.backend_pid])
 
 
+def test_a_clock_that_was_set_back(cron_db: Database) -> None:
+    """PostgreSQL sleeps by it, and the sweep until it is there again."""
+    superuser, runner = cron_db.superuser(), cron_db.open()
+    runner.pgconn.send_query(b"select pg_sleep(600) -- dispatch.sweep_round(")
+    pid = runner.info.backend_pid
+    eventually(
+        lambda: value(superuser, "select query ~ 'r' from pg_stat_activity where pid = %s", pid)
+    )
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("set local allow_system_table_mods = on")
+        superuser.execute("alter view pg_stat_activity rename to sessions")
+        superuser.execute(
+            "create view pg_catalog.pg_stat_activity as select (jsonb_populate_record(s,"
+            f" case s.pid when {pid} then jsonb_build_object('xact_start', clock_timestamp()"
+            " + interval '3 seconds') else '{}' end)).* from sessions as s"
+        )
+        superuser.execute("grant select on pg_catalog.pg_stat_activity to public")
+        cure = f"select pg_terminate_backend({pid})"
+        assert failing(superuser)["sweep_runs"] == (
+            f"the clock was set back, and session {pid} sleeps until it is there again: {cure}"
+        )
+        superuser.execute(cure.encode())
+
+
 @pytest.mark.parametrize(
     "message",
     [
