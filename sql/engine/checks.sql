@@ -573,9 +573,18 @@ from (
                     union all
                     select from pg_catalog.pg_index as i
                     where
-                        i.indrelid = c.oid and i.indisunique and not i.indisprimary
-                        and i.indexrelid <> coalesce(
-                            to_regclass('dispatch.stripe_events_checkout_key')::oid, 0
+                        i.indrelid = c.oid and i.indisunique
+                        -- Nor does one more of ours, as a "reindex … concurrently" makes it.
+                        and not exists (
+                            select from pg_catalog.pg_index as x
+                            where
+                                x.indrelid = c.oid and x.indkey = i.indkey
+                                and x.indexprs::text is not distinct from i.indexprs::text
+                                and (
+                                    x.indisprimary
+                                    or x.indexrelid
+                                    = to_regclass('dispatch.stripe_events_checkout_key')
+                                )
                         )
                 ),
                 format(
@@ -978,8 +987,8 @@ from (
 \gset
 \endif
 
--- A publication, of anybody's, with some columns or rows of a table alone, or of a table that has no
--- key to say which row it was, has each change of it refused. Explained, none is made.
+-- A publication, of anybody's, with some columns or rows of a table alone, or of one without a key
+-- to say which row it was, has each change of it refused. Explained, none is made.
 do $$
 declare
     v_table record;
@@ -994,7 +1003,7 @@ begin
                 select a.attname from pg_catalog.pg_attribute as a
                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                 order by a.attnum limit 1
-            ) as first_column,
+            ) as any_column,
             p.names
         from pg_catalog.pg_class as c
         cross join
@@ -1030,7 +1039,7 @@ begin
     loop
         foreach v_change in array
             array[
-                format('update %s set %I = default where false', v_table.name, v_table.first_column),
+                format('update %s set %I = default where false', v_table.name, v_table.any_column),
                 format('delete from %s where false', v_table.name)
             ]
         loop
