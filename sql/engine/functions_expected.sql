@@ -124,7 +124,7 @@ from (
     ('dispatch.prune_stripe_events', 'ad902611c579dcc75988b8abba703e4f', '{}'),
     ('dispatch.prune_windows', 'eb7c33f649a75d68a690604172ac3758', '{}'),
     ('dispatch.push_checks', '67966fb38935dc310d69ff06894b8717', '{}'),
-    ('dispatch.realtime_checks', 'b5f7bff565939bfa243679b0d7154d58', '{}'),
+    ('dispatch.realtime_checks', 'f2091ab62cbf0a32589dc5537c04c3c0', '{}'),
     ('dispatch.refused_output_plugins', '4cd3fd7a7c3fb22ebf69b99b98915fff', '{}'),
     ('dispatch.scrub_stripe_events', 'deac8f0d476237dd67594cc467047cfa', '{}'),
     ('dispatch.scrubbed_event', 'dc09e125c60baf7c6a798e99c29e3feb', '{}'),

@@ -768,6 +768,15 @@ def test_no_partition_for_todays_broadcasts(db: Database) -> None:
     assert "broadcast_partition" not in failing(db.owner, end)
 
 
+def test_nobody_may_join_a_private_topic(shared: Database) -> None:
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("revoke select on realtime.messages from authenticated")
+        found = failing(superuser)
+        assert set(found) == SCHEDULE | {"broadcast_partition"}
+        assert found["broadcast_partition"].startswith("authenticated lacks usage on schema")
+
+
 def test_requests_that_a_trigger_keeps_from_expiring(db: Database) -> None:
     db.make_request(notes="poison", expires_at="2030-01-01Z")
     db.sql(POISON)
