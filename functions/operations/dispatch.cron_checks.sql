@@ -36,6 +36,7 @@ declare
     v_isolation text;
     v_is_read_only boolean;
     v_stand_in text;
+    v_asleep integer;
 begin
     if v_is_closed then
         v_absent := format(
@@ -46,7 +47,7 @@ begin
     -- from beginning any job, and would keep whoever asks waiting.
     if v_has_cron then
         begin
-            perform set_config('lock_timeout', '500ms', true);
+            perform set_config('lock_timeout', '400ms', true);
             lock table cron.job, cron.job_run_details in access share mode;
             perform set_config('lock_timeout', v_lock_timeout, true);
         exception
@@ -103,6 +104,15 @@ begin
             and a.query ~ '\mdispatch\.sweep_round\('
         limit 1;
     end if;
+
+    -- It sleeps until a time by the server's clock, and for longer if that was set back meanwhile.
+    select a.pid into v_asleep
+    from pg_catalog.pg_stat_activity as a
+    where
+        a.datname = current_database() and a.pid <> pg_backend_pid()
+        and a.query ~ '\mdispatch\.sweep_round\('
+        and a.xact_start > clock_timestamp() + interval '2 seconds'
+    limit 1;
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
@@ -207,7 +217,14 @@ begin
                     )
                 )
         end;
+        if v_job.name = 'sweep' then
+            ok := ok and v_asleep is null;
+        end if;
         detail := case
+            when v_job.name = 'sweep' and v_asleep is not null
+                then
+                    'the clock was set back, and session ' || v_asleep || ' sleeps until it is '
+                    'there again: select pg_terminate_backend(' || v_asleep || ')'
             when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             when not v_keeps_runs
                 then

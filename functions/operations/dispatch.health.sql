@@ -16,7 +16,7 @@ as $$
 declare
     v_enough constant integer := 1000;
     v_grace constant interval := interval '5 seconds';
-    v_lock_timeout constant text := current_setting('lock_timeout');
+    v_relations text;
     v_is_readable boolean := true;
     v_holder text;
     v_hidden text;
@@ -26,48 +26,54 @@ begin
     return query select * from dispatch.cron_checks(p_now);
     return query select * from dispatch.session_checks(p_now);
 
-    -- Who has a whole table holds up the sweep, and whoever asks for its rows.
+    -- Who has a whole table holds up the sweep, and whoever asks for its rows; who has an index of it
+    -- (a `reindex`), whoever plans to; who builds one, each booking.
     begin
-        perform set_config('lock_timeout', '500ms', true);
+        perform set_config('lock_timeout', '400ms', true);
         -- The views stand for the tables that they read, whatever those are.
-        execute format(
-            'lock table %s in access share mode',
-            concat_ws(
-                ', ', 'dispatch.requests', 'dispatch.payments', 'dispatch.mechanics',
-                'dispatch.plans', 'dispatch.favorites',
-                'dispatch.request_events', 'dispatch.stripe_events', 'dispatch.windows',
-                'dispatch.presence', 'dispatch.steps', 'dispatch.blocks', 'dispatch.unanswered',
-                'dispatch.pushes', 'dispatch.devices',
-                (
-                    select string_agg(c.oid::regclass::text, ', ') from pg_catalog.pg_class as c
-                    where
-                        (c.relname, c.relnamespace) in (
-                            ('messages', to_regnamespace('realtime')),
-                            -- A booking and an accept lock their account's row.
-                            ('users', to_regnamespace('auth'))
-                        )
-                        and has_schema_privilege(c.relnamespace, 'usage')
-                        and has_table_privilege(c.oid, 'select')
-                )
+        v_relations := concat_ws(
+            ', ', 'dispatch.requests', 'dispatch.payments', 'dispatch.mechanics',
+            'dispatch.plans', 'dispatch.favorites',
+            'dispatch.request_events', 'dispatch.stripe_events', 'dispatch.windows',
+            'dispatch.presence', 'dispatch.steps', 'dispatch.blocks', 'dispatch.unanswered',
+            'dispatch.pushes', 'dispatch.devices',
+            (
+                select string_agg(c.oid::regclass::text, ', ') from pg_catalog.pg_class as c
+                where
+                    (c.relname, c.relnamespace) in (
+                        ('messages', to_regnamespace('realtime')),
+                        -- A booking and an accept lock their account's row.
+                        ('users', to_regnamespace('auth'))
+                    )
+                    and has_schema_privilege(c.relnamespace, 'usage')
+                    and has_table_privilege(c.oid, 'select')
             )
         );
-        perform set_config('lock_timeout', v_lock_timeout, true);
+        execute format('lock table %s in access share mode', v_relations);
+        execute 'explain select from ' || replace(v_relations, ', ', ' union all select from ');
+        lock table public.session_requests, dispatch.request_events, dispatch.stripe_events,
+        dispatch.windows, dispatch.pushes in row exclusive mode;
+        -- Not kept: who asks may stay in their transaction.
+        raise exception using errcode = 'DI000';
     exception
-        -- As is told below.
-        when insufficient_privilege then
-            perform set_config('lock_timeout', v_lock_timeout, true);
+        -- What may not be done, or is not there, is told below.
+        when sqlstate 'DI000' or insufficient_privilege or undefined_table then null;
         when lock_not_available then
             v_is_readable := false;
             select
                 format(
-                    '%s %s the whole of %s%s',
+                    '%s %s %s%s',
                     coalesce(
                         'session ' || a.pid || ' ('
                         || coalesce(nullif(a.application_name, ''), a.usename) || ')',
                         'prepared transaction ' || p.gid,
                         'a session'
                     ),
-                    case when l.granted then 'has' else 'waits for' end,
+                    case
+                        when not l.granted then 'waits for the whole of'
+                        when l.mode = 'AccessExclusiveLock' then 'has the whole of'
+                        else 'lets nobody write to'
+                    end,
                     l.relation::regclass,
                     ' since ' || coalesce(a.xact_start, p.prepared)
                 )
@@ -83,17 +89,28 @@ begin
                         where x.pid is null and x.virtualtransaction = l.virtualtransaction
                     )
             where
-                l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_backend_pid()
+                l.pid is distinct from pg_backend_pid()
+                and (
+                    l.mode = 'AccessExclusiveLock'
+                    -- As of who makes an index, or a trigger.
+                    or (
+                        l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock')
+                        and (
+                            c.relnamespace = to_regnamespace('dispatch')
+                            or c.oid = to_regclass('public.session_requests')
+                        )
+                    )
+                )
                 and l.database = (
                     select d.oid from pg_catalog.pg_database as d
                     where d.datname = current_database()
                 )
-                and c.relkind in ('r', 'p', 'v')
+                and c.relkind in ('r', 'p', 'v', 'i')
                 and c.relnamespace in (
                     to_regnamespace('public'), to_regnamespace('dispatch'),
                     to_regnamespace('auth'), to_regnamespace('realtime')
                 )
-            order by l.granted desc, a.xact_start
+            order by l.granted desc, l.mode = 'AccessExclusiveLock' desc, a.xact_start
             limit 1;
     end;
     check_name := 'tables_readable';

@@ -11,6 +11,7 @@ as $$
 declare
     v_kind "char";
     v_lack text;
+    v_is_closed boolean;
     v_refused text[];
     v_today constant timestamp := p_now at time zone 'UTC';
 begin
@@ -40,8 +41,13 @@ begin
                             )
                         )
                 ) then 'bypassrls, or a policy to insert into realtime.messages'
-        end
-    into v_kind, v_lack
+        end,
+        -- The policies say which topics (verify.sql looks at these); this lets anybody join one.
+        not (
+            has_schema_privilege('authenticated', c.relnamespace, 'usage')
+            and has_table_privilege('authenticated', c.oid, 'select')
+        )
+    into v_kind, v_lack, v_is_closed
     from pg_catalog.pg_class as c
     left join pg_catalog.pg_proc as f
         on
@@ -71,12 +77,16 @@ begin
     detail := case
         when v_lack is not null
             then current_user || ' lacks ' || v_lack || ': every Broadcast is lost'
+        when v_is_closed
+            then
+                'authenticated lacks usage on schema realtime, or select on realtime.messages: '
+                'nobody joins a private topic'
         when v_kind is null then 'no realtime.messages in this database'
         when v_kind <> 'p' then 'realtime.messages has no partitions'
         when ok then 'realtime.messages has one for ' || v_today::date
         else 'realtime.messages has none for ' || v_today::date || ': every Broadcast is lost'
     end;
-    ok := ok and v_lack is null;
+    ok := ok and v_lack is null and v_is_closed is not true;
     return next;
 
     v_refused := dispatch.refused_output_plugins();

@@ -154,7 +154,13 @@ exception
     when undefined_function then perform set_config('favorites_priority.row_fault', '', true);
     when assert_failure or others then
         perform set_config(
-            'favorites_priority.row_fault', v_stopped || ': ' || sqlerrm, true
+            'favorites_priority.row_fault',
+            case
+                -- By a publication: told below.
+                when sqlstate in ('55000', '42P10') and v_stopped = 'no accept can be written' then ''
+                else v_stopped || ': ' || sqlerrm
+            end,
+            true
         );
 end;
 $$;
@@ -567,9 +573,18 @@ from (
                     union all
                     select from pg_catalog.pg_index as i
                     where
-                        i.indrelid = c.oid and i.indisunique and not i.indisprimary
-                        and i.indexrelid <> coalesce(
-                            to_regclass('dispatch.stripe_events_checkout_key')::oid, 0
+                        i.indrelid = c.oid and i.indisunique
+                        -- Nor does one more of ours, as a "reindex … concurrently" makes it.
+                        and not exists (
+                            select from pg_catalog.pg_index as x
+                            where
+                                x.indrelid = c.oid and x.indkey = i.indkey
+                                and x.indexprs::text is not distinct from i.indexprs::text
+                                and (
+                                    x.indisprimary
+                                    or x.indexrelid
+                                    = to_regclass('dispatch.stripe_events_checkout_key')
+                                )
                         )
                 ),
                 format(
@@ -971,6 +986,100 @@ from (
 ) as c
 \gset
 \endif
+
+-- A publication, of anybody's, with some columns or rows of a table alone, or of one without a key
+-- to say which row it was, has each change of it refused. Explained, none is made.
+do $$
+declare
+    v_table record;
+    v_change text;
+    v_reason text;
+    v_refused text[] := '{}';
+begin
+    for v_table in
+        select
+            c.oid::regclass as name,
+            (
+                select a.attname from pg_catalog.pg_attribute as a
+                where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                order by a.attnum limit 1
+            ) as any_column,
+            p.names
+        from pg_catalog.pg_class as c
+        cross join
+            lateral (
+                select string_agg(u.pubname, ', ' order by u.pubname) as names
+                from pg_catalog.pg_publication as u
+                where
+                    u.puballtables
+                    or exists (
+                        select from pg_catalog.pg_publication_rel as r
+                        where r.prpubid = u.oid and r.prrelid = c.oid
+                    )
+                    or exists (
+                        select from pg_catalog.pg_publication_namespace as s
+                        where s.pnpubid = u.oid and s.pnnspid = c.relnamespace
+                    )
+            ) as p
+        where
+            p.names is not null
+            and (
+                (c.relnamespace = to_regnamespace('dispatch') and c.relkind = 'r')
+                -- What has triggers of ours.
+                or (
+                    c.relkind in ('r', 'p')
+                    and c.oid in (
+                        select t.tgrelid from pg_catalog.pg_trigger as t
+                        inner join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+                        where f.pronamespace = to_regnamespace('dispatch')
+                    )
+                )
+            )
+        order by c.relname
+    loop
+        foreach v_change in array
+            array[
+                format('update %s set %I = default where false', v_table.name, v_table.any_column),
+                format('delete from %s where false', v_table.name)
+            ]
+        loop
+            begin
+                execute 'explain ' || v_change;
+            exception
+                -- (By its name 55000 would stand for a lock that is not to be had, too.)
+                when assert_failure or others then
+                    if sqlstate in ('55000', '42P10') then
+                        get stacked diagnostics v_reason = pg_exception_detail;
+                        v_refused := v_refused || concat_ws(
+                            ': ', sqlerrm, nullif(v_reason, ''), 'published by ' || v_table.names
+                        );
+                        exit;
+                    -- What else stops it is told by other checks.
+                    elsif sqlstate = '55P03' then
+                        raise;
+                    end if;
+            end;
+        end loop;
+    end loop;
+    perform set_config(
+        'favorites_priority.checks',
+        (
+            current_setting('favorites_priority.checks')::jsonb || jsonb_build_object(
+                'check_name', 'publications of the tables',
+                'ok', v_refused = '{}',
+                'detail',
+                coalesce(
+                    nullif(array_to_string(v_refused, '; '), '')
+                    || ' (alter table … replica identity default; or alter publication … drop table '
+                    '…, and add it with all its columns and rows)',
+                    'none has a change refused'
+                )
+            )
+        )::text,
+        true
+    );
+end;
+$$;
 
 -- What dispatch.insert_request leaves empty, or may (a name, notes). A trigger of theirs may fill
 -- it; and who was there first may book by statements of their own alone. If a CHECK or a unique
@@ -1772,6 +1881,20 @@ from (
                     and b.text ~ ('\m' || c.proname || '\(')
             ) as f
         where n.nspname = 'dispatch'
+        union all
+        select n.nspowner::regrole::text, 'select on ' || c.oid::regclass, false
+        from pg_catalog.pg_namespace as n
+        inner join pg_catalog.pg_class as c
+            on
+                c.relnamespace = 'pg_catalog'::regnamespace and c.relkind in ('r', 'v')
+                and c.relacl is not null and not has_table_privilege(n.nspowner, c.oid, 'select')
+        cross join (
+            select string_agg(p.prosrc, '; ') as text from pg_catalog.pg_proc as p
+            where p.pronamespace = to_regnamespace('dispatch')
+        ) as b
+        where
+            n.nspname = 'dispatch' and strpos(b.text, c.relname) > 0
+            and b.text ~ ('\mpg_catalog\.' || c.relname || '\M')
     ) as x
     union all
     -- A setting that stays with a role, the database or the server, and stops a rule or a read for

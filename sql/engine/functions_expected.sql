@@ -104,12 +104,12 @@ from (
     ('dispatch.send_broadcasts', 'af374b42ccc13fb3c8d6af32b80fcea7', '{}'),
     ('dispatch.send_notices', '40174ab087abf2c4c2cfcc97025f19b4', '{}'),
     ('dispatch.spread_feed', '67dd27a6f62b17bb7893d5e7cffccadc', '{}'),
-    ('dispatch.cron_checks', 'e7d9d3aad9189c3ab7341fa760316dc9', '{}'),
+    ('dispatch.cron_checks', '925fb2047019c7fb8303f4c377eddbae', '{}'),
     ('dispatch.cron_waits_for_each_job', 'a02e74316b3b41794b0d1f8b7d351370', '{}'),
     ('dispatch.expect_stripe', '5ee6560c1120570edccc7c23eab2b21e', '{}'),
     ('dispatch.explain_routing', '9dc186fff8d50f447cdcbee315cd52d7', '{}'),
     (
-        'dispatch.health', 'bd92575ea9c8a2aa475e2f249817b07b',
+        'dispatch.health', '7cabc2df1b12ebf8a25bf2c0f1851d81',
         '{quote_all_identifiers=off}'
     ),
     ('dispatch.job_setting', 'fa2f1233678564593ce90dc76c99b108', '{}'),
@@ -124,7 +124,7 @@ from (
     ('dispatch.prune_stripe_events', 'ad902611c579dcc75988b8abba703e4f', '{}'),
     ('dispatch.prune_windows', 'eb7c33f649a75d68a690604172ac3758', '{}'),
     ('dispatch.push_checks', '67966fb38935dc310d69ff06894b8717', '{}'),
-    ('dispatch.realtime_checks', 'b5f7bff565939bfa243679b0d7154d58', '{}'),
+    ('dispatch.realtime_checks', 'f2091ab62cbf0a32589dc5537c04c3c0', '{}'),
     ('dispatch.refused_output_plugins', '4cd3fd7a7c3fb22ebf69b99b98915fff', '{}'),
     ('dispatch.scrub_stripe_events', '56ad5b674b4e0537824b900e3e7cab42', '{}'),
     ('dispatch.scrubbed_event', 'dc09e125c60baf7c6a798e99c29e3feb', '{}'),

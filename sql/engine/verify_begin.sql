@@ -7,7 +7,7 @@ begin;
 \ir may_look.sql
 set local search_path = '';
 -- Who has a whole table would hold this up for ever.
-set local lock_timeout = '10s';
+set local lock_timeout = '2s';
 -- What is there is compared as PostgreSQL writes it.
 set local quote_all_identifiers = off;
 set local intervalstyle = postgres;

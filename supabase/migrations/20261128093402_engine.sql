@@ -10672,6 +10672,7 @@ declare
     v_isolation text;
     v_is_read_only boolean;
     v_stand_in text;
+    v_asleep integer;
 begin
     if v_is_closed then
         v_absent := format(
@@ -10682,7 +10683,7 @@ begin
     -- from beginning any job, and would keep whoever asks waiting.
     if v_has_cron then
         begin
-            perform set_config('lock_timeout', '500ms', true);
+            perform set_config('lock_timeout', '400ms', true);
             lock table cron.job, cron.job_run_details in access share mode;
             perform set_config('lock_timeout', v_lock_timeout, true);
         exception
@@ -10739,6 +10740,15 @@ begin
             and a.query ~ '\mdispatch\.sweep_round\('
         limit 1;
     end if;
+
+    -- It sleeps until a time by the server's clock, and for longer if that was set back meanwhile.
+    select a.pid into v_asleep
+    from pg_catalog.pg_stat_activity as a
+    where
+        a.datname = current_database() and a.pid <> pg_backend_pid()
+        and a.query ~ '\mdispatch\.sweep_round\('
+        and a.xact_start > clock_timestamp() + interval '2 seconds'
+    limit 1;
 
     for v_job in
         select w.name, w.max_age, w.command, null::boolean as is_active, 0::bigint as count, null::timestamptz as began_at,
@@ -10843,7 +10853,14 @@ begin
                     )
                 )
         end;
+        if v_job.name = 'sweep' then
+            ok := ok and v_asleep is null;
+        end if;
         detail := case
+            when v_job.name = 'sweep' and v_asleep is not null
+                then
+                    'the clock was set back, and session ' || v_asleep || ' sleeps until it is '
+                    'there again: select pg_terminate_backend(' || v_asleep || ')'
             when not v_has_cron then v_absent || coalesce('; ' || v_stand_in, '')
             when not v_keeps_runs
                 then
@@ -11199,7 +11216,7 @@ as $$
 declare
     v_enough constant integer := 1000;
     v_grace constant interval := interval '5 seconds';
-    v_lock_timeout constant text := current_setting('lock_timeout');
+    v_relations text;
     v_is_readable boolean := true;
     v_holder text;
     v_hidden text;
@@ -11209,48 +11226,54 @@ begin
     return query select * from dispatch.cron_checks(p_now);
     return query select * from dispatch.session_checks(p_now);
 
-    -- Who has a whole table holds up the sweep, and whoever asks for its rows.
+    -- Who has a whole table holds up the sweep, and whoever asks for its rows; who has an index of it
+    -- (a `reindex`), whoever plans to; who builds one, each booking.
     begin
-        perform set_config('lock_timeout', '500ms', true);
+        perform set_config('lock_timeout', '400ms', true);
         -- The views stand for the tables that they read, whatever those are.
-        execute format(
-            'lock table %s in access share mode',
-            concat_ws(
-                ', ', 'dispatch.requests', 'dispatch.payments', 'dispatch.mechanics',
-                'dispatch.plans', 'dispatch.favorites',
-                'dispatch.request_events', 'dispatch.stripe_events', 'dispatch.windows',
-                'dispatch.presence', 'dispatch.steps', 'dispatch.blocks', 'dispatch.unanswered',
-                'dispatch.pushes', 'dispatch.devices',
-                (
-                    select string_agg(c.oid::regclass::text, ', ') from pg_catalog.pg_class as c
-                    where
-                        (c.relname, c.relnamespace) in (
-                            ('messages', to_regnamespace('realtime')),
-                            -- A booking and an accept lock their account's row.
-                            ('users', to_regnamespace('auth'))
-                        )
-                        and has_schema_privilege(c.relnamespace, 'usage')
-                        and has_table_privilege(c.oid, 'select')
-                )
+        v_relations := concat_ws(
+            ', ', 'dispatch.requests', 'dispatch.payments', 'dispatch.mechanics',
+            'dispatch.plans', 'dispatch.favorites',
+            'dispatch.request_events', 'dispatch.stripe_events', 'dispatch.windows',
+            'dispatch.presence', 'dispatch.steps', 'dispatch.blocks', 'dispatch.unanswered',
+            'dispatch.pushes', 'dispatch.devices',
+            (
+                select string_agg(c.oid::regclass::text, ', ') from pg_catalog.pg_class as c
+                where
+                    (c.relname, c.relnamespace) in (
+                        ('messages', to_regnamespace('realtime')),
+                        -- A booking and an accept lock their account's row.
+                        ('users', to_regnamespace('auth'))
+                    )
+                    and has_schema_privilege(c.relnamespace, 'usage')
+                    and has_table_privilege(c.oid, 'select')
             )
         );
-        perform set_config('lock_timeout', v_lock_timeout, true);
+        execute format('lock table %s in access share mode', v_relations);
+        execute 'explain select from ' || replace(v_relations, ', ', ' union all select from ');
+        lock table public.session_requests, dispatch.request_events, dispatch.stripe_events,
+        dispatch.windows, dispatch.pushes in row exclusive mode;
+        -- Not kept: who asks may stay in their transaction.
+        raise exception using errcode = 'DI000';
     exception
-        -- As is told below.
-        when insufficient_privilege then
-            perform set_config('lock_timeout', v_lock_timeout, true);
+        -- What may not be done, or is not there, is told below.
+        when sqlstate 'DI000' or insufficient_privilege or undefined_table then null;
         when lock_not_available then
             v_is_readable := false;
             select
                 format(
-                    '%s %s the whole of %s%s',
+                    '%s %s %s%s',
                     coalesce(
                         'session ' || a.pid || ' ('
                         || coalesce(nullif(a.application_name, ''), a.usename) || ')',
                         'prepared transaction ' || p.gid,
                         'a session'
                     ),
-                    case when l.granted then 'has' else 'waits for' end,
+                    case
+                        when not l.granted then 'waits for the whole of'
+                        when l.mode = 'AccessExclusiveLock' then 'has the whole of'
+                        else 'lets nobody write to'
+                    end,
                     l.relation::regclass,
                     ' since ' || coalesce(a.xact_start, p.prepared)
                 )
@@ -11266,17 +11289,28 @@ begin
                         where x.pid is null and x.virtualtransaction = l.virtualtransaction
                     )
             where
-                l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_backend_pid()
+                l.pid is distinct from pg_backend_pid()
+                and (
+                    l.mode = 'AccessExclusiveLock'
+                    -- As of who makes an index, or a trigger.
+                    or (
+                        l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock')
+                        and (
+                            c.relnamespace = to_regnamespace('dispatch')
+                            or c.oid = to_regclass('public.session_requests')
+                        )
+                    )
+                )
                 and l.database = (
                     select d.oid from pg_catalog.pg_database as d
                     where d.datname = current_database()
                 )
-                and c.relkind in ('r', 'p', 'v')
+                and c.relkind in ('r', 'p', 'v', 'i')
                 and c.relnamespace in (
                     to_regnamespace('public'), to_regnamespace('dispatch'),
                     to_regnamespace('auth'), to_regnamespace('realtime')
                 )
-            order by l.granted desc, a.xact_start
+            order by l.granted desc, l.mode = 'AccessExclusiveLock' desc, a.xact_start
             limit 1;
     end;
     check_name := 'tables_readable';
@@ -12099,6 +12133,7 @@ as $$
 declare
     v_kind "char";
     v_lack text;
+    v_is_closed boolean;
     v_refused text[];
     v_today constant timestamp := p_now at time zone 'UTC';
 begin
@@ -12128,8 +12163,13 @@ begin
                             )
                         )
                 ) then 'bypassrls, or a policy to insert into realtime.messages'
-        end
-    into v_kind, v_lack
+        end,
+        -- The policies say which topics (verify.sql looks at these); this lets anybody join one.
+        not (
+            has_schema_privilege('authenticated', c.relnamespace, 'usage')
+            and has_table_privilege('authenticated', c.oid, 'select')
+        )
+    into v_kind, v_lack, v_is_closed
     from pg_catalog.pg_class as c
     left join pg_catalog.pg_proc as f
         on
@@ -12159,12 +12199,16 @@ begin
     detail := case
         when v_lack is not null
             then current_user || ' lacks ' || v_lack || ': every Broadcast is lost'
+        when v_is_closed
+            then
+                'authenticated lacks usage on schema realtime, or select on realtime.messages: '
+                'nobody joins a private topic'
         when v_kind is null then 'no realtime.messages in this database'
         when v_kind <> 'p' then 'realtime.messages has no partitions'
         when ok then 'realtime.messages has one for ' || v_today::date
         else 'realtime.messages has none for ' || v_today::date || ': every Broadcast is lost'
     end;
-    ok := ok and v_lack is null;
+    ok := ok and v_lack is null and v_is_closed is not true;
     return next;
 
     v_refused := dispatch.refused_output_plugins();

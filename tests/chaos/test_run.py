@@ -209,7 +209,7 @@ BROKEN = {
     "no window rule": Broken(
         "nobody_is_let_in",
         "dispatch.refusal",
-        "v_mechanic_id is distinct from p_mechanic_id",
+        "(v_mechanic_id = p_mechanic_id) is not true",
         "false",
     ),
     "a window that everyone is told of": Broken(

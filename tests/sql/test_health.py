@@ -171,6 +171,30 @@ def test_runs_that_somebody_has_just_deleted(cron_db: Database) -> None:
         superuser.execute("select pg_terminate_backend(%s)", [runner.info.backend_pid])
 
 
+def test_a_clock_that_was_set_back(cron_db: Database) -> None:
+    """PostgreSQL sleeps by it, and the sweep until it is there again."""
+    superuser, runner = cron_db.superuser(), cron_db.open()
+    runner.pgconn.send_query(b"select pg_sleep(600) -- dispatch.sweep_round(")
+    pid = runner.info.backend_pid
+    eventually(
+        lambda: value(superuser, "select query ~ 'r' from pg_stat_activity where pid = %s", pid)
+    )
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("set local allow_system_table_mods = on")
+        superuser.execute("alter view pg_stat_activity rename to sessions")
+        superuser.execute(
+            "create view pg_catalog.pg_stat_activity as select (jsonb_populate_record(s,"
+            f" case s.pid when {pid} then jsonb_build_object('xact_start', clock_timestamp()"
+            " + interval '3 seconds') else '{}' end)).* from sessions as s"
+        )
+        superuser.execute("grant select on pg_catalog.pg_stat_activity to public")
+        cure = f"select pg_terminate_backend({pid})"
+        assert failing(superuser)["sweep_runs"] == (
+            f"the clock was set back, and session {pid} sleeps until it is there again: {cure}"
+        )
+        superuser.execute(cure.encode())
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -383,6 +407,36 @@ def test_a_session_that_has_a_whole_table(shared: Database, table: str) -> None:
         )
     assert set(failing(shared.owner)) == SCHEDULE
     assert shared.value("show lock_timeout") == "0"
+
+
+@pytest.mark.parametrize(
+    ("statement", "holds"),
+    [
+        # Whoever plans to read a table waits for each index of it.
+        ("reindex table session_requests", r"has the whole of public\.session_requests_\w+"),
+        (
+            "create index on dispatch.request_events (event)",
+            r"lets nobody write to dispatch\.request_events",
+        ),
+    ],
+)
+def test_a_session_that_makes_an_index(shared: Database, statement: str, holds: str) -> None:
+    """It would hold up whoever asks, or every booking; and who asks holds up nobody."""
+    holder = shared.superuser()
+    with holder.transaction(force_rollback=True):
+        holder.execute(statement.encode())
+        query = "select * from dispatch.health() where not ok"
+        found = {row["check_name"]: row["detail"] for row in shared.sql(query)}
+        assert set(found) == SCHEDULE | {"tables_readable"}
+        told = rf"session {holder.info.backend_pid} \(supabase_admin\) {holds} since "
+        assert re.match(told, found["tables_readable"])
+    with shared.owner.transaction():
+        assert set(failing(shared.owner)) == SCHEDULE
+        kept = (
+            "select count(*) from pg_locks as l join pg_class as c on c.oid = l.relation"
+            " where c.relkind = 'r' and l.mode <> 'AccessShareLock' and l.pid = pg_backend_pid()"
+        )
+        assert shared.value(kept) == 0
 
 
 @pytest.mark.parametrize("table", ["cron.job", "cron.job_run_details"])
@@ -712,6 +766,15 @@ def test_no_partition_for_todays_broadcasts(db: Database) -> None:
             assert "broadcast_partition" not in failing(superuser, end)
     superuser.execute("drop schema realtime cascade")
     assert "broadcast_partition" not in failing(db.owner, end)
+
+
+def test_nobody_may_join_a_private_topic(shared: Database) -> None:
+    superuser = shared.superuser()
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("revoke select on realtime.messages from authenticated")
+        found = failing(superuser)
+        assert set(found) == SCHEDULE | {"broadcast_partition"}
+        assert found["broadcast_partition"].startswith("authenticated lacks usage on schema")
 
 
 def test_requests_that_a_trigger_keeps_from_expiring(db: Database) -> None:
@@ -1079,7 +1142,7 @@ def test_health_and_a_day_of_metrics_cost_little_however_long_the_history(db: Da
     db.sql("analyze")
     pages = db.value("select pg_relation_size('session_requests') / 8192")
     assert pages > 300
-    assert buffers(db, "select * from dispatch.health()") < 320  # most of them the catalogue's
+    assert buffers(db, "select * from dispatch.health()") < 400  # most of them the catalogue's
     today = "select * from dispatch.metrics where day = (now() at time zone 'UTC')::date"
     assert buffers(db, today) < 200
 

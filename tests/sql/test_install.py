@@ -1135,6 +1135,8 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         f"{NO_BYPASS}; alter table dispatch.request_events force row level security",
         {"storage of dispatch"},
     ),
+    # As "reindex … concurrently" has one meanwhile, and leaves it where it is stopped.
+    ("create unique index on dispatch.request_events (id)", set()),
     *(
         (breakage, {"sequences and views of dispatch"})
         for breakage in (
@@ -1304,6 +1306,7 @@ BREAKAGES: list[tuple[str, set[str]]] = [
             "revoke update on auth.users from postgres",
             "drop function auth.jwt()",
             "revoke execute on function pg_advisory_xact_lock(int, int) from public",
+            "revoke pg_read_all_data from postgres; revoke select on pg_locks from public",
         )
     ),
     *(
@@ -1608,6 +1611,20 @@ BREAKAGES: list[tuple[str, set[str]]] = [
         )
     ),
     ("drop publication supabase_realtime", {"table changes by Realtime"}),
+    # Each accept is refused, or no notice is ever noted as sent.
+    (
+        f"{REQUESTS} replica identity nothing",
+        {"storage of session_requests", "publications of the tables"},
+    ),
+    *(
+        (f"create publication report {tables}", checks)
+        for tables, checks in (
+            ("for table dispatch.request_events (event)", {"publications of the tables"}),
+            ("for table mechanics where (status = 'approved')", {"publications of the tables"}),
+            ("for table dispatch.request_events (id, event)", set[str]()),
+            ("for all tables", set[str]()),
+        )
+    ),
     (
         "drop function dispatch.refused_output_plugins()",
         {"stable functions", "output plugins of Realtime", FUNCTIONS},
@@ -1774,6 +1791,10 @@ BREAKAGES_ON_THEIRS: list[tuple[str, set[str]]] = [
             "drop customer_name, add customer_name text generated always as ('x') stored",
             "drop customer_email, add customer_email text[]",
         )
+    ),
+    (
+        f"create publication report for table {TABLE} where (status = 'accepted')",
+        {"publications of the tables"},
     ),
     # Changed in the database, and up.sql not run.
     *(
