@@ -126,7 +126,7 @@ from (
     ('dispatch.push_checks', '67966fb38935dc310d69ff06894b8717', '{}'),
     ('dispatch.realtime_checks', 'f2091ab62cbf0a32589dc5537c04c3c0', '{}'),
     ('dispatch.refused_output_plugins', '4cd3fd7a7c3fb22ebf69b99b98915fff', '{}'),
-    ('dispatch.scrub_stripe_events', '56ad5b674b4e0537824b900e3e7cab42', '{}'),
+    ('dispatch.scrub_stripe_events', '07b3a64563190431dbc75c472efbfc00', '{}'),
     ('dispatch.scrubbed_event', 'dc09e125c60baf7c6a798e99c29e3feb', '{}'),
     ('dispatch.sees_rows', '101c1a662d288b93386ac4204550183a', '{}'),
     ('dispatch.session_checks', '9a5eb1a4d223c62184de4829ff55b201', '{}'),
