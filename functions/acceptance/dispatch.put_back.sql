@@ -79,15 +79,7 @@ begin
                 )
             );
         else
-            -- It lives as long after this broadcast as after the one before.
-            if p_request.expires_at is not null then
-                perform dispatch.live_on(
-                    p_request.id,
-                    now() - coalesce(p_request.announced_at, p_request.window_ends_at)
-                );
-            end if;
             update dispatch.windows set announced_at = now() where request_id = p_request.id;
-            select * into v_request from public.session_requests as r where r.id = p_request.id;
         end if;
     end if;
     return dispatch.shown_request(v_request);

@@ -19,6 +19,8 @@ declare
     v_values text;
     -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
     v_accepted text;
+    -- How an accepted one is made pending where its end moves along; else nothing.
+    v_lives text;
     v_function record;
 begin
     select
@@ -275,6 +277,36 @@ revoke all on function dispatch.insert_request(
         ),
         ''
     );
+    -- It lives as long after this broadcast as after the one before, if that is not theirs alone to
+    -- say. In one UPDATE: for a second one of a row a transaction asks each of its foreign keys anew,
+    -- and would wait for whoever deletes what it points to, who waits for the row.
+    v_lives := case
+        when
+            not v_is_ours and v_column ->> 'expires_at' <> 'null::timestamptz'
+            and exists (
+                select from pg_catalog.pg_attribute as a
+                where
+                    a.attrelid = 'public.session_requests'::regclass
+                    and a.attname = 'expires_at' and a.attgenerated = ''
+            )
+            then
+                E'    begin\n'
+                '        update public.session_requests\n'
+                '        set status = ''pending'', mechanic_id = null%s, expires_at = expires_at + (\n'
+                '            select now() - coalesce(w.announced_at, w.ends_at)\n'
+                '            from dispatch.windows as w where w.request_id = p_id\n'
+                '        )\n'
+                '        where id = p_id and status = ''accepted''\n'
+                '        returning * into v_request;\n'
+                '        perform dispatch.ask_deferred();\n'
+                '        return v_request;\n'
+                '    exception\n'
+                '        -- Some trigger of theirs does not let it: the rest must not wait for that.\n'
+                '        when assert_failure or others then\n'
+                '            raise warning ''the expiry of request %% was not moved: %%'', p_id, sqlerrm;\n'
+                '    end;\n'
+        else ''
+    end;
     perform dispatch.make_anew(
         format(
             $f$
@@ -315,19 +347,20 @@ security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as %L;
 comment on function dispatch.unassign_request(uuid) is
-'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was none '
-'to write.';
+'Makes an accepted request pending again, with no mechanic; one of another''s lives on from now. '
+'Returns the row; nulls: there was none to write.';
 revoke all on function dispatch.unassign_request(uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
                 E'\n#variable_conflict use_variable\n'
-                'declare\n    v_request public.session_requests;\nbegin\n'
+                'declare\n    v_request public.session_requests;\nbegin\n%s'
                 '    update public.session_requests\n'
                 '    set status = ''pending'', mechanic_id = null%s\n'
                 '    where id = p_id and status = ''accepted''\n'
                 '    returning * into v_request;\n'
                 '    return v_request;\nend;\n',
+                format(v_lives, format(v_accepted, 'null')),
                 format(v_accepted, 'null')
             )
         )

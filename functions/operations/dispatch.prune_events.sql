@@ -15,11 +15,9 @@ declare
     v_count integer;
 begin
     -- First, as what went with a customer's account, paid and not completed, is found by them.
-    if dispatch.governs_all() then
-        v_count := dispatch.scrub_stripe_events(interval '1000 years', p_limit, p_now);
-        if v_count >= p_limit then
-            return v_count;
-        end if;
+    v_count := dispatch.scrub_stripe_events(interval '1000 years', p_limit, p_now);
+    if v_count >= p_limit then
+        return v_count;
     end if;
     -- A pending request keeps its events: who declined is not asked again. So does what somebody must
     -- look at.

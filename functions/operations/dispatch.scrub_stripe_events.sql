@@ -55,28 +55,7 @@ begin
     found as (
         select
             e.id,
-            e.outcome = 'request_created'
-            and e.payload #>> '{data,object,payment_intent}' is not null
-            and not exists (select from public.session_requests as r where r.id = e.request_id)
-            -- The log says what became of a request that is gone.
-            and coalesce(
-                (
-                    select
-                        not bool_or(v.event = 'request_completed')
-                        -- What comes after an accept is theirs alone.
-                        and (
-                            dispatch.governs_all()
-                            or (array_agg(v.event order by v.id desc))[1] <> 'request_accepted'
-                        )
-                    from dispatch.request_events as v
-                    where
-                        v.topics[1]
-                        = 'customer:' || dispatch.checkout_customer(e.payload #> '{data,object}')
-                        and v.request_id = e.request_id
-                ),
-                false
-            )
-            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due,
+            d.is_refund_due,
             -- Whoever paid for it is told (dispatch.checkout_status), whatever had become of it.
             e.outcome = 'request_created' and v_sees_requests
             and not exists (
@@ -85,17 +64,62 @@ begin
             e.outcome in ('disputed', 'refund_failed')
             and e.subject in (select g.id from gone as g where g.is_paid) as is_unsettled
         from dispatch.stripe_events as e
+        cross join lateral (
+            select
+                e.outcome = 'request_created'
+                and e.payload #>> '{data,object,payment_intent}' is not null
+                and not exists (select from public.session_requests as r where r.id = e.request_id)
+                -- The log says what became of a request that is gone.
+                and coalesce(
+                    (
+                        select
+                            not bool_or(v.event = 'request_completed')
+                            -- What comes after an accept is theirs alone.
+                            and (
+                                dispatch.governs_all()
+                                or (array_agg(v.event order by v.id desc))[1] <> 'request_accepted'
+                            )
+                        from dispatch.request_events as v
+                        where
+                            v.topics[1]
+                            = 'customer:' || dispatch.checkout_customer(e.payload #> '{data,object}')
+                            and v.request_id = e.request_id
+                    ),
+                    false
+                )
+                and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due
+        ) as d
         where
-            e.scrubbed_at is null
-            and (
-                e.payload #>> '{data,object,id}' in (select g.id from gone as g)
-                or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
-                or coalesce(
-                    e.payload #>> '{data,object,customer,id}',
-                    e.payload #>> '{data,object,customer}'
-                ) in (select g.id from gone as g)
-                -- Kept for longer, as somebody paid; but not who.
-                or e.received_at < p_now - p_older_than
+            (
+                e.scrubbed_at is null
+                and (
+                    e.payload #>> '{data,object,id}' in (select g.id from gone as g)
+                    or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
+                    or coalesce(
+                        e.payload #>> '{data,object,customer,id}',
+                        e.payload #>> '{data,object,customer}'
+                    ) in (select g.id from gone as g)
+                    -- Kept for longer, as somebody paid; but not who.
+                    or e.received_at < p_now - p_older_than
+                )
+            )
+            -- Without what is personal since it was that old, and gone only now: what is still owed
+            -- is to be noted, once.
+            or (
+                e.scrubbed_at is not null and e.outcome = 'request_created'
+                and v_sees_requests
+                and not exists (
+                    select from public.session_requests as r where r.id = e.request_id
+                )
+                and (
+                    e.subject is null
+                    or (e.error like 'refund_due:%') is not true and d.is_refund_due
+                )
+            )
+            or (
+                e.scrubbed_at is not null and e.outcome in ('disputed', 'refund_failed')
+                and e.subject in (select g.id from gone as g where g.is_paid)
+                and (e.error like 'customer_gone:%') is not true
             )
         order by e.received_at
         limit p_limit

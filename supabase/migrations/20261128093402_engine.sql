@@ -1366,6 +1366,8 @@ declare
     v_values text;
     -- Where theirs keeps the time of the accept: "accepted_at = %s"; else nothing.
     v_accepted text;
+    -- How an accepted one is made pending where its end moves along; else nothing.
+    v_lives text;
     v_function record;
 begin
     select
@@ -1622,6 +1624,36 @@ revoke all on function dispatch.insert_request(
         ),
         ''
     );
+    -- It lives as long after this broadcast as after the one before, if that is not theirs alone to
+    -- say. In one UPDATE: for a second one of a row a transaction asks each of its foreign keys anew,
+    -- and would wait for whoever deletes what it points to, who waits for the row.
+    v_lives := case
+        when
+            not v_is_ours and v_column ->> 'expires_at' <> 'null::timestamptz'
+            and exists (
+                select from pg_catalog.pg_attribute as a
+                where
+                    a.attrelid = 'public.session_requests'::regclass
+                    and a.attname = 'expires_at' and a.attgenerated = ''
+            )
+            then
+                E'    begin\n'
+                '        update public.session_requests\n'
+                '        set status = ''pending'', mechanic_id = null%s, expires_at = expires_at + (\n'
+                '            select now() - coalesce(w.announced_at, w.ends_at)\n'
+                '            from dispatch.windows as w where w.request_id = p_id\n'
+                '        )\n'
+                '        where id = p_id and status = ''accepted''\n'
+                '        returning * into v_request;\n'
+                '        perform dispatch.ask_deferred();\n'
+                '        return v_request;\n'
+                '    exception\n'
+                '        -- Some trigger of theirs does not let it: the rest must not wait for that.\n'
+                '        when assert_failure or others then\n'
+                '            raise warning ''the expiry of request %% was not moved: %%'', p_id, sqlerrm;\n'
+                '    end;\n'
+        else ''
+    end;
     perform dispatch.make_anew(
         format(
             $f$
@@ -1662,19 +1694,20 @@ security invoker
 set search_path = pg_catalog, public, extensions, pg_temp
 as %L;
 comment on function dispatch.unassign_request(uuid) is
-'Makes an accepted request pending again, with no mechanic. Returns the row; nulls: there was none '
-'to write.';
+'Makes an accepted request pending again, with no mechanic; one of another''s lives on from now. '
+'Returns the row; nulls: there was none to write.';
 revoke all on function dispatch.unassign_request(uuid)
 from public, anon, authenticated, service_role;
             $f$,
             format(
                 E'\n#variable_conflict use_variable\n'
-                'declare\n    v_request public.session_requests;\nbegin\n'
+                'declare\n    v_request public.session_requests;\nbegin\n%s'
                 '    update public.session_requests\n'
                 '    set status = ''pending'', mechanic_id = null%s\n'
                 '    where id = p_id and status = ''accepted''\n'
                 '    returning * into v_request;\n'
                 '    return v_request;\nend;\n',
+                format(v_lives, format(v_accepted, 'null')),
                 format(v_accepted, 'null')
             )
         )
@@ -7882,15 +7915,7 @@ begin
                 )
             );
         else
-            -- It lives as long after this broadcast as after the one before.
-            if p_request.expires_at is not null then
-                perform dispatch.live_on(
-                    p_request.id,
-                    now() - coalesce(p_request.announced_at, p_request.window_ends_at)
-                );
-            end if;
             update dispatch.windows set announced_at = now() where request_id = p_request.id;
-            select * into v_request from public.session_requests as r where r.id = p_request.id;
         end if;
     end if;
     return dispatch.shown_request(v_request);
@@ -11792,11 +11817,9 @@ declare
     v_count integer;
 begin
     -- First, as what went with a customer's account, paid and not completed, is found by them.
-    if dispatch.governs_all() then
-        v_count := dispatch.scrub_stripe_events(interval '1000 years', p_limit, p_now);
-        if v_count >= p_limit then
-            return v_count;
-        end if;
+    v_count := dispatch.scrub_stripe_events(interval '1000 years', p_limit, p_now);
+    if v_count >= p_limit then
+        return v_count;
     end if;
     -- A pending request keeps its events: who declined is not asked again. So does what somebody must
     -- look at.
@@ -12349,28 +12372,7 @@ begin
     found as (
         select
             e.id,
-            e.outcome = 'request_created'
-            and e.payload #>> '{data,object,payment_intent}' is not null
-            and not exists (select from public.session_requests as r where r.id = e.request_id)
-            -- The log says what became of a request that is gone.
-            and coalesce(
-                (
-                    select
-                        not bool_or(v.event = 'request_completed')
-                        -- What comes after an accept is theirs alone.
-                        and (
-                            dispatch.governs_all()
-                            or (array_agg(v.event order by v.id desc))[1] <> 'request_accepted'
-                        )
-                    from dispatch.request_events as v
-                    where
-                        v.topics[1]
-                        = 'customer:' || dispatch.checkout_customer(e.payload #> '{data,object}')
-                        and v.request_id = e.request_id
-                ),
-                false
-            )
-            and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due,
+            d.is_refund_due,
             -- Whoever paid for it is told (dispatch.checkout_status), whatever had become of it.
             e.outcome = 'request_created' and v_sees_requests
             and not exists (
@@ -12379,17 +12381,62 @@ begin
             e.outcome in ('disputed', 'refund_failed')
             and e.subject in (select g.id from gone as g where g.is_paid) as is_unsettled
         from dispatch.stripe_events as e
+        cross join lateral (
+            select
+                e.outcome = 'request_created'
+                and e.payload #>> '{data,object,payment_intent}' is not null
+                and not exists (select from public.session_requests as r where r.id = e.request_id)
+                -- The log says what became of a request that is gone.
+                and coalesce(
+                    (
+                        select
+                            not bool_or(v.event = 'request_completed')
+                            -- What comes after an accept is theirs alone.
+                            and (
+                                dispatch.governs_all()
+                                or (array_agg(v.event order by v.id desc))[1] <> 'request_accepted'
+                            )
+                        from dispatch.request_events as v
+                        where
+                            v.topics[1]
+                            = 'customer:' || dispatch.checkout_customer(e.payload #> '{data,object}')
+                            and v.request_id = e.request_id
+                    ),
+                    false
+                )
+                and e.payload #>> '{data,object,id}' in (select g.id from gone as g) as is_refund_due
+        ) as d
         where
-            e.scrubbed_at is null
-            and (
-                e.payload #>> '{data,object,id}' in (select g.id from gone as g)
-                or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
-                or coalesce(
-                    e.payload #>> '{data,object,customer,id}',
-                    e.payload #>> '{data,object,customer}'
-                ) in (select g.id from gone as g)
-                -- Kept for longer, as somebody paid; but not who.
-                or e.received_at < p_now - p_older_than
+            (
+                e.scrubbed_at is null
+                and (
+                    e.payload #>> '{data,object,id}' in (select g.id from gone as g)
+                    or e.payload #>> '{data,object,payment_intent}' in (select g.id from gone as g)
+                    or coalesce(
+                        e.payload #>> '{data,object,customer,id}',
+                        e.payload #>> '{data,object,customer}'
+                    ) in (select g.id from gone as g)
+                    -- Kept for longer, as somebody paid; but not who.
+                    or e.received_at < p_now - p_older_than
+                )
+            )
+            -- Without what is personal since it was that old, and gone only now: what is still owed
+            -- is to be noted, once.
+            or (
+                e.scrubbed_at is not null and e.outcome = 'request_created'
+                and v_sees_requests
+                and not exists (
+                    select from public.session_requests as r where r.id = e.request_id
+                )
+                and (
+                    e.subject is null
+                    or (e.error like 'refund_due:%') is not true and d.is_refund_due
+                )
+            )
+            or (
+                e.scrubbed_at is not null and e.outcome in ('disputed', 'refund_failed')
+                and e.subject in (select g.id from gone as g where g.is_paid)
+                and (e.error like 'customer_gone:%') is not true
             )
         order by e.received_at
         limit p_limit

@@ -1187,6 +1187,27 @@ def test_so_has_who_deletes_it_when_the_log_is_no_more(shared: Database, state: 
     assert unsettled(shared) == due
 
 
+@pytest.mark.parametrize("cents", [999, 500])
+@pytest.mark.parametrize("owed", ["expired", "disputed"])
+def test_what_is_owed_since_long_is_owed_when_the_account_goes(
+    shared: Database, owed: str, cents: int
+) -> None:
+    """The ledger says no more who it was, and what goes then is noted all the same."""
+    request = paid(shared, state="expired" if owed == "expired" else "completed", **price(cents))
+    if owed == "disputed":
+        process(shared, dispute("pi_1", "created", "needs_response"))
+    assert unsettled(shared) == [(owed, "pi_1")]
+    retention = "select dispatch.prune_events('90 days'), dispatch.prune_stripe_events('180 days')"
+    shared.sql("update dispatch.stripe_events set received_at = now() - interval '181 days'")
+    shared.sql(retention)
+    shared.sql("delete from auth.users where id = %s", shared.request(request)["customer_id"])
+    for _ in range(2):
+        shared.sql(retention)
+        assert shared.value("select dispatch.scrub_stripe_events('180 days')") == 0
+        due = "request_gone" if owed == "expired" else owed
+        assert unsettled(shared) == [(due, "pi_1")]
+
+
 @pytest.mark.parametrize("is_noted", [False, True], ids=["before it is noted", "noted"])
 @pytest.mark.parametrize("gone", ["the account", "the request"])
 def test_of_what_is_gone_a_part_that_was_lost_takes_back_no_more(

@@ -1400,7 +1400,12 @@ def test_what_is_deleted_before_an_accept_has_a_refund_due(
             rpc(favourite, "release_session_request", request_id=request)
     theirs.db.owner.execute(f"delete from {gone}".encode(), {"customer": theirs.customer})
     assert theirs.db.sql("select id from session_requests where id = %s", request) == []
-    theirs.db.value("select dispatch.prune_stripe_events('180 days')")
+    # As the job does, and long after.
+    theirs.db.sql("update dispatch.request_events set created_at = now() - interval '91 days'")
+    theirs.db.sql("update dispatch.request_events set delivered_at = now()")
+    theirs.db.sql(
+        "select dispatch.prune_events('90 days'), dispatch.prune_stripe_events('180 days')"
+    )
     owed = "select reason, payment_intent from dispatch.unsettled_requests()"
     due = {"reason": "request_gone", "payment_intent": "pi_1"}
     # What comes after an accept is theirs alone.
@@ -1750,16 +1755,19 @@ def test_the_loop_writes_nothing_of_theirs(theirs: Theirs) -> None:
     assert theirs.db.sql("select * from dispatch.presence") == []
 
 
+REFUSE_EXPIRY = """
+    create function refuse() returns trigger language plpgsql
+    as $$ begin raise exception 'no'; end $$;
+    create trigger refuse before update of expires_at on session_requests
+    for each row execute function refuse()
+"""
+
+
 def test_a_trigger_of_theirs_that_raises_does_not_hold_up_the_broadcast(theirs: Theirs) -> None:
     if theirs.shape.lives is None:
         pytest.skip("its expiry is not moved")
     request = theirs.book()
-    theirs.db.sql(
-        "create function refuse() returns trigger language plpgsql as"
-        " $$ begin raise exception 'no'; end $$;"
-        "create trigger refuse before update of expires_at on session_requests"
-        " for each row execute function refuse()"
-    )
+    theirs.db.sql(REFUSE_EXPIRY)
     assert theirs.sweep(10) == 1
     assert theirs.db.log(request) == ["priority_request", "new_request:window_ended"]
 
@@ -2379,6 +2387,44 @@ def test_a_refund_of_what_is_being_given_back_cancels_it(theirs: Theirs) -> None
     assert refunded.result()["request_id"] == request
     assert theirs.db.request(request)["status"] == "cancelled"
     assert theirs.db.log(request)[-1] == "request_cancelled:refunded"
+
+
+@pytest.mark.parametrize("how", ["released", "no_show"])
+def test_whose_account_is_being_deleted_is_not_waited_for(theirs: Theirs, how: str) -> None:
+    """Who deletes it waits for the request, or each would wait for the other."""
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    accepted_long_ago(theirs, request)
+    back = {
+        "released": (theirs.favourite.user, "release_session_request"),
+        "no_show": (theirs.customer, "reopen_session_request"),
+    }
+    who, function = back[how]
+    app, superuser = theirs.db.connect(who), theirs.db.superuser()
+    app.execute("set lock_timeout = '5s'")
+    with superuser.transaction():
+        query = "select from auth.users where id = %s for update"
+        superuser.execute(query.encode(), (theirs.customer,))
+        rpc(app, function, request_id=request)
+    assert theirs.db.request(request)["status"] == "pending"
+    if theirs.shape.lives:
+        (window,) = theirs.db.sql("select * from dispatch.windows")
+        left = theirs.db.request(request)["expires_at"] - window["announced_at"]
+        assert left == theirs.shape.lives
+
+
+def test_a_trigger_of_theirs_that_raises_does_not_keep_it(theirs: Theirs) -> None:
+    if theirs.shape.lives is None:
+        pytest.skip("its expiry is not moved")
+    request = theirs.book()
+    rpc(theirs.as_(theirs.favourite), "accept_session_request", request_id=request)
+    theirs.db.sql(REFUSE_EXPIRY)
+    rpc(theirs.as_(theirs.favourite), "release_session_request", request_id=request)
+    assert theirs.db.log(request)[1:] == [
+        "request_accepted",
+        "request_released:released",
+        "new_request",
+    ]
 
 
 def test_what_is_theirs_alone_is_not_given_back(theirs: Theirs) -> None:
